@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+# adit: `make` builds, `make run` runs the main job, `make test` proves it, `make help` lists more.
+#   O=DIR     where to build (default: build, or build-<san> and build-debug)
+#   V=1       show commands        DEBUG=1  -O0
+#   SAN=...   address,undefined or thread
+#   WERROR=1  warnings are errors (CI)
+
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+
+comma := ,
+empty :=
+space := $(empty) $(empty)
+SAN_NAME := $(subst $(comma),-,$(SAN))
+O ?= build$(if $(SAN),-$(SAN_NAME))$(if $(DEBUG),-debug)
+VERSION := $(shell cat VERSION)
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+AR ?= ar
+ifeq ($(origin AR),default)
+AR := ar
+endif
+IASL ?= iasl
+OBJCOPY ?= objcopy
+CLANG ?= clang
+PKG_CONFIG ?= pkg-config
+PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+LIBEXECDIR ?= $(PREFIX)/libexec/adit
+MANDIR ?= $(PREFIX)/share/man
+DOCDIR ?= $(PREFIX)/share/doc/adit
+BASHCOMPDIR ?= $(PREFIX)/share/bash-completion/completions
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-8s %s\n'
+MAKEFLAGS += --no-print-directory
+endif
+
+# --- flags -----------------------------------------------------------------------------------
+
+WARN := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wpointer-arith \
+	-Wno-unused-parameter -Wno-missing-field-initializers
+OPT := $(if $(DEBUG),-O0,-O2)
+CFLAGS ?= $(OPT) -g
+ADIT_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DADIT_VERSION='"$(VERSION)"' -I. -I$(O)/gen -pthread \
+	-fno-strict-aliasing -fvisibility=hidden -fstack-protector-strong -fPIE \
+	$(WARN) $(if $(WERROR),-Werror) \
+	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+ADIT_LDFLAGS := -pthread -pie -Wl,-z,relro -Wl,-z,now -Wl,--as-needed -Wl,-O1 -Wl,--gc-sections \
+	$(if $(SAN),-fsanitize=$(SAN))
+JSON_LIBS = $(shell $(PKG_CONFIG) --libs json-c)
+URING_LIBS = $(shell $(PKG_CONFIG) --libs liburing)
+CMOCKA_LIBS = $(shell $(PKG_CONFIG) --libs cmocka)
+
+# --- rooms: one archive each, linked from the top of the house down -----------------------------
+
+ROOMS := vmm passthrough kvm-glue ioasid-client util
+SRC_vmm := $(filter-out vmm/main.c vmm/cmd-%.c,$(wildcard vmm/*.c))
+SRC_passthrough := $(wildcard passthrough/*/*.c)
+SRC_kvm-glue := $(wildcard kvm-glue/*.c)
+SRC_ioasid-client := $(wildcard ioasid-client/*.c ioasid-client/providers/*.c)
+SRC_util := $(wildcard util/*.c)
+SRC_adit := vmm/main.c $(wildcard vmm/cmd-*.c)
+SRC_bench := $(filter-out bench/floor.c bench/exit-gap.c,$(wildcard bench/*.c))
+
+obj = $(patsubst %.c,$(O)/obj/%.o,$(1))
+ARCHIVES := $(foreach r,$(ROOMS),$(O)/lib$(r).a)
+OBJS := $(foreach r,$(ROOMS),$(call obj,$(SRC_$(r)))) $(call obj,$(SRC_adit))
+LIBS = $(JSON_LIBS) $(URING_LIBS)
+
+PROGRAMS := $(O)/adit
+ifneq ($(wildcard bench/*.c),)
+PROGRAMS += $(O)/adit-bench $(O)/bench/floor $(O)/bench/exit-gap.so
+endif
+
+include tests/tests.mk
+include tests/suites.mk
+
+.PHONY: all programs
+all: programs guests
+programs: $(PROGRAMS)
+.PHONY: guests
+
+# Changing a flag or the compiler rebuilds what it touched.
+FLAGS_STAMP := $(CC) $(CFLAGS) $(ADIT_CFLAGS) $(ADIT_LDFLAGS) $(LDFLAGS)
+$(shell mkdir -p $(O)/gen; printf '%s\n' '$(subst ','\'',$(FLAGS_STAMP))' | \
+	cmp -s - $(O)/flags || printf '%s\n' '$(subst ','\'',$(FLAGS_STAMP))' > $(O)/flags)
+
+$(O)/obj/%.o: %.c $(O)/flags | packages
+	$(say) CC $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ADIT_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+define room
+$(O)/lib$(1).a: $(call obj,$(SRC_$(1)))
+	$$(say) AR $$@
+	$$(Q)rm -f $$@ && $$(AR) rcs $$@ $$^
+endef
+$(foreach r,$(ROOMS),$(eval $(call room,$(r))))
+
+$(O)/adit: $(call obj,$(SRC_adit)) $(ARCHIVES)
+	$(say) LD $@
+	$(Q)$(CC) $(ADIT_LDFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+# The DSDT: ASL -> AML -> bytes in a header.
+$(O)/gen/dsdt.aml: vmm/dsdt.asl vmm/platform.h | packages
+	$(say) IASL $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -E -P -x assembler-with-cpp -I. -o $(O)/gen/dsdt.asl $<
+	$(Q)cd $(O)/gen && $(IASL) -vs -p dsdt dsdt.asl > dsdt.log 2>&1 || { cat dsdt.log; exit 1; }
+$(O)/gen/dsdt.h: $(O)/gen/dsdt.aml
+	$(Q){ echo 'static const unsigned char dsdt_aml[] = {'; \
+		od -An -v -tx1 $< | sed 's/ \(..\)/ 0x\1,/g'; echo '};'; } > $@
+$(call obj,vmm/acpi.c): $(O)/gen/dsdt.h
+
+# --- bench -----------------------------------------------------------------------------------
+
+$(O)/adit-bench: $(call obj,$(SRC_bench)) $(ARCHIVES)
+	$(say) LD $@
+	$(Q)$(CC) $(ADIT_LDFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lm
+# The floor of the comparisons is a program of its own without sanitizers or libraries.
+$(O)/bench/floor: bench/floor.c $(O)/flags | packages
+	$(say) CC $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -I. -O2 -g $(WARN) $(if $(WERROR),-Werror) -o $@ $<
+$(O)/bench/exit-gap.so: bench/exit-gap.c $(O)/flags | packages
+	$(say) CC $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -I. -O2 -g $(WARN) $(if $(WERROR),-Werror) -fPIC -shared \
+		-o $@ $<
+
+# --- people's targets ----------------------------------------------------------------------------
+
+.PHONY: packages run install uninstall clean help check bench
+# Order-only, so that it runs before anything is compiled and rebuilds nothing.
+packages:
+	@.ci/packages build
+
+# The example's payload path names build/; with another O the configuration is rewritten for it.
+$(O)/config.example.json: config.example.json
+	$(Q)sed 's|"build/|"$(O)/|' $< > $@
+run: all $(O)/config.example.json
+	$(Q)$(O)/adit run $(O)/config.example.json
+
+bench: all
+	$(Q)$(O)/adit bench boot
+
+MANPAGES := $(wildcard docs/man/*.[1-8])
+install: programs
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(DOCDIR) \
+		$(DESTDIR)$(BASHCOMPDIR)
+	install -m 755 $(O)/adit $(DESTDIR)$(BINDIR)/adit
+	for p in $(filter-out $(O)/adit,$(PROGRAMS)); do \
+		install -m 755 $$p $(DESTDIR)$(LIBEXECDIR)/ || exit 1; done
+	for m in $(MANPAGES); do s=$${m##*.}; install -d $(DESTDIR)$(MANDIR)/man$$s && \
+		install -m 644 $$m $(DESTDIR)$(MANDIR)/man$$s/ || exit 1; done
+	install -m 644 docs/adit.bash-completion $(DESTDIR)$(BASHCOMPDIR)/adit
+	install -m 644 config.example.json README.md $(DESTDIR)$(DOCDIR)/
+uninstall:
+	rm -f $(DESTDIR)$(BINDIR)/adit $(DESTDIR)$(BASHCOMPDIR)/adit
+	rm -rf $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(DOCDIR)
+	for m in $(notdir $(MANPAGES)); do rm -f $(DESTDIR)$(MANDIR)/man$${m##*.}/$$m; done
+
+clean:
+	rm -rf $(O)
+
+help:
+	@sed -n '2,6s/^# \{0,1\}//p' Makefile
+	@echo 'targets: all run test test-san test-long test-unit test-guest check bench install clean'
+
+-include $(OBJS:.o=.d)
