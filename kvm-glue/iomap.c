@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kvm-glue/iomap.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/bits.h"
+
+/* Immutable once published; sorted by base, without overlaps. */
+struct io_table {
+	struct epoch_retired retired;
+	unsigned int count;
+	struct io_region regions[];
+};
+
+static struct io_table *table_new(unsigned int count)
+{
+	struct io_table *table = malloc(sizeof(*table) + count * sizeof(table->regions[0]));
+
+	if (table)
+		table->count = count;
+	return table;
+}
+
+static void table_free(struct epoch_retired *retired)
+{
+	free(container_of(retired, struct io_table, retired));
+}
+
+int iomap_init(struct iomap *map, struct epoch *epoch)
+{
+	*map = (struct iomap){ .table = table_new(0), .epoch = epoch };
+	if (!map->table)
+		return -ENOMEM;
+	pthread_mutex_init(&map->lock, NULL);
+	return 0;
+}
+
+void iomap_destroy(struct iomap *map)
+{
+	free(map->table);
+	pthread_mutex_destroy(&map->lock);
+}
+
+static void publish(struct iomap *map, struct io_table *fresh)
+{
+	struct io_table *old = map->table;
+
+	__atomic_store_n(&map->table, fresh, __ATOMIC_RELEASE);
+	epoch_retire(map->epoch, &old->retired, table_free);
+}
+
+/* First region whose end lies above addr; table->count where there is none. */
+static unsigned int first_ending_above(const struct io_table *table, uint64_t addr)
+{
+	unsigned int low = 0, high = table->count;
+
+	while (low < high) {
+		unsigned int mid = low + (high - low) / 2;
+		const struct io_region *r = &table->regions[mid];
+
+		if (addr > r->base && addr - r->base >= r->size)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static int index_of(const struct io_table *table, uint64_t base, const void *opaque)
+{
+	unsigned int i = first_ending_above(table, base);
+
+	if (i < table->count && table->regions[i].base == base &&
+	    table->regions[i].opaque == opaque)
+		return (int)i;
+	return -ENOENT;
+}
+
+/* The table without entry `skip` (-1: with all) and with `region` put in its place. */
+static int table_with(const struct io_table *old, int skip, const struct io_region *region,
+		      struct io_table **out)
+{
+	struct io_table *fresh = table_new(old->count + 1 - (skip >= 0));
+	unsigned int n = 0;
+	bool placed = false;
+
+	if (!fresh)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < old->count; i++) {
+		const struct io_region *r = &old->regions[i];
+
+		if ((int)i == skip)
+			continue;
+		if (range_overlaps(r->base, r->size, region->base, region->size)) {
+			free(fresh);
+			return -EEXIST;
+		}
+		if (!placed && r->base > region->base) {
+			fresh->regions[n++] = *region;
+			placed = true;
+		}
+		fresh->regions[n++] = *r;
+	}
+	if (!placed)
+		fresh->regions[n] = *region;
+	*out = fresh;
+	return 0;
+}
+
+int iomap_add(struct iomap *map, const struct io_region *region)
+{
+	struct io_table *fresh;
+	int ret;
+
+	if (!region->size || range_wraps(region->base, region->size))
+		return -EINVAL;
+	pthread_mutex_lock(&map->lock);
+	ret = table_with(map->table, -1, region, &fresh);
+	if (!ret)
+		publish(map, fresh);
+	pthread_mutex_unlock(&map->lock);
+	return ret;
+}
+
+int iomap_remove(struct iomap *map, uint64_t base, const void *opaque)
+{
+	struct io_table *fresh;
+	int index, ret = 0;
+
+	pthread_mutex_lock(&map->lock);
+	index = index_of(map->table, base, opaque);
+	if (index < 0) {
+		ret = index;
+		goto out;
+	}
+	fresh = table_new(map->table->count - 1);
+	if (!fresh) {
+		ret = -ENOMEM;
+		goto out;
+	}
+	memcpy(fresh->regions, map->table->regions,
+	       (unsigned int)index * sizeof(fresh->regions[0]));
+	memcpy(fresh->regions + index, map->table->regions + index + 1,
+	       (fresh->count - (unsigned int)index) * sizeof(fresh->regions[0]));
+	publish(map, fresh);
+out:
+	pthread_mutex_unlock(&map->lock);
+	return ret;
+}
+
+int iomap_move(struct iomap *map, uint64_t base, const void *opaque, uint64_t new_base)
+{
+	struct io_region region;
+	struct io_table *fresh;
+	int index, ret;
+
+	pthread_mutex_lock(&map->lock);
+	index = index_of(map->table, base, opaque);
+	ret = index;
+	if (index < 0)
+		goto out;
+	region = map->table->regions[index];
+	region.base = new_base;
+	ret = -EINVAL;
+	if (range_wraps(new_base, region.size))
+		goto out;
+	ret = table_with(map->table, index, &region, &fresh);
+	if (!ret)
+		publish(map, fresh);
+out:
+	pthread_mutex_unlock(&map->lock);
+	return ret;
+}
+
+const struct io_region *iomap_find(const struct iomap *map, uint64_t addr)
+{
+	const struct io_table *table = __atomic_load_n(&map->table, __ATOMIC_ACQUIRE);
+	unsigned int i = first_ending_above(table, addr);
+
+	if (i < table->count && table->regions[i].base <= addr)
+		return &table->regions[i];
+	return NULL;
+}
+
+static bool one_access(const struct io_region *r, uint64_t addr, unsigned int len)
+{
+	return is_pow2(len) && range_inside(addr, len, r->base, r->size);
+}
+
+static uint64_t region_read(const struct io_region *r, uint64_t addr, unsigned int len)
+{
+	return r->ops->read ? r->ops->read(r->opaque, addr - r->base, len) : ~0ULL;
+}
+
+static void region_write(const struct io_region *r, uint64_t addr, uint64_t value, unsigned int len)
+{
+	if (r->ops->write)
+		r->ops->write(r->opaque, addr - r->base, value, len);
+}
+
+bool iomap_read(const struct iomap *map, uint64_t addr, void *data, unsigned int len)
+{
+	const struct io_region *r = iomap_find(map, addr);
+	uint8_t *bytes = data;
+	bool whole = true;
+
+	if (r && one_access(r, addr, len)) {
+		store_le(data, region_read(r, addr, len), len);
+		return true;
+	}
+	for (unsigned int i = 0; i < len; i++) {
+		r = iomap_find(map, addr + i);
+		bytes[i] = r ? (uint8_t)region_read(r, addr + i, 1) : 0xff;
+		whole &= r != NULL;
+	}
+	return whole;
+}
+
+bool iomap_write(const struct iomap *map, uint64_t addr, const void *data, unsigned int len)
+{
+	const struct io_region *r = iomap_find(map, addr);
+	const uint8_t *bytes = data;
+	bool whole = true;
+
+	if (r && one_access(r, addr, len)) {
+		region_write(r, addr, load_le(data, len), len);
+		return true;
+	}
+	for (unsigned int i = 0; i < len; i++) {
+		r = iomap_find(map, addr + i);
+		if (r)
+			region_write(r, addr + i, bytes[i], 1);
+		whole &= r != NULL;
+	}
+	return whole;
+}
