@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of passthrough/pci know of each other's state; beside them only their tests
+ * include this.
+ *
+ * Locks. The bus's mutex covers the slots, every configuration byte of a function on the bus and
+ * the placement of its BARs. A function's MSI-X state has a mutex of its own, taken after the
+ * bus's. What other threads read without either is marked atomic.
+ */
+#ifndef ADIT_PASSTHROUGH_PCI_INTERNAL_H
+#define ADIT_PASSTHROUGH_PCI_INTERNAL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "passthrough/pci/pci.h"
+
+#define PCI_NAME_MAX 63u
+
+struct pci_bar {
+	struct pci_function *function; /* NULL: no BAR starts at this index */
+	enum pci_bar_type type;
+	bool upper; /* the second register of the 64-bit BAR before it */
+	bool prefetchable;
+	uint64_t size;
+	const struct io_ops *ops; /* the device's; may be NULL */
+	void *opaque;
+
+	uint64_t address;	 /* as programmed; atomic */
+	struct io_region region; /* what is in the map while `mapped` */
+	bool mapped;
+	bool complained; /* the log already says why this address is not decoded */
+	char label[PCI_NAME_MAX + 8];
+};
+
+/* Half-open part of a BAR that the core answers itself. */
+struct pci_span {
+	uint64_t start, size;
+};
+
+struct pci_msix {
+	pthread_mutex_t lock;
+	unsigned int vectors;
+	unsigned int bar;
+	uint32_t capability; /* offset in configuration space */
+	struct pci_span table_span, pba_span;
+	bool on;	   /* enabled, and the function is a bus master */
+	bool masked;	   /* the function mask */
+	uint8_t *table;	   /* PCI_MSIX_ENTRY_SIZE each */
+	uint64_t *pending; /* the PBA: vectors rounded up to 64, in bits */
+	/* Called with `lock` held, so that nothing is sent after a mask was written. */
+	void (*deliver)(void *arg, const struct msi_message *message);
+	void *deliver_arg;
+};
+
+struct pci_function {
+	char name[PCI_NAME_MAX + 1];
+	const struct pci_ops *ops; /* may be NULL */
+	void *opaque;
+
+	struct pci_bus *bus; /* NULL before pci_bus_add; then never changed */
+	unsigned int slot;
+	uint16_t command; /* as programmed; atomic */
+
+	struct pci_bar bars[PCI_BARS];
+	struct pci_msix *msix; /* NULL: none */
+	uint32_t express;      /* our own PCI Express capability, 0: none */
+	uint32_t last_cap;     /* the end of each list, 0: empty */
+	uint32_t cap_end;      /* first free byte */
+	uint32_t last_ext_cap;
+	uint32_t ext_cap_end;
+
+	uint8_t config[PCI_CONFIG_SIZE];
+	uint8_t writable[PCI_CONFIG_SIZE];
+	uint8_t power_on[PCI_CONFIG_SIZE]; /* writable bits only */
+};
+
+struct pci_bus {
+	struct vm *vm;
+	struct pci_bus_options options;
+	struct log_limit limit;
+	bool ecam_mapped;
+	pthread_mutex_t lock;
+	struct pci_function *slots[PCI_SLOTS];
+};
+
+/* -EBUSY with a sentence where the function is on a bus already. */
+int pci_function_check_unplugged(const struct pci_function *function, struct err *err);
+
+/* config.c: with the bus's lock held. [offset, offset + size) inside the function's 4 KiB. */
+uint64_t pci_config_read(const struct pci_function *function, uint32_t offset, unsigned int size);
+void pci_config_write(struct pci_function *function, uint32_t offset, uint64_t value,
+		      unsigned int size);
+/* Remembers what writable bits hold now: a reset brings it back. */
+void pci_config_power_on(struct pci_function *function);
+/* Makes true what the registers say: command, BARs, MSI-X. */
+void pci_config_apply(struct pci_function *function);
+
+/* bar.c: with the bus's lock held. */
+void pci_bar_prepare(struct pci_bar *bar);
+void pci_bar_set_address(struct pci_bar *bar, uint64_t address);
+/* Registers -> decoded regions, for this function and for BARs that wait for a place of its. */
+void pci_bars_apply(struct pci_function *function);
+/* iomap_remove that cannot fail. */
+void pci_unmap(struct iomap *map, uint64_t base, const void *opaque);
+/* Out of the maps for good; others may take the places. */
+void pci_bars_withdraw(struct pci_function *function);
+static inline bool pci_bar_is_io(const struct pci_bar *bar)
+{
+	return bar->type == PCI_BAR_IO;
+}
+const char *pci_bar_type_name(enum pci_bar_type type);
+
+/* window.c: with the bus's lock held. All BARs or, with a sentence, none. */
+int pci_windows_check(const struct pci_bus_options *options, struct err *err);
+int pci_bars_place(struct pci_bus *bus, struct pci_function *function, struct err *err);
+bool pci_window_holds(const struct pci_bus *bus, const struct pci_bar *bar, uint64_t address);
+
+/* capability.c: does this write, before masks, start a function-level reset? */
+bool pci_express_starts_flr(const struct pci_function *function, uint32_t offset, uint64_t value,
+			    unsigned int size);
+
+/* msix.c. The ops take a struct pci_bar and answer for the table and the PBA in it. */
+extern const struct io_ops pci_msix_bar_ops, pci_msix_portal_ops;
+/* With the bus's lock held. */
+void pci_msix_apply(struct pci_function *function);
+void pci_msix_reset(struct pci_function *function);
+/* Nothing is sent or pended after it. */
+void pci_msix_silence(struct pci_function *function);
+void pci_msix_free(struct pci_msix *msix);
+
+#endif

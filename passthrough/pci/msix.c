@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * MSI-X: the capability, the table and the pending bits inside a BAR, and the rule that turns a
+ * device's event into exactly one message.
+ *
+ * An event is sent at once, or pends, or is lost: lost while messages are off (MSI-X disabled, or
+ * no bus master: PCI Express Base 6.0 section 7.5.1.1.3 disables messages with it), pending while
+ * the vector or the function is masked. Pending events of one vector are one message, sent at the
+ * moment when the last thing that held it goes. Everything happens under one mutex, the sending
+ * too, so that a mask that was written holds from then on.
+ *
+ * Source: PCI Local Bus 3.0 section 6.8.2; PCI Express Base 6.0 sections 6.1.4, 7.7.2.
+ */
+#include <errno.h>
+#include <linux/pci_regs.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "passthrough/pci/internal.h"
+#include "util/bits.h"
+
+#define MSIX_CAP_SIZE 12u
+#define PENDING_BITS  64u
+#define STORE64_BYTES 64u
+
+/* --- delivery: all with the lock held ------------------------------------------------------- */
+
+static void deliver_to_kvm(void *arg, const struct msi_message *message)
+{
+	/* Nothing to do where KVM refuses: an address that is no APIC's is the guest's business. */
+	(void)msi_send(arg, message);
+}
+
+static uint8_t *entry_of(const struct pci_msix *msix, unsigned int vector)
+{
+	return msix->table + (size_t)vector * PCI_MSIX_ENTRY_SIZE;
+}
+
+static bool held_back(const struct pci_msix *msix, unsigned int vector)
+{
+	return msix->masked ||
+	       (entry_of(msix, vector)[PCI_MSIX_ENTRY_VECTOR_CTRL] & PCI_MSIX_ENTRY_CTRL_MASKBIT);
+}
+
+static void send(struct pci_msix *msix, unsigned int vector)
+{
+	const uint8_t *entry = entry_of(msix, vector);
+	const struct msi_message message = {
+		.address = load_le(entry + PCI_MSIX_ENTRY_LOWER_ADDR, 8),
+		.data = (uint32_t)load_le(entry + PCI_MSIX_ENTRY_DATA, 4),
+	};
+
+	msix->deliver(msix->deliver_arg, &message);
+}
+
+static void send_pending(struct pci_msix *msix, unsigned int vector)
+{
+	uint64_t *word = &msix->pending[vector / PENDING_BITS];
+	uint64_t bit = BIT_U64(vector % PENDING_BITS);
+
+	if (!(*word & bit) || !msix->on || held_back(msix, vector))
+		return;
+	*word &= ~bit;
+	send(msix, vector);
+}
+
+static void send_all_pending(struct pci_msix *msix)
+{
+	for (unsigned int first = 0; first < msix->vectors; first += PENDING_BITS) {
+		uint64_t left = msix->pending[first / PENDING_BITS];
+
+		for (; left; left &= left - 1)
+			send_pending(msix, first + (unsigned int)__builtin_ctzll(left));
+	}
+}
+
+void pci_function_msix_fire(struct pci_function *function, unsigned int vector)
+{
+	struct pci_msix *msix = function->msix;
+
+	if (!msix || vector >= msix->vectors)
+		return;
+	pthread_mutex_lock(&msix->lock);
+	if (msix->on && held_back(msix, vector))
+		msix->pending[vector / PENDING_BITS] |= BIT_U64(vector % PENDING_BITS);
+	else if (msix->on)
+		send(msix, vector);
+	pthread_mutex_unlock(&msix->lock);
+}
+
+/* --- registers ------------------------------------------------------------------------------ */
+
+void pci_msix_apply(struct pci_function *function)
+{
+	struct pci_msix *msix = function->msix;
+	uint16_t control;
+
+	if (!msix)
+		return;
+	control = (uint16_t)load_le(function->config + msix->capability + PCI_MSIX_FLAGS, 2);
+	pthread_mutex_lock(&msix->lock);
+	msix->on = (control & PCI_MSIX_FLAGS_ENABLE) && (function->command & PCI_COMMAND_MASTER);
+	msix->masked = control & PCI_MSIX_FLAGS_MASKALL;
+	if (msix->on && !msix->masked)
+		send_all_pending(msix);
+	pthread_mutex_unlock(&msix->lock);
+}
+
+static void clear_table(struct pci_msix *msix)
+{
+	for (unsigned int v = 0; v < msix->vectors; v++) {
+		uint8_t *entry = entry_of(msix, v);
+
+		memset(entry, 0, PCI_MSIX_ENTRY_SIZE);
+		entry[PCI_MSIX_ENTRY_VECTOR_CTRL] = PCI_MSIX_ENTRY_CTRL_MASKBIT;
+	}
+	memset(msix->pending, 0, msix->pba_span.size);
+	msix->on = msix->masked = false;
+}
+
+void pci_msix_reset(struct pci_function *function)
+{
+	struct pci_msix *msix = function->msix;
+
+	if (!msix)
+		return;
+	pthread_mutex_lock(&msix->lock);
+	clear_table(msix);
+	pthread_mutex_unlock(&msix->lock);
+}
+
+void pci_msix_silence(struct pci_function *function)
+{
+	if (!function->msix)
+		return;
+	pthread_mutex_lock(&function->msix->lock);
+	function->msix->on = false;
+	pthread_mutex_unlock(&function->msix->lock);
+}
+
+/* --- the table and the pending bits as the guest reaches them --------------------------------- */
+
+enum part {
+	PART_DEVICE,
+	PART_TABLE,
+	PART_PBA
+};
+
+static bool span_has(const struct pci_span *span, uint64_t offset)
+{
+	return offset - span->start < span->size;
+}
+
+static enum part part_of(const struct pci_msix *msix, uint64_t offset)
+{
+	if (span_has(&msix->table_span, offset))
+		return PART_TABLE;
+	return span_has(&msix->pba_span, offset) ? PART_PBA : PART_DEVICE;
+}
+
+/* The low two address bits are zero in every message; of vector control only the mask exists. */
+static uint8_t entry_mask(unsigned int byte)
+{
+	if (byte == PCI_MSIX_ENTRY_LOWER_ADDR)
+		return 0xfc;
+	if (byte == PCI_MSIX_ENTRY_VECTOR_CTRL)
+		return PCI_MSIX_ENTRY_CTRL_MASKBIT;
+	return byte < PCI_MSIX_ENTRY_VECTOR_CTRL ? 0xff : 0;
+}
+
+static uint64_t own_read(struct pci_msix *msix, enum part part, uint64_t offset, unsigned int size)
+{
+	uint64_t value;
+
+	pthread_mutex_lock(&msix->lock);
+	if (part == PART_TABLE)
+		value = load_le(msix->table + (offset - msix->table_span.start), size);
+	else
+		value = load_le((uint8_t *)msix->pending + (offset - msix->pba_span.start), size);
+	pthread_mutex_unlock(&msix->lock);
+	return value;
+}
+
+/* The whole access first, then its effect: an address may come together with an unmask. */
+static void table_write(struct pci_msix *msix, uint64_t offset, uint64_t value, unsigned int size)
+{
+	uint64_t at = offset - msix->table_span.start;
+
+	pthread_mutex_lock(&msix->lock);
+	for (unsigned int i = 0; i < size; i++) {
+		uint8_t mask = entry_mask((at + i) % PCI_MSIX_ENTRY_SIZE);
+		uint8_t old = msix->table[at + i], new = (uint8_t)(value >> (8 * i));
+
+		msix->table[at + i] = (uint8_t)((old & ~mask) | (new &mask));
+	}
+	for (uint64_t v = at / PCI_MSIX_ENTRY_SIZE; v <= (at + size - 1) / PCI_MSIX_ENTRY_SIZE; v++)
+		send_pending(msix, (unsigned int)v);
+	pthread_mutex_unlock(&msix->lock);
+}
+
+/* [offset, offset + size) lies in one part. */
+static uint64_t part_read(struct pci_bar *bar, enum part part, uint64_t offset, unsigned int size)
+{
+	if (part != PART_DEVICE)
+		return own_read(bar->function->msix, part, offset, size);
+	if (!bar->ops || !bar->ops->read)
+		return ~0ULL;
+	return bar->ops->read(bar->opaque, offset, size);
+}
+
+static void part_write(struct pci_bar *bar, enum part part, uint64_t offset, uint64_t value,
+		       unsigned int size)
+{
+	if (part == PART_TABLE)
+		table_write(bar->function->msix, offset, value, size);
+	else if (part == PART_DEVICE && bar->ops && bar->ops->write)
+		bar->ops->write(bar->opaque, offset, value, size);
+}
+
+/*
+ * Parts are at least 8 bytes long and 8-byte aligned, so an access that begins and ends in one
+ * part is wholly in it; the others go byte by byte, as at any border between regions.
+ */
+static uint64_t bar_read(void *opaque, uint64_t offset, unsigned int size)
+{
+	struct pci_bar *bar = opaque;
+	const struct pci_msix *msix = bar->function->msix;
+	enum part part = part_of(msix, offset);
+	uint64_t value = 0;
+
+	if (part == part_of(msix, offset + size - 1))
+		return part_read(bar, part, offset, size);
+	for (unsigned int i = 0; i < size; i++)
+		value |= (part_read(bar, part_of(msix, offset + i), offset + i, 1) & 0xff)
+			 << (8 * i);
+	return value;
+}
+
+static void bar_write(void *opaque, uint64_t offset, uint64_t value, unsigned int size)
+{
+	struct pci_bar *bar = opaque;
+	const struct pci_msix *msix = bar->function->msix;
+	enum part part = part_of(msix, offset);
+
+	if (part == part_of(msix, offset + size - 1)) {
+		part_write(bar, part, offset, value, size);
+		return;
+	}
+	for (unsigned int i = 0; i < size; i++)
+		part_write(bar, part_of(msix, offset + i), offset + i, (value >> (8 * i)) & 0xff,
+			   1);
+}
+
+static int bar_store64(void *opaque, uint64_t offset, enum store64_kind kind, const void *data)
+{
+	struct pci_bar *bar = opaque;
+	const struct pci_msix *msix = bar->function->msix;
+
+	if (range_overlaps(offset, STORE64_BYTES, msix->table_span.start, msix->table_span.size) ||
+	    range_overlaps(offset, STORE64_BYTES, msix->pba_span.start, msix->pba_span.size))
+		return -EAGAIN;
+	return bar->ops->store64(bar->opaque, offset, kind, data);
+}
+
+const struct io_ops pci_msix_bar_ops = { .read = bar_read, .write = bar_write };
+const struct io_ops pci_msix_portal_ops = { .read = bar_read,
+					    .write = bar_write,
+					    .store64 = bar_store64 };
+
+/* --- construction --------------------------------------------------------------------------- */
+
+static int check_place(const struct pci_function *function, unsigned int vectors, unsigned int bar,
+		       const struct pci_span *table, const struct pci_span *pba, struct err *err)
+{
+	const struct pci_bar *in;
+
+	if (function->msix)
+		return err_set(err, EEXIST, "%s has MSI-X already", function->name);
+	if (!vectors || vectors > PCI_MSIX_MAX)
+		return err_set(err, EINVAL, "%s: %u MSI-X vectors: 1 to %u are possible",
+			       function->name, vectors, PCI_MSIX_MAX);
+	if (bar >= PCI_BARS || !function->bars[bar].function || pci_bar_is_io(&function->bars[bar]))
+		return err_set(err, EINVAL, "%s: MSI-X needs a memory BAR and BAR %u is none",
+			       function->name, bar);
+	in = &function->bars[bar];
+	if (!is_aligned(table->start, 8) || !is_aligned(pba->start, 8) ||
+	    !range_inside(table->start, table->size, 0, in->size) ||
+	    !range_inside(pba->start, pba->size, 0, in->size) ||
+	    range_overlaps(table->start, table->size, pba->start, pba->size))
+		return err_set(err, EINVAL,
+			       "%s: the MSI-X table (0x%llx + 0x%llx) and pending bits (0x%llx + "
+			       "0x%llx) must be 8-byte aligned, apart, and inside BAR %u (0x%llx)",
+			       function->name, (unsigned long long)table->start,
+			       (unsigned long long)table->size, (unsigned long long)pba->start,
+			       (unsigned long long)pba->size, bar, (unsigned long long)in->size);
+	return 0;
+}
+
+void pci_msix_free(struct pci_msix *msix)
+{
+	if (!msix)
+		return;
+	pthread_mutex_destroy(&msix->lock);
+	free(msix->pending);
+	free(msix->table);
+	free(msix);
+}
+
+static struct pci_msix *msix_new(unsigned int vectors, unsigned int bar, struct pci_span table,
+				 struct pci_span pba)
+{
+	struct pci_msix *msix = calloc(1, sizeof(*msix));
+
+	if (!msix)
+		return NULL;
+	pthread_mutex_init(&msix->lock, NULL);
+	msix->vectors = vectors;
+	msix->bar = bar;
+	msix->table_span = table;
+	msix->pba_span = pba;
+	msix->deliver = deliver_to_kvm;
+	msix->table = malloc(table.size);
+	msix->pending = malloc(pba.size);
+	if (!msix->table || !msix->pending) {
+		pci_msix_free(msix);
+		return NULL;
+	}
+	clear_table(msix);
+	return msix;
+}
+
+int pci_function_msix(struct pci_function *function, unsigned int vectors, unsigned int bar,
+		      uint32_t table_offset, uint32_t pba_offset, struct err *err)
+{
+	const struct pci_span table = { table_offset, (uint64_t)vectors * PCI_MSIX_ENTRY_SIZE };
+	const struct pci_span pba = { pba_offset, align_up(vectors, PENDING_BITS) / 8 };
+	struct pci_msix *msix = NULL;
+	uint8_t *capability;
+	int ret;
+
+	ret = pci_function_check_unplugged(function, err);
+	if (!ret)
+		ret = check_place(function, vectors, bar, &table, &pba, err);
+	if (ret)
+		return ret;
+	msix = msix_new(vectors, bar, table, pba);
+	if (!msix)
+		return err_set(err, ENOMEM, "%s: no memory for %u MSI-X vectors", function->name,
+			       vectors);
+	ret = pci_function_capability(function, PCI_CAP_ID_MSIX, MSIX_CAP_SIZE, &msix->capability,
+				      err);
+	if (ret) {
+		pci_msix_free(msix);
+		return ret;
+	}
+	capability = function->config + msix->capability;
+	store_le(capability + PCI_MSIX_FLAGS, vectors - 1, 2);
+	store_le(capability + PCI_MSIX_TABLE, table_offset | bar, 4);
+	store_le(capability + PCI_MSIX_PBA, pba_offset | bar, 4);
+	store_le(function->writable + msix->capability + PCI_MSIX_FLAGS,
+		 PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL, 2);
+	function->msix = msix;
+	return 0;
+}

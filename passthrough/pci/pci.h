@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * PCI Express functions as the guest sees them: configuration space with write masks, BARs that
+ * can be sized and moved, capabilities, MSI-X, and the one root bus with its ECAM.
+ *
+ * Functions are root-complex integrated endpoints on bus 0. A function is made by a device
+ * (passthrough/adi, passthrough/vfio, vmm/virtio), configured with the calls below, then added to
+ * the bus, which gives it a number and addresses for its BARs. The guest may move them later.
+ *
+ * Threads. Configuration accesses are serialised by the bus. BAR handlers run on vCPU threads,
+ * several at once, inside an epoch section of the VM. Guest bytes are hostile: no access of any
+ * width, alignment or order does anything but what the registers say.
+ *
+ * Source: PCI Express Base 6.0 (chapter 7), PCI Local Bus 3.0 (6.1, 6.2, 6.8).
+ */
+#ifndef ADIT_PASSTHROUGH_PCI_PCI_H
+#define ADIT_PASSTHROUGH_PCI_PCI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kvm-glue/iomap.h"
+#include "kvm-glue/irq.h"
+#include "util/err.h"
+#include "util/log.h"
+
+#define PCI_CONFIG_SIZE 4096u
+#define PCI_BARS	6u
+#define PCI_SLOTS	32u
+#define PCI_MSIX_MAX	2048u
+
+struct vm;
+struct pci_bus;
+struct pci_function;
+
+/* Where BARs may be placed; size 0 closes a window. */
+struct pci_window {
+	uint64_t base, size;
+};
+
+struct pci_bus_options {
+	struct pci_window mem32; /* below 4 GiB */
+	struct pci_window mem64;
+	struct pci_window io;
+	uint64_t ecam_base; /* 1 MiB: bus 0 */
+	const struct log *log;
+};
+
+#define PCI_ECAM_SIZE 0x100000ULL
+
+/* Registers the ECAM in the VM's MMIO map. Slot 0 becomes the host bridge (class 06.00.00). */
+int pci_bus_create(struct pci_bus **out, struct vm *vm, const struct pci_bus_options *options,
+		   struct err *err);
+/* Removes and frees every function (each through its ops->free). No vCPU may be running. */
+void pci_bus_destroy(struct pci_bus *bus);
+
+struct pci_id {
+	uint16_t vendor, device, subsystem_vendor, subsystem_device;
+	uint32_t class_code; /* base << 16 | sub << 8 | interface */
+	uint8_t revision;
+};
+
+/* What a device is told. Any member may be NULL. */
+struct pci_ops {
+	/*
+	 * After the guest wrote [offset, offset + size) of configuration space, masks applied.
+	 * Called with the bus's lock held: do not call back into the bus.
+	 */
+	void (*config_written)(void *opaque, uint32_t offset, unsigned int size);
+	/* Function-level reset: back to the state of power-on; PCI registers are already there. */
+	void (*reset)(void *opaque);
+	/* The function leaves the machine: free what opaque is. No handler is running. */
+	void (*free)(void *opaque);
+};
+
+int pci_function_create(struct pci_function **out, const char *name, const struct pci_id *id,
+			const struct pci_ops *ops, void *opaque, struct err *err);
+/* For a function that never reached a bus. Calls ops->free. */
+void pci_function_destroy(struct pci_function *function);
+
+enum pci_bar_type {
+	PCI_BAR_MEM32,
+	PCI_BAR_MEM64,
+	PCI_BAR_IO
+};
+
+/*
+ * Before pci_bus_add. size: a power of two, at least 16 (I/O: 4, at most 256). A 64-bit BAR takes
+ * index and index + 1. ops answer the guest's accesses while the BAR is decoded.
+ */
+int pci_function_bar(struct pci_function *function, unsigned int index, enum pci_bar_type type,
+		     bool prefetchable, uint64_t size, const struct io_ops *ops, void *opaque,
+		     struct err *err);
+
+/*
+ * Appends a capability of `len` bytes, header included, and links it. *offset receives its place;
+ * body bytes start as 0 and read-only. -ENOSPC. Extended ones lie from 0x100 up.
+ */
+int pci_function_capability(struct pci_function *function, uint8_t id, unsigned int len,
+			    uint32_t *offset, struct err *err);
+int pci_function_ext_capability(struct pci_function *function, uint16_t id, uint8_t version,
+				unsigned int len, uint32_t *offset, struct err *err);
+/* PCI Express capability of a root-complex integrated endpoint, with function-level reset. */
+int pci_function_express(struct pci_function *function, struct err *err);
+
+/* The configuration bytes and the bits that the guest may change (1: writable). */
+uint8_t *pci_function_config(struct pci_function *function);
+uint8_t *pci_function_writable(struct pci_function *function);
+
+/*
+ * MSI-X with `vectors` entries (1 to PCI_MSIX_MAX), table and pending bits inside `bar` at the
+ * given offsets (8-byte aligned, not overlapping). The PCI core answers accesses there; the BAR's
+ * own handlers see the rest.
+ */
+int pci_function_msix(struct pci_function *function, unsigned int vectors, unsigned int bar,
+		      uint32_t table_offset, uint32_t pba_offset, struct err *err);
+/* Any thread. Masked: pends and fires at unmask. Disabled or out of range: lost, as in hardware. */
+void pci_function_msix_fire(struct pci_function *function, unsigned int vector);
+
+/* Command register, bit 2. A device must not read or write memory without it. */
+bool pci_function_bus_master(const struct pci_function *function);
+/* Command register, bit 1. */
+bool pci_function_mem_enabled(const struct pci_function *function);
+const char *pci_function_name(const struct pci_function *function);
+
+/*
+ * slot: 1 to 31, or -1 for the first free one. Gives every BAR an address in its window, largest
+ * first; one that fits nowhere is refused by name (-ENOSPC) and nothing is added.
+ */
+int pci_bus_add(struct pci_bus *bus, struct pci_function *function, int slot, struct err *err);
+/* Outside any epoch section. No handler is running when it returns; calls ops->free. */
+void pci_bus_remove(struct pci_bus *bus, struct pci_function *function);
+/* The device number it was given; functions are all function 0. */
+unsigned int pci_function_slot(const struct pci_function *function);
+/* Current address of a BAR as the guest last programmed it. */
+uint64_t pci_function_bar_address(const struct pci_function *function, unsigned int index);
+
+#endif
