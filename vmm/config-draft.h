@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Between the table of keys and the checks across them: the configuration together with those keys
+ * that are several ways to say one thing, before they have been settled into it.
+ */
+#ifndef ADIT_VMM_CONFIG_DRAFT_H
+#define ADIT_VMM_CONFIG_DRAFT_H
+
+#include "vmm/config.h"
+
+#define CONFIG_ALL_MEMORY "guest" /* the name of the space that is all guest memory */
+
+struct config_draft {
+	struct config config;
+	char *flat;
+	char *serial_file, *serial_socket, *serial_link;
+	bool hugepages;
+	uint64_t hugepage_size;
+};
+
+#endif
