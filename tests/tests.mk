@@ -13,9 +13,10 @@ $(O)/tests/unit/%: $(O)/obj/tests/unit/%.o $(ARCHIVES)
 # --- guest payloads: freestanding, flat, 64-bit ------------------------------------------------
 
 # No vector registers and no CET: the same code runs at CPL0 where KVM has to emulate it.
-GUEST_CFLAGS := -std=gnu17 -O2 -g -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \
-	-fcf-protection=none -fno-stack-protector -fno-asynchronous-unwind-tables -fno-strict-aliasing \
-	-ffunction-sections -fdata-sections -I. -Itests/guest/kit $(WARN) $(if $(WERROR),-Werror)
+GUEST_CFLAGS := -std=gnu17 -O2 -g -ffreestanding -fno-pic -fno-pie -mno-red-zone \
+	-mgeneral-regs-only -fcf-protection=none -fno-stack-protector \
+	-fno-asynchronous-unwind-tables -fno-strict-aliasing -ffunction-sections -fdata-sections \
+	-I. -Itests/guest/kit $(WARN) $(if $(WERROR),-Werror)
 GUEST_LDFLAGS := -nostdlib -static -Wl,-T,tests/guest/kit/flat.ld -Wl,--build-id=none \
 	-Wl,--gc-sections -Wl,-z,noexecstack -Wl,-z,max-page-size=4096
 KIT_OBJS := $(patsubst tests/guest/%,$(O)/guest/obj/%.o,$(basename \

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the benches share: samples and their medians, child programs timed from exec to first
+ * output and to exit, and the results as a table for people and JSON for machines.
+ */
+#ifndef ADIT_BENCH_BENCH_H
+#define ADIT_BENCH_BENCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct bench_options {
+	const char *json_path; /* NULL: no JSON */
+	unsigned int rounds;
+	const char *build; /* directory of adit, bench/ and guest/ */
+};
+
+/* One row of main.c's table. Returns the process's exit status. */
+struct bench {
+	const char *name;
+	int (*run)(const struct bench_options *options);
+	const char *summary;
+};
+
+int bench_boot(const struct bench_options *options);
+
+/* --- samples (samples.c) -----------------------------------------------------------------------
+ */
+
+#define SAMPLES_MAX 1001u
+
+struct samples {
+	double value[SAMPLES_MAX];
+	unsigned int count;
+};
+
+void samples_add(struct samples *samples, double value); /* past SAMPLES_MAX: dropped */
+/* 0 where there are none. fraction: 0.5 is the median. Sorts. */
+double samples_quantile(struct samples *samples, double fraction);
+
+/* --- results (results.c) ---------------------------------------------------------------------- */
+
+struct results;
+
+struct result {
+	const char *name, *unit, *reference_name;
+	double adit, reference;
+	double target; /* ratio adit / reference that is asked for; 0: none */
+	bool higher;   /* better is higher; else lower */
+};
+
+struct results *results_new(const char *bench);
+void results_free(struct results *results);
+/* Values from samples: the medians; the quartiles go into the JSON. */
+void results_add(struct results *results, const struct result *result, struct samples *adit,
+		 struct samples *reference);
+/* A remark for the reader: what was not measured and why. */
+void results_note(struct results *results, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+/* Prints the table to stdout, and the JSON where a path is given. 0 or -errno of the file. */
+int results_print(struct results *results, const char *json_path);
+
+/* --- child programs (child.c) --------------------------------------------------------------------
+ */
+
+struct child_times {
+	double first_output_ms; /* from before exec to the first byte on its stdout */
+	double exit_ms;		/* from before exec to its end being known */
+	int status;		/* as waitpid gives it */
+};
+
+/* Runs argv to its end; stderr goes nowhere. env: one more "NAME=value" or NULL. 0 or -errno. */
+int child_time(char *const argv[], const char *env, struct child_times *times);
+
+/*
+ * Starts argv, waits until it wrote `wait_for`, reads its proportional memory (PSS, KiB) without
+ * mappings of at least ram_bytes (the guest's RAM), and kills it.
+ */
+int child_pss(char *const argv[], const char *wait_for, uint64_t ram_bytes, double *pss_kib);
+
+#endif

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Child programs, timed and weighed from outside. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench/bench.h"
+
+#define PATIENCE_MS 60000
+
+extern char **environ;
+
+static double now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+/* vfork-like spawn with stdout into a pipe; stdin and stderr are nowhere. */
+static int spawn(char *const argv[], char *const env[], pid_t *pid, int *out)
+{
+	posix_spawn_file_actions_t actions;
+	int pipe_fds[2], ret;
+
+	if (pipe2(pipe_fds, O_CLOEXEC))
+		return -errno;
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_adddup2(&actions, pipe_fds[1], STDOUT_FILENO);
+	posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+	ret = posix_spawnp(pid, argv[0], &actions, NULL, argv, env);
+	posix_spawn_file_actions_destroy(&actions);
+	close(pipe_fds[1]);
+	if (ret) {
+		close(pipe_fds[0]);
+		return -ret;
+	}
+	*out = pipe_fds[0];
+	return 0;
+}
+
+/* Waits for output and appends it; 0 at its end. */
+static ssize_t more(int out, char *buffer, size_t size)
+{
+	struct pollfd fd = { .fd = out, .events = POLLIN };
+
+	if (poll(&fd, 1, PATIENCE_MS) <= 0)
+		return -ETIMEDOUT;
+	return read(out, buffer, size);
+}
+
+static char **with_env(const char *extra)
+{
+	size_t n = 0;
+	char **env;
+
+	while (environ[n])
+		n++;
+	env = calloc(n + 2, sizeof(*env));
+	if (!env)
+		abort();
+	memcpy(env, environ, n * sizeof(*env));
+	env[n] = (char *)extra;
+	return env;
+}
+
+int child_time(char *const argv[], const char *env_extra, struct child_times *times)
+{
+	char **env = with_env(env_extra), buffer[4096];
+	double start = now_ms();
+	pid_t pid;
+	ssize_t n;
+	int out, ret = spawn(argv, env, &pid, &out);
+
+	free(env);
+	if (ret)
+		return ret;
+	n = more(out, buffer, sizeof(buffer));
+	times->first_output_ms = now_ms() - start;
+	while (n > 0)
+		n = more(out, buffer, sizeof(buffer));
+	if (n < 0)
+		kill(pid, SIGKILL);
+	waitpid(pid, &times->status, 0);
+	times->exit_ms = now_ms() - start;
+	close(out);
+	return n < 0 ? (int)n : 0;
+}
+
+static int pss_without(pid_t pid, uint64_t ram_bytes, double *pss_kib)
+{
+	char path[64], line[512];
+	unsigned long long start, end, kib;
+	bool counted = false;
+	FILE *smaps;
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps", (int)pid);
+	smaps = fopen(path, "re");
+	if (!smaps)
+		return -errno;
+	*pss_kib = 0;
+	while (fgets(line, sizeof(line), smaps)) {
+		if (sscanf(line, "%llx-%llx ", &start, &end) == 2)
+			counted = end - start < ram_bytes;
+		else if (counted && sscanf(line, "Pss: %llu kB", &kib) == 1)
+			*pss_kib += (double)kib;
+	}
+	fclose(smaps);
+	return 0;
+}
+
+int child_pss(char *const argv[], const char *wait_for, uint64_t ram_bytes, double *pss_kib)
+{
+	char buffer[4096] = "";
+	size_t used = 0;
+	pid_t pid;
+	int out, status, ret = spawn(argv, environ, &pid, &out);
+
+	if (ret)
+		return ret;
+	while (!strstr(buffer, wait_for) && used + 1 < sizeof(buffer)) {
+		ssize_t n = more(out, buffer + used, sizeof(buffer) - used - 1);
+
+		if (n <= 0) {
+			ret = n < 0 ? (int)n : -EPIPE;
+			goto out;
+		}
+		used += (size_t)n;
+		buffer[used] = 0;
+	}
+	ret = pss_without(pid, ram_bytes, pss_kib);
+out:
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	close(out);
+	return ret;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A preload library: how long a VMM takes between two KVM_RUN calls. It stands in front of libc's
+ * ioctl, notes the time-stamp counter when KVM_RUN returns and when the same thread calls it again,
+ * and writes the median in nanoseconds to $ADIT_EXIT_GAP_FILE at the end. The two counter reads are
+ * part of every gap, of the floor's too.
+ *
+ * State is per process, since a library that is loaded in front of another program has no other
+ * place for it.
+ */
+#include <linux/kvm.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#define GAPS_MAX (1u << 16)
+
+int ioctl(int fd, unsigned long request, ...);
+
+static uint64_t gaps[GAPS_MAX];
+static unsigned int gap_count;
+static uint64_t start_tsc, start_ns;
+static __thread uint64_t returned;
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+__attribute__((constructor)) static void begin(void)
+{
+	start_tsc = __rdtsc();
+	start_ns = now_ns();
+}
+
+static int ascending(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+__attribute__((destructor)) static void end(void)
+{
+	const char *path = getenv("ADIT_EXIT_GAP_FILE");
+	double ns_per_tick = (double)(now_ns() - start_ns) / (double)(__rdtsc() - start_tsc);
+	unsigned int n = gap_count < GAPS_MAX ? gap_count : GAPS_MAX;
+	FILE *to = path ? fopen(path, "we") : NULL;
+
+	if (!to)
+		return;
+	qsort(gaps, n, sizeof(gaps[0]), ascending);
+	fprintf(to, "%.2f %u\n", n ? (double)gaps[n / 2] * ns_per_tick : 0, n);
+	fclose(to);
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+	unsigned int slot;
+	uint64_t called;
+	va_list ap;
+	void *arg;
+	int ret;
+
+	va_start(ap, request);
+	arg = va_arg(ap, void *);
+	va_end(ap);
+	if (request != KVM_RUN)
+		return (int)syscall(SYS_ioctl, fd, request, arg);
+	called = __rdtsc();
+	if (returned) {
+		slot = __atomic_fetch_add(&gap_count, 1, __ATOMIC_RELAXED);
+		if (slot < GAPS_MAX)
+			gaps[slot] = called - returned;
+	}
+	ret = (int)syscall(SYS_ioctl, fd, request, arg);
+	returned = __rdtsc();
+	return ret;
+}

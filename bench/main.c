@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* adit-bench: what `adit bench NAME` runs. */
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench/bench.h"
+#include "util/bits.h"
+
+#define DEFAULT_ROUNDS 21u
+
+static const struct bench benches[] = {
+	{ "boot", bench_boot, "exec to first output and to exit, memory, and the cost of an exit" },
+};
+
+static int usage(void)
+{
+	fprintf(stderr, "usage: adit bench NAME [--json FILE] [--rounds N]\n");
+	for (size_t i = 0; i < ARRAY_SIZE(benches); i++)
+		fprintf(stderr, "  %-8s %s\n", benches[i].name, benches[i].summary);
+	return 2;
+}
+
+/* The directory that this program lies in: where adit and the payloads of a build tree are. */
+static int own_directory(char *path, size_t size)
+{
+	ssize_t n = readlink("/proc/self/exe", path, size - 1);
+	char *slash;
+
+	if (n < 0)
+		return -1;
+	path[n] = 0;
+	slash = strrchr(path, '/');
+	if (!slash)
+		return -1;
+	*slash = 0;
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option long_options[] = {
+		{ "json", required_argument, NULL, 'j' },
+		{ "rounds", required_argument, NULL, 'r' },
+		{ 0 },
+	};
+	char build[PATH_MAX];
+	struct bench_options options = { .rounds = DEFAULT_ROUNDS, .build = build };
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		switch (c) {
+		case 'j':
+			options.json_path = optarg;
+			break;
+		case 'r':
+			options.rounds = (unsigned int)strtoul(optarg, NULL, 10);
+			break;
+		default:
+			return usage();
+		}
+	}
+	if (optind != argc - 1 || !options.rounds || options.rounds > SAMPLES_MAX)
+		return usage();
+	if (own_directory(build, sizeof(build))) {
+		fprintf(stderr, "adit bench: /proc is not mounted\n");
+		return 1;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(benches); i++) {
+		if (!strcmp(argv[optind], benches[i].name))
+			return benches[i].run(&options);
+	}
+	return usage();
+}
