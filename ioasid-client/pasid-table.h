@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which host PASID a guest PASID stands for on one ADI: 2^20 entries, sparse, looked up without a
+ * lock on the submission path (inside an epoch section) while others change it. An entry holds a
+ * reference on its host PASID (ioasid_pasid_hold), so the number cannot be reused under it.
+ */
+#ifndef ADIT_IOASID_CLIENT_PASID_TABLE_H
+#define ADIT_IOASID_CLIENT_PASID_TABLE_H
+
+#include <stdint.h>
+
+#include "util/epoch.h"
+#include "util/err.h"
+
+struct ioasid_pasid;
+struct pasid_table;
+
+#define PASID_TABLE_SIZE (1u << 20)
+
+/* epoch: borrowed; lookups run under it. */
+int pasid_table_create(struct pasid_table **out, struct epoch *epoch, struct err *err);
+/* Unbinds all. Outside any section. */
+void pasid_table_destroy(struct pasid_table *table);
+
+/* -EINVAL: guest is 0 or past 20 bits. -EEXIST: bound already; the sentence names to what. */
+int pasid_table_bind(struct pasid_table *table, uint32_t guest, struct ioasid_pasid *host,
+		     struct err *err);
+/*
+ * Outside any section. When it returns no lookup that found the entry is still in its section, and
+ * the entry's hold is released. -ENOENT.
+ */
+int pasid_table_unbind(struct pasid_table *table, uint32_t guest, struct err *err);
+
+/* Inside a section: the host PASID's number, or 0. Numbers past 20 bits give 0. */
+uint32_t pasid_table_lookup(const struct pasid_table *table, uint32_t guest);
+
+/* Calls fn for each entry in ascending order under the table's lock; fn must not change it. */
+void pasid_table_walk(struct pasid_table *table,
+		      void (*fn)(void *arg, uint32_t guest, struct ioasid_pasid *host), void *arg);
+unsigned int pasid_table_count(struct pasid_table *table);
+
+#endif

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which pages of an I/O address space are mapped to what: a radix tree over 52-bit page numbers,
+ * 64 slots a node, as high as its largest page number needs. A mapping of one page is the slot
+ * itself; a larger one is an object that slots at any level point to, so it costs at most two
+ * partly used nodes a level however large it is.
+ *
+ * Guarantees
+ *  - soft_map_find takes no lock; it runs beside one writer, inside an epoch section.
+ *  - No empty node stays linked.
+ *  - What erase and a failed insert unlink goes to the garbage; the writer reaps it after a wait
+ *    for open sections.
+ */
+#ifndef ADIT_IOASID_CLIENT_PROVIDERS_SOFT_MAP_H
+#define ADIT_IOASID_CLIENT_PROVIDERS_SOFT_MAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ioasid_garbage;
+struct soft_node;
+
+#define SOFT_SLOT_BITS 6u
+#define SOFT_SLOTS     (1u << SOFT_SLOT_BITS)
+
+/*
+ * What a slot holds, by its low bits: a node; a struct soft_mapping + SOFT_MAPPING; or in the
+ * lowest nodes a page's host address + its rights << SOFT_RIGHTS_SHIFT + SOFT_PAGE.
+ */
+#define SOFT_MAPPING	  1u
+#define SOFT_PAGE	  2u
+#define SOFT_TAGS	  (SOFT_MAPPING | SOFT_PAGE)
+#define SOFT_RIGHTS_SHIFT 2
+#define SOFT_ATTRIBUTES	  0xfffu
+
+/* A mapping as its readers see it. */
+struct soft_extent {
+	uint64_t first, last; /* page numbers, inclusive */
+	char *hva;
+	unsigned int rights;
+};
+
+struct soft_mapping {
+	struct soft_extent extent;
+	struct soft_mapping *next; /* in the garbage */
+};
+
+struct soft_node {
+	uint64_t base; /* its first page */
+	uint64_t used; /* writer only: one bit a slot */
+	unsigned int shift;
+	struct soft_node *next; /* in the garbage */
+	char *slot[SOFT_SLOTS]; /* atomic */
+};
+
+struct soft_map {
+	struct soft_node *root; /* atomic */
+};
+
+static inline unsigned int soft_slot_bits(const char *slot)
+{
+	return (uintptr_t)slot & SOFT_ATTRIBUTES;
+}
+
+/* A slot that is no node and not empty; page: any page that it covers. */
+static inline void soft_slot_extent(char *slot, uint64_t page, struct soft_extent *extent)
+{
+	if (soft_slot_bits(slot) & SOFT_MAPPING) {
+		*extent = ((const struct soft_mapping *)(slot - SOFT_MAPPING))->extent;
+		return;
+	}
+	extent->first = extent->last = page;
+	extent->hva = slot - soft_slot_bits(slot);
+	extent->rights = soft_slot_bits(slot) >> SOFT_RIGHTS_SHIFT;
+}
+
+/* The mapping that covers the page; false: none. */
+static inline bool soft_map_find(const struct soft_map *map, uint64_t page,
+				 struct soft_extent *extent)
+{
+	const struct soft_node *node = __atomic_load_n(&map->root, __ATOMIC_ACQUIRE);
+	unsigned int shift;
+	char *slot;
+
+	if (!node || page >> node->shift >= SOFT_SLOTS)
+		return false;
+	/* Each level is SOFT_SLOT_BITS lower: the heads of the other nodes need not be read. */
+	for (shift = node->shift;; shift -= SOFT_SLOT_BITS) {
+		slot = __atomic_load_n(&node->slot[(page >> shift) & (SOFT_SLOTS - 1)],
+				       __ATOMIC_ACQUIRE);
+		if (soft_slot_bits(slot) & SOFT_TAGS)
+			break;
+		if (!slot)
+			return false;
+		node = (const struct soft_node *)slot;
+	}
+	soft_slot_extent(slot, page, extent);
+	return true;
+}
+
+/* Writer: the first mapping that ends at the page or after it; false: none. */
+bool soft_map_next(const struct soft_map *map, uint64_t page, struct soft_extent *extent);
+
+/* Its pages must not be mapped, its address is page aligned. -ENOMEM leaves the map as it was. */
+int soft_map_insert(struct soft_map *map, const struct soft_extent *extent,
+		    struct ioasid_garbage *garbage);
+/* No mapping may straddle a border of [first, last]. */
+void soft_map_erase(struct soft_map *map, uint64_t first, uint64_t last,
+		    struct ioasid_garbage *garbage);
+void soft_map_reap(struct ioasid_garbage *garbage);
+/* No reader may be left. */
+void soft_map_clear(struct soft_map *map);
+
+#endif
