@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh
+# What the command-line tests share: TAP lines, a work folder, configurations. Source it first.
+set -u
+
+build=${ADIT_BUILD:-build}
+adit=$build/adit
+work=$(mktemp -d)
+number=0
+failures=0
+trap 'rm -rf "$work"' EXIT
+
+# ok DESCRIPTION TEST...: the command's status decides.
+ok() {
+	number=$((number + 1))
+	description=$1
+	shift
+	if "$@"; then
+		echo "ok $number - $description"
+	else
+		echo "not ok $number - $description"
+		echo "# failed: $*"
+		failures=$((failures + 1))
+	fi
+}
+
+skip() { # skip DESCRIPTION REASON
+	number=$((number + 1))
+	echo "ok $number - $1 # SKIP $2"
+}
+
+done_testing() {
+	echo "1..$number"
+	exit "$((failures > 0))"
+}
+
+# config PAYLOAD [MEMBERS]: writes $work/PAYLOAD.json around build/guest/PAYLOAD.bin; prints its path.
+config() {
+	printf '{"payload": {"flat": "%s/guest/%s.bin", "address": "2M", "cmdline": "%s"}, "debug_exit": true%s}\n' \
+		"$build" "$1" "${words:-}" "${2:+, $2}" >"$work/$1.json"
+	echo "$work/$1.json"
+}
+
+# run COMMAND...: keeps $status, $work/out and $work/err.
+run() {
+	timeout -k 5 60 "$@" >"$work/out" 2>"$work/err" </dev/null
+	status=$?
+}
+
+has() { grep -q -e "$2" "$1"; }
+is() { [ "$1" = "$2" ]; }
+
+# until_says FILE TEXT [COUNT]: waits for an event (the file's growth), not for a clock.
+until_says() { "$(dirname "$0")/until" "$@"; }
+
+need_kvm() {
+	[ -r /dev/kvm ] && [ -w /dev/kvm ] && return
+	skip "everything here" "no /dev/kvm"
+	done_testing
+}

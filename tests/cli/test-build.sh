@@ -1,0 +1,42 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# What the build gives: what adit links, what gets installed, and that the example runs as it is.
+. "$(dirname "$0")/tap.sh"
+
+case $(basename "$build") in
+*address* | *thread*) skip "linked libraries" "a sanitizer build links its run time" ;;
+*)
+	readelf -d "$adit" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' >"$work/needed"
+	sed '/^libc\.so\|^libjson-c\.so\|^liburing\.so\|^libseccomp\.so\|^ld-linux/d' \
+		"$work/needed" >"$work/heavier"
+	ok "adit links nothing heavier than libc, json-c, liburing and libseccomp" \
+		[ ! -s "$work/heavier" ]
+	ok "adit links libc at all" has "$work/needed" '^libc\.so'
+	;;
+esac
+
+make -s --no-print-directory O="$build" install DESTDIR="$work/root" PREFIX=/usr >"$work/out" 2>&1
+ok "make install DESTDIR= PREFIX= succeeds" is $? 0
+for file in bin/adit libexec/adit/adit-bench share/man/man1/adit.1 share/man/man1/adit-run.1 \
+	share/man/man5/adit-config.5 share/bash-completion/completions/adit \
+	share/doc/adit/config.example.json; do
+	ok "it installs $file" [ -s "$work/root/usr/$file" ]
+done
+ok "the installed adit runs" "$work/root/usr/bin/adit" --version
+ok "the installed adit finds its bench" sh -c '"$1" bench 2>&1 | grep -q "usage: adit bench"' -- \
+	"$work/root/usr/bin/adit"
+make -s --no-print-directory O="$build" uninstall DESTDIR="$work/root" PREFIX=/usr >"$work/out" 2>&1
+ok "make uninstall leaves no file" is "$(find "$work/root" -type f | wc -l)" 0
+
+ok "the completion knows every command" sh -c 'for c in run check doctor bench; do
+	grep -qw "$c" docs/adit.bash-completion || exit 1; done'
+
+if command -v man >/dev/null; then
+	for page in docs/man/*; do
+		ok "$(basename "$page") formats without a warning" \
+			sh -c '[ -z "$(man --warnings -l "$1" 2>&1 >/dev/null)" ]' -- "$page"
+	done
+else
+	skip "man pages format" "man is not installed"
+fi
+done_testing

@@ -1,0 +1,49 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# adit check and adit doctor: the plan and the host, for people and for machines.
+. "$(dirname "$0")/tap.sh"
+
+sed "s|\"build/|\"$build/|" config.example.json >"$work/example.json"
+run "$adit" check "$work/example.json"
+ok "check of the example gives status 0" is "$status" 0
+ok "it shows the memory" has "$work/out" '^memory: 128 MiB'
+ok "it shows the ADI and its isolation" has "$work/out" '^adi dsa0: dsa, back end soft, .*software-checked'
+ok "it shows what happens without a PASID" has "$work/out" 'without a PASID: refused'
+ok "it shows the PASID table" has "$work/out" '^dsa0  *5  *any  *window0'
+ok "it shows the coherency" has "$work/out" '^coherency: wbinvd nop'
+
+run "$adit" check "$work/example.json" --json
+ok "check --json is one JSON object that says the same" python3 -c '
+import json, sys
+plan = json.load(open(sys.argv[1]))
+assert plan["vcpus"] == 2
+assert plan["memory"]["size"] == 128 << 20
+assert plan["adis"][0]["id"] == "dsa0" and plan["adis"][0]["isolation"] == "software-checked"
+assert plan["pasids"] == [{"adi": "dsa0", "guest": 5, "host": "any", "space": "window0"}], plan["pasids"]
+assert {"id": "window0", "rights": "rw", "base": 32 << 20, "size": 16 << 20} in plan["spaces"]
+' "$work/out"
+
+printf '{"payload": {"flat": "x"}, "pasids": [{"guest": 5, "adi": "dsa1"}]}' >"$work/bad.json"
+run "$adit" check "$work/bad.json"
+ok "a PASID for an ADI that is not there gives status 2" is "$status" 2
+ok "its pointer is named" has "$work/err" '/pasids/0/adi'
+run "$adit" check
+ok "no configuration gives status 2" is "$status" 2
+
+run "$adit" doctor
+if [ -w /dev/kvm ]; then
+	ok "doctor gives status 0 where VMs can run" is "$status" 0
+	ok "doctor names capabilities and their use" has "$work/out" '^ok .*KVM_CAP_SPLIT_IRQCHIP .*I/O APIC'
+else
+	ok "doctor gives status 1 where they cannot" is "$status" 1
+fi
+run "$adit" doctor --json
+ok "doctor --json is a list of findings" python3 -c '
+import json, sys
+items = json.load(open(sys.argv[1]))
+assert all(set(i) == {"name", "verdict", "text"} for i in items)
+assert any(i["name"] == "/dev/kvm" for i in items)
+' "$work/out"
+run "$adit" doctor --bad --json
+ok "doctor refuses an unknown option with status 2" is "$status" 2
+done_testing

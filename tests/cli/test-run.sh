@@ -1,0 +1,108 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# adit run as a user meets it: output, exit status, signals, reports.
+. "$(dirname "$0")/tap.sh"
+need_kvm
+
+run "$adit" run "$(config hello)"
+ok "guest output goes to stdout" has "$work/out" '^ok hello'
+ok "debug-exit 0 gives status 0" is "$status" 0
+
+run "$adit" run "$(config poweroff)"
+ok "power-off gives status 0" is "$status" 0
+
+run "$adit" run "$(config reset)" --no-reboot
+ok "a reset with --no-reboot gives status 0" is "$status" 0
+
+run "$adit" run "$(config triple)"
+ok "a triple fault gives status 1" is "$status" 1
+ok "its report names it" has "$work/err" 'triple fault'
+ok "its report has RIP and bytes" has "$work/err" 'rip 0x[0-9a-f]* .*instruction bytes:'
+ok "its report has the last exits" has "$work/err" 'last exits, newest first: .*IO'
+
+run "$adit" run "$(config badinsn)"
+ok "an instruction that cannot be emulated gives status 1" is "$status" 1
+ok "its report says so" has "$work/err" 'KVM_EXIT_INTERNAL_ERROR'
+
+run "$adit" run "$(config hello '"cpus": {"boot_vcpu": 1}')"
+ok "an unknown key gives status 2" is "$status" 2
+ok "its pointer is named" has "$work/err" '/cpus/boot_vcpu: unknown key'
+ok "the nearest key is named" has "$work/err" 'boot_vcpus'
+ok "nothing was started" is "$(cat "$work/out")" ''
+
+run "$adit" run "$work/absent.json"
+ok "a configuration that is not there gives status 2" is "$status" 2
+run "$adit" run
+ok "no configuration gives status 2" is "$status" 2
+run "$adit" no-such-command
+ok "an unknown command gives status 2" is "$status" 2
+
+printf '{"payload": {"flat": "%s/absent.bin"}}' "$work" >"$work/no-payload.json"
+run "$adit" run "$work/no-payload.json"
+ok "a payload that is not there gives status 1" is "$status" 1
+ok "its path is named" has "$work/err" 'absent.bin: No such file'
+
+run "$adit" run "$(config triple)" --log-json
+ok "--log-json gives one JSON object a line" python3 -c '
+import json, sys
+lines = [json.loads(l) for l in open(sys.argv[1])]
+assert any("triple fault" in l["message"] for l in lines), lines
+assert all({"time", "level", "area", "message"} <= set(l) for l in lines)
+' "$work/err"
+run "$adit" run "$(config hello)" --log-level loud
+ok "an unknown log level gives status 2" is "$status" 2
+
+# begin CONFIG: starts adit in the background with its output in $work/out.
+begin() {
+	: >"$work/out"
+	"$adit" run "$@" >"$work/out" 2>"$work/err" </dev/null &
+	pid=$!
+}
+end() {
+	wait "$pid"
+	status=$?
+}
+
+begin "$(config powerbutton)"
+until_says "$work/out" ready
+kill -TERM "$pid"
+end
+ok "SIGTERM presses the power button and the guest powers off" is "$status" 0
+
+begin "$(config spin '"shutdown_timeout": 0.1')"
+until_says "$work/out" ready
+kill -TERM "$pid"
+end
+ok "a guest that ignores it is stopped after the grace period with status 1" is "$status" 1
+ok "and that is said" has "$work/err" 'did not power off within 100 ms'
+
+begin "$(config spin '"shutdown_timeout": 3600')"
+until_says "$work/out" ready
+kill -INT "$pid"
+until_says "$work/err" 'power button'
+kill -INT "$pid"
+end
+ok "the second signal stops it at once" is "$status" 1
+
+begin "$(config reset '"serial": {"mode": "File", "file": "'"$work"'/boots"}')"
+until_says "$work/boots" reset_reached 3
+kill -TERM "$pid"
+end
+ok "a reset starts the machine anew" [ "$(grep -c reset_reached "$work/boots")" -ge 3 ]
+
+# As root the node can be hidden in a mount namespace of its own.
+if [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null; then
+	run unshare -m sh -c 'mount -t tmpfs none /dev && exec "$@"' -- "$adit" run "$(config hello)"
+	ok "without /dev/kvm the status is 1" is "$status" 1
+	ok "and one sentence says what to do" has "$work/err" "there is no /dev/kvm: load it with 'modprobe"
+	ok "in one line" is "$(wc -l <"$work/err")" 1
+else
+	skip "without /dev/kvm" "needs root and unshare"
+fi
+
+"$adit" --help >"$work/out"
+ok "--help names every command" sh -c 'for c in run check doctor bench; do
+	grep -q "adit $c" "$1" || exit 1; done' -- "$work/out"
+ok "--version says the version" is "$("$adit" --version)" "adit $(cat VERSION)"
+
+done_testing

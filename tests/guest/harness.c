@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/guest/harness.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "util/loop.h"
+
+#define GUARD_NS (120 * 1000000000ull) /* a guest that is not done by then hangs */
+
+const char *build_directory(void)
+{
+	const char *dir = getenv("ADIT_BUILD");
+
+	return dir ? dir : "build";
+}
+
+static char *read_file(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	char *text;
+	ssize_t n;
+
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	text = malloc((size_t)st.st_size + 1);
+	assert_non_null(text);
+	n = read(fd, text, (size_t)st.st_size);
+	assert_true(n >= 0);
+	text[n] = 0;
+	close(fd);
+	return text;
+}
+
+char *guest_output(const struct guest *guest)
+{
+	return read_file(guest->output_path);
+}
+
+char *guest_log(const struct guest *guest)
+{
+	return read_file(guest->log_path);
+}
+
+static int make_temporary(char *path, size_t size, const char *what)
+{
+	int fd;
+
+	snprintf(path, size, "/tmp/adit-test-%s-XXXXXX", what);
+	fd = mkostemp(path, O_CLOEXEC);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+int guest_create(struct guest *guest, const char *payload, const char *words, const char *members)
+{
+	struct machine_options options = { .config = &guest->config, .kvm_fd = -1 };
+	char text[8192], what[512];
+
+	memset(guest, 0, sizeof(*guest));
+	if (access("/dev/kvm", R_OK | W_OK))
+		skip_because("no /dev/kvm");
+	close(make_temporary(guest->output_path, sizeof(guest->output_path), "serial"));
+	guest->log_fd = make_temporary(guest->log_path, sizeof(guest->log_path), "log");
+	guest->log = (struct log){ .fd = guest->log_fd, .level = LOG_DEBUG };
+	options.log = &guest->log;
+
+	if (strchr(payload, '/'))
+		snprintf(what, sizeof(what), "\"kernel\": \"%s\"", payload);
+	else
+		snprintf(what, sizeof(what), "\"flat\": \"%s/guest/%s.bin\", \"address\": \"2M\"",
+			 build_directory(), payload);
+	snprintf(text, sizeof(text),
+		 "{\"payload\": {%s, \"cmdline\": \"%s\"}, "
+		 "\"serial\": {\"mode\": \"File\", \"file\": \"%s\"}, \"debug_exit\": true%s}",
+		 what, words, guest->output_path, members ? members : "");
+	assert_ok(config_parse(&guest->config, text, strlen(text), &guest->err), &guest->err);
+	return machine_create(&guest->machine, &options, &guest->err);
+}
+
+static void on_guard(void *arg)
+{
+	machine_stop(arg);
+}
+
+static void *run(void *arg)
+{
+	struct guest *guest = arg;
+	struct loop_timer *guard = NULL;
+
+	loop_timer(machine_loop(guest->machine), GUARD_NS, on_guard, guest->machine, &guard, NULL);
+	guest->end = machine_run(guest->machine);
+	loop_timer_cancel(guard);
+	return NULL;
+}
+
+void guest_start(struct guest *guest)
+{
+	assert_int_equal(pthread_create(&guest->thread, NULL, run, guest), 0);
+	guest->started = true;
+}
+
+enum machine_end guest_wait(struct guest *guest)
+{
+	pthread_join(guest->thread, NULL);
+	guest->started = false;
+	return guest->end;
+}
+
+enum machine_end guest_run(struct guest *guest)
+{
+	run(guest);
+	return guest->end;
+}
+
+void guest_destroy(struct guest *guest)
+{
+	if (guest->started) {
+		machine_stop(guest->machine);
+		guest_wait(guest);
+	}
+	machine_destroy(guest->machine);
+	config_free(&guest->config);
+	close(guest->log_fd);
+	unlink(guest->output_path);
+	unlink(guest->log_path);
+}
+
+void guest_expect(struct guest *guest, const char *text)
+{
+	int notify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	struct pollfd poll_fd = { .fd = notify, .events = POLLIN };
+	char events[4096], *output;
+	bool found;
+
+	assert_true(notify >= 0);
+	assert_true(inotify_add_watch(notify, guest->output_path, IN_MODIFY) >= 0);
+	for (;;) {
+		output = guest_output(guest);
+		found = strstr(output, text) != NULL;
+		free(output);
+		if (found)
+			break;
+		if (poll(&poll_fd, 1, (int)(GUARD_NS / 1000000)) <= 0)
+			fail_msg("the guest did not say '%s'", text);
+		if (read(notify, events, sizeof(events)) < 0)
+			continue;
+	}
+	close(notify);
+}
+
+void guest_assert_passed(const struct guest *guest, unsigned int least)
+{
+	char *output = guest_output(guest), *rest = output, *line;
+	unsigned int ok = 0, bad = 0;
+
+	while ((line = strsep(&rest, "\r\n"))) {
+		ok += !strncmp(line, "ok ", 3);
+		bad += !strncmp(line, "not ok ", 7);
+		if (!strncmp(line, "not ok ", 7) || !strncmp(line, "skip ", 5))
+			print_message("guest: %s\n", line);
+	}
+	if (bad || ok < least) {
+		free(output);
+		output = guest_output(guest);
+		print_message("%s\n", output);
+		free(output);
+		output = guest_log(guest);
+		print_message("%s\n", output);
+		free(output);
+		fail_msg("the guest passed %u checks (at least %u are wanted) and failed %u", ok,
+			 least, bad);
+	}
+	free(output);
+}
+
+void guest_passes(const char *payload, const char *words, const char *members, unsigned int least)
+{
+	struct guest guest;
+
+	assert_ok(guest_create(&guest, payload, words, members), &guest.err);
+	guest_run(&guest);
+	guest_assert_passed(&guest, least);
+	assert_int_equal(guest.end, MACHINE_OFF);
+	guest_destroy(&guest);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Runs guest payloads for host-side tests, in this process: a configuration is made around the
+ * payload, the machine is the real one on /dev/kvm, its serial port is a file that can be read at
+ * any moment. A guest that never ends is stopped by a guard and fails its test.
+ */
+#ifndef ADIT_TESTS_GUEST_HARNESS_H
+#define ADIT_TESTS_GUEST_HARNESS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tests/unit/check.h"
+#include "util/log.h"
+#include "vmm/config.h"
+#include "vmm/machine.h"
+
+struct guest {
+	struct machine *machine;
+	struct config config;
+	struct log log;
+	char output_path[64], log_path[64];
+	int log_fd;
+	enum machine_end end;
+	struct err err;
+	pthread_t thread; /* guest_start to guest_wait */
+	bool started;
+};
+
+/*
+ * Makes the machine. payload: a name under build/guest/, or a path with a '/', which is then given
+ * as a kernel. words: the command line. members: more JSON members (", \"cpus\": {...}"), may be
+ * NULL; they come after "payload", "serial" and "debug_exit". Returns machine_create's answer; the
+ * reason is in guest->err. Skips the test where there is no /dev/kvm.
+ */
+int guest_create(struct guest *guest, const char *payload, const char *words, const char *members);
+/* On a thread of its own, until guest_wait. */
+void guest_start(struct guest *guest);
+enum machine_end guest_wait(struct guest *guest);
+/* start and wait. */
+enum machine_end guest_run(struct guest *guest);
+void guest_destroy(struct guest *guest);
+
+/* Waits until the serial output holds `text`; fails the test where the machine ends before. */
+void guest_expect(struct guest *guest, const char *text);
+/* Everything so far, to be freed. */
+char *guest_output(const struct guest *guest);
+char *guest_log(const struct guest *guest);
+/* The output holds at least `least` lines "ok ..." and none "not ok ...". */
+void guest_assert_passed(const struct guest *guest, unsigned int least);
+
+/* create, run, assert that it powered off well and passed, destroy. */
+void guest_passes(const char *payload, const char *words, const char *members, unsigned int least);
+
+/* Where the build is: $ADIT_BUILD, or build. */
+const char *build_directory(void);
+
+#endif

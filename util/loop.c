@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The event loop on one small io_uring. One file, because what makes it safe is one rule: an
+ * operation lives until the one completion of its request has been taken from the ring, so a
+ * completion never names freed memory, whatever was cancelled in between.
+ *
+ * Only loop_run and loop_destroy touch the ring; every other call changes an operation's state
+ * and queues it. So all requests belong to the thread that runs the loop (io_uring completes and
+ * cancels requests in the context of the task that submitted them), changes of one turn go to the
+ * kernel in the system call that waits, and the number of watches is not bound to the ring's size.
+ *
+ * Watches are one-shot polls armed again after their handler: arming looks at the descriptor
+ * first, which makes them level-triggered.
+ */
+#include "util/loop.h"
+
+#include <errno.h>
+#include <liburing.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "util/bits.h"
+
+#define SQ_ENTRIES 16 /* one page of entries; more requests are submitted in several calls */
+
+struct loop_op {
+	struct loop *loop;
+	struct loop_op *prev, *next; /* all operations */
+	struct loop_op *queue_next;  /* those that need a request */
+	bool queued;
+	bool armed; /* a request is in the kernel and its completion was not taken yet */
+	bool dead;  /* the caller has let go; freed when neither armed nor queued */
+	bool is_timer;
+};
+
+struct loop_watch {
+	struct loop_op op;
+	int fd;
+	uint32_t events;
+	void (*fn)(void *arg, uint32_t ready);
+	void *arg;
+};
+
+struct loop_timer {
+	struct loop_op op;
+	struct __kernel_timespec when; /* absolute */
+	bool fired;
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+struct loop {
+	struct io_uring ring;
+	int wake_fd; /* written to wake, never read: the edge alone counts */
+	bool wake_armed;
+	int failed; /* -errno that ends loop_run: without the wake-up it could sleep for ever */
+	struct loop_op *ops;
+	struct loop_op *queue, **queue_tail;
+	struct loop_work *todo; /* posted work in order, taken over by the loop's thread */
+
+	/* Shared with other threads: atomics only. */
+	struct loop_work *posted; /* newest first */
+	bool stop;
+	bool sleeping; /* the loop may be waiting: who adds something has to wake it */
+};
+
+static void op_queue(struct loop_op *op)
+{
+	struct loop *loop = op->loop;
+
+	if (op->queued)
+		return;
+	op->queued = true;
+	op->queue_next = NULL;
+	*loop->queue_tail = op;
+	loop->queue_tail = &op->queue_next;
+}
+
+static void op_init(struct loop_op *op, struct loop *loop, bool is_timer)
+{
+	op->loop = loop;
+	op->is_timer = is_timer;
+	op->next = loop->ops;
+	if (op->next)
+		op->next->prev = op;
+	loop->ops = op;
+	op_queue(op);
+}
+
+static void op_unlink(struct loop_op *op)
+{
+	if (op->prev)
+		op->prev->next = op->next;
+	else
+		op->loop->ops = op->next;
+	if (op->next)
+		op->next->prev = op->prev;
+}
+
+static void op_free(struct loop_op *op)
+{
+	if (op->is_timer)
+		free(container_of(op, struct loop_timer, op));
+	else
+		free(container_of(op, struct loop_watch, op));
+}
+
+static void op_arm(struct loop_op *op, struct io_uring_sqe *sqe)
+{
+	if (op->is_timer) {
+		struct loop_timer *timer = container_of(op, struct loop_timer, op);
+
+		io_uring_prep_timeout(sqe, &timer->when, 0, IORING_TIMEOUT_ABS);
+	} else {
+		struct loop_watch *watch = container_of(op, struct loop_watch, op);
+
+		io_uring_prep_poll_add(sqe, watch->fd, watch->events);
+	}
+	io_uring_sqe_set_data(sqe, op);
+	op->armed = true;
+}
+
+/* NULL where the ring is full and the kernel takes nothing before completions are taken. */
+static struct io_uring_sqe *get_sqe(struct loop *loop)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&loop->ring);
+
+	if (!sqe) {
+		io_uring_submit(&loop->ring);
+		sqe = io_uring_get_sqe(&loop->ring);
+	}
+	return sqe;
+}
+
+/* Turns queued changes into requests. What finds no room stays queued for the next turn. */
+static void flush_queue(struct loop *loop)
+{
+	while (loop->queue) {
+		struct loop_op *op = loop->queue;
+		bool want = op->dead ? op->armed : !op->armed;
+
+		if (want) {
+			struct io_uring_sqe *sqe = get_sqe(loop);
+
+			if (!sqe)
+				return;
+			if (op->dead) {
+				io_uring_prep_cancel(sqe, op, 0);
+				io_uring_sqe_set_data(sqe, NULL);
+			} else {
+				op_arm(op, sqe);
+			}
+		}
+		loop->queue = op->queue_next;
+		if (!loop->queue)
+			loop->queue_tail = &loop->queue;
+		op->queued = false;
+		if (op->dead && !op->armed) {
+			op_unlink(op);
+			op_free(op);
+		}
+	}
+}
+
+static void arm_wake(struct loop *loop)
+{
+	struct io_uring_sqe *sqe;
+
+	if (loop->wake_armed)
+		return;
+	sqe = get_sqe(loop);
+	if (!sqe)
+		return;
+	io_uring_prep_poll_multishot(sqe, loop->wake_fd, POLLIN);
+	io_uring_sqe_set_data(sqe, loop);
+	loop->wake_armed = true;
+}
+
+static void wake(struct loop *loop)
+{
+	if (__atomic_exchange_n(&loop->sleeping, false, __ATOMIC_SEQ_CST)) {
+		int saved = errno; /* loop_stop may interrupt anything */
+
+		/* Cannot fail: the counter would need 2^64 wake-ups to fill. */
+		if (eventfd_write(loop->wake_fd, 1) < 0)
+			abort();
+		errno = saved;
+	}
+}
+
+static int ring_error(struct err *err, int rc)
+{
+	switch (rc) {
+	case -ENOSYS:
+		return err_set(
+			err, ENOSYS,
+			"this kernel has no io_uring, which the event loop needs: use a kernel "
+			"with CONFIG_IO_URING=y");
+	case -EPERM:
+	case -EACCES:
+		return err_set(err, EPERM,
+			       "the host forbids io_uring, which the event loop needs: set sysctl "
+			       "kernel.io_uring_disabled=0, or allow io_uring_setup in the seccomp "
+			       "profile of the container");
+	default:
+		return err_set(err, -rc, "io_uring with %d entries: %s", SQ_ENTRIES, strerror(-rc));
+	}
+}
+
+/*
+ * COOP_TASKRUN (Linux 5.19): completions do not interrupt the thread with an IPI; it is about to
+ * enter the kernel anyway.
+ */
+static int ring_open(struct io_uring *ring)
+{
+	int rc = io_uring_queue_init(SQ_ENTRIES, ring, IORING_SETUP_COOP_TASKRUN);
+
+	if (rc == -EINVAL)
+		rc = io_uring_queue_init(SQ_ENTRIES, ring, 0);
+	return rc;
+}
+
+int loop_create(struct loop **out, struct err *err)
+{
+	struct loop *loop = calloc(1, sizeof(*loop));
+	int rc;
+
+	*out = NULL;
+	if (!loop)
+		return err_set(err, ENOMEM, "no memory for the event loop");
+	loop->queue_tail = &loop->queue;
+	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (loop->wake_fd < 0) {
+		rc = err_set(err, errno, "eventfd for the event loop: %s", strerror(errno));
+		goto free_loop;
+	}
+	rc = ring_open(&loop->ring);
+	if (rc < 0) {
+		rc = ring_error(err, rc);
+		goto close_wake;
+	}
+	*out = loop;
+	return 0;
+
+close_wake:
+	close(loop->wake_fd);
+free_loop:
+	free(loop);
+	return rc;
+}
+
+void loop_destroy(struct loop *loop)
+{
+	struct loop_op *op, *next;
+
+	if (!loop)
+		return;
+	/*
+	 * Cancels what is left first, or the kernel would hold its references on the caller's
+	 * descriptors until a work queue gets to the ring.
+	 */
+	if (loop->queue) {
+		flush_queue(loop);
+		io_uring_submit(&loop->ring);
+	}
+	io_uring_queue_exit(&loop->ring);
+	for (op = loop->ops; op; op = next) {
+		next = op->next;
+		op_free(op);
+	}
+	close(loop->wake_fd);
+	free(loop);
+}
+
+static void complete_timer(struct loop_timer *timer)
+{
+	if (timer->fired)
+		return;
+	timer->fired = true;
+	timer->fn(timer->arg);
+}
+
+static void complete_watch(struct loop_watch *watch, int res)
+{
+	/* A failure means that the descriptor cannot be polled: said once. */
+	if (res < 0) {
+		watch->fn(watch->arg, POLLNVAL);
+		return;
+	}
+	watch->fn(watch->arg, (uint32_t)res);
+	op_queue(&watch->op);
+}
+
+/*
+ * data: the operation, the loop itself for its wake-up, NULL for a cancellation. -ECANCELED on a
+ * living operation: the thread that submitted it has ended; it is armed again.
+ */
+static void complete(struct loop *loop, void *data, int res, uint32_t flags)
+{
+	struct loop_op *op = data;
+
+	if (!data)
+		return;
+	if (data == loop) {
+		if (!(flags & IORING_CQE_F_MORE))
+			loop->wake_armed = false;
+		if (res < 0 && res != -ECANCELED)
+			loop->failed = res;
+		return;
+	}
+	op->armed = false;
+	if (op->dead || res == -ECANCELED)
+		op_queue(op);
+	else if (!op->is_timer)
+		complete_watch(container_of(op, struct loop_watch, op), res);
+	else
+		complete_timer(container_of(op, struct loop_timer, op));
+}
+
+static bool stopped(struct loop *loop)
+{
+	return __atomic_load_n(&loop->stop, __ATOMIC_SEQ_CST);
+}
+
+static void run_completions(struct loop *loop)
+{
+	struct io_uring_cqe *cqe;
+
+	while (!stopped(loop) && !io_uring_peek_cqe(&loop->ring, &cqe)) {
+		void *data = io_uring_cqe_get_data(cqe);
+		uint32_t flags = cqe->flags;
+		int res = cqe->res;
+
+		io_uring_cqe_seen(&loop->ring, cqe);
+		complete(loop, data, res, flags);
+	}
+}
+
+static void take_posted(struct loop *loop)
+{
+	struct loop_work *work = __atomic_exchange_n(&loop->posted, NULL, __ATOMIC_SEQ_CST);
+	struct loop_work *oldest = NULL;
+
+	while (work) {
+		struct loop_work *next = work->next;
+
+		work->next = oldest;
+		oldest = work;
+		work = next;
+	}
+	loop->todo = oldest;
+}
+
+static void run_posted(struct loop *loop)
+{
+	if (!loop->todo)
+		take_posted(loop);
+	while (loop->todo && !stopped(loop)) {
+		struct loop_work *work = loop->todo;
+		void (*fn)(void *arg) = work->fn;
+		void *arg = work->arg;
+
+		loop->todo = work->next;
+		/* From here the owner may post it again; what fn finds was written before the post.
+		 */
+		__atomic_store_n(&work->pending, false, __ATOMIC_SEQ_CST);
+		fn(arg);
+	}
+}
+
+/* Nothing that was posted or stopped before can be slept over: see wake(). */
+static bool may_sleep(struct loop *loop)
+{
+	__atomic_store_n(&loop->sleeping, true, __ATOMIC_SEQ_CST);
+	return loop->wake_armed && !loop->queue && !loop->todo &&
+	       !__atomic_load_n(&loop->posted, __ATOMIC_SEQ_CST) && !stopped(loop);
+}
+
+/* One turn: what changed goes to the kernel, then the wait for at least one completion. */
+static int enter(struct loop *loop)
+{
+	int rc;
+
+	arm_wake(loop);
+	flush_queue(loop);
+	if (may_sleep(loop))
+		rc = io_uring_submit_and_wait(&loop->ring, 1);
+	else
+		rc = io_uring_submit(&loop->ring);
+	__atomic_store_n(&loop->sleeping, false, __ATOMIC_RELAXED);
+	/* EBUSY, EAGAIN: the kernel wants completions taken before it accepts more. */
+	if (rc == -EINTR || rc == -EBUSY || rc == -EAGAIN)
+		rc = 0;
+	return MIN(rc, 0);
+}
+
+int loop_run(struct loop *loop)
+{
+	int rc = 0;
+
+	while (!stopped(loop)) {
+		rc = enter(loop);
+		if (rc < 0)
+			break;
+		run_completions(loop);
+		run_posted(loop);
+		rc = loop->failed;
+		if (rc < 0)
+			break;
+	}
+	__atomic_store_n(&loop->stop, false, __ATOMIC_SEQ_CST);
+	return rc;
+}
+
+void loop_stop(struct loop *loop)
+{
+	__atomic_store_n(&loop->stop, true, __ATOMIC_SEQ_CST);
+	wake(loop);
+}
+
+int loop_watch(struct loop *loop, int fd, uint32_t events, void (*fn)(void *arg, uint32_t ready),
+	       void *arg, struct loop_watch **out, struct err *err)
+{
+	struct loop_watch *watch = calloc(1, sizeof(*watch));
+
+	*out = NULL;
+	if (!watch)
+		return err_set(err, ENOMEM, "no memory to watch descriptor %d", fd);
+	watch->fd = fd;
+	watch->events = events;
+	watch->fn = fn;
+	watch->arg = arg;
+	op_init(&watch->op, loop, false);
+	*out = watch;
+	return 0;
+}
+
+static void op_release(struct loop_op *op)
+{
+	op->dead = true;
+	op_queue(op);
+}
+
+void loop_unwatch(struct loop_watch *watch)
+{
+	if (watch)
+		op_release(&watch->op);
+}
+
+int loop_timer(struct loop *loop, uint64_t ns, void (*fn)(void *arg), void *arg,
+	       struct loop_timer **out, struct err *err)
+{
+	struct loop_timer *timer = calloc(1, sizeof(*timer));
+	struct timespec now;
+	uint64_t nsec;
+
+	*out = NULL;
+	if (!timer)
+		return err_set(err, ENOMEM, "no memory for a timer");
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	nsec = (uint64_t)now.tv_nsec + ns % 1000000000;
+	timer->when.tv_sec = now.tv_sec + (int64_t)(ns / 1000000000 + nsec / 1000000000);
+	timer->when.tv_nsec = (long long)(nsec % 1000000000);
+	timer->fn = fn;
+	timer->arg = arg;
+	op_init(&timer->op, loop, true);
+	*out = timer;
+	return 0;
+}
+
+void loop_timer_cancel(struct loop_timer *timer)
+{
+	if (timer)
+		op_release(&timer->op);
+}
+
+bool loop_post(struct loop *loop, struct loop_work *work)
+{
+	struct loop_work *head;
+
+	if (__atomic_exchange_n(&work->pending, true, __ATOMIC_SEQ_CST))
+		return false;
+	head = __atomic_load_n(&loop->posted, __ATOMIC_RELAXED);
+	do {
+		work->next = head;
+	} while (!__atomic_compare_exchange_n(&loop->posted, &head, work, true, __ATOMIC_SEQ_CST,
+					      __ATOMIC_RELAXED));
+	wake(loop);
+	return true;
+}

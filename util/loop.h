@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One io_uring event loop: descriptors that become ready, timers, and work posted from other
+ * threads, all called on the thread that runs the loop. Handlers must not block.
+ *
+ * loop_post and loop_stop may be called from any thread (and loop_stop from a signal handler);
+ * everything else only from the loop's thread, or before it runs.
+ */
+#ifndef ADIT_UTIL_LOOP_H
+#define ADIT_UTIL_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util/err.h"
+
+struct loop;
+struct loop_watch;
+struct loop_timer;
+
+/* -ENOSYS or -EPERM where the host forbids io_uring; the sentence names the sysctl. */
+int loop_create(struct loop **out, struct err *err);
+/* All watches and timers must be removed; posted work that did not run is dropped. */
+void loop_destroy(struct loop *loop);
+
+/* Runs until loop_stop. 0 or -errno of the ring. */
+int loop_run(struct loop *loop);
+/* loop_run returns after the handler that is running; a stop before the run counts too. */
+void loop_stop(struct loop *loop);
+
+/*
+ * events: POLLIN, POLLOUT, ... fn is called with those that are there for as long as they are
+ * (level-triggered). fd stays the caller's and must be open until loop_unwatch.
+ */
+int loop_watch(struct loop *loop, int fd, uint32_t events, void (*fn)(void *arg, uint32_t ready),
+	       void *arg, struct loop_watch **out, struct err *err);
+/* fn is not called any more, also not for events already taken from the ring. NULL is allowed. */
+void loop_unwatch(struct loop_watch *watch);
+
+/* Calls fn once, after `ns` nanoseconds of CLOCK_MONOTONIC. */
+int loop_timer(struct loop *loop, uint64_t ns, void (*fn)(void *arg), void *arg,
+	       struct loop_timer **out, struct err *err);
+/* Before or after it fired; frees it. fn is not called any more. NULL is allowed. */
+void loop_timer_cancel(struct loop_timer *timer);
+
+/*
+ * Has fn called on the loop's thread. The caller owns `work` and keeps it until fn runs; posting
+ * what is pending already does nothing. Wakes the loop at most once per batch. Returns true where
+ * this call queued it.
+ */
+struct loop_work {
+	struct loop_work *next;
+	void (*fn)(void *arg);
+	void *arg;
+	bool pending; /* atomic */
+};
+bool loop_post(struct loop *loop, struct loop_work *work);
+
+#endif

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/adis.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ioasid-client/ioasid.h"
+#include "passthrough/adi/dsa.h"
+#include "passthrough/pci/pci.h"
+#include "util/bits.h"
+#include "vmm/config.h"
+#include "vmm/layout.h"
+#include "vmm/ram.h"
+
+struct adis {
+	struct pci_bus *bus;
+	struct ioasid_ctx *ctx;
+	struct ioasid_space *guest;   /* all of RAM */
+	struct ioasid_space **spaces; /* as config->spaces */
+	const struct config *config;
+	const struct log *log;
+	size_t count;
+	struct dsa *dsa[CONFIG_MAX_ADIS];
+};
+
+/* Maps what of [offset, offset + size) is RAM; *mapped receives how much that was. */
+static int map_window(struct ioasid_space *space, const struct ram *ram,
+		      const struct layout *layout, uint64_t offset, uint64_t size,
+		      unsigned int rights, uint64_t *mapped, struct err *err)
+{
+	*mapped = 0;
+	for (unsigned int i = 0; i < layout->n_ram; i++) {
+		const struct layout_ram *r = &layout->ram[i];
+		uint64_t first = MAX(offset, r->gpa);
+		uint64_t end = MIN(offset + size, r->gpa + r->size);
+		int ret;
+
+		if (first >= end)
+			continue;
+		ret = ioasid_map(space, first, end - first,
+				 (char *)ram->base + r->offset + (first - r->gpa), rights, err);
+		if (ret)
+			return ret;
+		*mapped += end - first;
+	}
+	return 0;
+}
+
+static int make_guest_space(struct adis *adis, const struct ram *ram, const struct layout *layout,
+			    struct err *err)
+{
+	const struct ioasid_space_options options = { .name = "guest", .pasid_capable = true };
+	const struct layout_ram *last = &layout->ram[layout->n_ram - 1];
+	uint64_t mapped;
+	int ret = ioasid_alloc(adis->ctx, &options, &adis->guest, err);
+
+	if (ret)
+		return ret;
+	return map_window(adis->guest, ram, layout, 0, last->gpa + last->size,
+			  IOASID_READ | IOASID_WRITE, &mapped, err);
+}
+
+static int make_window(struct adis *adis, size_t index, const struct ram *ram,
+		       const struct layout *layout, struct err *err)
+{
+	const struct config_space *window = &adis->config->spaces[index];
+	const struct ioasid_space_options options = { .name = window->id, .pasid_capable = true };
+	unsigned int rights = IOASID_READ | (window->write ? IOASID_WRITE : 0);
+	uint64_t mapped;
+	int ret = ioasid_alloc(adis->ctx, &options, &adis->spaces[index], err);
+
+	if (ret)
+		return ret;
+	ret = map_window(adis->spaces[index], ram, layout, window->offset, window->size, rights,
+			 &mapped, err);
+	if (!ret && mapped != window->size)
+		ret = err_set(
+			err, EINVAL,
+			"/spaces/%zu: %#llx + %#llx is not all RAM: %#llx bytes of it are (RAM "
+			"leaves out the hole below 4 GiB and reserved ranges)",
+			index, (unsigned long long)window->offset, (unsigned long long)window->size,
+			(unsigned long long)mapped);
+	return ret;
+}
+
+static int make_function(struct adis *adis, const struct config_adi *adi, struct vm *vm,
+			 struct err *err)
+{
+	struct dsa_options options = {
+		.id = adi->id,
+		.wqs = adi->n_wqs,
+		.engines = adi->engines,
+		.pasid = { .allow = adi->pasid_allow, .width = adi->pasid_width },
+		.log = adis->log,
+	};
+	struct dsa *dsa;
+	int ret;
+
+	for (unsigned int i = 0; i < adi->n_wqs; i++)
+		options.wq[i].size = adi->wqs[i].size;
+	ret = dsa_create(&dsa, vm, adis->ctx, adis->guest, &options, err);
+	if (ret)
+		return ret;
+	ret = pci_bus_add(adis->bus, dsa_function(dsa), -1, err);
+	if (ret) {
+		pci_function_destroy(dsa_function(dsa));
+		return ret;
+	}
+	adis->dsa[adis->count++] = dsa;
+	return 0;
+}
+
+static struct ioasid_space *space_of(const struct adis *adis, const struct config_pasid *pasid)
+{
+	if (!pasid->space)
+		return adis->guest;
+	for (size_t i = 0; i < adis->config->n_spaces; i++) {
+		if (!strcmp(adis->config->spaces[i].id, pasid->space))
+			return adis->spaces[i];
+	}
+	return NULL;
+}
+
+static int bind_pasid(struct adis *adis, size_t index, struct err *err)
+{
+	const struct config_pasid *pasid = &adis->config->pasids[index];
+	struct ioasid_space *space = space_of(adis, pasid);
+	struct dsa *dsa = adis_find(adis, pasid->adi);
+	uint32_t host;
+	int ret;
+
+	if (!dsa || !space)
+		return err_set(err, EINVAL, "/pasids/%zu: no such adi or space", index);
+	ret = dsa_pasid_bind(dsa, pasid->guest, space, pasid->host, &host, err);
+	if (ret)
+		return err_prefix(err, "/pasids/%zu", index);
+	log_line(adis->log, LOG_INFO, "pasid", "%s: guest PASID %u -> host PASID %u, space %s",
+		 pasid->adi, pasid->guest, host, ioasid_space_name(space));
+	return 0;
+}
+
+int adis_create(struct adis **out, const struct config *config, struct vm *vm, struct pci_bus *bus,
+		const struct ram *ram, const struct layout *layout, const struct log *log,
+		struct err *err)
+{
+	struct adis *adis;
+	int ret;
+
+	*out = NULL;
+	if (!config->n_adis)
+		return 0;
+	adis = calloc(1, sizeof(*adis));
+	if (!adis)
+		return err_set(err, ENOMEM, "no memory for the ADIs");
+	*adis = (struct adis){ .bus = bus, .config = config, .log = log };
+	adis->spaces = calloc(config->n_spaces + 1, sizeof(adis->spaces[0]));
+	ret = adis->spaces ? 0 : err_set(err, ENOMEM, "no memory for the spaces");
+	if (!ret)
+		ret = ioasid_ctx_open(&adis->ctx, IOASID_PROVIDER_SOFT, NULL, err);
+	if (!ret)
+		ret = make_guest_space(adis, ram, layout, err);
+	for (size_t i = 0; i < config->n_spaces && !ret; i++)
+		ret = make_window(adis, i, ram, layout, err);
+	for (size_t i = 0; i < config->n_adis && !ret; i++)
+		ret = make_function(adis, &config->adis[i], vm, err);
+	for (size_t i = 0; i < config->n_pasids && !ret; i++)
+		ret = bind_pasid(adis, i, err);
+	if (ret) {
+		adis_destroy(adis);
+		return ret;
+	}
+	*out = adis;
+	return 0;
+}
+
+void adis_destroy(struct adis *adis)
+{
+	if (!adis)
+		return;
+	for (size_t i = 0; i < adis->count; i++)
+		pci_bus_remove(adis->bus, dsa_function(adis->dsa[i]));
+	if (adis->ctx)
+		ioasid_ctx_close(adis->ctx);
+	free(adis->spaces);
+	free(adis);
+}
+
+struct dsa *adis_find(struct adis *adis, const char *id)
+{
+	for (size_t i = 0; adis && i < adis->count; i++) {
+		if (!strcmp(adis->config->adis[i].id, id))
+			return adis->dsa[i];
+	}
+	return NULL;
+}
+
+void adis_stop_engines(struct adis *adis)
+{
+	for (size_t i = 0; adis && i < adis->count; i++)
+		dsa_engines_stop(adis->dsa[i]);
+}
+
+void adis_start_engines(struct adis *adis)
+{
+	for (size_t i = 0; adis && i < adis->count; i++)
+		dsa_engines_start(adis->dsa[i]);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The composed ADIs of a machine and what they may reach: one I/O address space context (the soft
+ * provider here), a space for all guest memory and one for each window of the configuration, the
+ * functions on the bus, and the guest -> host PASID bindings that the operator gave.
+ */
+#ifndef ADIT_VMM_ADIS_H
+#define ADIT_VMM_ADIS_H
+
+#include <stddef.h>
+
+#include "util/err.h"
+#include "util/log.h"
+
+struct adis;
+struct config;
+struct dsa;
+struct layout;
+struct pci_bus;
+struct ram;
+struct vm;
+
+/* *out is NULL where the configuration has none. */
+int adis_create(struct adis **out, const struct config *config, struct vm *vm, struct pci_bus *bus,
+		const struct ram *ram, const struct layout *layout, const struct log *log,
+		struct err *err);
+/* Removes the functions from the bus, then the context with all that it owns. */
+void adis_destroy(struct adis *adis);
+
+struct dsa *adis_find(struct adis *adis, const char *id);
+void adis_stop_engines(struct adis *adis);
+void adis_start_engines(struct adis *adis);
+
+#endif

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* adit doctor: what this host can and cannot do for VMs, and the command that mends each. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kvm-glue/caps.h"
+#include "kvm-glue/vm.h"
+#include "util/bits.h"
+#include "util/loop.h"
+#include "vmm/command.h"
+
+enum verdict {
+	GOOD,
+	NOTE,
+	BAD
+};
+
+/* One line of the report. Text is owned by the list's JSON object. */
+struct report {
+	struct json_object *items; /* [{"name", "verdict", "text"}] */
+	bool bad;
+};
+
+static const char *const verdicts[] = { "ok", "note", "missing" };
+
+static void add(struct report *report, enum verdict verdict, const char *name, const char *text)
+{
+	struct json_object *item = json_object_new_object();
+
+	json_object_object_add(item, "name", json_object_new_string(name));
+	json_object_object_add(item, "verdict", json_object_new_string(verdicts[verdict]));
+	json_object_object_add(item, "text", json_object_new_string(text));
+	json_object_array_add(report->items, item);
+	report->bad |= verdict == BAD;
+}
+
+static void look_at_caps(struct report *report, int kvm_fd)
+{
+	size_t count;
+	const struct kvm_cap_row *rows = kvm_caps(&count);
+
+	for (size_t i = 0; i < count; i++) {
+		int value = kvm_cap_value(kvm_fd, rows[i].number);
+		char name[64], text[160];
+
+		snprintf(name, sizeof(name), "KVM_CAP_%s", rows[i].name);
+		if (value)
+			snprintf(text, sizeof(text), "%s (%d)", rows[i].use, value);
+		else
+			snprintf(text, sizeof(text), "%s: %s", rows[i].use,
+				 rows[i].required ? "needed; a newer host kernel has it"
+						  : "not on this host; adit does without it");
+		add(report, value ? GOOD : rows[i].required ? BAD : NOTE, name, text);
+	}
+}
+
+/* The PVM back end answers the whole API but runs no Linux guests: users should know. */
+static void look_at_backend(struct report *report)
+{
+	static const struct {
+		const char *module, *text;
+		enum verdict verdict;
+	} rows[] = {
+		{ "kvm_intel", "VMX: guests run on hardware", GOOD },
+		{ "kvm_amd", "SVM: guests run on hardware", GOOD },
+		{ "kvm_pvm",
+		  "PVM: guest kernel code is emulated; flat payloads run, Linux does not boot",
+		  NOTE },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char path[64];
+
+		snprintf(path, sizeof(path), "/sys/module/%s", rows[i].module);
+		if (!access(path, F_OK))
+			add(report, rows[i].verdict, rows[i].module, rows[i].text);
+	}
+}
+
+static void look_at_kvm(struct report *report)
+{
+	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	struct err err;
+
+	if (fd < 0) {
+		kvm_node_error(errno, &err);
+		add(report, BAD, "/dev/kvm", err.text);
+		return;
+	}
+	add(report, GOOD, "/dev/kvm", "opens");
+	look_at_backend(report);
+	look_at_caps(report, fd);
+	close(fd);
+}
+
+static void look_at_loop(struct report *report)
+{
+	struct loop *loop;
+	struct err err;
+
+	if (loop_create(&loop, &err)) {
+		add(report, BAD, "io_uring", err.text);
+		return;
+	}
+	loop_destroy(loop);
+	add(report, GOOD, "io_uring", "the event loop can be made");
+}
+
+static void look_at_passthrough(struct report *report)
+{
+	if (access("/dev/iommu", F_OK))
+		add(report, NOTE, "/dev/iommu",
+		    "not there: composed ADIs run on the soft provider; for VFIO cdevs load it with "
+		    "'modprobe iommufd' on a kernel with CONFIG_IOMMUFD");
+	else
+		add(report, GOOD, "/dev/iommu", "there");
+	if (access("/dev/vfio", F_OK))
+		add(report, NOTE, "/dev/vfio",
+		    "not there: 'modprobe vfio-pci' on a host with an IOMMU makes it");
+	else
+		add(report, GOOD, "/dev/vfio", "there");
+}
+
+static void print(const struct report *report)
+{
+	for (size_t i = 0; i < json_object_array_length(report->items); i++) {
+		struct json_object *item = json_object_array_get_idx(report->items, i);
+
+		printf("%-8s %-34s %s\n",
+		       json_object_get_string(json_object_object_get(item, "verdict")),
+		       json_object_get_string(json_object_object_get(item, "name")),
+		       json_object_get_string(json_object_object_get(item, "text")));
+	}
+}
+
+int cmd_doctor(int argc, char **argv)
+{
+	static const struct option options[] = { { "json", no_argument, NULL, 'j' }, { 0 } };
+	struct report report = { .items = json_object_new_array() };
+	bool json = false, bad = false;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		json |= c == 'j';
+		bad |= c != 'j';
+	}
+	if (bad || optind != argc) {
+		fprintf(stderr, "usage: adit doctor [--json]\n");
+		json_object_put(report.items);
+		return EXIT_CONFIG;
+	}
+	look_at_kvm(&report);
+	look_at_loop(&report);
+	look_at_passthrough(&report);
+	if (json)
+		printf("%s\n",
+		       json_object_to_json_string_ext(report.items, JSON_C_TO_STRING_PRETTY));
+	else
+		print(&report);
+	json_object_put(report.items);
+	return report.bad ? EXIT_FAILED : EXIT_OK;
+}

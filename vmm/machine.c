@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/machine.h"
+
+#include <errno.h>
+#include <linux/kvm.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kvm-glue/cpuid.h"
+#include "kvm-glue/ioapic.h"
+#include "kvm-glue/vm.h"
+#include "passthrough/pci/pci.h"
+#include "util/bits.h"
+#include "util/loop.h"
+#include "vmm/acpi.h"
+#include "vmm/adis.h"
+#include "vmm/boot.h"
+#include "vmm/config.h"
+#include "vmm/layout.h"
+#include "vmm/payload.h"
+#include "vmm/platform.h"
+#include "vmm/power.h"
+#include "vmm/processors.h"
+#include "vmm/ram.h"
+#include "vmm/rtc.h"
+#include "vmm/serial.h"
+#include "vmm/serial-sink.h"
+
+#define RUNNING (-1)
+
+struct machine {
+	const struct config *config;
+	const struct log *log;
+
+	struct vm *vm;
+	struct cpuid *cpuid;
+	struct layout layout;
+	struct ram ram;
+	struct ioapic *ioapic;
+	struct processors *processors;
+
+	struct loop *loop;
+	struct serial_sink *sink;
+	struct serial *serial;
+	struct rtc *rtc;
+	struct power *power;
+	struct pci_bus *bus;
+	struct adis *adis;
+
+	int end; /* atomic: RUNNING, then one enum machine_end for good */
+	uint32_t exit_value;
+};
+
+/* The first end counts; any thread. */
+static void end_with(struct machine *machine, enum machine_end end)
+{
+	int running = RUNNING;
+
+	if (!__atomic_compare_exchange_n(&machine->end, &running, (int)end, false, __ATOMIC_SEQ_CST,
+					 __ATOMIC_SEQ_CST))
+		return;
+	if (machine->processors)
+		processors_ask_stop(machine->processors);
+	if (machine->loop)
+		loop_stop(machine->loop);
+}
+
+/* The guest wrote a sleep, reset or debug-exit register; on its vCPU's thread. */
+static void on_power(void *arg, enum power_reason reason, uint32_t value)
+{
+	struct machine *machine = arg;
+
+	switch (reason) {
+	case POWER_OFF:
+		end_with(machine, MACHINE_OFF);
+		break;
+	case POWER_RESET:
+		end_with(machine, MACHINE_RESET);
+		break;
+	case POWER_DEBUG_EXIT:
+		__atomic_store_n(&machine->exit_value, value, __ATOMIC_RELAXED);
+		if (value)
+			log_line(machine->log, LOG_ERROR, "machine",
+				 "the guest ended itself with debug-exit value %u", value);
+		end_with(machine, value ? MACHINE_FAILED : MACHINE_OFF);
+		break;
+	}
+}
+
+static void log_report(struct machine *machine, struct vcpu *vcpu)
+{
+	char text[2048], *rest = text, *line;
+
+	vcpu_report(vcpu, text, sizeof(text));
+	while ((line = strsep(&rest, "\n"))) {
+		if (*line)
+			log_line(machine->log, LOG_ERROR, "vcpu", "%s", line);
+	}
+}
+
+static void on_vcpu_ended(void *arg, struct vcpu *vcpu, enum vcpu_event event)
+{
+	struct machine *machine = arg;
+
+	if (event == VCPU_RESET) {
+		end_with(machine, MACHINE_RESET);
+		return;
+	}
+	log_report(machine, vcpu);
+	end_with(machine, MACHINE_FAILED);
+}
+
+/* Ctrl-A x at the terminal. */
+static void on_quit(void *arg)
+{
+	end_with(arg, MACHINE_STOPPED);
+}
+
+static const struct power_ops power_ops = { .stop = on_power };
+static const struct processors_ops processors_ops = { .ended = on_vcpu_ended };
+
+/*
+ * RAM comes before the irqchip: a slot set after it costs milliseconds on some hosts. The layout
+ * needs CPUID's address width, so that comes first of all.
+ */
+static int make_memory(struct machine *machine, struct err *err)
+{
+	const struct config *config = machine->config;
+	const struct ram_options options = {
+		.size = config->memory.size,
+		.hugepage_size = config->memory.hugepage_size,
+		.shared = config->memory.shared,
+		.prefault = config->memory.prefault,
+	};
+	struct layout_request request = {
+		.ram_size = config->memory.size,
+		.aperture_last = UINT64_MAX,
+	};
+	int ret = cpuid_create(&machine->cpuid, machine->vm, config->cpus.boot_vcpus, err);
+
+	if (ret)
+		return ret;
+	request.phys_bits = cpuid_phys_bits(machine->cpuid);
+	ret = layout_plan(&machine->layout, &request, err);
+	if (!ret)
+		ret = ram_create(&machine->ram, &options, err);
+	if (!ret)
+		ret = ram_add_slots(&machine->ram, machine->vm, &machine->layout, err);
+	return ret;
+}
+
+static int make_processors(struct machine *machine, struct err *err)
+{
+	int ret = vm_split_irqchip(machine->vm, IOAPIC_PINS, err);
+
+	if (ret)
+		return ret;
+	/* Portals need the bytes of instructions that KVM cannot emulate; without, they fail. */
+	if (vm_has(machine->vm, KVM_CAP_EXIT_ON_EMULATION_FAILURE))
+		vm_enable(machine->vm, KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1);
+	ret = ioapic_create(&machine->ioapic, machine->vm, err);
+	if (ret)
+		return ret;
+	for (unsigned int i = 0; i < INTX_PINS; i++)
+		ioapic_wire(machine->ioapic, PIN_INTX + i, true);
+	return processors_create(&machine->processors, machine->vm, machine->ioapic, machine->cpuid,
+				 machine->config->cpus.boot_vcpus, &processors_ops, machine, err);
+}
+
+static int make_chipset(struct machine *machine, struct err *err)
+{
+	const struct config *config = machine->config;
+	const struct layout *layout = &machine->layout;
+	const struct pci_bus_options bus = {
+		.mem32 = { layout->mmio32.base, layout->mmio32.size },
+		.mem64 = { layout->mmio64.base, layout->mmio64.size },
+		.io = { layout->io.base, layout->io.size },
+		.ecam_base = layout->ecam.base,
+		.log = machine->log,
+	};
+	int ret = loop_create(&machine->loop, err);
+
+	if (!ret)
+		ret = serial_sink_open(&machine->sink, config->serial.mode, config->serial.path,
+				       machine->loop, machine->log, err);
+	if (!ret)
+		ret = serial_create(&machine->serial, machine->vm, machine->ioapic, machine->loop,
+				    machine->sink, machine->log, err);
+	if (!ret)
+		serial_sink_on_quit(machine->sink, on_quit, machine);
+	if (!ret)
+		ret = rtc_create(&machine->rtc, machine->vm, err);
+	if (!ret)
+		ret = power_create(&machine->power, machine->vm, machine->ioapic, &power_ops,
+				   machine, config->debug_exit, machine->log, err);
+	if (!ret)
+		ret = pci_bus_create(&machine->bus, machine->vm, &bus, err);
+	return ret;
+}
+
+static int write_acpi(struct machine *machine, const struct boot_memory *memory, struct err *err)
+{
+	const struct layout *layout = &machine->layout;
+	const struct acpi_request request = {
+		.vcpus = machine->config->cpus.boot_vcpus,
+		.mmio32 = { layout->mmio32.base, layout->mmio32.size },
+		.mmio64 = { layout->mmio64.base, layout->mmio64.size },
+		.io = { layout->io.base, layout->io.size },
+		.ecam_base = layout->ecam.base,
+	};
+	size_t size = ACPI_TABLES_END - ACPI_TABLES, used;
+	void *out = boot_memory_at(memory, ACPI_TABLES, size);
+
+	if (!out)
+		return err_set(err, ENOSPC, "RAM does not cover the ACPI tables at %#x",
+			       ACPI_TABLES);
+	return acpi_build(&request, out, ACPI_TABLES, size, &used, err);
+}
+
+static int load_file(const char *path, struct payload_source *source,
+		     const struct boot_memory *memory, struct payload *payload,
+		     int (*load)(const struct boot_memory *, const struct payload_source *,
+				 struct payload *, struct err *),
+		     struct err *err)
+{
+	int ret = payload_open(source, path, err);
+
+	if (!ret) {
+		ret = load(memory, source, payload, err);
+		if (ret)
+			err_prefix(err, "%s", path);
+	}
+	payload_close(source);
+	return ret;
+}
+
+static int load_payload(struct machine *machine, struct err *err)
+{
+	const struct config *config = machine->config;
+	const struct boot_memory memory = { .layout = &machine->layout, .base = machine->ram.base };
+	struct payload_source source = { .fd = -1 };
+	struct payload payload = { 0 };
+	struct boot_state state;
+	int ret;
+
+	if (config->payload.type == PAYLOAD_FLAT) {
+		ret = payload_open(&source, config->payload.kernel, err);
+		if (!ret)
+			ret = payload_load_flat(&memory, &source, config->payload.address, &payload,
+						err);
+		payload_close(&source);
+	} else {
+		ret = load_file(config->payload.kernel, &source, &memory, &payload,
+				payload_load_kernel, err);
+	}
+	if (!ret && config->payload.initramfs)
+		ret = load_file(config->payload.initramfs, &source, &memory, &payload,
+				payload_load_initramfs, err);
+	if (!ret)
+		ret = write_acpi(machine, &memory, err);
+	if (!ret)
+		ret = boot_prepare(&memory, &payload, config->payload.cmdline, ACPI_TABLES, &state,
+				   err);
+	if (!ret)
+		ret = processors_boot(machine->processors, &state, err);
+	return ret;
+}
+
+int machine_create(struct machine **out, const struct machine_options *options, struct err *err)
+{
+	const struct vm_options vm_options = { .kvm_fd = options->kvm_fd, .log = options->log };
+	struct machine *machine = calloc(1, sizeof(*machine));
+	int ret;
+
+	if (!machine)
+		return err_set(err, ENOMEM, "no memory for a machine");
+	machine->config = options->config;
+	machine->log = options->log;
+	machine->ram.fd = -1;
+	machine->end = RUNNING;
+	ret = vm_create(&machine->vm, &vm_options, err);
+	if (!ret)
+		ret = make_memory(machine, err);
+	if (!ret)
+		ret = make_processors(machine, err);
+	if (!ret)
+		ret = make_chipset(machine, err);
+	if (!ret)
+		ret = adis_create(&machine->adis, machine->config, machine->vm, machine->bus,
+				  &machine->ram, &machine->layout, machine->log, err);
+	if (!ret)
+		ret = load_payload(machine, err);
+	if (ret) {
+		machine_destroy(machine);
+		return ret;
+	}
+	*out = machine;
+	return 0;
+}
+
+void machine_destroy(struct machine *machine)
+{
+	if (!machine)
+		return;
+	processors_destroy(machine->processors);
+	adis_destroy(machine->adis);
+	if (machine->bus)
+		pci_bus_destroy(machine->bus);
+	power_destroy(machine->power);
+	rtc_destroy(machine->rtc);
+	serial_destroy(machine->serial);
+	serial_sink_close(machine->sink);
+	ioapic_destroy(machine->ioapic);
+	if (machine->loop)
+		loop_destroy(machine->loop);
+	vm_destroy(machine->vm);
+	cpuid_destroy(machine->cpuid);
+	ram_destroy(&machine->ram);
+	free(machine);
+}
+
+enum machine_end machine_run(struct machine *machine)
+{
+	struct err err;
+	int ret = processors_start(machine->processors, &err);
+
+	if (ret) {
+		log_line(machine->log, LOG_ERROR, "machine", "%s", err.text);
+		end_with(machine, MACHINE_FAILED);
+	}
+	ret = loop_run(machine->loop);
+	if (ret) {
+		log_line(machine->log, LOG_ERROR, "machine", "event loop: %s", strerror(-ret));
+		end_with(machine, MACHINE_FAILED);
+	}
+	processors_join(machine->processors);
+	serial_flush(machine->serial);
+	return (enum machine_end)__atomic_load_n(&machine->end, __ATOMIC_SEQ_CST);
+}
+
+void machine_stop(struct machine *machine)
+{
+	end_with(machine, MACHINE_STOPPED);
+}
+
+void machine_power_button(struct machine *machine)
+{
+	power_button_press(machine->power);
+}
+
+void machine_pause(struct machine *machine)
+{
+	processors_pause(machine->processors);
+	adis_stop_engines(machine->adis);
+}
+
+void machine_resume(struct machine *machine)
+{
+	adis_start_engines(machine->adis);
+	processors_resume(machine->processors);
+}
+
+void machine_stats(struct machine *machine, struct vcpu_stats *sum)
+{
+	*sum = (struct vcpu_stats){ 0 };
+	for (unsigned int i = 0; i < machine->config->cpus.boot_vcpus; i++) {
+		struct vcpu_stats one;
+
+		vcpu_stats_read(processors_vcpu(machine->processors, i), &one);
+		sum->exits_pio += one.exits_pio;
+		sum->exits_mmio += one.exits_mmio;
+		sum->exits_eoi += one.exits_eoi;
+		sum->exits_store64 += one.exits_store64;
+		sum->exits_kick += one.exits_kick;
+		sum->exits_other += one.exits_other;
+	}
+}
+
+struct loop *machine_loop(struct machine *machine)
+{
+	return machine->loop;
+}
+
+struct vm *machine_vm(struct machine *machine)
+{
+	return machine->vm;
+}
+
+struct ioapic *machine_ioapic(struct machine *machine)
+{
+	return machine->ioapic;
+}
+
+struct dsa *machine_dsa(struct machine *machine, const char *id)
+{
+	return adis_find(machine->adis, id);
+}
+
+uint32_t machine_exit_value(const struct machine *machine)
+{
+	return __atomic_load_n(&machine->exit_value, __ATOMIC_RELAXED);
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One whole virtual machine: everything of a VM hangs off its struct machine, so that two can live
+ * in one process. Made from a configuration, run on the caller's thread, ended by the guest, by
+ * the caller or by a failure.
+ */
+#ifndef ADIT_VMM_MACHINE_H
+#define ADIT_VMM_MACHINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util/err.h"
+#include "util/log.h"
+
+struct config;
+struct dsa;
+struct ioapic;
+struct loop;
+struct machine;
+struct vcpu_stats;
+struct vm;
+
+struct machine_options {
+	const struct config *config; /* borrowed for the machine's life */
+	const struct log *log;	     /* borrowed; may be NULL */
+	int kvm_fd;		     /* -1: open /dev/kvm */
+};
+
+enum machine_end {
+	MACHINE_OFF,	 /* the guest powered off, or ended itself with debug-exit 0 */
+	MACHINE_RESET,	 /* the guest asked for a reset: make a new machine to go on */
+	MACHINE_STOPPED, /* machine_stop was called */
+	MACHINE_FAILED,	 /* it cannot go on: the log says why */
+};
+
+/*
+ * Everything up to the first guest instruction. On failure nothing is left behind and err names
+ * the value, the limit and the mend.
+ */
+int machine_create(struct machine **out, const struct machine_options *options, struct err *err);
+/* Stops it where it runs. No descriptor, mapping, thread or file of it is left. */
+void machine_destroy(struct machine *machine);
+
+/* Starts the vCPUs and serves the machine until it ends. Once. */
+enum machine_end machine_run(struct machine *machine);
+
+/* From any thread, also before machine_run. */
+void machine_stop(struct machine *machine);
+/* From any thread: asks the guest by ACPI. */
+void machine_power_button(struct machine *machine);
+
+/*
+ * Returns when no vCPU and no ADI engine is working; devices keep what they were told. Not from a
+ * vCPU's thread. Pauses nest.
+ */
+void machine_pause(struct machine *machine);
+void machine_resume(struct machine *machine);
+
+/* Exits of all vCPUs so far, by kind. */
+void machine_stats(struct machine *machine, struct vcpu_stats *sum);
+
+/* The loop of this machine, for who wants to watch something on it before machine_run. */
+struct loop *machine_loop(struct machine *machine);
+struct vm *machine_vm(struct machine *machine);
+struct ioapic *machine_ioapic(struct machine *machine);
+/* The ADI of that id, or NULL. */
+struct dsa *machine_dsa(struct machine *machine, const char *id);
+/* What debug-exit was written, 0 where it was not. */
+uint32_t machine_exit_value(const struct machine *machine);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The adit command: finds the subcommand and hands over. */
+#include <stdio.h>
+#include <string.h>
+
+#include "util/bits.h"
+#include "vmm/command.h"
+
+static const struct command commands[] = {
+	{ "run", cmd_run, "CONFIG [--no-reboot] [--log-json] [--log-level LEVEL]",
+	  "run one VM in the foreground" },
+	{ "check", cmd_check, "CONFIG [--json]", "show the plan before any of it happens" },
+	{ "doctor", cmd_doctor, "[--json]", "show what this host can do, and what mends the rest" },
+	{ "bench", cmd_bench, "NAME [--json FILE]", "measure (boot)" },
+};
+
+static void usage(FILE *to)
+{
+	fprintf(to, "usage: adit COMMAND [ARGUMENTS]\n\n");
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		fprintf(to, "  adit %-7s %s\n              %s\n", commands[i].name,
+			commands[i].arguments, commands[i].summary);
+	fprintf(to, "\n  adit --version\n  adit --help\n\n"
+		    "exit status of run: 0 the guest powered off, 1 failure, 2 bad configuration\n"
+		    "manual: man adit, man adit-config\n");
+}
+
+int main(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : "";
+
+	if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
+		usage(stdout);
+		return EXIT_OK;
+	}
+	if (!strcmp(name, "--version") || !strcmp(name, "version")) {
+		printf("adit %s\n", ADIT_VERSION);
+		return EXIT_OK;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		if (!strcmp(name, commands[i].name))
+			return commands[i].run(argc - 1, argv + 1);
+	}
+	if (*name)
+		fprintf(stderr, "adit: there is no command '%s'\n", name);
+	usage(stderr);
+	return EXIT_CONFIG;
+}

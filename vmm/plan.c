@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/plan.h"
+
+#include <cpuid.h>
+#include <errno.h>
+#include <json-c/json.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "util/bits.h"
+#include "vmm/config.h"
+#include "vmm/layout.h"
+#include "vmm/payload.h"
+
+typedef struct json_object json;
+
+#define FALLBACK_PHYS_BITS 36u
+
+static unsigned int host_phys_bits(void)
+{
+	unsigned int a, b, c, d;
+
+	return __get_cpuid(0x80000008, &a, &b, &c, &d) ? a & 0xff : FALLBACK_PHYS_BITS;
+}
+
+static void put_int(json *object, const char *key, uint64_t value)
+{
+	json_object_object_add(object, key, json_object_new_uint64(value));
+}
+
+static void put_string(json *object, const char *key, const char *value)
+{
+	json_object_object_add(object, key, value ? json_object_new_string(value) : NULL);
+}
+
+static json *range(uint64_t base, uint64_t size)
+{
+	json *object = json_object_new_object();
+
+	put_int(object, "base", base);
+	put_int(object, "size", size);
+	return object;
+}
+
+static json *memory_plan(const struct config *config, const struct layout *layout)
+{
+	json *memory = json_object_new_object(), *ram = json_object_new_array();
+
+	for (unsigned int i = 0; i < layout->n_ram; i++)
+		json_object_array_add(ram, range(layout->ram[i].gpa, layout->ram[i].size));
+	put_int(memory, "size", config->memory.size);
+	put_int(memory, "page_size",
+		config->memory.hugepage_size ? config->memory.hugepage_size : 4 * KIB);
+	json_object_object_add(memory, "ram", ram);
+	json_object_object_add(memory, "mmio32", range(layout->mmio32.base, layout->mmio32.size));
+	json_object_object_add(memory, "mmio64", range(layout->mmio64.base, layout->mmio64.size));
+	json_object_object_add(memory, "ecam", range(layout->ecam.base, layout->ecam.size));
+	return memory;
+}
+
+static json *adis_plan(const struct config *config)
+{
+	json *adis = json_object_new_array();
+
+	for (size_t i = 0; i < config->n_adis; i++) {
+		const struct config_adi *adi = &config->adis[i];
+		json *object = json_object_new_object();
+
+		put_string(object, "id", adi->id);
+		put_string(object, "type", "dsa");
+		put_string(object, "backend", "soft");
+		put_string(object, "isolation", "software-checked");
+		put_int(object, "wqs", adi->n_wqs);
+		put_int(object, "engines", adi->engines);
+		json_object_object_add(object, "pasid_allowed",
+				       json_object_new_boolean(adi->pasid_allow));
+		put_string(object, "without_pasid", adi->pasid_allow ? "refused" : "guest");
+		json_object_array_add(adis, object);
+	}
+	return adis;
+}
+
+static json *spaces_plan(const struct config *config, const struct layout *layout)
+{
+	const struct layout_ram *last = &layout->ram[layout->n_ram - 1];
+	json *spaces = json_object_new_array();
+	json *guest = range(0, last->gpa + last->size);
+
+	put_string(guest, "id", "guest");
+	put_string(guest, "rights", "rw");
+	json_object_array_add(spaces, guest);
+	for (size_t i = 0; i < config->n_spaces; i++) {
+		json *space = range(config->spaces[i].offset, config->spaces[i].size);
+
+		put_string(space, "id", config->spaces[i].id);
+		put_string(space, "rights", config->spaces[i].write ? "rw" : "r");
+		json_object_array_add(spaces, space);
+	}
+	return spaces;
+}
+
+static json *pasids_plan(const struct config *config)
+{
+	json *pasids = json_object_new_array();
+
+	for (size_t i = 0; i < config->n_pasids; i++) {
+		const struct config_pasid *pasid = &config->pasids[i];
+		json *object = json_object_new_object();
+
+		put_string(object, "adi", pasid->adi);
+		put_int(object, "guest", pasid->guest);
+		json_object_object_add(object, "host",
+				       pasid->host ? json_object_new_int64(pasid->host)
+						   : json_object_new_string("any"));
+		put_string(object, "space", pasid->space ? pasid->space : "guest");
+		json_object_array_add(pasids, object);
+	}
+	return pasids;
+}
+
+/* No assigned device: KVM is told of none, and nothing is pinned by the kernel. */
+static json *coherency_plan(void)
+{
+	json *object = json_object_new_object();
+
+	put_string(object, "wbinvd", "nop");
+	put_string(object, "why", "no assigned device may do no-snoop DMA");
+	return object;
+}
+
+static json *budget_plan(void)
+{
+	json *object = json_object_new_object();
+
+	put_int(object, "locked_memory", 0);
+	put_string(object, "why", "composed ADIs reach memory through the monitor's own mapping");
+	return object;
+}
+
+int plan_make(json **out, const struct config *config, struct err *err)
+{
+	const struct layout_request request = {
+		.ram_size = config->memory.size,
+		.phys_bits = host_phys_bits(),
+		.aperture_last = UINT64_MAX,
+	};
+	struct payload_source source = { .fd = -1 };
+	struct layout layout;
+	json *plan;
+	int ret = layout_plan(&layout, &request, err);
+
+	if (!ret)
+		ret = payload_open(&source, config->payload.kernel, err);
+	payload_close(&source);
+	if (!ret && config->payload.initramfs) {
+		ret = payload_open(&source, config->payload.initramfs, err);
+		payload_close(&source);
+	}
+	if (ret)
+		return ret;
+	plan = json_object_new_object();
+	put_string(plan, "payload", config->payload.kernel);
+	put_int(plan, "vcpus", config->cpus.boot_vcpus);
+	json_object_object_add(plan, "memory", memory_plan(config, &layout));
+	json_object_object_add(plan, "adis", adis_plan(config));
+	json_object_object_add(plan, "spaces", spaces_plan(config, &layout));
+	json_object_object_add(plan, "pasids", pasids_plan(config));
+	json_object_object_add(plan, "coherency", coherency_plan());
+	json_object_object_add(plan, "budget", budget_plan());
+	*out = plan;
+	return 0;
+}
+
+static uint64_t get_int(json *object, const char *key)
+{
+	return json_object_get_uint64(json_object_object_get(object, key));
+}
+
+static const char *get_string(json *object, const char *key)
+{
+	const char *text = json_object_get_string(json_object_object_get(object, key));
+
+	return text ? text : "";
+}
+
+static void print_range(FILE *to, const char *name, json *object)
+{
+	uint64_t base = get_int(object, "base"), size = get_int(object, "size");
+
+	if (size)
+		fprintf(to, "  %-8s %#014llx - %#014llx  %llu MiB\n", name,
+			(unsigned long long)base, (unsigned long long)(base + size - 1),
+			(unsigned long long)(size / MIB));
+}
+
+static void print_memory(FILE *to, json *memory)
+{
+	json *ram = json_object_object_get(memory, "ram");
+
+	fprintf(to, "memory: %llu MiB in pages of %llu KiB\n",
+		(unsigned long long)(get_int(memory, "size") / MIB),
+		(unsigned long long)(get_int(memory, "page_size") / KIB));
+	for (size_t i = 0; i < json_object_array_length(ram); i++)
+		print_range(to, "ram", json_object_array_get_idx(ram, i));
+	print_range(to, "mmio32", json_object_object_get(memory, "mmio32"));
+	print_range(to, "ecam", json_object_object_get(memory, "ecam"));
+	print_range(to, "mmio64", json_object_object_get(memory, "mmio64"));
+}
+
+void plan_print(json *plan, FILE *to)
+{
+	json *adis = json_object_object_get(plan, "adis");
+	json *spaces = json_object_object_get(plan, "spaces");
+	json *pasids = json_object_object_get(plan, "pasids");
+	json *coherency = json_object_object_get(plan, "coherency");
+	json *budget = json_object_object_get(plan, "budget");
+
+	fprintf(to, "payload: %s, %llu vCPUs\n", get_string(plan, "payload"),
+		(unsigned long long)get_int(plan, "vcpus"));
+	print_memory(to, json_object_object_get(plan, "memory"));
+	for (size_t i = 0; i < json_object_array_length(adis); i++) {
+		json *adi = json_object_array_get_idx(adis, i);
+
+		fprintf(to,
+			"adi %s: %s, back end %s, %llu work queues, %llu engines, isolation %s; "
+			"descriptors without a PASID: %s\n",
+			get_string(adi, "id"), get_string(adi, "type"), get_string(adi, "backend"),
+			(unsigned long long)get_int(adi, "wqs"),
+			(unsigned long long)get_int(adi, "engines"), get_string(adi, "isolation"),
+			get_string(adi, "without_pasid"));
+	}
+	for (size_t i = 0; i < json_object_array_length(spaces); i++) {
+		json *space = json_object_array_get_idx(spaces, i);
+
+		fprintf(to, "space %s (%s)\n", get_string(space, "id"),
+			get_string(space, "rights"));
+		print_range(to, "", space);
+	}
+	if (json_object_array_length(pasids))
+		fprintf(to, "%-16s %-8s %-8s %s\n", "adi", "guest", "host", "space");
+	for (size_t i = 0; i < json_object_array_length(pasids); i++) {
+		json *pasid = json_object_array_get_idx(pasids, i);
+
+		fprintf(to, "%-16s %-8s %-8s %s\n", get_string(pasid, "adi"),
+			get_string(pasid, "guest"), get_string(pasid, "host"),
+			get_string(pasid, "space"));
+	}
+	fprintf(to, "coherency: wbinvd %s (predicted: %s)\n", get_string(coherency, "wbinvd"),
+		get_string(coherency, "why"));
+	fprintf(to, "locked memory: %llu bytes (%s)\n",
+		(unsigned long long)get_int(budget, "locked_memory"), get_string(budget, "why"));
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guest's RAM: one sealed memfd (or anonymous memory where it is not to be shared), mapped
+ * once, and the KVM slots that show it to the guest as the layout says.
+ */
+#ifndef ADIT_VMM_RAM_H
+#define ADIT_VMM_RAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "util/err.h"
+
+struct layout;
+struct vm;
+
+struct ram_options {
+	uint64_t size;		/* bytes */
+	uint64_t hugepage_size; /* 0, 2 MiB or 1 GiB; must divide size */
+	bool shared;		/* memfd; else anonymous, invisible to other processes */
+	bool prefault;
+};
+
+struct ram {
+	int fd; /* -1 where not shared */
+	void *base;
+	uint64_t size;
+};
+
+/*
+ * -ENOMEM with a sentence that names the huge pages that are missing and the sysctl. Nothing is
+ * touched without prefault.
+ */
+int ram_create(struct ram *ram, const struct ram_options *options, struct err *err);
+void ram_destroy(struct ram *ram);
+
+/* Adds a slot for each RAM range of the layout. */
+int ram_add_slots(const struct ram *ram, struct vm *vm, const struct layout *layout,
+		  struct err *err);
+
+#endif
