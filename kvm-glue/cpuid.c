@@ -8,7 +8,7 @@
 #include "kvm-glue/vcpu-internal.h"
 #include "util/bits.h"
 
-#define FIRST_TRY_ENTRIES 64u
+#define FIRST_TRY_ENTRIES 256u /* a refused try costs as much as one that fits */
 #define MAX_ENTRIES	  1024u
 #define SPARE_ENTRIES	  3u /* leaf 6, and two of leaf 0xb, where KVM reports none */
 

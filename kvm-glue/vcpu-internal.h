@@ -12,27 +12,27 @@
 #define INSN_BYTES 15u /* Intel SDM volume 2, 2.3.11: the longest instruction */
 
 struct kept_exit {
-	uint32_t reason;
-	uint32_t len; /* bytes of a PIO or MMIO access */
 	uint64_t where;
+	uint32_t reason;
+	uint16_t len; /* bytes of a PIO or MMIO access */
 	bool write;
 };
 
 struct vcpu {
+	/* The first cache lines are what every exit touches. */
+	_Alignas(64) struct kvm_run *run;
 	struct vm *vm;
-	struct ioapic *ioapic;
-	struct kvm_run *run;
-	int fd;
-	unsigned int id, maxphyaddr;
 	struct epoch_reader reader;
-
+	int fd;
 	bool kicked; /* atomic */
 	bool bound;  /* atomic; `thread` is valid */
-	pthread_t thread;
-
-	struct vcpu_stats stats; /* written by the vCPU's thread, read relaxed by others */
 	uint32_t exits;
+	struct vcpu_stats stats; /* written by the vCPU's thread, read relaxed by others */
 	struct kept_exit kept[KEPT_EXITS];
+
+	struct ioapic *ioapic;
+	unsigned int id, maxphyaddr;
+	pthread_t thread;
 	int run_errno; /* of the KVM_RUN that failed, 0 where an exit reason ended it */
 };
 

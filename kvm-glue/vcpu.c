@@ -24,7 +24,7 @@ static void count(uint64_t *counter)
 int vcpu_create(struct vcpu **out, struct vm *vm, unsigned int id, struct ioapic *ioapic,
 		struct err *err)
 {
-	struct vcpu *vcpu = aligned_alloc(64, align_up(sizeof(*vcpu), 64));
+	struct vcpu *vcpu = aligned_alloc(_Alignof(struct vcpu), sizeof(*vcpu));
 	int ret;
 
 	if (!vcpu)
@@ -92,9 +92,9 @@ void vcpu_kick(struct vcpu *vcpu)
 static void keep_exit(struct vcpu *vcpu, uint32_t reason, uint64_t where, uint32_t len, bool write)
 {
 	vcpu->kept[vcpu->exits++ % KEPT_EXITS] = (struct kept_exit){
-		.reason = reason,
 		.where = where,
-		.len = len,
+		.reason = reason,
+		.len = (uint16_t)len,
 		.write = write,
 	};
 }

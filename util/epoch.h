@@ -18,8 +18,9 @@
 #include <pthread.h>
 #include <stdint.h>
 
+/* Written at each entry and exit: keep it on a cache line of the thread's own data. */
 struct epoch_reader {
-	_Alignas(64) uint64_t seen; /* 0: outside; else the epoch that was current at entry */
+	uint64_t seen; /* 0: outside; else the epoch that was current at entry */
 	struct epoch_reader *next;
 };
 
