@@ -78,9 +78,9 @@ int child_time(char *const argv[], const char *env_extra, struct child_times *ti
 {
 	char **env = with_env(env_extra), buffer[4096];
 	double start = now_ms();
-	pid_t pid;
+	pid_t pid = -1;
 	ssize_t n;
-	int out, ret = spawn(argv, env, &pid, &out);
+	int out = -1, ret = spawn(argv, env, &pid, &out);
 
 	free(env);
 	if (ret)
@@ -123,8 +123,8 @@ int child_pss(char *const argv[], const char *wait_for, uint64_t ram_bytes, doub
 {
 	char buffer[4096] = "";
 	size_t used = 0;
-	pid_t pid;
-	int out, status, ret = spawn(argv, environ, &pid, &out);
+	pid_t pid = -1;
+	int out = -1, status, ret = spawn(argv, environ, &pid, &out);
 
 	if (ret)
 		return ret;

@@ -55,14 +55,15 @@ __attribute__((destructor)) static void end(void)
 	double ns_per_tick = (double)(now_ns() - start_ns) / (double)(__rdtsc() - start_tsc);
 	unsigned int n = gap_count < GAPS_MAX ? gap_count : GAPS_MAX;
 	FILE *to = path ? fopen(path, "we") : NULL;
+	unsigned int quarter = n / 4;
 	double sum = 0;
 
 	if (!to)
 		return;
 	qsort(gaps, n, sizeof(gaps[0]), ascending);
-	for (unsigned int i = n / 4; i < n - n / 4; i++)
+	for (unsigned int i = quarter; i < n - quarter; i++)
 		sum += (double)gaps[i];
-	fprintf(to, "%.2f %u\n", n ? sum / (n - n / 4 * 2) * ns_per_tick : 0, n);
+	fprintf(to, "%.2f %u\n", n ? sum / (n - 2 * quarter) * ns_per_tick : 0, n);
 	fclose(to);
 }
 

@@ -26,8 +26,8 @@
 
 #include "util/err.h"
 
-#define IOASID_PASID_NONE 0u          /* DMA without a PASID; never a host PASID's number */
-#define IOASID_PASID_MAX  0xfffffu    /* PCIe 6.0 section 10.5.1.2: 20 bits */
+#define IOASID_PASID_NONE 0u	   /* DMA without a PASID; never a host PASID's number */
+#define IOASID_PASID_MAX  0xfffffu /* PCIe 6.0 section 10.5.1.2: 20 bits */
 #define IOASID_PAGE_SIZE  4096u
 
 #define IOASID_READ  1u
@@ -48,9 +48,10 @@ enum ioasid_provider_id {
 
 /* What stands between a device's DMA and the rest of memory; named, never implied. */
 enum ioasid_isolation {
-	IOASID_ISOLATION_SOFTWARE, /* "software-checked": every access goes through ioasid_translate */
-	IOASID_ISOLATION_RID,      /* "iommu-rid" */
-	IOASID_ISOLATION_PASID,    /* "iommu-pasid" */
+	IOASID_ISOLATION_SOFTWARE, /* "software-checked": every access goes through ioasid_translate
+				    */
+	IOASID_ISOLATION_RID,	   /* "iommu-rid" */
+	IOASID_ISOLATION_PASID,	   /* "iommu-pasid" */
 	IOASID_ISOLATION_VENDOR,   /* "vendor-mdev": the kernel driver's own */
 };
 
@@ -70,7 +71,11 @@ const char *ioasid_ctx_provider(const struct ioasid_ctx *ctx);
 
 /* Where a device comes from. Kernel providers take descriptors; soft makes a model. */
 struct ioasid_source {
-	enum { IOASID_SOURCE_SOFT, IOASID_SOURCE_CDEV, IOASID_SOURCE_GROUP } type;
+	enum {
+		IOASID_SOURCE_SOFT,
+		IOASID_SOURCE_CDEV,
+		IOASID_SOURCE_GROUP
+	} type;
 	union {
 		struct {
 			unsigned int pasid_width; /* 0 (no PASIDs) to 20 bits */
@@ -84,8 +89,8 @@ struct ioasid_device_info {
 	char label[64];
 	enum ioasid_isolation isolation;
 	bool snoop_enforced;
-	unsigned int pasid_width; /* 0: no PASIDs */
-	uint64_t page_sizes;      /* bit n: pages of 2^n bytes */
+	unsigned int pasid_width;	/* 0: no PASIDs */
+	uint64_t page_sizes;		/* bit n: pages of 2^n bytes */
 	uint64_t iova_first, iova_last; /* inclusive */
 };
 
@@ -100,7 +105,7 @@ void ioasid_unbind(struct ioasid_device *device);
 void ioasid_device_info(const struct ioasid_device *device, struct ioasid_device_info *info);
 
 struct ioasid_space_options {
-	const char *name;  /* for messages and tables; copied, 1 to 63 characters */
+	const char *name;   /* for messages and tables; copied, 1 to 63 characters */
 	bool pasid_capable; /* may be attached under a PASID */
 };
 
@@ -144,7 +149,11 @@ uint32_t ioasid_pasid_number(const struct ioasid_pasid *pasid);
 void ioasid_pasid_hold(struct ioasid_pasid *pasid);
 void ioasid_pasid_release(struct ioasid_pasid *pasid);
 
-enum ioasid_pasid_state { IOASID_PASID_FREE, IOASID_PASID_ACTIVE, IOASID_PASID_PARKED };
+enum ioasid_pasid_state {
+	IOASID_PASID_FREE,
+	IOASID_PASID_ACTIVE,
+	IOASID_PASID_PARKED
+};
 enum ioasid_pasid_state ioasid_pasid_state(struct ioasid_ctx *ctx, uint32_t number);
 
 /*

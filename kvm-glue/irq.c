@@ -22,7 +22,7 @@ int gsi_init(struct vm *vm)
 	struct gsi_table *t = &vm->gsi;
 	int max = vm_has(vm, KVM_CAP_IRQ_ROUTING);
 
-	t->max = max > 0 ? MIN((uint32_t)max, MAX_ROUTES) : 0;
+	t->max = MIN((uint32_t)MAX(max, 1), MAX_ROUTES);
 	t->entries = calloc(t->max, sizeof(t->entries[0]));
 	t->routing = calloc(1, sizeof(*t->routing) + t->max * sizeof(t->routing->entries[0]));
 	pthread_mutex_init(&t->lock, NULL);

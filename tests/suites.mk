@@ -66,21 +66,23 @@ test-san: test-packages
 # More of the same: long random tests, many starts and stops, and libFuzzer for minutes each.
 LONG_FUZZ_SECONDS ?= 600
 LIBFUZZER := $(patsubst %,$(O)/libfuzzer/fuzz-%,$(FUZZERS))
-FUZZ_SOURCES = $(foreach r,$(ROOMS),$(SRC_$(r)))
-$(O)/libfuzzer/fuzz-%: tests/fuzz/fuzz-%.c $(FUZZ_SOURCES) $(O)/gen/dsdt.h $(O)/flags
+$(O)/libfuzzer/fuzz-%: $(O)/obj/tests/fuzz/fuzz-%.o $(ARCHIVES)
 	$(say) FUZZ $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) -std=gnu17 -D_GNU_SOURCE -DADIT_VERSION='"$(VERSION)"' -I. -I$(O)/gen -O1 -g -pthread \
-		-fno-strict-aliasing -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< \
-		$(FUZZ_SOURCES) $(LIBS)
-.PHONY: fuzzers
-fuzzers: $(LIBFUZZER)
+	$(Q)$(CC) $(ADIT_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+.PHONY: fuzzers libfuzzer-programs
+libfuzzer-programs: $(LIBFUZZER)
+FUZZ_BUILD := $(O)-libfuzzer
+fuzzers:
+	@.ci/packages build check
+	$(Q)$(MAKE) --no-print-directory CC=$(CLANG) SAN=address,undefined O=$(FUZZ_BUILD) \
+		CFLAGS='-O1 -g -fsanitize=fuzzer-no-link' libfuzzer-programs
 test-long: test-packages test-programs fuzzers
 	$(Q)rm -f $(TOTALS)
 	$(Q)export ADIT_TEST_OPS=1000000 ADIT_TEST_LONG=1 ADIT_FUZZ_RUNS=1000000 ADIT_TEST_TIMEOUT=7200; \
 		$(MAKE) --no-print-directory -k test-unit test-guest test-cli || true; \
 		$(RUN) libfuzzer $(LOGS) $(foreach f,$(FUZZERS),"tests/fuzz/long \
-			$(O)/libfuzzer/fuzz-$(f) tests/fuzz/corpus/$(f) $(LONG_FUZZ_SECONDS)") || true
+			$(FUZZ_BUILD)/libfuzzer/fuzz-$(f) tests/fuzz/corpus/$(f) $(LONG_FUZZ_SECONDS)") || true
 	$(Q)$(MAKE) --no-print-directory totals
 
 # --- static checks ----------------------------------------------------------------------------
@@ -100,13 +102,13 @@ check-arrows:
 	$(Q)tests/arrows
 check-words: check-packages
 	$(say) WORDS
-	$(Q)codespell -L inout,te,fo,ser -S '*.json,./build*,./.git,corpus' $$(git ls-files)
+	$(Q)codespell -L inout,te,fo,ser,wqs,thre,nd,ist,memroy,sise -S '*.json,./build*,./.git,corpus' $$(git ls-files ':!tests/fuzz/corpus')
 	$(Q)shellcheck -x $(SHELL_FILES)
 check-cppcheck: check-packages
 	$(say) CPPCHECK
 	$(Q)cppcheck -q -j2 --std=c11 --language=c --error-exitcode=1 --inline-suppr \
 		--enable=warning,performance,portability --suppress=missingIncludeSystem \
-		--suppress=internalAstError --library=posix -D_GNU_SOURCE -D__x86_64__ -I. \
+		--suppress=internalAstError -D_GNU_SOURCE -D__x86_64__ -I. \
 		$(filter-out tests/unit/% tests/guest/test-%,$(filter %.c,$(C_FILES)))
 # The other compiler builds everything without a warning.
 check-clang: check-packages

@@ -154,7 +154,7 @@ int adis_create(struct adis **out, const struct config *config, struct vm *vm, s
 	if (!adis)
 		return err_set(err, ENOMEM, "no memory for the ADIs");
 	*adis = (struct adis){ .bus = bus, .config = config, .log = log };
-	adis->spaces = calloc(config->n_spaces + 1, sizeof(adis->spaces[0]));
+	adis->spaces = calloc(config->n_spaces + 1, sizeof(struct ioasid_space *));
 	ret = adis->spaces ? 0 : err_set(err, ENOMEM, "no memory for the spaces");
 	if (!ret)
 		ret = ioasid_ctx_open(&adis->ctx, IOASID_PROVIDER_SOFT, NULL, err);

@@ -13,7 +13,7 @@
 #include "kvm-glue/ioapic.h"
 #include "vmm/boot.h"
 
-#define VCPU_STACK_BYTES (256u * 1024)
+#define VCPU_STACK_BYTES (256ul * 1024)
 
 #define MSR_MISC_ENABLE		0x1a0u
 #define MISC_ENABLE_FAST_STRING 1u

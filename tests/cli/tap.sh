@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034 # its variables are for who sources it
 # What the command-line tests share: TAP lines, a work folder, configurations. Source it first.
 set -u
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # What the build gives: what adit links, what gets installed, and that the example runs as it is.
+# shellcheck source=tap.sh
 . "$(dirname "$0")/tap.sh"
 
 case $(basename "$build") in

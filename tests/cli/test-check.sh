@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # adit check and adit doctor: the plan and the host, for people and for machines.
+# shellcheck source=tap.sh
 . "$(dirname "$0")/tap.sh"
 
 sed "s|\"build/|\"$build/|" config.example.json >"$work/example.json"

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # adit run as a user meets it: output, exit status, signals, reports.
+# shellcheck source=tap.sh
 . "$(dirname "$0")/tap.sh"
 need_kvm
 
