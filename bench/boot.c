@@ -17,10 +17,11 @@
 #include "bench/bench.h"
 #include "util/bits.h"
 
-#define RAM_BYTES  (128 * MIB)
-#define WARM_UP	   3u
-#define GAP_ROUNDS 5u
-#define BIOS_BYTES (64 * KIB)
+#define RAM_BYTES     (128 * MIB)
+#define WARM_UP	      3u
+#define GAP_ROUNDS    7u
+#define EXIT_LIMIT_NS 80.0
+#define BIOS_BYTES    (64 * KIB)
 
 enum contestant {
 	ADIT,
@@ -230,14 +231,17 @@ static int gap_of(struct boot *boot, enum contestant who, const char *words,
 	return ret;
 }
 
+/* Our own share against its limit, and against the floor's. */
 static int gaps(struct boot *boot, struct results *results, const char *name, const char *words)
 {
-	struct result result = {
+	struct result against_limit = {
 		.name = name,
 		.unit = "ns",
-		.reference_name = "floor",
-		.target = 80.0 / 30.0, /* 80 ns where the floor takes its 30 */
+		.reference = EXIT_LIMIT_NS,
+		.reference_name = "80 ns",
+		.target = 1.0,
 	};
+	struct result against_floor = { .name = name, .unit = "ns", .reference_name = "floor" };
 	struct samples *samples = calloc(2, sizeof(*samples));
 	int ret = samples ? write_config(boot, "doorbell", words) : -ENOMEM;
 
@@ -246,8 +250,10 @@ static int gaps(struct boot *boot, struct results *results, const char *name, co
 		if (!ret)
 			ret = gap_of(boot, FLOOR, words, &samples[1]);
 	}
-	if (!ret)
-		results_add(results, &result, &samples[0], &samples[1]);
+	if (!ret) {
+		results_add(results, &against_limit, &samples[0], NULL);
+		results_add(results, &against_floor, &samples[0], &samples[1]);
+	}
 	free(samples);
 	return ret;
 }

@@ -49,7 +49,7 @@ test-fuzz: test-packages $(FUZZ_REPLAY)
 	$(Q)$(RUN) fuzz $(LOGS) \
 		$(foreach f,$(FUZZERS),"$(O)/tests/fuzz/fuzz-$(f) tests/fuzz/corpus/$(f)")
 test-cli: test-packages all
-	$(Q)$(RUN) cli $(LOGS) $(foreach t,$(CLI_TESTS),"sh $(t)")
+	$(Q)$(RUN) cli $(LOGS) $(CLI_TESTS)
 
 # Unit and guest suites (and the corpora) under the sanitizers, each in a build of its own.
 test-san: test-packages

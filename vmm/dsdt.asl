@@ -93,7 +93,7 @@ DefinitionBlock ("", "DSDT", 2, "ADIT", "ADITDSDT", 1)
 		Method (_OSC, 4, Serialized)
 		{
 			CreateDWordField (Arg3, 0, CDW1)
-			If (Arg0 != ToUUID ("33db4dff-1ff7-401c-9657-7441c03dd766") || Arg2 < 3)
+			If (Arg0 != ToUUID ("33db4d5b-1ff7-401c-9657-7441c03dd766") || Arg2 < 3)
 			{
 				CDW1 |= 0x04
 				Return (Arg3)

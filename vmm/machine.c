@@ -195,6 +195,8 @@ static int make_chipset(struct machine *machine, struct err *err)
 				   machine, config->debug_exit, machine->log, err);
 	if (!ret)
 		ret = pci_bus_create(&machine->bus, machine->vm, &bus, err);
+	if (!ret)
+		power_share_cf8(machine->power, &pci_bus_ports, machine->bus);
 	return ret;
 }
 

@@ -43,6 +43,8 @@ struct power {
 	/* Under lock: events, slots that appeared, slots to go. Each byte read is cleared. */
 	uint32_t events, up, down;
 	uint8_t cf9;
+	const struct io_ops *cf8; /* the PCI registers around it, or NULL */
+	void *cf8_opaque;
 };
 
 static void stop(struct power *power, enum power_reason reason, uint32_t value)
@@ -135,9 +137,8 @@ static const struct io_ops block_ops = { .read = block_read, .write = block_writ
 /* --- older ways to reset --- */
 
 /*
- * Reset control is the byte at 0xcf9 alone. Wider accesses are meant for the PCI address register
- * at 0xcf8, which this machine does not have (it has ECAM): a probe of it must not reset, so all of
- * it is claimed here and reads as all ones.
+ * Reset control is the byte at 0xcf9 alone. All other accesses are meant for the PCI address and
+ * data registers around it, and must not reset.
  */
 static uint64_t cf8_read(void *opaque, uint64_t offset, unsigned int size)
 {
@@ -145,15 +146,18 @@ static uint64_t cf8_read(void *opaque, uint64_t offset, unsigned int size)
 
 	if (CF8_BASE + offset == PORT_CF9 && size == 1)
 		return __atomic_load_n(&power->cf9, __ATOMIC_RELAXED);
-	return ~0ULL;
+	return power->cf8 ? power->cf8->read(power->cf8_opaque, offset, size) : ~0ULL;
 }
 
 static void cf8_write(void *opaque, uint64_t offset, uint64_t value, unsigned int size)
 {
 	struct power *power = opaque;
 
-	if (CF8_BASE + offset != PORT_CF9 || size != 1)
+	if (CF8_BASE + offset != PORT_CF9 || size != 1) {
+		if (power->cf8)
+			power->cf8->write(power->cf8_opaque, offset, value, size);
 		return;
+	}
 	__atomic_store_n(&power->cf9, (uint8_t)value & ~CF9_RESET, __ATOMIC_RELAXED);
 	if (value & CF9_RESET)
 		stop(power, POWER_RESET, 0);
@@ -196,6 +200,12 @@ static void raise_event(struct power *power, uint32_t event, uint32_t *slots, ui
 	power->events |= event;
 	pthread_mutex_unlock(&power->lock);
 	power->wiring.pulse(power->wiring.opaque);
+}
+
+void power_share_cf8(struct power *power, const struct io_ops *ops, void *opaque)
+{
+	power->cf8 = ops;
+	power->cf8_opaque = opaque;
 }
 
 void power_button_press(struct power *power)

@@ -17,6 +17,7 @@
 
 struct vm;
 struct ioapic;
+struct io_ops;
 struct iomap;
 struct power;
 
@@ -42,6 +43,12 @@ int power_create(struct power **out, struct vm *vm, struct ioapic *ioapic,
 		 struct err *err);
 /* When no vCPU runs, before the I/O APIC goes. NULL: nothing. */
 void power_destroy(struct power *power);
+
+/*
+ * Before vCPUs run: who answers at the eight ports from 0xcf8 but for the one-byte accesses to
+ * reset control at 0xcf9, which lies among them. Without, they read as all ones.
+ */
+void power_share_cf8(struct power *power, const struct io_ops *ops, void *opaque);
 
 /* Any thread. What the guest does about it is its own affair. */
 void power_button_press(struct power *power);

@@ -53,9 +53,8 @@ static void ecam_write_one(struct pci_bus *bus, uint64_t offset, uint64_t value,
 		pci_config_write(function, offset % PCI_CONFIG_SIZE, value, size);
 }
 
-static uint64_t ecam_read(void *opaque, uint64_t offset, unsigned int size)
+uint64_t pci_ecam_read(struct pci_bus *bus, uint64_t offset, unsigned int size)
 {
-	struct pci_bus *bus = opaque;
 	uint64_t value = 0;
 
 	pthread_mutex_lock(&bus->lock);
@@ -69,10 +68,8 @@ static uint64_t ecam_read(void *opaque, uint64_t offset, unsigned int size)
 	return value;
 }
 
-static void ecam_write(void *opaque, uint64_t offset, uint64_t value, unsigned int size)
+void pci_ecam_write(struct pci_bus *bus, uint64_t offset, uint64_t value, unsigned int size)
 {
-	struct pci_bus *bus = opaque;
-
 	pthread_mutex_lock(&bus->lock);
 	if (in_one_function(offset, size)) {
 		ecam_write_one(bus, offset, value, size);
@@ -81,6 +78,16 @@ static void ecam_write(void *opaque, uint64_t offset, uint64_t value, unsigned i
 			ecam_write_one(bus, offset + i, value >> (8 * i) & 0xff, 1);
 	}
 	pthread_mutex_unlock(&bus->lock);
+}
+
+static uint64_t ecam_read(void *opaque, uint64_t offset, unsigned int size)
+{
+	return pci_ecam_read(opaque, offset, size);
+}
+
+static void ecam_write(void *opaque, uint64_t offset, uint64_t value, unsigned int size)
+{
+	pci_ecam_write(opaque, offset, value, size);
 }
 
 static const struct io_ops ecam_ops = { .read = ecam_read, .write = ecam_write };

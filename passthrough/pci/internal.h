@@ -84,6 +84,7 @@ struct pci_bus {
 	bool ecam_mapped;
 	pthread_mutex_t lock;
 	struct pci_function *slots[PCI_SLOTS];
+	uint32_t address; /* of mechanism #1; atomic */
 };
 
 /* -EBUSY with a sentence where the function is on a bus already. */
@@ -130,5 +131,9 @@ void pci_msix_reset(struct pci_function *function);
 /* Nothing is sent or pended after it. */
 void pci_msix_silence(struct pci_function *function);
 void pci_msix_free(struct pci_msix *msix);
+
+/* bus.c: accesses inside the ECAM, of 1 to 8 bytes. */
+uint64_t pci_ecam_read(struct pci_bus *bus, uint64_t offset, unsigned int size);
+void pci_ecam_write(struct pci_bus *bus, uint64_t offset, uint64_t value, unsigned int size);
 
 #endif

@@ -51,6 +51,11 @@ struct pci_bus_options {
 /* Registers the ECAM in the VM's MMIO map. Slot 0 becomes the host bridge (class 06.00.00). */
 int pci_bus_create(struct pci_bus **out, struct vm *vm, const struct pci_bus_options *options,
 		   struct err *err);
+/*
+ * Configuration mechanism #1: the eight ports from 0xcf8, opaque is the bus. The bus does not claim
+ * them, since reset control (0xcf9) lies among them and belongs to the chipset.
+ */
+extern const struct io_ops pci_bus_ports;
 /* Removes and frees every function (each through its ops->free). No vCPU may be running. */
 void pci_bus_destroy(struct pci_bus *bus);
 

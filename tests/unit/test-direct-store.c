@@ -799,6 +799,18 @@ static void read_only_tables_are_used_but_not_marked(void **state)
 	machine_destroy(m);
 }
 
+/* Without CPUID some hosts refuse long mode. */
+static void set_cpuid(struct machine *m)
+{
+	struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + 256 * sizeof(cpuid->entries[0]));
+
+	assert_non_null(cpuid);
+	cpuid->nent = 256;
+	assert_int_equal(ioctl(vm_kvm_fd(m->vm), KVM_GET_SUPPORTED_CPUID, cpuid), 0);
+	assert_int_equal(ioctl(m->vcpu, KVM_SET_CPUID2, cpuid), 0);
+	free(cpuid);
+}
+
 /* The instruction and a HLT, in the guest's kernel mode. */
 static void machine_boot(struct machine *m, const uint8_t *bytes, size_t len)
 {
@@ -812,6 +824,7 @@ static void machine_boot(struct machine *m, const uint8_t *bytes, size_t len)
 	m->run_size = (size_t)ioctl(vm_kvm_fd(m->vm), KVM_GET_VCPU_MMAP_SIZE, 0);
 	m->run = mmap(NULL, m->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, m->vcpu, 0);
 	assert_true(m->run != MAP_FAILED);
+	set_cpuid(m);
 	assert_int_equal(ioctl(m->vcpu, KVM_GET_SREGS, &sregs), 0);
 	g->sregs = long_mode(&sregs, 0);
 	assert_int_equal(ioctl(m->vcpu, KVM_SET_SREGS, &g->sregs), 0);

@@ -390,9 +390,47 @@ static void impossible_functions_and_buses_are_refused(void **state)
 	rig_close(&rig);
 }
 
+static uint64_t port_read(struct rig *rig, uint64_t offset, unsigned int size)
+{
+	return pci_bus_ports.read(rig->bus, offset, size) & mask_bytes(size);
+}
+
+static void port_write(struct rig *rig, uint64_t offset, uint64_t value, unsigned int size)
+{
+	pci_bus_ports.write(rig->bus, offset, value, size);
+}
+
+static void mechanism_1_reaches_what_the_ecam_does(void **state)
+{
+	struct rig rig;
+
+	if (!rig_open(&rig, &rig_windows))
+		skip();
+	assert_int_equal(port_read(&rig, 4, 4), 0xffffffff); /* not enabled */
+	port_write(&rig, 0, 0x80000000, 4);
+	assert_int_equal(port_read(&rig, 0, 4), 0x80000000);
+	assert_int_equal(port_read(&rig, 4, 4), 0x00081b36);
+	assert_int_equal(port_read(&rig, 6, 2), 0x0008);
+	assert_int_equal(port_read(&rig, 5, 1), 0x1b);
+	assert_int_equal(port_read(&rig, 7, 2), 0xffff); /* leaves the data register */
+	port_write(&rig, 0, 0x80000000 | PCI_INTERRUPT_LINE, 4);
+	port_write(&rig, 4 + (PCI_INTERRUPT_LINE & 3), 0x5a, 1);
+	assert_int_equal(port_read(&rig, 4, 1), 0x5a);
+	port_write(&rig, 0, 0x80010000, 4); /* bus 1 */
+	assert_int_equal(port_read(&rig, 4, 4), 0xffffffff);
+	port_write(&rig, 0, 0x80000800, 4); /* device 1 is not there */
+	assert_int_equal(port_read(&rig, 4, 4), 0xffffffff);
+	port_write(&rig, 0, 0xff, 1); /* only 4-byte writes change the address */
+	assert_int_equal(port_read(&rig, 0, 4), 0x80000800);
+	port_write(&rig, 0, 0xffffffff, 4);
+	assert_int_equal(port_read(&rig, 0, 4), 0x80fffffc);
+	rig_close(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(mechanism_1_reaches_what_the_ecam_does),
 		cmocka_unit_test(identity_is_what_was_given),
 		cmocka_unit_test(slot_zero_is_a_host_bridge),
 		cmocka_unit_test(absent_functions_read_as_ones_and_lose_writes),
