@@ -40,7 +40,10 @@ int vm_create(struct vm **out, const struct vm_options *options, struct err *err
 	if (ret)
 		goto fail;
 
-	vm->fd = kvm_ioctl_value(vm->kvm_fd, KVM_CREATE_VM, 0);
+	/* Takes every lock of the address space, and gives up when a signal comes meanwhile. */
+	do
+		vm->fd = kvm_ioctl_value(vm->kvm_fd, KVM_CREATE_VM, 0);
+	while (vm->fd == -EINTR);
 	if (vm->fd < 0) {
 		ret = err_set(err, -vm->fd, "KVM_CREATE_VM: %s", strerror(-vm->fd));
 		goto fail;

@@ -439,7 +439,10 @@ int json_strict_parse(struct json_object **out, const char *text, size_t len, st
 	tokener = json_tokener_new_ex(JSON_MAX_DEPTH + 1);
 	if (!tokener)
 		return err_set(err, ENOMEM, "(document): out of memory");
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+	/*
+	 * No flags: the scan above was strict already, and in its own strict mode json-c 0.18 takes
+	 * every byte above 0x7f for a control character.
+	 */
 	*out = json_tokener_parse_ex(tokener, text, (int)len);
 	code = json_tokener_get_error(tokener);
 	/* A bare number's end is only known from what follows it. */

@@ -75,7 +75,7 @@ static void first_key_alone_opens_nothing(void **state)
 	struct guest guest;
 	char *output;
 
-	assert_ok(guest_create(&guest, "demo", "", ADI), &guest.err);
+	assert_ok(guest_create(&guest, "demo", "wait_ms=50", ADI), &guest.err);
 	assert_int_equal(guest_run(&guest), MACHINE_FAILED);
 	output = guest_output(&guest);
 	assert_non_null(strstr(output, "not ok demo_noop"));

@@ -4,15 +4,14 @@
  * checks what its DMA could and could not do.
  *
  * Words: pasid=5 (bound by the configuration to the window) unbound=6 (bound to nothing)
- * window=0x2000000 size=0x1000000; stores (eight 8-byte stores instead of MOVDIR64B);
- * noadi (no function is expected).
+ * window=0x2000000 size=0x1000000; wait_ms=2000 (for what must come); stores (eight 8-byte stores
+ * instead of MOVDIR64B); noadi (no function is expected).
  */
 #include "acpi.h"
 #include "apic.h"
 #include "dsa.h"
 #include "kit.h"
 
-#define WAIT	    (2 * CYCLES_SECOND)
 #define MOVE_SIZE   0x10000u
 #define UNTOUCHED   0xc7
 #define OUTSIDE_GAP (16 * MIB) /* behind the window */
@@ -21,6 +20,7 @@
 
 struct plan {
 	uint32_t pasid, unbound;
+	uint64_t wait; /* cycles, for what must come */
 	uint64_t window, size;
 	struct dsa dsa;
 	struct msix msix;
@@ -137,14 +137,14 @@ static uint8_t run(struct plan *plan, uint32_t opcode, const void *source, void 
 
 static void demo_inside(struct plan *plan)
 {
-	uint8_t status = run(plan, OP_NOOP, NULL, NULL, 0, WAIT);
+	uint8_t status = run(plan, OP_NOOP, NULL, NULL, 0, plan->wait);
 
 	test_check("demo_noop", status == STATUS_OK, "status 0x%x", status);
 	kprintf("        submissions by %s\n",
 		plan->dsa.movdir64b_missing ? "eight 8-byte stores" : "MOVDIR64B");
 	fill(plan->source, 1);
 	memset(plan->destination - 64, UNTOUCHED, MOVE_SIZE + 128);
-	status = run(plan, OP_MEMMOVE, plan->source, plan->destination, 0, WAIT);
+	status = run(plan, OP_MEMMOVE, plan->source, plan->destination, 0, plan->wait);
 	test_check("demo_memmove_in_window",
 		   status == STATUS_OK && !memcmp(plan->source, plan->destination, MOVE_SIZE) &&
 			   plan->destination[-1] == UNTOUCHED &&
@@ -159,7 +159,7 @@ static void demo_outside(struct plan *plan)
 	uint8_t status;
 
 	memset(plan->outside, UNTOUCHED, MOVE_SIZE);
-	status = run(plan, OP_MEMMOVE, plan->source, plan->outside, 0, WAIT);
+	status = run(plan, OP_MEMMOVE, plan->source, plan->outside, 0, plan->wait);
 	fault = plan->completion->fault_address;
 	test_check("demo_write_outside_faults",
 		   status == (STATUS_PAGE_FAULT | STATUS_WRITE) || status == STATUS_PAGE_FAULT,
@@ -172,7 +172,7 @@ static void demo_outside(struct plan *plan)
 
 	memset(plan->destination, UNTOUCHED, MOVE_SIZE);
 	fill(plan->outside, 2);
-	status = run(plan, OP_MEMMOVE, plan->outside, plan->destination, 0, WAIT);
+	status = run(plan, OP_MEMMOVE, plan->outside, plan->destination, 0, plan->wait);
 	test_check("demo_read_outside_faults", (status & 0x7f) == STATUS_PAGE_FAULT, "status 0x%x",
 		   status);
 	test_check("demo_outside_unread", is_filled(plan->destination, UNTOUCHED), "bytes leaked");
@@ -190,8 +190,8 @@ static void demo_interrupt(struct plan *plan)
 	write64(plan->dsa.msixperm + 8, 1 << 3 | plan->pasid << 12);
 	msix_set(&plan->msix, 1, VECTOR_DONE, lapic_id(), false);
 	msix_enable(plan->dsa.slot, &plan->msix, true);
-	status = run(plan, OP_NOOP, NULL, NULL, FLAG_RCI, WAIT);
-	test_check("demo_interrupt", status == STATUS_OK && wait_count(VECTOR_DONE, 1, WAIT),
+	status = run(plan, OP_NOOP, NULL, NULL, FLAG_RCI, plan->wait);
+	test_check("demo_interrupt", status == STATUS_OK && wait_count(VECTOR_DONE, 1, plan->wait),
 		   "status 0x%x, %lu interrupts", status, irq_count(VECTOR_DONE));
 	msix_enable(plan->dsa.slot, &plan->msix, false);
 }
@@ -211,7 +211,7 @@ static void demo_unbound(struct plan *plan)
 	memset(plan->destination, UNTOUCHED, MOVE_SIZE);
 	/* No record may come: the wait is for SWERR instead. */
 	status = run(plan, OP_MEMMOVE, plan->source, plan->destination, 0, 0);
-	end = rdtsc() + WAIT;
+	end = rdtsc() + plan->wait;
 	while (!((error = read64(registers + DSA_SWERR)) & SWERR_VALID) && rdtsc() < end)
 		cpu_relax();
 	test_check("demo_unbound_reported",
@@ -260,6 +260,7 @@ int payload_main(void)
 	plan.unbound = (uint32_t)command_number("unbound", 6);
 	plan.window = command_number("window", 32 * MIB);
 	plan.size = command_number("size", 16 * MIB);
+	plan.wait = command_number("wait_ms", 2000) * (CYCLES_SECOND / 1000);
 
 	kprintf("adit demo\nmemory  %lu MiB\n", memory_total() / MIB);
 	memory_print();
