@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How the guest learns of a job's end: the completion record, translated anew when it is written
+ * and with its status last; SWERR for what cannot be told in a record; and the interrupts.
+ *
+ * Source: Intel DSA Architecture Specification 341204 (3.0), sections 5.8 (errors), 8.2 (completion
+ * record), 9.2 (SWERR, MSIXPERM).
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "passthrough/adi/dsa-internal.h"
+#include "util/bits.h"
+
+void dsa_swerr(struct dsa *dsa, const struct dsa_job *job, uint8_t code, uint64_t address,
+	       uint32_t invalid_flags)
+{
+	uint64_t *swerr = dsa->config.swerr;
+	uint32_t status = code & ~DSA_STATUS_WRITE;
+
+	if (swerr[0] & DSA_SWERR_VALID) {
+		swerr[0] |= DSA_SWERR_OVERFLOW;
+	} else {
+		swerr[0] = DSA_SWERR_VALID | DSA_SWERR_DESC_VALID | DSA_SWERR_WQ_VALID |
+			   (code & DSA_STATUS_WRITE ? DSA_SWERR_WRITE : 0) |
+			   status << DSA_SWERR_CODE_SHIFT | job->wq << DSA_SWERR_WQ_SHIFT |
+			   (uint64_t)dsa_opcode(&job->descriptor) << DSA_SWERR_OP_SHIFT |
+			   (uint64_t)job->guest << DSA_SWERR_PASID_SHIFT;
+		swerr[1] = (uint64_t)invalid_flags << DSA_SWERR_FLAGS_SHIFT;
+		swerr[2] = address;
+	}
+	if (dsa->config.genctrl & DSA_GENCTRL_SOFTERR)
+		dsa_interrupt(dsa, DSA_INTCAUSE_ERROR);
+	else
+		dsa->config.intcause |= DSA_INTCAUSE_ERROR;
+}
+
+/* A vector may be told apart by PASID: MSIXPERM must name the queue's, or say that it ignores it.
+ */
+bool dsa_vector_allowed(struct dsa *dsa, const struct dsa_job *job)
+{
+	uint16_t vector = job->descriptor.interrupt;
+	uint32_t permission;
+
+	if (vector > dsa->wqs)
+		return false;
+	pthread_mutex_lock(&dsa->lock);
+	permission = dsa->config.msixperm[vector];
+	pthread_mutex_unlock(&dsa->lock);
+	if (permission & DSA_MSIXPERM_IGNORE)
+		return true;
+	if (!job->guest_pasid)
+		return !(permission & DSA_MSIXPERM_PASID);
+	return permission & DSA_MSIXPERM_PASID && permission >> DSA_MSIXPERM_SHIFT == job->guest;
+}
+
+/* Aligned to 32, so it lies in one page. Status goes last, with everything else visible before. */
+static void store_record(struct dsa_record *at, const struct dsa_record *record)
+{
+	const uint64_t *from = (const uint64_t *)record;
+	uint64_t *to = (uint64_t *)at;
+
+	for (unsigned int i = 1; i < sizeof(*record) / 8; i++)
+		__atomic_store_n(&to[i], from[i], __ATOMIC_RELAXED);
+	__atomic_store_n(&to[0], from[0], __ATOMIC_RELEASE);
+}
+
+static int write_record(struct dsa *dsa, struct ioasid_dma *dma, const struct dsa_job *job,
+			const struct dsa_outcome *outcome)
+{
+	const struct dsa_record record __attribute__((aligned(8))) = {
+		.status = outcome->status,
+		.result = outcome->result,
+		.bytes = outcome->bytes,
+		.fault = outcome->fault,
+		.invalid_flags = outcome->invalid_flags,
+	};
+	uint64_t len = sizeof(record);
+	struct dsa_record *at = NULL;
+	int ret = -EFAULT;
+
+	ioasid_dma_begin(dma);
+	if (!__atomic_load_n(&job->forgotten, __ATOMIC_RELAXED))
+		at = ioasid_translate(dma, dsa->device, job->host, job->descriptor.record, &len,
+				      IOASID_WRITE);
+	if (at && len == sizeof(record)) {
+		store_record(at, &record);
+		ret = 0;
+	}
+	ioasid_dma_end(dma);
+	return ret;
+}
+
+static void report_error(struct dsa *dsa, const struct dsa_job *job,
+			 const struct dsa_outcome *outcome)
+{
+	pthread_mutex_lock(&dsa->lock);
+	dsa_swerr(dsa, job, outcome->status, outcome->fault, outcome->invalid_flags);
+	pthread_mutex_unlock(&dsa->lock);
+}
+
+/* True where the guest may be interrupted: what it waits for is there. */
+static bool report(struct dsa *dsa, struct ioasid_dma *dma, const struct dsa_job *job,
+		   struct dsa_outcome *outcome)
+{
+	uint32_t flags = job->descriptor.flags;
+	bool failed = outcome->status != DSA_STATUS_OK;
+
+	if (outcome->blocked || outcome->status == DSA_STATUS_RECORD_ALIGN) {
+		if (outcome->status == DSA_STATUS_RECORD_ALIGN)
+			outcome->fault = job->descriptor.record;
+		report_error(dsa, job, outcome);
+		return false;
+	}
+	if (!(flags & DSA_FLAG_RECORD_VALID)) {
+		if (failed)
+			report_error(dsa, job, outcome);
+		return true;
+	}
+	if (!failed && !(flags & DSA_FLAG_RECORD))
+		return true;
+	if (!write_record(dsa, dma, job, outcome))
+		return true;
+	outcome->status = DSA_STATUS_RECORD_FAULT | DSA_STATUS_WRITE;
+	outcome->fault = job->descriptor.record;
+	report_error(dsa, job, outcome);
+	return false;
+}
+
+void dsa_report_end(struct dsa *dsa, struct ioasid_dma *dma, const struct dsa_job *job,
+		    struct dsa_outcome *outcome)
+{
+	/* The bus may have gone since the last look, and then not even a record may be written. */
+	if (outcome->status && !outcome->blocked && !pci_function_bus_master(dsa->function)) {
+		outcome->status = DSA_STATUS_HARDWARE;
+		outcome->blocked = true;
+	}
+	if (__atomic_load_n(&job->abandon, __ATOMIC_RELAXED))
+		outcome->status = 0;
+	if (!outcome->status)
+		return;
+	if (report(dsa, dma, job, outcome) && job->descriptor.flags & DSA_FLAG_INTERRUPT &&
+	    dsa_vector_allowed(dsa, job))
+		pci_function_msix_fire(dsa->function, job->descriptor.interrupt);
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * BAR2: the portals. A 64-byte store is a descriptor. For guests whose CPU has no MOVDIR64B, which
+ * hardware does not serve, aligned stores of 4 or 8 bytes are gathered: each 64-byte slot of a
+ * portal has its own buffer, and the store that makes it whole submits it. A store over bytes that
+ * the slot holds already begins it anew, so that no more than one descriptor's stores meet in one.
+ *
+ * All queues are dedicated: ENQCMD and ENQCMDS are answered with retry.
+ *
+ * Source: Intel DSA Architecture Specification 341204 (3.0), section 3.3 (portals).
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "passthrough/adi/dsa-internal.h"
+#include "util/bits.h"
+
+#define SLOT_BYTES  64u
+#define SLOTS	    (DSA_WQ_PORTALS / SLOT_BYTES)
+#define SLOT_WORDS  (SLOT_BYTES / 4)
+#define SLOT_FILLED ((1u << SLOT_WORDS) - 1)
+
+struct dsa_gather {
+	uint16_t have[SLOTS]; /* one bit for each 4 bytes */
+	uint8_t bytes[SLOTS][SLOT_BYTES];
+};
+
+void dsa_gather_clear(struct dsa_wq *wq)
+{
+	if (wq->gather)
+		memset(wq->gather->have, 0, sizeof(wq->gather->have));
+}
+
+void dsa_gather_free(struct dsa_wq *wq)
+{
+	free(wq->gather);
+}
+
+/*
+ * With the lock held. 1: the slot was whole and is now in out. 0: it needs more. -ENOMEM. The store
+ * does not cross a slot, for it is aligned.
+ */
+static int gather(struct dsa_wq *wq, uint64_t offset, uint64_t value, unsigned int size, void *out)
+{
+	unsigned int slot = (unsigned int)(offset / SLOT_BYTES), at = offset % SLOT_BYTES;
+	unsigned int words = ((1u << size / 4) - 1) << at / 4, have;
+
+	if (!wq->gather)
+		wq->gather = calloc(1, sizeof(*wq->gather));
+	if (!wq->gather)
+		return -ENOMEM;
+	have = wq->gather->have[slot];
+	have = have & words ? words : have | words;
+	store_le(wq->gather->bytes[slot] + at, value, size);
+	wq->gather->have[slot] = (uint16_t)have;
+	if (have != SLOT_FILLED)
+		return 0;
+	memcpy(out, wq->gather->bytes[slot], SLOT_BYTES);
+	wq->gather->have[slot] = 0;
+	return 1;
+}
+
+static void portal_write(void *opaque, uint64_t offset, uint64_t value, unsigned int size)
+{
+	struct dsa *dsa = opaque;
+	uint64_t wq = offset / DSA_WQ_PORTALS;
+	uint8_t bytes[SLOT_BYTES];
+	int ret = -EINVAL;
+
+	if (wq < dsa->wqs && size >= 4 && is_aligned(offset, size)) {
+		pthread_mutex_lock(&dsa->lock);
+		if (dsa->wq[wq].enabled)
+			ret = gather(&dsa->wq[wq], offset % DSA_WQ_PORTALS, value, size, bytes);
+		pthread_mutex_unlock(&dsa->lock);
+	}
+	if (ret < 0)
+		dsa_count(&dsa->counters.dropped, 1);
+	if (ret > 0)
+		(void)dsa_submit(dsa, (unsigned int)wq, bytes);
+}
+
+static int portal_store64(void *opaque, uint64_t offset, enum store64_kind kind, const void *data)
+{
+	struct dsa *dsa = opaque;
+	uint64_t wq = offset / DSA_WQ_PORTALS;
+
+	if (kind != STORE64_MOVDIR64B)
+		return -EAGAIN;
+	if (wq >= dsa->wqs) {
+		dsa_count(&dsa->counters.dropped, 1);
+		return -EAGAIN;
+	}
+	pthread_mutex_lock(&dsa->lock);
+	if (dsa->wq[wq].gather)
+		dsa->wq[wq].gather->have[offset % DSA_WQ_PORTALS / SLOT_BYTES] = 0;
+	pthread_mutex_unlock(&dsa->lock);
+	return dsa_submit(dsa, (unsigned int)wq, data);
+}
+
+const struct io_ops dsa_portal_ops = { .write = portal_write, .store64 = portal_store64 };

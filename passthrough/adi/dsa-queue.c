@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Jobs: which descriptors become one, and the account of every job from its queue to its end. It
+ * is one file because drain, abort and revocation are true only if every place that moves a job
+ * agrees with them.
+ *
+ * Source: Intel DSA Architecture Specification 341204 (3.0), chapter 3 (work queues). That a
+ * dedicated queue takes PASID and privilege from WQCFG and ignores the descriptor's own is section
+ * 3.2 as remembered, as is that it drops what does not fit. Which SWERR code then goes with it is
+ * our choice: 20h for a full queue, 1ah (record address) for a PASID that was refused.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ioasid-client/pasid-table.h"
+#include "passthrough/adi/dsa-internal.h"
+#include "util/bits.h"
+
+int dsa_jobs_create(struct dsa *dsa, struct err *err)
+{
+	for (unsigned int i = 0; i < DSA_MAX_WQS; i++)
+		TAILQ_INIT(&dsa->wq[i].jobs);
+	TAILQ_INIT(&dsa->free_jobs);
+	/* Full queues and a job in every engine. */
+	dsa->n_jobs = dsa->total_size + dsa->engines;
+	dsa->job = calloc(dsa->n_jobs, sizeof(*dsa->job));
+	if (!dsa->job)
+		return err_set(err, ENOMEM, "%s: no memory for %u descriptors", dsa->id,
+			       dsa->n_jobs);
+	for (unsigned int i = 0; i < dsa->n_jobs; i++)
+		TAILQ_INSERT_TAIL(&dsa->free_jobs, &dsa->job[i], link);
+	return 0;
+}
+
+void dsa_jobs_destroy(struct dsa *dsa)
+{
+	free(dsa->job);
+}
+
+/* --- submission ----------------------------------------------------------------------------- */
+
+static const char *const refusals[PASID_VERDICTS] = {
+	[PASID_REFUSE_KEY] = "this ADI may not use PASIDs",
+	[PASID_REFUSE_WIDTH] = "it is not in the ADI's range",
+	[PASID_REFUSE_UNBOUND] = "it is bound to nothing",
+};
+
+/*
+ * Fills what the queue decides. A queue without a PASID is let through to all guest memory only
+ * where the ADI may not use PASIDs at all: its guest PASID 0 is bound to nothing.
+ */
+static enum pasid_verdict judge(struct dsa *dsa, unsigned int wq, struct dsa_job *job)
+{
+	uint32_t mode = dsa->wq[wq].config[DSA_WQCFG_MODE];
+
+	job->wq = (uint8_t)wq;
+	job->max_xfer_shift = dsa->wq[wq].config[DSA_WQCFG_LIMITS] & 0x1f;
+	job->guest_pasid = mode & DSA_WQCFG_PASID_ENABLE;
+	if (job->guest_pasid) {
+		job->guest = mode >> DSA_WQCFG_PASID_SHIFT & IOASID_PASID_MAX;
+		job->host = pasid_table_lookup(dsa->table, job->guest);
+		return pasid_gate_pass(&dsa->gate, job->guest, job->host);
+	}
+	job->host = IOASID_PASID_NONE;
+	if (!dsa->gate.allow)
+		return PASID_ADMIT;
+	dsa_count(&dsa->gate.count[PASID_REFUSE_UNBOUND], 1);
+	return PASID_REFUSE_UNBOUND;
+}
+
+/* With the lock held. */
+static int enqueue(struct dsa *dsa, const struct dsa_job *accepted)
+{
+	struct dsa_wq *wq = &dsa->wq[accepted->wq];
+	struct dsa_job *job = TAILQ_FIRST(&dsa->free_jobs);
+
+	if (!job || wq->queued >= (wq->config[DSA_WQCFG_ENTRIES] & 0xffff)) {
+		dsa_swerr(dsa, accepted, DSA_STATUS_HARDWARE, 0, 0);
+		return -EAGAIN;
+	}
+	TAILQ_REMOVE(&dsa->free_jobs, job, link);
+	*job = *accepted;
+	job->state = DSA_JOB_QUEUED;
+	TAILQ_INSERT_TAIL(&wq->jobs, job, link);
+	wq->queued++;
+	dsa_count(&dsa->counters.accepted, 1);
+	dsa->backend->kick(dsa);
+	return 0;
+}
+
+int dsa_submit(struct dsa *dsa, unsigned int wq, const void *bytes)
+{
+	enum pasid_verdict verdict = PASID_ADMIT;
+	struct dsa_job job = { 0 };
+	int ret = -EAGAIN;
+
+	memcpy(&job.descriptor, bytes, sizeof(job.descriptor));
+	pthread_mutex_lock(&dsa->lock);
+	if (dsa->wq[wq].enabled) {
+		verdict = judge(dsa, wq, &job);
+		if (verdict == PASID_ADMIT)
+			ret = enqueue(dsa, &job);
+		else
+			dsa_swerr(dsa, &job, DSA_STATUS_RECORD_FAULT, job.descriptor.record, 0);
+	}
+	pthread_mutex_unlock(&dsa->lock);
+	if (verdict != PASID_ADMIT)
+		log_limited(dsa->log, &dsa->limit, LOG_WARN, "dsa",
+			    "%s: work queue %u: descriptor with guest PASID %u%s refused: %s",
+			    dsa->id, wq, job.guest, job.guest_pasid ? "" : " (none)",
+			    refusals[verdict]);
+	else if (ret)
+		dsa_count(&dsa->counters.dropped, 1);
+	return ret;
+}
+
+/* --- the account: all with the lock held, but for the last ------------------------------------ */
+
+struct dsa_job *dsa_job_take(struct dsa *dsa, unsigned int engine)
+{
+	uint32_t wqs = dsa->engine_wqs[engine];
+
+	if (dsa->resting)
+		return NULL;
+	for (unsigned int i = 0; i < dsa->wqs; i++) {
+		unsigned int n = (dsa->engine_next[engine] + i) % dsa->wqs;
+		struct dsa_job *job = TAILQ_FIRST(&dsa->wq[n].jobs);
+
+		if (!(wqs & 1u << n) || !job)
+			continue;
+		TAILQ_REMOVE(&dsa->wq[n].jobs, job, link);
+		dsa->wq[n].queued--;
+		dsa->running++;
+		dsa->engine_next[engine] = n + 1;
+		job->state = DSA_JOB_RUNNING;
+		return job;
+	}
+	return NULL;
+}
+
+static void release(struct dsa *dsa, struct dsa_job *job)
+{
+	bool waited = job->waited;
+
+	job->state = DSA_JOB_FREE;
+	job->waited = false;
+	TAILQ_INSERT_HEAD(&dsa->free_jobs, job, link);
+	pthread_cond_broadcast(&dsa->rest);
+	if (waited) {
+		dsa->command.waited--;
+		dsa_command_progress(dsa);
+	}
+}
+
+void dsa_job_done(struct dsa *dsa, struct dsa_job *job, const struct dsa_outcome *outcome)
+{
+	if (!outcome->status)
+		dsa_count(&dsa->counters.aborted, 1);
+	else if (outcome->status == DSA_STATUS_OK)
+		dsa_count(&dsa->counters.completed, 1);
+	else
+		dsa_count(&dsa->counters.failed, 1);
+	dsa_count(&dsa->counters.bytes, outcome->bytes);
+	dsa->running--;
+	release(dsa, job);
+}
+
+static void wait_for(struct dsa *dsa, struct dsa_job *job)
+{
+	if (!job->waited)
+		dsa->command.waited++;
+	job->waited = true;
+}
+
+void dsa_jobs_wait(struct dsa *dsa, dsa_job_match *match, uint32_t arg)
+{
+	for (unsigned int i = 0; i < dsa->n_jobs; i++) {
+		struct dsa_job *job = &dsa->job[i];
+
+		if (job->state != DSA_JOB_FREE && match(job, arg))
+			wait_for(dsa, job);
+	}
+}
+
+static void drop(struct dsa *dsa, struct dsa_job *job)
+{
+	struct dsa_wq *wq = &dsa->wq[job->wq];
+
+	TAILQ_REMOVE(&wq->jobs, job, link);
+	wq->queued--;
+	dsa_count(&dsa->counters.aborted, 1);
+	release(dsa, job);
+}
+
+void dsa_jobs_abort(struct dsa *dsa, dsa_job_match *match, uint32_t arg)
+{
+	for (unsigned int i = 0; i < dsa->n_jobs; i++) {
+		struct dsa_job *job = &dsa->job[i];
+
+		if (job->state == DSA_JOB_FREE || !match(job, arg))
+			continue;
+		if (job->state == DSA_JOB_QUEUED) {
+			drop(dsa, job);
+		} else {
+			__atomic_store_n(&job->abandon, true, __ATOMIC_RELAXED);
+			wait_for(dsa, job);
+		}
+	}
+}
+
+/* Marks the jobs of a host PASID; false where none is left that could reach anything. */
+static bool revoke(struct dsa *dsa, uint32_t host)
+{
+	bool left = false;
+
+	for (unsigned int i = 0; i < dsa->n_jobs; i++) {
+		struct dsa_job *job = &dsa->job[i];
+
+		if (job->state == DSA_JOB_FREE || job->host != host)
+			continue;
+		__atomic_store_n(&job->revoked, true, __ATOMIC_RELAXED);
+		/* No engine would come to it before the PASID is gone. */
+		if (job->state == DSA_JOB_QUEUED && dsa->resting)
+			__atomic_store_n(&job->forgotten, true, __ATOMIC_RELAXED);
+		left |= !job->forgotten;
+	}
+	return left;
+}
+
+void dsa_jobs_revoke(struct dsa *dsa, uint32_t host)
+{
+	pthread_mutex_lock(&dsa->lock);
+	while (revoke(dsa, host))
+		pthread_cond_wait(&dsa->rest, &dsa->lock);
+	pthread_mutex_unlock(&dsa->lock);
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A virtual DSA function (8086:0b25) composed in user space: registers, commands, work queues and
+ * portals toward the guest; a software engine behind them whose every access goes through
+ * ioasid_translate.
+ *
+ * Keys. A work queue whose WQCFG carries a PASID runs only where the ADI may use PASIDs
+ * (dsa_options.pasid.allow) and the PASID is bound (dsa_pasid_bind). A queue without a PASID sees
+ * guest memory only where pasid.allow is false. What is refused reaches nothing: it is reported in
+ * SWERR, logged and counted.
+ *
+ * Source: Intel DSA Architecture Specification 341204 (3.0); registers named as there.
+ */
+#ifndef ADIT_PASSTHROUGH_ADI_DSA_H
+#define ADIT_PASSTHROUGH_ADI_DSA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util/err.h"
+#include "util/log.h"
+
+#define DSA_MAX_WQS	16u
+#define DSA_MAX_WQ_SIZE 128u /* entries, over all queues of a function */
+#define DSA_MAX_ENGINES 4u
+
+struct dsa;
+struct ioasid_ctx;
+struct ioasid_space;
+struct pci_function;
+struct vm;
+
+struct dsa_options {
+	const char *id; /* 1 to 63 characters; names the function and the ioasid device label */
+	unsigned int wqs;
+	struct {
+		unsigned int size; /* entries */
+	} wq[DSA_MAX_WQS];	   /* all dedicated so far */
+	unsigned int engines;	   /* 1 to DSA_MAX_ENGINES */
+	struct {
+		bool allow;
+		unsigned int width; /* bits, 1 to 20 */
+	} pasid;
+	const struct log *log;
+};
+
+/*
+ * Makes the function and binds the device to ctx; default_space (all guest memory) is attached as
+ * its RID space. The caller adds dsa_function() to a bus, which then owns the object: removing the
+ * function from its bus frees it. vm is used for MSIs and the submission epoch.
+ */
+int dsa_create(struct dsa **out, struct vm *vm, struct ioasid_ctx *ctx,
+	       struct ioasid_space *default_space, const struct dsa_options *options,
+	       struct err *err);
+struct pci_function *dsa_function(struct dsa *dsa);
+
+/*
+ * The second key: guest PASID -> a host PASID attached to `space`. want_host: IOASID_PASID_NONE
+ * for any. *host receives the number, may be NULL. Refused where the ADI may not use PASIDs
+ * (-EPERM), past its width (-ERANGE), or bound already (-EEXIST).
+ */
+int dsa_pasid_bind(struct dsa *dsa, uint32_t guest, struct ioasid_space *space, uint32_t want_host,
+		   uint32_t *host, struct err *err);
+/*
+ * Running descriptors of the PASID have ended or failed when it returns: they take a page fault
+ * where they are, within 1 MiB of work. Outside a section. -ENOENT.
+ */
+int dsa_pasid_unbind(struct dsa *dsa, uint32_t guest, struct err *err);
+
+/*
+ * Stops and starts the engines between descriptors (vm.pause). stop returns when they rest. Stops
+ * nest.
+ */
+void dsa_engines_stop(struct dsa *dsa);
+void dsa_engines_start(struct dsa *dsa);
+
+struct dsa_counters {
+	uint64_t accepted, completed, failed;
+	uint64_t aborted; /* by a command or a reset: neither completed nor failed */
+	uint64_t refused_key, refused_width, refused_unbound;
+	uint64_t dropped; /* portal writes that reached no enabled queue, or a full one */
+	uint64_t bytes;	  /* moved, also by descriptors that failed later */
+};
+void dsa_counters_read(const struct dsa *dsa, struct dsa_counters *counters);
+
+#endif

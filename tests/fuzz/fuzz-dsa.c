@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a hostile guest can do to the virtual DSA: any sequence of register and portal accesses, of
+ * descriptors and resets, while an operator binds and unbinds. The back end is one that runs a job
+ * when the input says so, on this thread, so that every run is the same; the VM is a stand-in
+ * without KVM.
+ *
+ * Checked: every queue has a PASID or is refused, so nothing outside the window is ever written;
+ * the window bound read-only is not written at all; every descriptor is accounted for; and no
+ * command stays active once all jobs have ended.
+ */
+#include <linux/pci_regs.h>
+#include <stdlib.h>
+
+#include "kvm-glue/internal.h"
+#include "passthrough/adi/dsa-internal.h"
+#include "passthrough/pci/internal.h"
+#include "util/bits.h"
+
+#define ECAM	    0xe0000000ULL
+#define MEMORY	    (16 * 4096u)
+#define WINDOW	    (4 * 4096u) /* rw: four pages from here; read-only: the four behind them */
+#define WINDOW_SIZE (4 * 4096u)
+#define UNTOUCHED   0xc7
+
+#define PASID_RW 5u
+#define PASID_RO 6u
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+struct rig {
+	struct vm vm;
+	struct epoch_reader reader;
+	struct pci_bus *bus;
+	struct ioasid_ctx *ctx;
+	struct ioasid_space *guest, *rw, *ro;
+	struct dsa *dsa;
+	uint8_t *memory;
+	bool bound[2];
+	unsigned int stops;
+};
+
+struct input {
+	const uint8_t *data;
+	size_t left;
+};
+
+static uint64_t take(struct input *in, unsigned int bytes)
+{
+	unsigned int n = (unsigned int)MIN((size_t)bytes, in->left);
+	uint64_t value = load_le(in->data, n);
+
+	in->data += n;
+	in->left -= n;
+	return value;
+}
+
+static void must(int ret)
+{
+	if (ret)
+		abort();
+}
+
+/* --- a back end that works when it is told to ---------------------------------------------------
+ */
+
+static int inline_start(struct dsa *dsa)
+{
+	struct ioasid_dma *dma;
+
+	if (!dsa->backend_state) {
+		must(ioasid_dma_open(dsa->ctx, &dma, NULL));
+		dsa->backend_state = dma;
+	}
+	return 0;
+}
+
+static void inline_kick(struct dsa *dsa)
+{
+	(void)dsa;
+}
+
+static void inline_stop(struct dsa *dsa)
+{
+	ioasid_dma_close(dsa->backend_state);
+	dsa->backend_state = NULL;
+}
+
+static const struct dsa_backend_ops inline_backend = {
+	.name = "inline",
+	.start = inline_start,
+	.kick = inline_kick,
+	.stop = inline_stop,
+};
+
+static bool work(struct dsa *dsa, unsigned int engine)
+{
+	struct dsa_outcome outcome;
+	struct dsa_job *job;
+
+	if (!dsa->backend_state)
+		return false;
+	pthread_mutex_lock(&dsa->lock);
+	job = dsa_job_take(dsa, engine);
+	pthread_mutex_unlock(&dsa->lock);
+	if (!job)
+		return false;
+	dsa_execute(dsa, dsa->backend_state, job, &outcome);
+	dsa_report_end(dsa, dsa->backend_state, job, &outcome);
+	pthread_mutex_lock(&dsa->lock);
+	dsa_job_done(dsa, job, &outcome);
+	pthread_mutex_unlock(&dsa->lock);
+	return true;
+}
+
+/* --- accesses -----------------------------------------------------------------------------------
+ */
+
+static void mmio_write(struct rig *rig, uint64_t address, uint64_t value, unsigned int len)
+{
+	epoch_enter(&rig->vm.epoch, &rig->reader);
+	iomap_write(&rig->vm.mmio, address, &value, len);
+	epoch_exit(&rig->reader);
+}
+
+static uint64_t mmio_read(struct rig *rig, uint64_t address, unsigned int len)
+{
+	uint64_t value = 0;
+
+	epoch_enter(&rig->vm.epoch, &rig->reader);
+	iomap_read(&rig->vm.mmio, address, &value, len);
+	epoch_exit(&rig->reader);
+	return value;
+}
+
+static uint64_t bar(struct rig *rig, unsigned int index)
+{
+	return pci_function_bar_address(dsa_function(rig->dsa), index);
+}
+
+static uint64_t config_at(struct rig *rig, uint32_t offset)
+{
+	return ECAM + ((uint64_t)pci_function_slot(dsa_function(rig->dsa)) << 15) + offset;
+}
+
+static void command(struct rig *rig, uint32_t code, uint32_t operand)
+{
+	mmio_write(rig, bar(rig, 0) + DSA_CMD, code << DSA_CMD_CODE_SHIFT | operand, 4);
+}
+
+static void store64(struct rig *rig, uint64_t offset, enum store64_kind kind, const void *bytes)
+{
+	const struct io_region *region;
+
+	epoch_enter(&rig->vm.epoch, &rig->reader);
+	region = iomap_find(&rig->vm.mmio, bar(rig, 2) + offset);
+	if (region && region->ops->store64)
+		region->ops->store64(region->opaque, offset, kind, bytes);
+	epoch_exit(&rig->reader);
+}
+
+/* Mostly near the window's borders; at times anywhere. */
+static uint64_t address(struct input *in)
+{
+	uint64_t raw = take(in, 3);
+
+	return raw >> 20 == 0xf ? take(in, 8) : raw % (MEMORY + 0x2000);
+}
+
+static void submit(struct rig *rig, struct input *in, unsigned int how)
+{
+	struct dsa_descriptor d = {
+		.pasid = (uint32_t)take(in, 1),
+		.flags = (uint32_t)take(in, 4),
+		.record = address(in) & (how & 1 ? ~0ULL : ~31ULL),
+		.source = address(in),
+		.destination = address(in),
+		.size = (uint32_t)take(in, 2),
+		.interrupt = (uint16_t)take(in, 1) & 7,
+	};
+	uint64_t offset = (how >> 1 & 3) * DSA_WQ_PORTALS + (how >> 3 & 1) * DSA_PORTAL_PAGE;
+
+	if (how & 2)
+		d.reserved[take(in, 1) % sizeof(d.reserved)] = (uint8_t)take(in, 1);
+	if (how & 8) {
+		for (unsigned int i = 0; i < 64; i += 8)
+			mmio_write(rig, bar(rig, 2) + offset + i, load_le((char *)&d + i, 8), 8);
+		return;
+	}
+	store64(rig, offset, (enum store64_kind)(how & 4 ? take(in, 1) % 3 : 0), &d);
+}
+
+/* The way in that random bytes would seldom find. */
+static void set_up(struct rig *rig, uint32_t pasid)
+{
+	uint64_t registers = bar(rig, 0);
+
+	mmio_write(rig, config_at(rig, PCI_COMMAND), PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
+	mmio_write(rig, registers + DSA_GRPCFG, 3, 8);
+	mmio_write(rig, registers + DSA_GRPCFG + DSA_GRPCFG_ENGINES, 3, 8);
+	command(rig, DSA_ENABLE_DEVICE, 0);
+	for (unsigned int i = 0; i < 2; i++) {
+		uint32_t mode =
+			0x11 | (pasid + i) << DSA_WQCFG_PASID_SHIFT | DSA_WQCFG_PASID_ENABLE;
+
+		mmio_write(rig, registers + DSA_WQCFG + i * DSA_WQCFG_SIZE + 8, mode, 4);
+		command(rig, DSA_ENABLE_WQ, i);
+	}
+}
+
+/* --- the operator -------------------------------------------------------------------------------
+ */
+
+/* At rest, for no other thread would end what is queued. */
+static void toggle_binding(struct rig *rig, unsigned int which)
+{
+	uint32_t guest = which ? PASID_RO : PASID_RW;
+
+	dsa_engines_stop(rig->dsa);
+	if (rig->bound[which])
+		must(dsa_pasid_unbind(rig->dsa, guest, NULL));
+	else
+		must(dsa_pasid_bind(rig->dsa, guest, which ? rig->ro : rig->rw, 0, NULL, NULL));
+	rig->bound[which] = !rig->bound[which];
+	dsa_engines_start(rig->dsa);
+}
+
+static void manage(struct rig *rig, unsigned int what)
+{
+	uint32_t devctl = dsa_function(rig->dsa)->express + PCI_EXP_DEVCTL;
+	uint64_t bars[2] = { bar(rig, 0), bar(rig, 2) };
+
+	switch (what % 5) {
+	case 0:
+	case 1:
+		toggle_binding(rig, what % 5);
+		break;
+	case 2:
+		if (rig->stops++ & 1)
+			dsa_engines_start(rig->dsa);
+		else
+			dsa_engines_stop(rig->dsa);
+		break;
+	case 3:
+		mmio_write(rig, config_at(rig, PCI_COMMAND),
+			   PCI_COMMAND_MEMORY | (what & 8 ? PCI_COMMAND_MASTER : 0), 2);
+		break;
+	default:
+		mmio_write(rig, config_at(rig, devctl), PCI_EXP_DEVCTL_BCR_FLR, 2);
+		mmio_write(rig, config_at(rig, PCI_BASE_ADDRESS_0), bars[0], 8);
+		mmio_write(rig, config_at(rig, PCI_BASE_ADDRESS_2), bars[1], 8);
+		mmio_write(rig, config_at(rig, PCI_COMMAND),
+			   PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
+	}
+}
+
+static void step(struct rig *rig, struct input *in)
+{
+	unsigned int op = (unsigned int)take(in, 1), arg = op >> 3;
+	unsigned int len = 1u << (arg & 3);
+
+	switch (op & 7) {
+	case 0:
+		mmio_write(rig, bar(rig, 0) + take(in, 2) % 0x1000, take(in, len), len);
+		break;
+	case 1:
+		mmio_read(rig, bar(rig, 0) + take(in, 2), len);
+		break;
+	case 2:
+		mmio_write(rig, bar(rig, 2) + take(in, 2) % (3 * DSA_WQ_PORTALS), take(in, len),
+			   len);
+		break;
+	case 3:
+		command(rig, arg & 15, (uint32_t)take(in, 1));
+		break;
+	case 4:
+		work(rig->dsa, arg & 1);
+		break;
+	case 5:
+		manage(rig, arg);
+		break;
+	case 6:
+		set_up(rig, PASID_RW - 1 + arg % 4);
+		break;
+	default:
+		submit(rig, in, arg);
+	}
+}
+
+/* --- what must hold -----------------------------------------------------------------------------
+ */
+
+static void check_memory(const struct rig *rig)
+{
+	for (unsigned int i = 0; i < MEMORY; i++) {
+		if (i == WINDOW)
+			i += WINDOW_SIZE;
+		if (rig->memory[i] != UNTOUCHED)
+			abort();
+	}
+}
+
+static void check_account(struct rig *rig)
+{
+	struct dsa_counters c;
+
+	if (rig->stops & 1)
+		dsa_engines_start(rig->dsa);
+	while (work(rig->dsa, 0) || work(rig->dsa, 1))
+		;
+	if (rig->dsa->config.cmdsts & DSA_CMDSTS_ACTIVE || rig->dsa->running)
+		abort();
+	dsa_counters_read(rig->dsa, &c);
+	if (c.accepted != c.completed + c.failed + c.aborted)
+		abort();
+}
+
+/* --- building -----------------------------------------------------------------------------------
+ */
+
+static struct ioasid_space *space(struct rig *rig, const char *name, uint64_t at, uint64_t size,
+				  unsigned int rights)
+{
+	const struct ioasid_space_options options = { .name = name, .pasid_capable = true };
+	struct ioasid_space *made;
+
+	must(ioasid_alloc(rig->ctx, &options, &made, NULL));
+	must(ioasid_map(made, at, size, rig->memory + at, rights, NULL));
+	return made;
+}
+
+static void deliver(void *arg, const struct msi_message *message)
+{
+	(void)arg;
+	(void)message;
+}
+
+static void build_vm(struct rig *rig)
+{
+	static const struct pci_bus_options windows = {
+		.mem32 = { 0xc0000000, MIB },
+		.mem64 = { 1ULL << 40, MIB },
+		.ecam_base = ECAM,
+	};
+
+	rig->vm.fd = rig->vm.kvm_fd = -1;
+	epoch_init(&rig->vm.epoch);
+	must(iomap_init(&rig->vm.mmio, &rig->vm.epoch));
+	must(iomap_init(&rig->vm.pio, &rig->vm.epoch));
+	epoch_join(&rig->vm.epoch, &rig->reader);
+	must(pci_bus_create(&rig->bus, &rig->vm, &windows, NULL));
+}
+
+static void build_dsa(struct rig *rig)
+{
+	static const struct dsa_options options = {
+		.id = "dsa",
+		.wqs = 2,
+		.wq = { { 3 }, { 2 } },
+		.engines = 2,
+		.pasid = { .allow = true, .width = 4 },
+	};
+
+	rig->memory = aligned_alloc(4096, MEMORY);
+	if (!rig->memory)
+		abort();
+	memset(rig->memory, UNTOUCHED, MEMORY);
+	must(ioasid_ctx_open(&rig->ctx, IOASID_PROVIDER_SOFT, NULL, NULL));
+	rig->guest = space(rig, "guest", 0, MEMORY, IOASID_READ | IOASID_WRITE);
+	rig->rw = space(rig, "rw", WINDOW, WINDOW_SIZE, IOASID_READ | IOASID_WRITE);
+	rig->ro = space(rig, "ro", WINDOW + WINDOW_SIZE, WINDOW_SIZE, IOASID_READ);
+	must(dsa_create(&rig->dsa, &rig->vm, rig->ctx, rig->guest, &options, NULL));
+	rig->dsa->backend = &inline_backend;
+	dsa_function(rig->dsa)->msix->deliver = deliver;
+	dsa_function(rig->dsa)->msix->deliver_arg = rig;
+	must(pci_bus_add(rig->bus, dsa_function(rig->dsa), 1, NULL));
+}
+
+static void destroy(struct rig *rig)
+{
+	pci_bus_destroy(rig->bus);
+	ioasid_ctx_close(rig->ctx);
+	epoch_leave(&rig->vm.epoch, &rig->reader);
+	iomap_destroy(&rig->vm.mmio);
+	iomap_destroy(&rig->vm.pio);
+	epoch_destroy(&rig->vm.epoch);
+	free(rig->memory);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input in = { data, MIN(size, (size_t)4096) };
+	struct rig rig = { 0 };
+
+	build_vm(&rig);
+	build_dsa(&rig);
+	while (in.left)
+		step(&rig, &in);
+	check_account(&rig);
+	check_memory(&rig);
+	destroy(&rig);
+	return 0;
+}
