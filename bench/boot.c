@@ -19,8 +19,9 @@
 
 #define RAM_BYTES     (128 * MIB)
 #define WARM_UP	      3u
-#define GAP_ROUNDS    7u
+#define GAP_ROUNDS    15u
 #define EXIT_LIMIT_NS 80.0
+#define EXIT_BARE_NS  30.0
 #define BIOS_BYTES    (64 * KIB)
 
 enum contestant {
@@ -231,17 +232,21 @@ static int gap_of(struct boot *boot, enum contestant who, const char *words,
 	return ret;
 }
 
-/* Our own share against its limit, and against the floor's. */
+/*
+ * What we take between two KVM_RUN calls more than the floor does. The limit is 80 ns where a bare
+ * program takes 30; how much that is on this host, with its caches cold after the guest, the floor
+ * tells.
+ */
 static int gaps(struct boot *boot, struct results *results, const char *name, const char *words)
 {
-	struct result against_limit = {
-		.name = name,
+	struct result plain = { .name = name, .unit = "ns", .reference_name = "floor" };
+	struct result own = {
+		.name = "  beyond the floor",
 		.unit = "ns",
-		.reference = EXIT_LIMIT_NS,
-		.reference_name = "80 ns",
+		.reference = EXIT_LIMIT_NS - EXIT_BARE_NS,
+		.reference_name = "50 ns",
 		.target = 1.0,
 	};
-	struct result against_floor = { .name = name, .unit = "ns", .reference_name = "floor" };
 	struct samples *samples = calloc(2, sizeof(*samples));
 	int ret = samples ? write_config(boot, "doorbell", words) : -ENOMEM;
 
@@ -251,8 +256,9 @@ static int gaps(struct boot *boot, struct results *results, const char *name, co
 			ret = gap_of(boot, FLOOR, words, &samples[1]);
 	}
 	if (!ret) {
-		results_add(results, &against_limit, &samples[0], NULL);
-		results_add(results, &against_floor, &samples[0], &samples[1]);
+		own.adit = samples_quantile(&samples[0], 0.5) - samples_quantile(&samples[1], 0.5);
+		results_add(results, &plain, &samples[0], &samples[1]);
+		results_add(results, &own, NULL, NULL);
 	}
 	free(samples);
 	return ret;

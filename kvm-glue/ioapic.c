@@ -61,7 +61,8 @@ struct ioapic {
 	pthread_mutex_t lock;
 	/* Held while unmask hooks run, so that closing a line can wait for them. */
 	pthread_mutex_t hooks_lock;
-	uint32_t select, id;
+	uint32_t select; /* atomic, without the lock */
+	uint32_t id;
 	struct pin pins[IOAPIC_PINS];
 };
 
@@ -136,7 +137,7 @@ static void pin_write(struct ioapic *ioapic, unsigned int number, bool high, uin
 
 static uint64_t window_read(const struct ioapic *ioapic)
 {
-	uint32_t index = ioapic->select;
+	uint32_t index = __atomic_load_n(&ioapic->select, __ATOMIC_RELAXED);
 
 	switch (index) {
 	case INDEX_ID:
@@ -154,7 +155,7 @@ static uint64_t window_read(const struct ioapic *ioapic)
 
 static void window_write(struct ioapic *ioapic, uint32_t value)
 {
-	uint32_t index = ioapic->select;
+	uint32_t index = __atomic_load_n(&ioapic->select, __ATOMIC_RELAXED);
 
 	if (index == INDEX_ID)
 		ioapic->id = value & 0x0f000000;
@@ -167,10 +168,10 @@ static uint64_t mmio_read(void *opaque, uint64_t offset, unsigned int size)
 	struct ioapic *ioapic = opaque;
 	uint64_t value = 0;
 
-	pthread_mutex_lock(&ioapic->lock);
 	if (offset == REG_SELECT)
-		value = ioapic->select;
-	else if (offset == REG_WINDOW)
+		return __atomic_load_n(&ioapic->select, __ATOMIC_RELAXED) & mask_bytes(size);
+	pthread_mutex_lock(&ioapic->lock);
+	if (offset == REG_WINDOW)
 		value = window_read(ioapic);
 	pthread_mutex_unlock(&ioapic->lock);
 	return value & mask_bytes(size);
@@ -184,10 +185,12 @@ static void mmio_write(void *opaque, uint64_t offset, uint64_t value, unsigned i
 		ioapic_eoi(ioapic, (uint8_t)value);
 		return;
 	}
+	if (offset == REG_SELECT) {
+		__atomic_store_n(&ioapic->select, value & 0xff, __ATOMIC_RELAXED);
+		return;
+	}
 	pthread_mutex_lock(&ioapic->lock);
-	if (offset == REG_SELECT)
-		ioapic->select = value & 0xff;
-	else if (offset == REG_WINDOW && size >= 4)
+	if (offset == REG_WINDOW && size >= 4)
 		window_write(ioapic, (uint32_t)value);
 	pthread_mutex_unlock(&ioapic->lock);
 }

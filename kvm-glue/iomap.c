@@ -37,7 +37,7 @@ static void table_free(struct epoch_retired *retired)
 
 int iomap_init(struct iomap *map, struct epoch *epoch)
 {
-	*map = (struct iomap){ .table = table_new(0), .epoch = epoch };
+	*map = (struct iomap){ .table = table_new(0), .generation = 1, .epoch = epoch };
 	if (!map->table)
 		return -ENOMEM;
 	pthread_mutex_init(&map->lock, NULL);
@@ -58,25 +58,27 @@ static void publish(struct iomap *map, struct io_table *fresh)
 		fresh->last[i] = fresh->regions[i].base + (fresh->regions[i].size - 1);
 
 	__atomic_store_n(&map->table, fresh, __ATOMIC_RELEASE);
+	/* Before the old table is retired: who enters a section later must not trust its cache. */
+	__atomic_store_n(&map->generation, map->generation + 1, __ATOMIC_RELEASE);
 	epoch_retire(map->epoch, &old->retired, table_free);
 }
 
-/* First region that ends at or above addr; table->count where there is none. */
+/*
+ * First region that ends at or above addr; table->count where there is none. The steps do not
+ * depend on the outcomes, so that there is nothing to mispredict.
+ */
 static unsigned int first_not_below(const struct io_table *table, uint64_t addr)
 {
-	unsigned int low = 0, n = table->count;
+	const uint64_t *low = table->last;
+	unsigned int n = table->count;
 
-	while (n) {
+	while (n > 1) {
 		unsigned int half = n / 2;
 
-		if (table->last[low + half] < addr) {
-			low += half + 1;
-			n -= half + 1;
-		} else {
-			n = half;
-		}
+		low += low[half - 1] < addr ? half : 0;
+		n -= half;
 	}
-	return low;
+	return (unsigned int)(low - table->last) + (n && *low < addr);
 }
 
 static int index_of(const struct io_table *table, uint64_t base, const void *opaque)
@@ -246,4 +248,43 @@ bool iomap_write(const struct iomap *map, uint64_t addr, const void *data, unsig
 		whole &= r != NULL;
 	}
 	return whole;
+}
+
+/* The region of the access where it lies wholly in one; else NULL. */
+static const struct io_region *cached(const struct iomap *map, struct iomap_cache *cache,
+				      uint64_t addr, unsigned int len)
+{
+	uint64_t generation = __atomic_load_n(&map->generation, __ATOMIC_ACQUIRE);
+	const struct io_region *r;
+
+	if (cache->generation == generation && one_access(&cache->region, addr, len))
+		return &cache->region;
+	r = iomap_find(map, addr);
+	if (!r || !one_access(r, addr, len))
+		return NULL;
+	cache->generation = generation;
+	cache->region = *r;
+	return &cache->region;
+}
+
+bool iomap_read_cached(const struct iomap *map, struct iomap_cache *cache, uint64_t addr,
+		       void *data, unsigned int len)
+{
+	const struct io_region *r = cached(map, cache, addr, len);
+
+	if (!r)
+		return iomap_read(map, addr, data, len);
+	store_le(data, region_read(r, addr, len), len);
+	return true;
+}
+
+bool iomap_write_cached(const struct iomap *map, struct iomap_cache *cache, uint64_t addr,
+			const void *data, unsigned int len)
+{
+	const struct io_region *r = cached(map, cache, addr, len);
+
+	if (!r)
+		return iomap_write(map, addr, data, len);
+	region_write(r, addr, load_le(data, len), len);
+	return true;
 }

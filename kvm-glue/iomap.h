@@ -53,6 +53,7 @@ struct io_table;
 
 struct iomap {
 	struct io_table *table; /* the current one; swapped atomically */
+	uint64_t generation;	/* from 1, grows with each change; atomic */
 	pthread_mutex_t lock;	/* writers */
 	struct epoch *epoch;	/* borrowed */
 };
@@ -77,5 +78,20 @@ const struct io_region *iomap_find(const struct iomap *map, uint64_t addr);
  */
 bool iomap_read(const struct iomap *map, uint64_t addr, void *data, unsigned int len);
 bool iomap_write(const struct iomap *map, uint64_t addr, const void *data, unsigned int len);
+
+/*
+ * The last region that a vCPU hit, since guests tend to stay with one. Zero-initialise; one thread
+ * at a time. It never serves what iomap_find would not: it is good for one generation.
+ */
+struct iomap_cache {
+	uint64_t generation;
+	struct io_region region;
+};
+
+/* As iomap_read and iomap_write, through a cache. */
+bool iomap_read_cached(const struct iomap *map, struct iomap_cache *cache, uint64_t addr,
+		       void *data, unsigned int len);
+bool iomap_write_cached(const struct iomap *map, struct iomap_cache *cache, uint64_t addr,
+			const void *data, unsigned int len);
 
 #endif

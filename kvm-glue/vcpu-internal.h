@@ -27,6 +27,8 @@ struct vcpu {
 	bool kicked; /* atomic */
 	bool bound;  /* atomic; `thread` is valid */
 	uint32_t exits;
+	_Alignas(64) struct iomap_cache pio_cache;
+	_Alignas(64) struct iomap_cache mmio_cache;
 	struct vcpu_stats stats; /* written by the vCPU's thread, read relaxed by others */
 	struct kept_exit kept[KEPT_EXITS];
 

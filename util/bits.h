@@ -58,18 +58,45 @@ static inline bool range_inside(uint64_t start, uint64_t len, uint64_t outer, ui
 	return start >= outer && start - outer <= outer_len && len <= outer_len - (start - outer);
 }
 
-/* The low 1, 2, 4 or 8 bytes, little-endian (x86 only: the host is little-endian too). */
+/*
+ * 1 to 8 bytes, little-endian (x86 only: the host is little-endian too). The usual widths are one
+ * instruction each and not a call: this is on the path of every exit.
+ */
 static inline uint64_t load_le(const void *p, unsigned int bytes)
 {
 	uint64_t v = 0;
 
-	memcpy(&v, p, bytes);
-	return v;
+	switch (bytes) {
+	case 1:
+		return *(const uint8_t *)p;
+	case 4:
+		memcpy(&v, p, 4);
+		return v;
+	case 2:
+		memcpy(&v, p, 2);
+		return v;
+	default:
+		memcpy(&v, p, bytes);
+		return v;
+	}
 }
 
 static inline void store_le(void *p, uint64_t v, unsigned int bytes)
 {
-	memcpy(p, &v, bytes);
+	switch (bytes) {
+	case 1:
+		memcpy(p, &v, 1);
+		break;
+	case 4:
+		memcpy(p, &v, 4);
+		break;
+	case 2:
+		memcpy(p, &v, 2);
+		break;
+	default:
+		memcpy(p, &v, bytes);
+		break;
+	}
 }
 
 static inline uint64_t mask_bytes(unsigned int bytes)

@@ -261,6 +261,27 @@ static void fill_state(struct boot_state *state, const struct payload *payload)
 	state->efer = 0xd01; /* NXE LMA LME SCE */
 }
 
+/*
+ * Linux without EFI and with hardware-reduced ACPI resets by going to real mode and jumping where
+ * a PC has its BIOS; it never comes to the FADT's register. What it finds there writes that.
+ */
+static void write_reset_vector(uint8_t *low)
+{
+	static const uint8_t code[] = {
+		0xba,
+		PORT_RESET & 0xff,
+		PORT_RESET >> 8, /* mov $PORT_RESET, %dx */
+		0xb0,
+		RESET_VALUE, /* mov $RESET_VALUE, %al */
+		0xee,	     /* out %al, %dx */
+		0xf4,	     /* hlt */
+		0xeb,
+		0xfd, /* jmp to the hlt */
+	};
+
+	memcpy(low + BOOT_RESET_VECTOR, code, sizeof(code));
+}
+
 int boot_prepare(const struct boot_memory *memory, const struct payload *payload,
 		 const char *cmdline, uint64_t rsdp_gpa, struct boot_state *state, struct err *err)
 {
@@ -279,6 +300,7 @@ int boot_prepare(const struct boot_memory *memory, const struct payload *payload
 		return ret;
 	write_gdt(low, state->mode);
 	write_page_tables(low);
+	write_reset_vector(low);
 	fill_start_page(&page, memory->layout, payload, rsdp_gpa);
 	memcpy(low + BOOT_START_INFO, &page, sizeof(page));
 	write_zero_page(low, &page, payload);

@@ -44,16 +44,17 @@
 #define IO_WINDOW_END  0x10000
 
 /* Low memory at boot */
-#define BOOT_GDT	 0x500
-#define BOOT_STACK_TOP	 0x6000	 /* flat and ELF64 payloads: rsp; 0x1000 to here is free */
-#define BOOT_START_INFO	 0x6000	 /* struct hvm_start_info, module list, memory map */
-#define BOOT_ZERO_PAGE	 0x7000	 /* struct boot_params */
-#define BOOT_PML4	 0x9000	 /* PML4, PDPT and four page directories: 4 GiB in 2 MiB pages */
-#define BOOT_CMDLINE	 0x10000 /* at most BOOT_CMDLINE_MAX bytes with the final NUL */
-#define BOOT_CMDLINE_MAX 0x10000
-#define BOOT_RAM_END	 0x9fc00 /* conventional memory ends; what follows is reserved */
-#define ACPI_TABLES	 0xe0000 /* RSDP first; up to 1 MiB */
-#define ACPI_TABLES_END	 0x100000
-#define HIGH_RAM_BASE	 0x100000 /* where kernels are loaded */
+#define BOOT_GDT	  0x500
+#define BOOT_STACK_TOP	  0x6000  /* flat and ELF64 payloads: rsp; 0x1000 to here is free */
+#define BOOT_START_INFO	  0x6000  /* struct hvm_start_info, module list, memory map */
+#define BOOT_ZERO_PAGE	  0x7000  /* struct boot_params */
+#define BOOT_PML4	  0x9000  /* PML4, PDPT and four page directories: 4 GiB in 2 MiB pages */
+#define BOOT_CMDLINE	  0x10000 /* at most BOOT_CMDLINE_MAX bytes with the final NUL */
+#define BOOT_CMDLINE_MAX  0x10000
+#define BOOT_RAM_END	  0x9fc00 /* conventional memory ends; what follows is reserved */
+#define ACPI_TABLES	  0xe0000 /* RSDP first; up to 1 MiB */
+#define ACPI_TABLES_END	  0xff000
+#define BOOT_RESET_VECTOR 0xffff0  /* f000:fff0, where real-mode code of the guest goes to reset */
+#define HIGH_RAM_BASE	  0x100000 /* where kernels are loaded */
 
 #endif

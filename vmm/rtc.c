@@ -43,8 +43,8 @@ enum {
 #define UPDATING_NS 244000L /* A_UPDATING is seen this long before the fields change */
 
 struct rtc {
-	pthread_mutex_t lock; /* all below, but what is set once */
-	uint8_t index;
+	pthread_mutex_t lock;  /* all below, but what is set once */
+	uint8_t index;	       /* atomic, without the lock */
 	uint8_t ram[RAM_SIZE]; /* time registers are not kept here */
 	int64_t offset;	       /* seconds: guest time - host time */
 	struct tm held;	       /* the fields while B_SET */
@@ -186,7 +186,7 @@ static void write_b(struct rtc *rtc, uint8_t value)
 
 static uint8_t read_data(struct rtc *rtc)
 {
-	unsigned int reg = rtc->index;
+	unsigned int reg = __atomic_load_n(&rtc->index, __ATOMIC_RELAXED);
 	bool updating;
 
 	if (is_time(reg))
@@ -207,7 +207,7 @@ static uint8_t read_data(struct rtc *rtc)
 
 static void write_data(struct rtc *rtc, uint8_t value)
 {
-	unsigned int reg = rtc->index;
+	unsigned int reg = __atomic_load_n(&rtc->index, __ATOMIC_RELAXED);
 
 	if (is_time(reg))
 		write_time(rtc, reg, value);
@@ -236,10 +236,19 @@ static uint64_t rtc_read(void *opaque, uint64_t offset, unsigned int size)
 }
 
 /* Bit 7 of the index masks NMIs on a PC: there is nothing to mask here. */
+static void set_index(struct rtc *rtc, uint8_t value)
+{
+	__atomic_store_n(&rtc->index, value % RAM_SIZE, __ATOMIC_RELAXED);
+}
+
 static void rtc_write(void *opaque, uint64_t offset, uint64_t value, unsigned int size)
 {
 	struct rtc *rtc = opaque;
 
+	if (PORT_RTC_INDEX + offset == PORT_RTC_INDEX && size == 1) {
+		set_index(rtc, (uint8_t)value);
+		return;
+	}
 	pthread_mutex_lock(&rtc->lock);
 	for (unsigned int i = 0; i < size; i++) {
 		uint8_t byte = (uint8_t)(value >> (8 * i));
@@ -247,7 +256,7 @@ static void rtc_write(void *opaque, uint64_t offset, uint64_t value, unsigned in
 		if (PORT_RTC_INDEX + offset + i == PORT_RTC_DATA)
 			write_data(rtc, byte);
 		else
-			rtc->index = byte % RAM_SIZE;
+			set_index(rtc, byte);
 	}
 	pthread_mutex_unlock(&rtc->lock);
 }

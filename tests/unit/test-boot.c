@@ -453,6 +453,31 @@ static void a_guest_starts_by_the_pvh_entry(void **state)
 	assert_int_equal(values[3], 0x600df00d);
 }
 
+static void real_mode_code_that_jumps_to_the_bios_resets(void **state)
+{
+	struct fixture *f = *state;
+	const struct payload payload = { .kind = PAYLOAD_PVH, .entry = CODE_AT };
+	struct kvm_sregs sregs;
+	struct kvm_regs regs;
+
+	vm_open(f);
+	prepare(f, &payload, "", 0);
+	/* A new vCPU is in real mode already, but above: Linux jumps to f000:fff0. */
+	assert_int_equal(ioctl(f->vcpu, KVM_GET_SREGS, &sregs), 0);
+	assert_int_equal(ioctl(f->vcpu, KVM_GET_REGS, &regs), 0);
+	sregs.cs.selector = 0xf000;
+	sregs.cs.base = 0xf0000;
+	regs.rip = BOOT_RESET_VECTOR - 0xf0000;
+	assert_int_equal(ioctl(f->vcpu, KVM_SET_SREGS, &sregs), 0);
+	assert_int_equal(ioctl(f->vcpu, KVM_SET_REGS, &regs), 0);
+	assert_int_equal(ioctl(f->vcpu, KVM_RUN, 0), 0);
+	assert_int_equal(f->run->exit_reason, KVM_EXIT_IO);
+	assert_int_equal(f->run->io.port, PORT_RESET);
+	assert_int_equal(*((uint8_t *)f->run + f->run->io.data_offset), RESET_VALUE);
+	assert_int_equal(ioctl(f->vcpu, KVM_RUN, 0), 0);
+	assert_int_equal(f->run->exit_reason, KVM_EXIT_HLT);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -470,6 +495,7 @@ int main(void)
 		TEST(a_long_command_line_is_refused),
 		TEST(a_guest_starts_in_long_mode),
 		TEST(a_guest_starts_by_the_pvh_entry),
+		TEST(real_mode_code_that_jumps_to_the_bios_resets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
