@@ -14,6 +14,9 @@ struct bench_options {
 	const char *json_path; /* NULL: no JSON */
 	unsigned int rounds;
 	const char *build; /* directory of adit, bench/ and guest/ */
+	/* boot: a Linux kernel instead of flat payloads; NULL: none */
+	const char *kernel, *initramfs, *cmdline;
+	const char *marker; /* what its user space says first */
 };
 
 /* One row of main.c's table. Returns the process's exit status. */
@@ -24,6 +27,7 @@ struct bench {
 };
 
 int bench_boot(const struct bench_options *options);
+int bench_boot_kernel(const struct bench_options *options);
 
 /* --- samples (samples.c) -----------------------------------------------------------------------
  */
@@ -66,12 +70,16 @@ int results_print(struct results *results, const char *json_path);
 
 struct child_times {
 	double first_output_ms; /* from before exec to the first byte on its stdout */
-	double exit_ms;		/* from before exec to its end being known */
+	double marker_ms;	/* to the end of the marker; 0: it did not come */
+	double exit_ms;		/* to its end being known */
 	int status;		/* as waitpid gives it */
 };
 
-/* Runs argv to its end; stderr goes nowhere. env: one more "NAME=value" or NULL. 0 or -errno. */
-int child_time(char *const argv[], const char *env, struct child_times *times);
+/*
+ * Runs argv to its end; stderr goes nowhere. env: one more "NAME=value" or NULL. marker: a text to
+ * look for in its output, or NULL. 0 or -errno.
+ */
+int child_time(char *const argv[], const char *env, const char *marker, struct child_times *times);
 
 /*
  * Starts argv, waits until it wrote `wait_for`, reads its proportional memory (PSS, KiB) without

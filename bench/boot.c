@@ -160,7 +160,7 @@ static int one_round(struct boot *boot, bool keep)
 		int ret;
 
 		command_line(boot, who, "hello", &line);
-		ret = child_time(line.argv, NULL, &times);
+		ret = child_time(line.argv, NULL, NULL, &times);
 		if (ret) {
 			fprintf(stderr, "adit bench: %s: %s\n", names[who], strerror(-ret));
 			return ret;
@@ -217,7 +217,7 @@ static int gap_of(struct boot *boot, enum contestant who, const char *words,
 		line.argv[3] = (char *)words;
 		line.argv[4] = NULL;
 	}
-	ret = child_time(line.argv, preload, &times);
+	ret = child_time(line.argv, preload, NULL, &times);
 	unsetenv("ADIT_EXIT_GAP_FILE");
 	if (ret)
 		return ret;
@@ -344,10 +344,14 @@ static void clean(const struct boot *boot)
 
 int bench_boot(const struct bench_options *options)
 {
-	struct boot *boot = calloc(1, sizeof(*boot));
-	struct results *results = results_new("boot");
+	struct results *results;
+	struct boot *boot;
 	int ret = -ENOMEM;
 
+	if (options->kernel)
+		return bench_boot_kernel(options);
+	results = results_new("boot");
+	boot = calloc(1, sizeof(*boot));
 	if (!boot)
 		goto out;
 	boot->options = options;

@@ -74,9 +74,37 @@ static char **with_env(const char *extra)
 	return env;
 }
 
-int child_time(char *const argv[], const char *env_extra, struct child_times *times)
+/* The end of what a child said, in which a marker may be split over several reads. */
+struct tail {
+	char text[8192];
+	size_t used;
+};
+
+static bool tail_says(struct tail *tail, const char *marker)
 {
-	char **env = with_env(env_extra), buffer[4096];
+	return memmem(tail->text, tail->used, marker, strlen(marker)) != NULL;
+}
+
+static ssize_t tail_read(struct tail *tail, int out)
+{
+	size_t room = sizeof(tail->text) / 2;
+	ssize_t n;
+
+	if (tail->used > room) {
+		memmove(tail->text, tail->text + tail->used - room, room);
+		tail->used = room;
+	}
+	n = more(out, tail->text + tail->used, sizeof(tail->text) - tail->used);
+	if (n > 0)
+		tail->used += (size_t)n;
+	return n;
+}
+
+int child_time(char *const argv[], const char *env_extra, const char *marker,
+	       struct child_times *times)
+{
+	char **env = with_env(env_extra);
+	struct tail tail = { .used = 0 };
 	double start = now_ms();
 	pid_t pid = -1;
 	ssize_t n;
@@ -85,10 +113,14 @@ int child_time(char *const argv[], const char *env_extra, struct child_times *ti
 	free(env);
 	if (ret)
 		return ret;
-	n = more(out, buffer, sizeof(buffer));
-	times->first_output_ms = now_ms() - start;
-	while (n > 0)
-		n = more(out, buffer, sizeof(buffer));
+	*times = (struct child_times){ 0 };
+	do {
+		n = tail_read(&tail, out);
+		if (!times->first_output_ms)
+			times->first_output_ms = now_ms() - start;
+		if (marker && !times->marker_ms && tail_says(&tail, marker))
+			times->marker_ms = now_ms() - start;
+	} while (n > 0);
 	if (n < 0)
 		kill(pid, SIGKILL);
 	waitpid(pid, &times->status, 0);
@@ -121,22 +153,19 @@ static int pss_without(pid_t pid, uint64_t ram_bytes, double *pss_kib)
 
 int child_pss(char *const argv[], const char *wait_for, uint64_t ram_bytes, double *pss_kib)
 {
-	char buffer[4096] = "";
-	size_t used = 0;
+	struct tail tail = { .used = 0 };
 	pid_t pid = -1;
 	int out = -1, status, ret = spawn(argv, environ, &pid, &out);
 
 	if (ret)
 		return ret;
-	while (!strstr(buffer, wait_for) && used + 1 < sizeof(buffer)) {
-		ssize_t n = more(out, buffer + used, sizeof(buffer) - used - 1);
+	while (!tail_says(&tail, wait_for)) {
+		ssize_t n = tail_read(&tail, out);
 
 		if (n <= 0) {
 			ret = n < 0 ? (int)n : -EPIPE;
 			goto out;
 		}
-		used += (size_t)n;
-		buffer[used] = 0;
 	}
 	ret = pss_without(pid, ram_bytes, pss_kib);
 out:

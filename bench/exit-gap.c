@@ -4,7 +4,8 @@
  * ioctl, notes the time-stamp counter when KVM_RUN returns and when the same thread calls it again,
  * and writes the mean of the middle half in nanoseconds to $ADIT_EXIT_GAP_FILE at the end (some
  * CPUs step the counter by 10 ns: a median would hide what is smaller). What the library itself
- * costs is measured first, by calls that fail at once, and taken off.
+ * costs is measured first, by calls that fail at once, and taken off. Behind it in the file: that
+ * cost, and the milliseconds from $ADIT_EXIT_GAP_START (CLOCK_MONOTONIC ns) to the first KVM_RUN.
  *
  * State is per process, since a library that is loaded in front of another program has no other
  * place for it.
@@ -27,6 +28,7 @@ int ioctl(int fd, unsigned long request, ...);
 static uint64_t gaps[GAPS_MAX];
 static unsigned int gap_count;
 static uint64_t start_tsc, start_ns;
+static uint64_t first_run_ns;
 static double own_ticks;
 static __thread uint64_t returned;
 
@@ -70,14 +72,17 @@ __attribute__((constructor)) static void begin(void)
 
 __attribute__((destructor)) static void end(void)
 {
-	const char *path = getenv("ADIT_EXIT_GAP_FILE");
+	const char *path = getenv("ADIT_EXIT_GAP_FILE"), *start = getenv("ADIT_EXIT_GAP_START");
 	double ns_per_tick = (double)(now_ns() - start_ns) / (double)(__rdtsc() - start_tsc);
 	FILE *to = path ? fopen(path, "we") : NULL;
+	double first_ms = 0;
 
 	if (!to)
 		return;
-	fprintf(to, "%.2f %.2f\n", (middle_mean() - own_ticks) * ns_per_tick,
-		own_ticks * ns_per_tick);
+	if (start)
+		first_ms = ((double)first_run_ns - (double)strtoull(start, NULL, 10)) / 1e6;
+	fprintf(to, "%.2f %.2f %.3f\n", (middle_mean() - own_ticks) * ns_per_tick,
+		own_ticks * ns_per_tick, first_ms);
 	fclose(to);
 }
 
@@ -94,6 +99,8 @@ int ioctl(int fd, unsigned long request, ...)
 	va_end(ap);
 	if (request != KVM_RUN)
 		return (int)syscall(SYS_ioctl, fd, request, arg);
+	if (!first_run_ns && start_ns)
+		first_run_ns = now_ns();
 	called = __rdtsc();
 	if (returned) {
 		slot = __atomic_fetch_add(&gap_count, 1, __ATOMIC_RELAXED);

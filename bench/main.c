@@ -18,7 +18,9 @@ static const struct bench benches[] = {
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: adit bench NAME [--json FILE] [--rounds N]\n");
+	fprintf(stderr, "usage: adit bench NAME [--json FILE] [--rounds N]\n"
+			"       adit bench boot --kernel FILE --initramfs FILE --marker TEXT "
+			"[--cmdline WORDS]\n");
 	for (size_t i = 0; i < ARRAY_SIZE(benches); i++)
 		fprintf(stderr, "  %-8s %s\n", benches[i].name, benches[i].summary);
 	return 2;
@@ -45,6 +47,10 @@ int main(int argc, char **argv)
 	static const struct option long_options[] = {
 		{ "json", required_argument, NULL, 'j' },
 		{ "rounds", required_argument, NULL, 'r' },
+		{ "kernel", required_argument, NULL, 'k' },
+		{ "initramfs", required_argument, NULL, 'i' },
+		{ "cmdline", required_argument, NULL, 'c' },
+		{ "marker", required_argument, NULL, 'm' },
 		{ 0 },
 	};
 	char build[PATH_MAX];
@@ -59,10 +65,24 @@ int main(int argc, char **argv)
 		case 'r':
 			options.rounds = (unsigned int)strtoul(optarg, NULL, 10);
 			break;
+		case 'k':
+			options.kernel = optarg;
+			break;
+		case 'i':
+			options.initramfs = optarg;
+			break;
+		case 'c':
+			options.cmdline = optarg;
+			break;
+		case 'm':
+			options.marker = optarg;
+			break;
 		default:
 			return usage();
 		}
 	}
+	if (!!options.kernel != !!options.initramfs || !!options.kernel != !!options.marker)
+		return usage();
 	if (optind != argc - 1 || !options.rounds || options.rounds > SAMPLES_MAX)
 		return usage();
 	if (own_directory(build, sizeof(build))) {

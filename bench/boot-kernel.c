@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * adit bench boot --kernel: the same Linux kernel and initramfs under adit and under QEMU microvm,
+ * in one interleaved run: from exec to user space (which says the marker) and to power-off, the
+ * memory beyond guest RAM, and the monitor's own share of it, from exec to the kernel's entry.
+ *
+ * The entry is not seen from outside. For adit, which has no firmware, it is the first KVM_RUN,
+ * which the preload notes. From there to the kernel's first output is the kernel's own time, the
+ * same under both; what QEMU takes before is its first output less that.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench/bench.h"
+#include "util/bits.h"
+
+#define RAM_BYTES	(256 * MIB)
+#define DEFAULT_CMDLINE "console=ttyS0 earlycon=uart8250,io,0x3f8,115200n8 panic=-1 quiet"
+
+enum contestant {
+	ADIT,
+	QEMU,
+	CONTESTANTS
+};
+
+struct series {
+	struct samples first, user, off, pss, entry;
+};
+
+struct boot {
+	const struct bench_options *options;
+	char config[PATH_MAX], program[PATH_MAX], preload[PATH_MAX + 32], entry_file[PATH_MAX + 8];
+	const char *cmdline;
+	struct series series[CONTESTANTS];
+};
+
+static const char *const names[] = { "adit", "qemu-microvm" };
+
+static int write_config(const struct boot *boot)
+{
+	FILE *to = fopen(boot->config, "we");
+
+	if (!to)
+		return -errno;
+	fprintf(to,
+		"{\"payload\": {\"kernel\": \"%s\", \"initramfs\": \"%s\", \"cmdline\": \"%s\"}, "
+		"\"cpus\": {\"boot_vcpus\": 1}, \"memory\": {\"size\": %llu}, "
+		"\"serial\": {\"mode\": \"Tty\"}}",
+		boot->options->kernel, boot->options->initramfs, boot->cmdline,
+		(unsigned long long)RAM_BYTES);
+	return fclose(to) ? -errno : 0;
+}
+
+static void command_line(const struct boot *boot, enum contestant who, char *argv[24])
+{
+	char *const adit[] = { (char *)boot->program, (char *)"run", (char *)boot->config, NULL };
+	char *const qemu[] = { (char *)"qemu-system-x86_64",
+			       (char *)"-M",
+			       (char *)"microvm,accel=kvm,pcie=on,rtc=on,pit=off,pic=off",
+			       (char *)"-cpu",
+			       (char *)"host",
+			       (char *)"-m",
+			       (char *)"256M",
+			       (char *)"-nodefaults",
+			       (char *)"-no-user-config",
+			       (char *)"-no-reboot",
+			       (char *)"-display",
+			       (char *)"none",
+			       (char *)"-serial",
+			       (char *)"stdio",
+			       (char *)"-kernel",
+			       (char *)boot->options->kernel,
+			       (char *)"-initrd",
+			       (char *)boot->options->initramfs,
+			       (char *)"-append",
+			       (char *)boot->cmdline,
+			       NULL };
+
+	if (who == ADIT)
+		memcpy(argv, adit, sizeof(adit));
+	else
+		memcpy(argv, qemu, sizeof(qemu));
+}
+
+/* Milliseconds from the program's start to its first KVM_RUN, as the preload wrote them. */
+static int read_entry(const struct boot *boot, struct samples *samples)
+{
+	double gap, own, entry_ms;
+	FILE *from = fopen(boot->entry_file, "re");
+	int ret;
+
+	if (!from)
+		return -errno;
+	ret = fscanf(from, "%lf %lf %lf", &gap, &own, &entry_ms) == 3 ? 0 : -EIO;
+	fclose(from);
+	unlink(boot->entry_file);
+	if (!ret)
+		samples_add(samples, entry_ms);
+	return ret;
+}
+
+static const char *now_text(char text[32])
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	snprintf(text, 32, "%llu", (unsigned long long)t.tv_sec * 1000000000u + t.tv_nsec);
+	return text;
+}
+
+static int boot_one(struct boot *boot, enum contestant who)
+{
+	struct series *series = &boot->series[who];
+	struct child_times times;
+	char *argv[24], now[32];
+	double kib;
+	int ret;
+
+	command_line(boot, who, argv);
+	setenv("ADIT_EXIT_GAP_FILE", boot->entry_file, 1);
+	setenv("ADIT_EXIT_GAP_START", now_text(now), 1);
+	ret = child_time(argv, who == ADIT ? boot->preload : NULL, boot->options->marker, &times);
+	unsetenv("ADIT_EXIT_GAP_FILE");
+	unsetenv("ADIT_EXIT_GAP_START");
+	if (!ret && !times.marker_ms)
+		ret = -EPROTO;
+	if (!ret && who == ADIT)
+		ret = read_entry(boot, &series->entry);
+	if (!ret)
+		ret = child_pss(argv, boot->options->marker, RAM_BYTES, &kib);
+	if (ret) {
+		fprintf(stderr, "adit bench: %s: %s\n", names[who],
+			ret == -EPROTO ? "user space did not say the marker" : strerror(-ret));
+		return ret;
+	}
+	samples_add(&series->first, times.first_output_ms);
+	samples_add(&series->user, times.marker_ms);
+	samples_add(&series->off, times.exit_ms);
+	samples_add(&series->pss, kib / 1024);
+	return 0;
+}
+
+static void add(struct boot *boot, struct results *results, const char *name, const char *unit,
+		size_t offset, double target)
+{
+	const struct result result = {
+		.name = name,
+		.unit = unit,
+		.reference_name = names[QEMU],
+		.target = target,
+	};
+
+	results_add(results, &result, (struct samples *)((char *)&boot->series[ADIT] + offset),
+		    (struct samples *)((char *)&boot->series[QEMU] + offset));
+}
+
+static void add_own_share(struct boot *boot, struct results *results)
+{
+	double entry = samples_quantile(&boot->series[ADIT].entry, 0.5);
+	double kernel = samples_quantile(&boot->series[ADIT].first, 0.5) - entry;
+	const struct result result = {
+		.name = "own share: exec to the kernel's entry",
+		.unit = "ms",
+		.reference_name = names[QEMU],
+		.adit = entry,
+		.reference = samples_quantile(&boot->series[QEMU].first, 0.5) - kernel,
+		.target = 1.0 / 3,
+	};
+
+	results_add(results, &result, NULL, NULL);
+}
+
+int bench_boot_kernel(const struct bench_options *options)
+{
+	struct results *results = results_new("boot-kernel");
+	struct boot *boot = calloc(1, sizeof(*boot));
+	int ret = boot ? 0 : -ENOMEM, fd;
+
+	if (ret)
+		goto out;
+	boot->options = options;
+	boot->cmdline = options->cmdline ? options->cmdline : DEFAULT_CMDLINE;
+	snprintf(boot->config, sizeof(boot->config), "/tmp/adit-bench-XXXXXX");
+	fd = mkstemp(boot->config);
+	if (fd < 0) {
+		ret = -errno;
+		goto out;
+	}
+	close(fd);
+	snprintf(boot->entry_file, sizeof(boot->entry_file), "%s.entry", boot->config);
+	snprintf(boot->program, sizeof(boot->program), "%.4000s/adit", options->build);
+	snprintf(boot->preload, sizeof(boot->preload), "LD_PRELOAD=%.4000s/bench/exit-gap.so",
+		 options->build);
+	ret = write_config(boot);
+	for (unsigned int i = 0; i < options->rounds && !ret; i++) {
+		for (int who = 0; who < CONTESTANTS && !ret; who++)
+			ret = boot_one(boot, who);
+	}
+	unlink(boot->config);
+	if (ret)
+		goto out;
+	add(boot, results, "exec to user space", "ms", offsetof(struct series, user), 1.0);
+	add(boot, results, "exec to power-off", "ms", offsetof(struct series, off), 0);
+	add_own_share(boot, results);
+	add(boot, results, "memory beyond guest RAM (PSS)", "MiB", offsetof(struct series, pss),
+	    0.2);
+	results_note(results, "%s, 1 vCPU, 256 MiB", options->kernel);
+	ret = results_print(results, options->json_path);
+out:
+	if (ret)
+		fprintf(stderr, "adit bench boot: %s\n", strerror(-ret));
+	free(boot);
+	results_free(results);
+	return ret ? 1 : 0;
+}
