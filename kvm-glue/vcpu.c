@@ -274,32 +274,35 @@ int vcpu_set_sregs(struct vcpu *vcpu, const struct kvm_sregs *sregs)
 	return kvm_ioctl(vcpu->fd, KVM_SET_SREGS, (void *)sregs);
 }
 
-struct one_msr {
-	struct kvm_msrs head;
-	struct kvm_msr_entry entry;
-};
+/* Room for the header and one entry behind it. */
+#define ONE_MSR_BYTES (sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry))
 
 int vcpu_get_msr(struct vcpu *vcpu, uint32_t index, uint64_t *value)
 {
-	struct one_msr msr = { .head = { .nmsrs = 1 }, .entry = { .index = index } };
-	int ret = kvm_ioctl(vcpu->fd, KVM_GET_MSRS, &msr);
+	_Alignas(struct kvm_msrs) uint8_t bytes[ONE_MSR_BYTES] = { 0 };
+	struct kvm_msrs *msrs = (struct kvm_msrs *)bytes;
+	int ret;
 
+	msrs->nmsrs = 1;
+	msrs->entries[0].index = index;
+	ret = kvm_ioctl(vcpu->fd, KVM_GET_MSRS, msrs);
 	if (ret < 0)
 		return ret;
 	if (!ret)
 		return -EINVAL;
-	*value = msr.entry.data;
+	*value = msrs->entries[0].data;
 	return 0;
 }
 
 int vcpu_set_msr(struct vcpu *vcpu, uint32_t index, uint64_t value)
 {
-	struct one_msr msr = {
-		.head = { .nmsrs = 1 },
-		.entry = { .index = index, .data = value },
-	};
-	int ret = kvm_ioctl(vcpu->fd, KVM_SET_MSRS, &msr);
+	_Alignas(struct kvm_msrs) uint8_t bytes[ONE_MSR_BYTES] = { 0 };
+	struct kvm_msrs *msrs = (struct kvm_msrs *)bytes;
+	int ret;
 
+	msrs->nmsrs = 1;
+	msrs->entries[0] = (struct kvm_msr_entry){ .index = index, .data = value };
+	ret = kvm_ioctl(vcpu->fd, KVM_SET_MSRS, msrs);
 	if (ret < 0)
 		return ret;
 	return ret ? 0 : -EINVAL;
