@@ -83,6 +83,7 @@ endif
 
 include tests/tests.mk
 include tests/suites.mk
+include tests/rig.mk
 
 .PHONY: all programs
 all: programs guests

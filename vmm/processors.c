@@ -119,7 +119,10 @@ static void *processor_run(void *arg)
 	struct processor *p = arg;
 	struct processors *all = p->all;
 	enum vcpu_event event = VCPU_KICKED;
+	char name[16];
 
+	snprintf(name, sizeof(name), "vcpu%u", vcpu_id(p->vcpu));
+	pthread_setname_np(pthread_self(), name);
 	vcpu_bind_thread(p->vcpu);
 	while (!__atomic_load_n(&all->stopping, __ATOMIC_SEQ_CST)) {
 		park(all);

@@ -92,7 +92,8 @@ static void engines_start_with_the_first_queue(void **state)
 	wq_enable(&rig, 0, 0);
 	assert_int_equal(threads(), before + 2);
 	rig_close(&rig);
-	WAIT_FOR(threads() == before);
+	/* Some kernels give each VM a thread of their own, which went with it. */
+	WAIT_FOR(threads() <= before);
 }
 
 static void pause_stops_between_descriptors(void **state)
