@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+# The rig (docs/rig.md): suites inside a Linux under QEMU; included by the Makefile.
+#   RIG='boot-l2 smoke@amd'  only these scenarios
+
+RIG_RUN = ADIT_BUILD=$(abspath $(O)) ADIT_TEST_TOTALS=$(TOTALS) tests/rig/run
+
+.PHONY: rig test-rig test-rig-long rig-shell
+rig:
+	@.ci/packages rig
+	$(Q)tests/rig/build
+test-rig: rig test-programs
+	$(Q)$(RIG_RUN) $(RIG)
+test-rig-long: rig test-programs
+	$(Q)$(RIG_RUN) --long $(RIG)
+# An L1 to try things in by hand; RIG_IOMMU=amd and ADIT_RIG_DEVICES='nvme,...' choose its hardware.
+rig-shell: rig test-programs
+	$(Q)$(RIG_RUN) --shell $(RIG_IOMMU)

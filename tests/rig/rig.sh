@@ -1,0 +1,32 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: Apache-2.0
+# Shared by tests/rig/build and tests/rig/run: where the cached rig is, its lock, messages with
+# seconds. Sourced with $here set to tests/rig.
+
+rig=${XDG_CACHE_HOME:-$HOME/.cache}/adit/rig
+# shellcheck disable=SC2154 # set by the caller
+PATH=$PATH:/usr/sbin:/sbin
+
+now() { cut -d' ' -f1 /proc/uptime; }
+began=$(now)
+since() { awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.1f", b - a }'; }
+say() { printf 'rig: %6s s  %s\n' "$(since "$began")" "$*"; }
+die() {
+	echo "rig: $*" >&2
+	exit 1
+}
+
+# rig_lock shared|exclusive: held until the process and all that inherit descriptor 9 are gone.
+rig_lock() {
+	if [ "$1" = shared ]; then
+		exec 9<"$rig/lock" # who runs need not be who built
+		set -- -s
+	else
+		mkdir -p "$rig"
+		exec 9>>"$rig/lock"
+		set -- -x
+	fi
+	flock -n "$1" 9 && return
+	say "another build or run holds $rig/lock: waiting for it"
+	flock "$1" 9
+}

@@ -1,0 +1,50 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: Apache-2.0
+# How a Linux guest's life ends or starts over: power button, reboot, panic, force.
+# shellcheck disable=SC2034 # settings of tests/rig/run
+TITLE='a Linux guest obeys the power button, reboots, panics and is stopped'
+SMOKE=none
+IOMMU=none
+NEED='adit cloud'
+LIMIT=300
+
+vm() { # vm NAME WHAT-THE-GUEST-DOES [MORE-JSON]
+	echo "$2" >"/tmp/$1"
+	l2_config "$1" /kernels/cloud/vmlinuz "$(l2_image cloud "/tmp/$1")" 1 256M quiet "${3:-}"
+}
+
+power_button() {
+	vm button 'echo "L2 waits"; dd if=/dev/input/event0 bs=24 count=1 of=/dev/null; say pressed yes'
+	l2_start button
+	l2_wait_for button 'L2 waits' && l2_signal TERM && l2_end button &&
+		is "$(l2_said button pressed)" yes
+}
+reboot_starts_over() {
+	vm reboot 'reboot -f' '"shutdown_timeout": 1'
+	l2_start reboot
+	l2_wait_for reboot 'L2 user=yes' 2 && l2_signal TERM && l2_signal TERM
+	l2_end reboot || [ $status != 137 ]
+}
+no_reboot_ends() {
+	vm once 'reboot -f'
+	l2_run once && is "$(grep -c 'L2 user=yes' /out/l2-once)" 1
+}
+panic_ends() {
+	vm panic 'echo c >/proc/sysrq-trigger'
+	l2_run panic && grep -q 'sysrq triggered crash' /out/l2-panic
+}
+stubborn_guest() {
+	vm stubborn 'echo "L2 waits"; while :; do sleep 1; done' '"shutdown_timeout": 2'
+	l2_start stubborn
+	l2_wait_for stubborn 'L2 waits' && l2_signal TERM
+	l2_end stubborn 30 || [ $status != 137 ]
+}
+
+l1() {
+	check a_signal_presses_the_power_button power_button
+	check reboot_boots_again reboot_starts_over
+	check no_reboot_ends_at_a_reboot no_reboot_ends
+	check a_panic_resets panic_ends
+	check a_guest_that_ignores_the_button_is_stopped stubborn_guest
+	end
+}

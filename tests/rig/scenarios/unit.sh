@@ -1,0 +1,18 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: Apache-2.0
+# adit's own unit and guest suites, on kvm_amd.
+# shellcheck disable=SC2034 # settings of tests/rig/run
+TITLE='the unit and guest suites pass on kvm_amd'
+SMOKE=none
+IOMMU=none
+NEED='adit tests'
+APPEND='hugepages=40' # at boot, when memory is not in pieces yet
+LIMIT=300
+
+l1() {
+	cd /adit || return
+	export ADIT_BUILD=/adit/build ADIT_TEST_TIMEOUT=120
+	sh tests/run l1-unit /out/unit build/tests/unit/test-*
+	sh tests/run l1-guest /out/guest build/tests/guest/test-*
+	return 0 # what they counted is the answer
+}
