@@ -15,3 +15,6 @@ test-rig-long: rig test-programs
 # An L1 to try things in by hand; RIG_IOMMU=amd and ADIT_RIG_DEVICES='nvme,...' choose its hardware.
 rig-shell: rig test-programs
 	$(Q)$(RIG_RUN) --shell $(RIG_IOMMU)
+
+SHELL_FILES += tests/rig/build tests/rig/run $(wildcard tests/rig/*.sh tests/rig/steps/* tests/rig/l1/* \
+	tests/rig/guest/* tests/rig/scenarios/*)

@@ -31,6 +31,7 @@ static void *engine_main(void *arg)
 	struct dsa_job *job;
 	struct soft *soft;
 
+	pthread_setname_np(pthread_self(), "dsa-engine");
 	pthread_mutex_lock(&dsa->lock);
 	soft = dsa->backend_state;
 	while (!soft->quit) {

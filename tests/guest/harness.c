@@ -3,6 +3,8 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -18,6 +20,32 @@ const char *build_directory(void)
 	const char *dir = getenv("ADIT_BUILD");
 
 	return dir ? dir : "build";
+}
+
+static sigjmp_buf no_instruction;
+
+static void on_sigill(int sig)
+{
+	siglongjmp(no_instruction, 1);
+}
+
+bool host_has_movdir64b(void)
+{
+	struct sigaction catch = { .sa_handler = on_sigill }, old;
+	_Alignas(64) uint8_t from[64] = { 1 }, to[64];
+	bool has = false;
+
+	sigaction(SIGILL, &catch, &old);
+	if (!sigsetjmp(no_instruction, 1)) {
+		/* movdir64b (%rsi), %rdi */
+		__asm__ volatile(".byte 0x66, 0x0f, 0x38, 0xf8, 0x3e"
+				 :
+				 : "D"(to), "S"(from)
+				 : "memory");
+		has = true;
+	}
+	sigaction(SIGILL, &old, NULL);
+	return has;
 }
 
 static char *read_file(const char *path)

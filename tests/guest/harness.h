@@ -53,6 +53,9 @@ void guest_assert_passed(const struct guest *guest, unsigned int least);
 /* create, run, assert that it powered off well and passed, destroy. */
 void guest_passes(const char *payload, const char *words, const char *members, unsigned int least);
 
+/* Whether this CPU executes MOVDIR64B (also where CPUID hides it). */
+bool host_has_movdir64b(void);
+
 /* Where the build is: $ADIT_BUILD, or build. */
 const char *build_directory(void);
 

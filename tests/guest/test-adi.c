@@ -2,7 +2,9 @@
 /*
  * The main job, seen from both sides: a guest drives its ADI through the trapped portal, and the
  * machine's counters must agree with what the guest saw. ENQCMD in hardware and a real DSA cannot
- * be shown here; MOVDIR64B is shown where the CPU has it.
+ * be shown here; MOVDIR64B is shown where the CPU has it. (Where it has not, a guest that tries
+ * gets #UD; under QEMU's emulated SVM the next MMIO exit then looks like one during event delivery,
+ * and KVM gives up. So the tests do not try.)
  */
 #include "tests/guest/harness.h"
 
@@ -42,19 +44,16 @@ static void bound_pasid_moves_memory_and_unbound_one_reaches_nothing(void **stat
 {
 	struct vcpu_stats stats;
 	struct guest guest;
-	char *output;
 
+	if (!host_has_movdir64b())
+		skip_because("this CPU has no MOVDIR64B");
 	assert_ok(guest_create(&guest, "demo", "", ADI WINDOW BOUND), &guest.err);
-	assert_int_equal(guest_run(&guest), MACHINE_OFF);
+	guest_run(&guest);
 	guest_assert_passed(&guest, 14);
+	assert_int_equal(guest.end, MACHINE_OFF);
 	assert_counters(&guest);
 	machine_stats(guest.machine, &stats);
-	output = guest_output(&guest);
-	if (strstr(output, "submissions by MOVDIR64B"))
-		assert_int_equal(stats.exits_store64, 6);
-	else
-		print_message("this CPU has no MOVDIR64B: 8-byte stores were used\n");
-	free(output);
+	assert_int_equal(stats.exits_store64, 6);
 	guest_destroy(&guest);
 }
 
@@ -64,8 +63,9 @@ static void eight_byte_stores_do_the_same(void **state)
 	struct guest guest;
 
 	assert_ok(guest_create(&guest, "demo", "stores", ADI WINDOW BOUND), &guest.err);
-	assert_int_equal(guest_run(&guest), MACHINE_OFF);
+	guest_run(&guest);
 	guest_assert_passed(&guest, 14);
+	assert_int_equal(guest.end, MACHINE_OFF);
 	assert_counters(&guest);
 	machine_stats(guest.machine, &stats);
 	assert_int_equal(stats.exits_store64, 0);
@@ -79,7 +79,7 @@ static void first_key_alone_opens_nothing(void **state)
 	struct guest guest;
 	char *output;
 
-	assert_ok(guest_create(&guest, "demo", "wait_ms=50", ADI), &guest.err);
+	assert_ok(guest_create(&guest, "demo", "stores wait_ms=50", ADI), &guest.err);
 	assert_int_equal(guest_run(&guest), MACHINE_FAILED);
 	output = guest_output(&guest);
 	assert_non_null(strstr(output, "not ok demo_noop"));
@@ -116,14 +116,17 @@ static void pauses_in_the_middle_of_submissions_change_nothing(void **state)
 {
 	struct guest guest;
 
-	assert_ok(guest_create(&guest, "demo", "", ADI WINDOW BOUND), &guest.err);
+	assert_ok(guest_create(&guest, "demo", host_has_movdir64b() ? "" : "stores",
+			       ADI WINDOW BOUND),
+		  &guest.err);
 	guest_start(&guest);
 	for (int i = 0; i < 30; i++) {
 		machine_pause(guest.machine);
 		machine_resume(guest.machine);
 	}
-	assert_int_equal(guest_wait(&guest), MACHINE_OFF);
+	guest_wait(&guest);
 	guest_assert_passed(&guest, 14);
+	assert_int_equal(guest.end, MACHINE_OFF);
 	assert_counters(&guest);
 	guest_destroy(&guest);
 }

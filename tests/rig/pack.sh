@@ -1,4 +1,4 @@
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2154
 # SPDX-License-Identifier: Apache-2.0
 # For the steps that make initramfs images: kernel modules with what they need, and the archive.
 
@@ -26,6 +26,20 @@ pack_modules() {
 		[ ! -e "$list" ] || cp "$list" "$to/"
 	done
 	depmod -b "${to%/lib/modules/*}" "$release"
+}
+
+# with_built WORK: mounts at WORK/all the generic kernel's tree with the modules of steps/modules
+# over its own, which stay as they are. WORK is made to be a tmpfs; the mounts end with the step.
+with_built() {
+	built_release=$(cat "$rig/kernels/generic/release")
+	mkdir -p "$1"
+	mount -t tmpfs tmpfs "$1"
+	mkdir "$1/all" "$1/upper" "$1/tmp" "$1/root"
+	mount -t overlay overlay -o \
+		"lowerdir=$rig/kernels/generic,upperdir=$1/upper,workdir=$1/tmp" "$1/all"
+	mkdir "$1/all/lib/modules/$built_release/updates"
+	cp "$rig"/modules/*.ko "$1/all/lib/modules/$built_release/updates/"
+	depmod -b "$1/all" "$built_release"
 }
 
 pack_cpio() { # pack_cpio DIRECTORY ARCHIVE

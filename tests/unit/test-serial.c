@@ -363,7 +363,7 @@ static void run_a_while(struct port *p)
 	struct loop_timer *timer;
 	struct err err;
 
-	assert_int_equal(loop_timer(p->loop, 5000000, stop_poll, p, &timer, &err), 0);
+	assert_int_equal(loop_timer(p->loop, 20000000, stop_poll, p, &timer, &err), 0);
 	assert_int_equal(loop_run(p->loop), 0);
 	loop_timer_cancel(timer);
 	assert_false(p->late);
@@ -680,7 +680,7 @@ static void pty_peers_come_and_go(void **state)
 		int peer;
 
 		put(p, "nobody hears\n");
-		run_a_while(p);
+		serial_flush(p->serial);
 		peer = open(p->path, O_RDWR | O_NOCTTY | O_CLOEXEC);
 		assert_true(peer >= 0);
 		run_a_while(p);

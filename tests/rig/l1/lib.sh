@@ -43,4 +43,7 @@ vfio_bind() {
 		[ "$(basename "$(readlink "$d/driver")")" = vfio-pci ]
 }
 # Its character device, /dev/vfio/devices/vfioN.
-vfio_cdev() { ls -d "/sys/bus/pci/devices/$1"/vfio-dev/* | sed 's|.*/|/dev/vfio/devices/|'; }
+vfio_cdev() {
+	find "/sys/bus/pci/devices/$1/vfio-dev" -mindepth 1 -maxdepth 1 |
+		sed 's|.*/|/dev/vfio/devices/|'
+}

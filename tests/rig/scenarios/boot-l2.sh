@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Unmodified Debian kernels under adit: from bzImage and from the PVH vmlinux inside it, to user
 # space, with all that a microVM has, and off by themselves.
-# shellcheck disable=SC2034 # settings of tests/rig/run
+# shellcheck disable=SC2034,SC2154 # settings for tests/rig/run, and from it
 TITLE='Debian kernels boot to user space under adit'
 SMOKE=none
 IOMMU='none amd'
@@ -25,7 +25,7 @@ boot() {
 	check "$name: boots and powers off by itself" l2_run "$name"
 	after=$(date +%s)
 	echo "# $name: $(awk -v a="$start" '{ printf "%.1f", $1 - a }' /proc/uptime) s"
-	check "$name: user space is reached" is "$(l2_said "$name" done)" yes
+	check "$name: user space is reached" is "$(l2_said "$name" end)" yes
 	check "$name: it is that kernel" is "$(l2_said "$name" release)" "$(cat "/kernels/$1/release")"
 	check "$name: all vCPUs run" is "$(l2_said "$name" vcpus)" "$3"
 	check "$name: memory is all there" test "$(l2_said "$name" memory_kib)" -ge $(($5 * 1024))

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: Apache-2.0
 # How a Linux guest's life ends or starts over: power button, reboot, panic, force.
-# shellcheck disable=SC2034 # settings of tests/rig/run
+# shellcheck disable=SC2034,SC2154 # settings for tests/rig/run, and from it
 TITLE='a Linux guest obeys the power button, reboots, panics and is stopped'
 SMOKE=none
 IOMMU=none
@@ -23,7 +23,7 @@ reboot_starts_over() {
 	vm reboot 'reboot -f' '"shutdown_timeout": 1'
 	l2_start reboot
 	l2_wait_for reboot 'L2 user=yes' 2 && l2_signal TERM && l2_signal TERM
-	l2_end reboot || [ $status != 137 ]
+	l2_end reboot || [ "$status" != 137 ]
 }
 no_reboot_ends() {
 	vm once 'reboot -f'
@@ -37,7 +37,7 @@ stubborn_guest() {
 	vm stubborn 'echo "L2 waits"; while :; do sleep 1; done' '"shutdown_timeout": 2'
 	l2_start stubborn
 	l2_wait_for stubborn 'L2 waits' && l2_signal TERM
-	l2_end stubborn 30 || [ $status != 137 ]
+	l2_end stubborn 30 || [ "$status" != 137 ]
 }
 
 l1() {

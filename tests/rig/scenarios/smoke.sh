@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: Apache-2.0
 # L1 itself: KVM by SVM, and the kernel's device interfaces on every IOMMU.
-# shellcheck disable=SC2034 # settings of tests/rig/run
+# shellcheck disable=SC2034,SC2154 # settings for tests/rig/run, and from it
 TITLE='L1 has KVM, iommufd and VFIO'
 SMOKE='intel intel-legacy amd none'
 IOMMU='intel intel-snoop intel-legacy amd none'

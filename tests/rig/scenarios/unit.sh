@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: Apache-2.0
 # adit's own unit and guest suites, on kvm_amd.
-# shellcheck disable=SC2034 # settings of tests/rig/run
+# shellcheck disable=SC2034,SC2154 # settings for tests/rig/run, and from it
 TITLE='the unit and guest suites pass on kvm_amd'
 SMOKE=none
 IOMMU=none
