@@ -77,9 +77,11 @@ struct child_times {
 
 /*
  * Runs argv to its end; stderr goes nowhere. env: one more "NAME=value" or NULL. marker: a text to
- * look for in its output, or NULL. 0 or -errno.
+ * look for in its output, or NULL; leave: kill it once that came.
+ * 0 or -errno.
  */
-int child_time(char *const argv[], const char *env, const char *marker, struct child_times *times);
+int child_time(char *const argv[], const char *env, const char *marker, bool leave,
+	       struct child_times *times);
 
 /*
  * Starts argv, waits until it wrote `wait_for`, reads its proportional memory (PSS, KiB) without

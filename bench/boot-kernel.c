@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * adit bench boot --kernel: the same Linux kernel and initramfs under adit and under QEMU microvm,
- * in one interleaved run: from exec to user space (which says the marker) and to power-off, the
+ * in one interleaved run: from exec to user space (which says the marker), the
  * memory beyond guest RAM, and the monitor's own share of it, from exec to the kernel's entry.
  *
  * The entry is not seen from outside. For adit, which has no firmware, it is the first KVM_RUN,
@@ -30,7 +30,7 @@ enum contestant {
 };
 
 struct series {
-	struct samples first, user, off, pss, entry;
+	struct samples first, user, pss, entry;
 };
 
 struct boot {
@@ -62,7 +62,7 @@ static void command_line(const struct boot *boot, enum contestant who, char *arg
 	char *const adit[] = { (char *)boot->program, (char *)"run", (char *)boot->config, NULL };
 	char *const qemu[] = { (char *)"qemu-system-x86_64",
 			       (char *)"-M",
-			       (char *)"microvm,accel=kvm,pcie=on,rtc=on,pit=off,pic=off",
+			       (char *)"microvm,accel=kvm,pcie=on,rtc=on",
 			       (char *)"-cpu",
 			       (char *)"host",
 			       (char *)"-m",
@@ -125,7 +125,8 @@ static int boot_one(struct boot *boot, enum contestant who)
 	command_line(boot, who, argv);
 	setenv("ADIT_EXIT_GAP_FILE", boot->entry_file, 1);
 	setenv("ADIT_EXIT_GAP_START", now_text(now), 1);
-	ret = child_time(argv, who == ADIT ? boot->preload : NULL, boot->options->marker, &times);
+	ret = child_time(argv, who == ADIT ? boot->preload : NULL, boot->options->marker,
+			 who == QEMU, &times);
 	unsetenv("ADIT_EXIT_GAP_FILE");
 	unsetenv("ADIT_EXIT_GAP_START");
 	if (!ret && !times.marker_ms)
@@ -141,7 +142,6 @@ static int boot_one(struct boot *boot, enum contestant who)
 	}
 	samples_add(&series->first, times.first_output_ms);
 	samples_add(&series->user, times.marker_ms);
-	samples_add(&series->off, times.exit_ms);
 	samples_add(&series->pss, kib / 1024);
 	return 0;
 }
@@ -206,7 +206,6 @@ int bench_boot_kernel(const struct bench_options *options)
 	if (ret)
 		goto out;
 	add(boot, results, "exec to user space", "ms", offsetof(struct series, user), 1.0);
-	add(boot, results, "exec to power-off", "ms", offsetof(struct series, off), 0);
 	add_own_share(boot, results);
 	add(boot, results, "memory beyond guest RAM (PSS)", "MiB", offsetof(struct series, pss),
 	    0.2);

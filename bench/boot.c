@@ -160,7 +160,7 @@ static int one_round(struct boot *boot, bool keep)
 		int ret;
 
 		command_line(boot, who, "hello", &line);
-		ret = child_time(line.argv, NULL, NULL, &times);
+		ret = child_time(line.argv, NULL, NULL, false, &times);
 		if (ret) {
 			fprintf(stderr, "adit bench: %s: %s\n", names[who], strerror(-ret));
 			return ret;
@@ -217,7 +217,7 @@ static int gap_of(struct boot *boot, enum contestant who, const char *words,
 		line.argv[3] = (char *)words;
 		line.argv[4] = NULL;
 	}
-	ret = child_time(line.argv, preload, NULL, &times);
+	ret = child_time(line.argv, preload, NULL, false, &times);
 	unsetenv("ADIT_EXIT_GAP_FILE");
 	if (ret)
 		return ret;

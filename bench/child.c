@@ -100,7 +100,7 @@ static ssize_t tail_read(struct tail *tail, int out)
 	return n;
 }
 
-int child_time(char *const argv[], const char *env_extra, const char *marker,
+int child_time(char *const argv[], const char *env_extra, const char *marker, bool leave,
 	       struct child_times *times)
 {
 	char **env = with_env(env_extra);
@@ -120,8 +120,8 @@ int child_time(char *const argv[], const char *env_extra, const char *marker,
 			times->first_output_ms = now_ms() - start;
 		if (marker && !times->marker_ms && tail_says(&tail, marker))
 			times->marker_ms = now_ms() - start;
-	} while (n > 0);
-	if (n < 0)
+	} while (n > 0 && !(leave && times->marker_ms));
+	if (n)
 		kill(pid, SIGKILL);
 	waitpid(pid, &times->status, 0);
 	times->exit_ms = now_ms() - start;

@@ -1,0 +1,21 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: Apache-2.0
+# adit bench boot --kernel: the same Linux under adit and under QEMU microvm, in one interleaved run.
+# The figures are in the report; whether they are good is for `make bench`, not for a test.
+# shellcheck disable=SC2034 # settings of tests/rig/run
+TITLE='what booting Linux costs, beside QEMU microvm'
+SMOKE=none
+IOMMU=none
+NEED='adit bench cloud qemu'
+LIMIT=600
+
+l1() {
+	if [ "$rig_tier" = smoke ]; then rounds=3; else rounds=9; fi
+	/adit/build/adit bench boot --kernel /kernels/cloud/vmlinux --initramfs "$(l2_image cloud)" \
+		--marker 'L2 user=yes' --rounds $rounds --json /out/bench.json >/out/bench.txt 2>&1
+	status=$?
+	cat /out/bench.txt
+	check 'both boot to user space, as often as asked' test $status = 0
+	check 'the results are there' grep -q '"exec to user space"' /out/bench.json
+	end
+}
