@@ -35,10 +35,12 @@ test-programs: all $(UNIT) $(GUEST_TESTS) $(FUZZ_REPLAY)
 # A failing suite does not keep the next from running; the sum line decides.
 test: test-packages
 	$(Q)rm -f $(TOTALS)
-	$(Q)$(MAKE) --no-print-directory -k test-unit test-guest test-fuzz test-cli || true
+	$(Q)$(MAKE) --no-print-directory -k test-unit test-guest test-fuzz test-cli test-rig-here || \
+		echo broken >>$(TOTALS)
 	$(Q)$(MAKE) --no-print-directory totals
+# A suite that could not even be built has counted nothing: it is one failure.
 totals:
-	@awk '{ p += $$1; f += $$2; s += $$3 } END { \
+	@awk '/broken/ { b = 1; next } { p += $$1; f += $$2; s += $$3 } END { if (b && !f) f = 1; \
 		printf "%d passed, %d failed, %d skipped\n", p, f, s; exit !(p && !f) }' $(TOTALS)
 
 test-unit: test-packages $(UNIT)
@@ -80,7 +82,8 @@ fuzzers:
 test-long: test-packages test-programs fuzzers
 	$(Q)rm -f $(TOTALS)
 	$(Q)export ADIT_TEST_OPS=1000000 ADIT_TEST_LONG=1 ADIT_FUZZ_RUNS=1000000 ADIT_TEST_TIMEOUT=7200; \
-		$(MAKE) --no-print-directory -k test-unit test-guest test-cli || true; \
+		$(MAKE) --no-print-directory -k test-unit test-guest test-cli test-rig-long-here || \
+			echo broken >>$(TOTALS); \
 		$(RUN) libfuzzer $(LOGS) $(foreach f,$(FUZZERS),"tests/fuzz/long \
 			$(FUZZ_BUILD)/libfuzzer/fuzz-$(f) tests/fuzz/corpus/$(f) $(LONG_FUZZ_SECONDS)") || true
 	$(Q)$(MAKE) --no-print-directory totals
