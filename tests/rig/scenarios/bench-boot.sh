@@ -10,9 +10,8 @@ NEED='adit bench cloud qemu'
 LIMIT=600
 
 l1() {
-	if [ "$rig_tier" = smoke ]; then rounds=3; else rounds=9; fi
 	/adit/build/adit bench boot --kernel /kernels/cloud/vmlinuz --initramfs "$(l2_image cloud)" \
-		--marker 'L2 user=yes' --rounds $rounds --json /out/bench.json >/out/bench.txt 2>&1
+		--marker 'L2 user=yes' --rounds 5 --json /out/bench.json >/out/bench.txt 2>&1
 	status=$?
 	cat /out/bench.txt
 	check 'both boot to user space, as often as asked' test $status = 0
