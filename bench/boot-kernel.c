@@ -6,7 +6,8 @@
  *
  * The entry is not seen from outside. For adit, which has no firmware, it is the first KVM_RUN,
  * which the preload notes. From there to the kernel's first output is the kernel's own time, the
- * same under both; what QEMU takes before is its first output less that.
+ * same under both; what QEMU takes before is its first output less that. Guest memory is private in
+ * both, which is QEMU's default.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -50,7 +51,8 @@ static int write_config(const struct boot *boot)
 		return -errno;
 	fprintf(to,
 		"{\"payload\": {\"kernel\": \"%s\", \"initramfs\": \"%s\", \"cmdline\": \"%s\"}, "
-		"\"cpus\": {\"boot_vcpus\": 1}, \"memory\": {\"size\": %llu}, "
+		"\"cpus\": {\"boot_vcpus\": 1}, "
+		"\"memory\": {\"size\": %llu, \"shared\": false}, "
 		"\"serial\": {\"mode\": \"Tty\"}}",
 		boot->options->kernel, boot->options->initramfs, boot->cmdline,
 		(unsigned long long)RAM_BYTES);

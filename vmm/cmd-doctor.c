@@ -111,6 +111,25 @@ static void look_at_loop(struct report *report)
 	add(report, GOOD, "io_uring", "the event loop can be made");
 }
 
+/* Guest RAM is a memfd: whether it may have transparent huge pages is the host's setting. */
+static void look_at_huge_pages(struct report *report)
+{
+	static const char path[] = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
+	char text[128] = "";
+	FILE *file = fopen(path, "re");
+	bool never = file && fgets(text, sizeof(text), file) && strstr(text, "[never]");
+
+	if (file)
+		fclose(file);
+	if (!file || never)
+		add(report, NOTE, "huge pages for shared memory",
+		    "guest RAM comes in pages of 4 KiB, which costs start-up time and TLB misses: "
+		    "'echo advise > /sys/kernel/mm/transparent_hugepage/shmem_enabled', or "
+		    "\"hugepages\" or \"shared\": false in the configuration");
+	else
+		add(report, GOOD, "huge pages for shared memory", "guest RAM gets them by itself");
+}
+
 static void look_at_passthrough(struct report *report)
 {
 	if (access("/dev/iommu", F_OK))
@@ -156,6 +175,7 @@ int cmd_doctor(int argc, char **argv)
 	}
 	look_at_kvm(&report);
 	look_at_loop(&report);
+	look_at_huge_pages(&report);
 	look_at_passthrough(&report);
 	if (json)
 		printf("%s\n",

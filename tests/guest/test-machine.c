@@ -26,6 +26,15 @@ static void four_vcpus_start_and_interrupt_each_other(void **state)
 	guest_passes("smp", "", ", \"cpus\": {\"boot_vcpus\": 4}", 3);
 }
 
+/* The same payload as an ELF64 image: no PVH note, so it is entered in long mode. */
+static void elf64_payload_starts_like_a_flat_one(void **state)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/guest/smp.elf", build_directory());
+	guest_passes(path, "", ", \"cpus\": {\"boot_vcpus\": 2}", 3);
+}
+
 static void guest_powers_off(void **state)
 {
 	struct guest guest;
@@ -160,6 +169,7 @@ int main(void)
 		cmocka_unit_test(the_guest_finds_the_machine_that_was_promised),
 		cmocka_unit_test(the_guest_finds_ram_above_four_gib),
 		cmocka_unit_test(four_vcpus_start_and_interrupt_each_other),
+		cmocka_unit_test(elf64_payload_starts_like_a_flat_one),
 		cmocka_unit_test(guest_powers_off),
 		cmocka_unit_test(guest_resets),
 		cmocka_unit_test(power_button_reaches_the_guest),
