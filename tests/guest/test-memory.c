@@ -141,7 +141,7 @@ static void huge_pages_that_are_missing_are_refused_with_the_mend(void **state)
 	struct guest guest;
 
 	assert_int_not_equal(guest_create(&guest, "hello", "",
-					  ", \"memory\": {\"size\": \"8T\", \"hugepages\": true, "
+					  ", \"memory\": {\"size\": \"512G\", \"hugepages\": true, "
 					  "\"hugepage_size\": \"1G\"}"),
 			     0);
 	assert_non_null(strstr(guest.err.text, "huge pages of 1024 MiB"));
