@@ -156,8 +156,11 @@ static int make_processors(struct machine *machine, struct err *err)
 	if (ret)
 		return ret;
 	/* Portals need the bytes of instructions that KVM cannot emulate; without, they fail. */
-	if (vm_has(machine->vm, KVM_CAP_EXIT_ON_EMULATION_FAILURE))
-		vm_enable(machine->vm, KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1);
+	if (!vm_has(machine->vm, KVM_CAP_EXIT_ON_EMULATION_FAILURE) ||
+	    vm_enable(machine->vm, KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1))
+		log_line(machine->log, LOG_WARN, "machine",
+			 "this KVM does not say which instruction it cannot emulate: portals take "
+			 "8-byte stores only");
 	ret = ioapic_create(&machine->ioapic, machine->vm, err);
 	if (ret)
 		return ret;

@@ -40,7 +40,13 @@ static int open_memfd(const struct ram_options *options, struct err *err)
 		return ret;
 	}
 	/* Nobody, holder of the descriptor or not, can pull the memory from under the guest. */
-	fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)) {
+		int ret = err_set(err, errno, "sealing the memfd of guest memory: %s",
+				  strerror(errno));
+
+		close(fd);
+		return ret;
+	}
 	return fd;
 }
 
