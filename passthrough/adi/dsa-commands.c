@@ -337,7 +337,7 @@ void dsa_reset(struct dsa *dsa)
 	dsa->config.cmdsts = 0;
 	disable_queues(dsa, ~0u);
 	dsa_jobs_abort(dsa, any_job, 0);
-	while (dsa->running)
+	while (dsa->running || dsa->waiting)
 		pthread_cond_wait(&dsa->rest, &dsa->lock);
 	dsa_registers_reset(dsa, DSA_RESET_FLR);
 	dsa->resetting = false;

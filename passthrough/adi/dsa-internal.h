@@ -40,6 +40,8 @@ enum dsa_job_state {
 	DSA_JOB_FREE,
 	DSA_JOB_QUEUED,
 	DSA_JOB_RUNNING,
+	DSA_JOB_WAITING, /* begun; an engine holds it until its page is there, or those before it
+			    end */
 };
 
 /* One accepted descriptor, with what of its queue's configuration it was accepted under. */
@@ -50,11 +52,17 @@ struct dsa_job {
 	bool guest_pasid; /* guest is one */
 	uint8_t wq;
 	uint8_t max_xfer_shift;
-	uint8_t state;	/* enum dsa_job_state */
-	bool waited;	/* the command in progress ends when this job has */
-	bool abandon;	/* atomic: stop soon and report nothing to the guest */
-	bool revoked;	/* atomic: the PASID goes away; only its record may still be written */
-	bool forgotten; /* atomic: the PASID is gone; nothing may be reached */
+	uint8_t max_batch_shift; /* 0: no batches */
+	bool block_on_fault;	 /* the queue lets descriptors wait for a page */
+	uint8_t state;		 /* enum dsa_job_state */
+	bool waited;		 /* the command in progress ends when this job has */
+	bool abandon;		 /* atomic: stop soon and report nothing to the guest */
+	bool revoked;	   /* atomic: the PASID goes away; only its record may still be written */
+	bool forgotten;	   /* atomic: the PASID is gone; nothing may be reached */
+	uint64_t sequence; /* grows with every job */
+	/* A descriptor of a batch is carried out as a job of its own, a copy of its batch's. */
+	const struct dsa_job *batch;
+	uint16_t batch_index;
 	TAILQ_ENTRY(dsa_job) link;
 };
 TAILQ_HEAD(dsa_jobs, dsa_job);
@@ -63,9 +71,16 @@ TAILQ_HEAD(dsa_jobs, dsa_job);
 struct dsa_outcome {
 	uint8_t status; /* enum dsa_status, with DSA_STATUS_WRITE; 0: abandoned */
 	uint8_t result; /* memory move: 1 where it went from the end to the start */
-	uint32_t bytes;
-	uint32_t invalid_flags;
+	uint32_t bytes; /* batch: descriptors */
+	uint64_t moved; /* bytes, of all its descriptors */
 	uint64_t fault;
+	union {
+		uint32_t words[4]; /* as in the record */
+		uint32_t invalid_flags;
+		uint32_t delta_size;
+		uint64_t crc;
+		struct dsa_dif_tags dif[2];
+	};
 	bool blocked; /* the bus: not even a record can be written */
 };
 
@@ -146,6 +161,8 @@ struct dsa {
 	unsigned int n_jobs;
 	struct dsa_jobs free_jobs;
 	unsigned int running;
+	unsigned int waiting; /* jobs that an engine holds without working at them */
+	uint64_t sequence;
 	unsigned int resting; /* dsa_engines_stop calls not yet undone */
 
 	const struct dsa_backend_ops *backend;
@@ -194,8 +211,14 @@ void dsa_jobs_destroy(struct dsa *dsa);
  * -EAGAIN: it was dropped or refused, which is reported.
  */
 int dsa_submit(struct dsa *dsa, unsigned int wq, const void *bytes);
-/* With the lock held: the next job for this engine, or NULL. */
+/* With the lock held: the next job for this engine, or of that queue; or NULL. */
 struct dsa_job *dsa_job_take(struct dsa *dsa, unsigned int engine);
+struct dsa_job *dsa_job_take_from(struct dsa *dsa, unsigned int wq);
+/* With the lock held: what an engine has begun is laid aside, and taken up again if it may be. */
+void dsa_job_wait(struct dsa *dsa, struct dsa_job *job);
+bool dsa_job_resume(struct dsa *dsa, struct dsa_job *job);
+/* With the lock held: none that was accepted before it by the same queue has yet to end. */
+bool dsa_job_is_oldest(const struct dsa *dsa, const struct dsa_job *job);
 void dsa_job_done(struct dsa *dsa, struct dsa_job *job, const struct dsa_outcome *outcome);
 /* With the lock held: which jobs a call is about. */
 typedef bool dsa_job_match(const struct dsa_job *job, uint32_t arg);

@@ -177,6 +177,7 @@ static void do_memmove(struct work *work)
 			break;
 	}
 	work->outcome->bytes = work->done;
+	work->outcome->moved = work->done;
 }
 
 /* --- what is checked before ------------------------------------------------------------------- */
@@ -232,7 +233,8 @@ static uint8_t check(const struct work *work, const struct operation *op)
 	work->outcome->invalid_flags = bad_flags(op, d->flags & DSA_FLAGS_MASK);
 	if (work->outcome->invalid_flags)
 		return DSA_STATUS_FLAGS;
-	if (any_set(d->reserved, sizeof(d->reserved)) ||
+	if (any_set(d->reserved_word, sizeof(d->reserved_word)) ||
+	    any_set(d->reserved, sizeof(d->reserved)) ||
 	    (!op->has_buffers && (d->source || d->destination || d->size)))
 		return DSA_STATUS_RESERVED;
 	if (d->flags & DSA_FLAG_INTERRUPT && !dsa_vector_allowed(work->dsa, work->job))

@@ -56,6 +56,8 @@ static enum pasid_verdict judge(struct dsa *dsa, unsigned int wq, struct dsa_job
 
 	job->wq = (uint8_t)wq;
 	job->max_xfer_shift = dsa->wq[wq].config[DSA_WQCFG_LIMITS] & 0x1f;
+	job->max_batch_shift = dsa->wq[wq].config[DSA_WQCFG_LIMITS] >> DSA_WQCFG_BATCH_SHIFT & 0xf;
+	job->block_on_fault = mode & DSA_WQCFG_BLOCK_ON_FAULT;
 	job->guest_pasid = mode & DSA_WQCFG_PASID_ENABLE;
 	if (job->guest_pasid) {
 		job->guest = mode >> DSA_WQCFG_PASID_SHIFT & IOASID_PASID_MAX;
@@ -82,6 +84,7 @@ static int enqueue(struct dsa *dsa, const struct dsa_job *accepted)
 	TAILQ_REMOVE(&dsa->free_jobs, job, link);
 	*job = *accepted;
 	job->state = DSA_JOB_QUEUED;
+	job->sequence = ++dsa->sequence;
 	TAILQ_INSERT_TAIL(&wq->jobs, job, link);
 	wq->queued++;
 	dsa_count(&dsa->counters.accepted, 1);
@@ -117,26 +120,63 @@ int dsa_submit(struct dsa *dsa, unsigned int wq, const void *bytes)
 
 /* --- the account: all with the lock held, but for the last ------------------------------------ */
 
+struct dsa_job *dsa_job_take_from(struct dsa *dsa, unsigned int wq)
+{
+	struct dsa_job *job = dsa->resting ? NULL : TAILQ_FIRST(&dsa->wq[wq].jobs);
+
+	if (!job)
+		return NULL;
+	TAILQ_REMOVE(&dsa->wq[wq].jobs, job, link);
+	dsa->wq[wq].queued--;
+	dsa->running++;
+	job->state = DSA_JOB_RUNNING;
+	return job;
+}
+
 struct dsa_job *dsa_job_take(struct dsa *dsa, unsigned int engine)
 {
-	uint32_t wqs = dsa->engine_wqs[engine];
-
-	if (dsa->resting)
-		return NULL;
 	for (unsigned int i = 0; i < dsa->wqs; i++) {
 		unsigned int n = (dsa->engine_next[engine] + i) % dsa->wqs;
-		struct dsa_job *job = TAILQ_FIRST(&dsa->wq[n].jobs);
+		struct dsa_job *job =
+			dsa->engine_wqs[engine] & 1u << n ? dsa_job_take_from(dsa, n) : NULL;
 
-		if (!(wqs & 1u << n) || !job)
+		if (!job)
 			continue;
-		TAILQ_REMOVE(&dsa->wq[n].jobs, job, link);
-		dsa->wq[n].queued--;
-		dsa->running++;
 		dsa->engine_next[engine] = n + 1;
-		job->state = DSA_JOB_RUNNING;
 		return job;
 	}
 	return NULL;
+}
+
+void dsa_job_wait(struct dsa *dsa, struct dsa_job *job)
+{
+	job->state = DSA_JOB_WAITING;
+	dsa->running--;
+	dsa->waiting++;
+	pthread_cond_broadcast(&dsa->rest);
+}
+
+/* While the engines rest, only what will touch nothing any more goes on, to its end. */
+bool dsa_job_resume(struct dsa *dsa, struct dsa_job *job)
+{
+	if (dsa->resting && !job->abandon && !job->forgotten)
+		return false;
+	job->state = DSA_JOB_RUNNING;
+	dsa->running++;
+	dsa->waiting--;
+	return true;
+}
+
+bool dsa_job_is_oldest(const struct dsa *dsa, const struct dsa_job *job)
+{
+	for (unsigned int i = 0; i < dsa->n_jobs; i++) {
+		const struct dsa_job *other = &dsa->job[i];
+
+		if (other->state != DSA_JOB_FREE && other->wq == job->wq &&
+		    other->sequence < job->sequence)
+			return false;
+	}
+	return true;
 }
 
 static void release(struct dsa *dsa, struct dsa_job *job)
@@ -161,7 +201,7 @@ void dsa_job_done(struct dsa *dsa, struct dsa_job *job, const struct dsa_outcome
 		dsa_count(&dsa->counters.completed, 1);
 	else
 		dsa_count(&dsa->counters.failed, 1);
-	dsa_count(&dsa->counters.bytes, outcome->bytes);
+	dsa_count(&dsa->counters.bytes, outcome->moved);
 	dsa->running--;
 	release(dsa, job);
 }
@@ -207,6 +247,7 @@ void dsa_jobs_abort(struct dsa *dsa, dsa_job_match *match, uint32_t arg)
 			wait_for(dsa, job);
 		}
 	}
+	dsa->backend->kick(dsa);
 }
 
 /* Marks the jobs of a host PASID; false where none is left that could reach anything. */
@@ -221,10 +262,11 @@ static bool revoke(struct dsa *dsa, uint32_t host)
 			continue;
 		__atomic_store_n(&job->revoked, true, __ATOMIC_RELAXED);
 		/* No engine would come to it before the PASID is gone. */
-		if (job->state == DSA_JOB_QUEUED && dsa->resting)
+		if (job->state != DSA_JOB_RUNNING && dsa->resting)
 			__atomic_store_n(&job->forgotten, true, __ATOMIC_RELAXED);
 		left |= !job->forgotten;
 	}
+	dsa->backend->kick(dsa);
 	return left;
 }
 

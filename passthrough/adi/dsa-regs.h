@@ -164,41 +164,149 @@ enum dsa_cmd_error {
 	DSA_CMD_WQ_NOT_ENABLED = 0x32,
 };
 
+/* --- descriptors --------------------------------------------------------------------------------
+ */
+
 enum dsa_opcode {
 	DSA_OP_NOOP = 0x00,
+	DSA_OP_BATCH = 0x01,
+	DSA_OP_DRAIN = 0x02,
 	DSA_OP_MEMMOVE = 0x03,
+	DSA_OP_FILL = 0x04,
+	DSA_OP_COMPARE = 0x05,
+	DSA_OP_COMPARE_PATTERN = 0x06,
+	DSA_OP_DELTA_CREATE = 0x07,
+	DSA_OP_DELTA_APPLY = 0x08,
+	DSA_OP_DUALCAST = 0x09,
+	DSA_OP_CRC = 0x10,
+	DSA_OP_COPY_CRC = 0x11,
+	DSA_OP_DIF_CHECK = 0x12,
+	DSA_OP_DIF_INSERT = 0x13,
+	DSA_OP_DIF_STRIP = 0x14,
+	DSA_OP_DIF_UPDATE = 0x15,
+	DSA_OP_CACHE_FLUSH = 0x20,
+	DSA_OPS
 };
 
-#define DSA_FLAG_FENCE	       0x0001u
-#define DSA_FLAG_RECORD_VALID  0x0004u /* completion record address valid */
-#define DSA_FLAG_RECORD	       0x0008u /* request completion record */
-#define DSA_FLAG_INTERRUPT     0x0010u /* request completion interrupt */
-#define DSA_FLAG_CACHE	       0x0100u
-#define DSA_FLAG_TRAFFIC_CLASS 0x1e00u /* selectors: three addresses and the record */
-#define DSA_FLAG_STRICT_ORDER  0x2000u
-#define DSA_FLAGS_MASK	       0xffffffu
-#define DSA_OPCODE_SHIFT       24
+#define DSA_FLAG_FENCE		0x0001u
+#define DSA_FLAG_BLOCK_ON_FAULT 0x0002u
+#define DSA_FLAG_RECORD_VALID	0x0004u /* completion record address valid */
+#define DSA_FLAG_RECORD		0x0008u /* request completion record */
+#define DSA_FLAG_INTERRUPT	0x0010u /* request completion interrupt */
+#define DSA_FLAG_RECORD_STEER	0x0020u /* steering tag selectors: hints */
+#define DSA_FLAG_CHECK_RESULT	0x0080u
+#define DSA_FLAG_CACHE		0x0100u
+#define DSA_FLAG_TRAFFIC_CLASS	0x1e00u /* selectors: three addresses and the record */
+#define DSA_FLAG_STRICT_ORDER	0x2000u
+#define DSA_FLAG_READ_BACK	0x4000u
+#define DSA_FLAG_STEER		0x8000u
+#define DSA_FLAGS_MASK		0xffffffu
+#define DSA_OPCODE_SHIFT	24
+
+/* Flags whose meaning is the operation's own, bits 23:16. */
+#define DSA_DRAIN_NO_READ_BACK 0x0c0000u /* no implicit one for traffic class A, B */
+#define DSA_DUALCAST_STEER     0x010000u
+#define DSA_CRC_READ_SEED      0x010000u /* the seed is in memory */
+#define DSA_CRC_BYPASS_INVERT  0x020000u /* neither inversion nor bit order of seed and result */
+#define DSA_CRC_BYPASS_REFLECT 0x040000u /* bit 7 of a byte is its most significant */
+
+/* Of DIF operations, in the descriptor's own bytes. */
+#define DSA_DIF_BLOCK		 0x03u /* 512, 520, 4096, 4104 bytes */
+#define DSA_DIF_INVERT_SEED	 0x04u
+#define DSA_DIF_INVERT_RESULT	 0x08u
+#define DSA_DIF_SRC_F_ERROR	 0x01u /* all bits set: an error, where detected */
+#define DSA_DIF_SRC_F_ALL	 0x02u /* all bits set: unchecked */
+#define DSA_DIF_SRC_F_APP	 0x04u /* the application tag's are: unchecked */
+#define DSA_DIF_SRC_F_TAGS	 0x08u /* both tags' are: unchecked */
+#define DSA_DIF_SRC_APP_COUNTS	 0x10u
+#define DSA_DIF_SRC_NO_GUARD	 0x20u
+#define DSA_DIF_SRC_NO_REF	 0x40u
+#define DSA_DIF_SRC_REF_FIXED	 0x80u
+#define DSA_DIF_DST_APP_PASSES	 0x08u
+#define DSA_DIF_DST_APP_COUNTS	 0x10u
+#define DSA_DIF_DST_GUARD_PASSES 0x20u
+#define DSA_DIF_DST_REF_PASSES	 0x40u
+#define DSA_DIF_DST_REF_FIXED	 0x80u
+#define DSA_DIF_DST_RESERVED	 0x07u
+
+/* What is wrong with a block: the result of a DIF operation. */
+#define DSA_DIF_BAD_GUARD 0x01u
+#define DSA_DIF_BAD_APP	  0x02u
+#define DSA_DIF_BAD_REF	  0x04u
+#define DSA_DIF_ALL_F	  0x08u
+
+struct dsa_dif_tags {
+	uint32_t ref;
+	uint16_t app_mask; /* bits that are left alone */
+	uint16_t app;
+};
 
 struct dsa_descriptor {
 	uint32_t pasid; /* shared queues only */
 	uint32_t flags; /* opcode << 24 | flags */
 	uint64_t record;
-	uint64_t source;
-	uint64_t destination;
-	uint32_t size; /* bytes */
+	union {
+		uint64_t source;
+		uint64_t pattern; /* fill */
+	};
+	union {
+		uint64_t destination;
+		uint64_t source2;	  /* compare, delta create */
+		uint64_t compare_pattern; /* compare pattern */
+	};
+	uint32_t size; /* bytes; batch: descriptors */
 	uint16_t interrupt;
-	uint8_t reserved[26]; /* by the operations here */
+	uint8_t reserved_word[2];
+	union {
+		uint8_t reserved[24]; /* what an operation does not use of it */
+		uint8_t expected;     /* compare: 0 equal, 1 not */
+		uint64_t destination2;
+		struct {
+			uint64_t address;
+			uint32_t max_size;
+			uint32_t reserved_word;
+			uint8_t expected; /* one bit a result */
+		} delta;
+		uint32_t delta_size; /* delta apply */
+		struct {
+			uint32_t seed;
+			uint32_t reserved_word;
+			uint64_t seed_address;
+		} crc;
+		struct {
+			uint8_t source_flags;
+			uint8_t destination_flags;
+			uint8_t flags;
+			uint8_t reserved_bytes[5];
+			struct dsa_dif_tags source, destination;
+		} dif;
+	};
 };
 _Static_assert(sizeof(struct dsa_descriptor) == 64, "a descriptor is 64 bytes");
+
+#define DSA_BATCH_ALIGN	 64u
+#define DSA_DELTA_ENTRY	 10u /* bytes: a 16-bit index of 8-byte words, and the word */
+#define DSA_DELTA_MIN	 80u
+#define DSA_DELTA_SOURCE (8u << 16)
+
+/* What compare, compare pattern and delta create find. */
+#define DSA_RESULT_EQUAL     0u
+#define DSA_RESULT_DIFFERENT 1u
+#define DSA_RESULT_OVERFLOW  2u /* a delta record that would be larger than was allowed */
 
 struct dsa_record {
 	uint8_t status;
 	uint8_t result;
 	uint16_t fault_info;
-	uint32_t bytes;
+	uint32_t bytes; /* batch: descriptors */
 	uint64_t fault;
-	uint32_t invalid_flags;
-	uint32_t reserved[3];
+	union {
+		uint32_t words[4];
+		uint32_t invalid_flags;
+		uint32_t delta_size;
+		uint64_t crc;
+		struct dsa_dif_tags dif[2]; /* source, destination */
+	};
 };
 _Static_assert(sizeof(struct dsa_record) == 32, "a completion record is 32 bytes");
 #define DSA_RECORD_ALIGN 32u
@@ -206,15 +314,30 @@ _Static_assert(sizeof(struct dsa_record) == 32, "a completion record is 32 bytes
 /* Completion status; SWERR reports with the same codes. */
 enum dsa_status {
 	DSA_STATUS_OK = 0x01,
+	DSA_STATUS_FALSE = 0x02, /* done, but the result is not the expected one */
 	DSA_STATUS_PAGE_FAULT = 0x03,
+	DSA_STATUS_PAGE_REFUSED = 0x04, /* block on fault: the page will not come */
+	DSA_STATUS_BATCH_FAILED =
+		0x05, /* one of its descriptors ended with another status than OK */
+	DSA_STATUS_BATCH_FAULT = 0x06, /* reading the list */
+	DSA_STATUS_DELTA_ORDER = 0x07,
+	DSA_STATUS_DELTA_OFFSET = 0x08,
+	DSA_STATUS_DIF = 0x09,
 	DSA_STATUS_OPCODE = 0x10,
 	DSA_STATUS_FLAGS = 0x11,
 	DSA_STATUS_RESERVED = 0x12,
 	DSA_STATUS_SIZE = 0x13,
+	DSA_STATUS_BATCH_SIZE = 0x14,
+	DSA_STATUS_DELTA_SIZE = 0x15,
+	DSA_STATUS_OVERLAP = 0x16,
+	DSA_STATUS_DUALCAST = 0x17, /* bits 11:0 of its destinations differ */
+	DSA_STATUS_BATCH_ALIGN = 0x18,
 	DSA_STATUS_INTERRUPT = 0x19,
 	DSA_STATUS_RECORD_FAULT = 0x1a,
 	DSA_STATUS_RECORD_ALIGN = 0x1b,
+	DSA_STATUS_ALIGN = 0x1c,
 	DSA_STATUS_HARDWARE = 0x20,
+	DSA_STATUS_TRANSLATION = 0x22, /* memory that was promised is not there */
 };
 #define DSA_STATUS_WRITE 0x80u /* the access that faulted was a write */
 
