@@ -62,11 +62,12 @@ CMOCKA_LIBS = $(shell $(PKG_CONFIG) --libs cmocka)
 
 # --- rooms: one archive each, linked from the top of the house down -----------------------------
 
-ROOMS := vmm passthrough kvm-glue ioasid-client util
+ROOMS := vmm passthrough kvm-glue ioasid-client keeper util
 SRC_vmm := $(filter-out vmm/main.c vmm/cmd-%.c,$(wildcard vmm/*.c))
 SRC_passthrough := $(wildcard passthrough/*/*.c)
 SRC_kvm-glue := $(wildcard kvm-glue/*.c)
 SRC_ioasid-client := $(wildcard ioasid-client/*.c ioasid-client/providers/*.c)
+SRC_keeper := $(filter-out keeper/main.c,$(wildcard keeper/*.c))
 SRC_util := $(wildcard util/*.c)
 SRC_adit := vmm/main.c $(wildcard vmm/cmd-*.c)
 SRC_bench := $(filter-out bench/floor.c bench/exit-gap.c,$(wildcard bench/*.c))

@@ -18,4 +18,8 @@ struct config_draft {
 	uint64_t hugepage_size;
 };
 
+/* vmm/config-devices.c: brings names to one spelling, and checks /iommu and /devices across keys.
+ */
+int config_settle_devices(struct config *config, struct err *err);
+
 #endif

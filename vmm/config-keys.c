@@ -5,6 +5,7 @@
  */
 #include "vmm/config.h"
 
+#include "keeper/name.h"
 #include "passthrough/adi/dsa.h"
 #include "util/bits.h"
 #include "vmm/config-draft.h"
@@ -16,6 +17,8 @@
 #define PATH_BYTES   4095
 #define SOCKET_BYTES 107 /* sun_path without its NUL */
 #define PASID_LAST   ((1u << 20) - 1)
+#define FD_FIRST     3 /* 0 to 2 are the standard ones */
+#define FD_LAST	     ((1u << 20) - 1)
 
 static const struct schema_word serial_modes[] = {
 	{ "Tty", SERIAL_TTY },
@@ -46,10 +49,30 @@ static const struct schema_word wq_modes[] = {
 static const struct schema_word rights[] = { { "rw", true }, { "r", false }, { NULL } };
 static const struct schema_word guest_pasids[] = { { "none", .later = true }, { NULL } };
 
-#define DRAFT(member) .field = SCHEMA_FIELD(struct config_draft, member)
-#define ADI(member)   .field = SCHEMA_FIELD(struct config_adi, member)
-#define SPACE(member) .field = SCHEMA_FIELD(struct config_space, member)
-#define PASID(member) .field = SCHEMA_FIELD(struct config_pasid, member)
+static const struct schema_word providers[] = {
+	{ "auto", PROVIDER_AUTO },
+	{ "iommufd", PROVIDER_IOMMUFD },
+	{ "type1", PROVIDER_TYPE1 },
+	{ "soft", PROVIDER_SOFT },
+	{ NULL },
+};
+static const struct schema_word vias[] = {
+	{ "auto", VIA_AUTO },
+	{ "cdev", VIA_CDEV },
+	{ "group", VIA_GROUP },
+	{ NULL },
+};
+static const struct schema_word coherencies[] = {
+	{ "auto", COHERENCY_AUTO },	      { "enforce", COHERENCY_ENFORCE },
+	{ "allow", COHERENCY_ALLOW },	      { "deny", COHERENCY_DENY },
+	{ "guest-pat", COHERENCY_GUEST_PAT }, { NULL },
+};
+
+#define DRAFT(member)  .field = SCHEMA_FIELD(struct config_draft, member)
+#define ADI(member)    .field = SCHEMA_FIELD(struct config_adi, member)
+#define SPACE(member)  .field = SCHEMA_FIELD(struct config_space, member)
+#define PASID(member)  .field = SCHEMA_FIELD(struct config_pasid, member)
+#define DEVICE(member) .field = SCHEMA_FIELD(struct config_device, member)
 
 static const struct schema_key keys[] = {
 	{ .path = "/payload",
@@ -299,6 +322,120 @@ static const struct schema_key keys[] = {
 	  .fallback = "\"" CONFIG_ALL_MEMORY "\"",
 	  PASID(space),
 	  .doc = "What it reaches: all guest memory (`guest`) or the `id` of a space." },
+	{ .path = "/iommu",
+	  .type = SCHEMA_OBJECT,
+	  .doc = "How the I/O address spaces of assigned devices are made." },
+	{ .path = "/iommu/provider",
+	  .type = SCHEMA_WORD,
+	  .words = providers,
+	  .fallback = "\"auto\"",
+	  DRAFT(config.iommu.provider),
+	  .doc = "Which interface makes them; `auto` takes the first that answers." },
+	{ .path = "/iommu/node",
+	  .type = SCHEMA_TEXT,
+	  .min = 1,
+	  .max = PATH_BYTES,
+	  DRAFT(config.iommu.node),
+	  .doc = "The node to open; the provider's own if absent (`/dev/ioasid` where it is, else "
+		 "`/dev/iommu`)." },
+	{ .path = "/iommu/fd",
+	  .type = SCHEMA_INT,
+	  .min = FD_FIRST,
+	  .max = FD_LAST,
+	  DRAFT(config.iommu.fd),
+	  .doc = "The open node as a descriptor that adit inherits; not with `node`." },
+	{ .path = "/devices",
+	  .type = SCHEMA_LIST,
+	  .max = CONFIG_MAX_DEVICES,
+	  .field = SCHEMA_POINTER(struct config_draft, config.devices),
+	  .list = { .count = SCHEMA_FIELD(struct config_draft, config.n_devices),
+		    .item = sizeof(struct config_device) },
+	  .doc = "Host devices that the guest gets: a PCI function each." },
+	{ .path = "/devices/*/id",
+	  .type = SCHEMA_NAME,
+	  .min = 1,
+	  .max = CONFIG_ID_MAX,
+	  DEVICE(id),
+	  .doc = "Its name, once among devices and ADIs; `deviceN` if absent, N its index." },
+	{ .path = "/devices/*/path",
+	  .type = SCHEMA_TEXT,
+	  .min = 1,
+	  .max = PATH_BYTES,
+	  DEVICE(path),
+	  .doc = "Which device: a BDF, an mdev's UUID, a path under `/sys` that ends in one of "
+		 "them, or `/dev/vfio/devices/vfioN`." },
+	{ .path = "/devices/*/fd",
+	  .type = SCHEMA_INT,
+	  .min = FD_FIRST,
+	  .max = FD_LAST,
+	  DEVICE(fd),
+	  .doc = "Its open VFIO cdev, or its group's node, as a descriptor that adit inherits; what "
+		 "it is gets read from it, and must be `path` where that is given." },
+	{ .path = "/devices/*/via",
+	  .type = SCHEMA_WORD,
+	  .words = vias,
+	  .fallback = "\"auto\"",
+	  DEVICE(via),
+	  .doc = "By its own VFIO cdev or by its IOMMU group; `auto`: the cdev where there is one." },
+	{ .path = "/devices/*/managed",
+	  .type = SCHEMA_BOOL,
+	  .fallback = "false",
+	  DEVICE(managed),
+	  .doc = "Take the function from its host driver at start and give it back at the end." },
+	{ .path = "/devices/*/coherency",
+	  .type = SCHEMA_WORD,
+	  .words = coherencies,
+	  .fallback = "\"auto\"",
+	  DEVICE(coherency),
+	  .doc = "What the device may do past the CPU caches, and whether KVM is told of it." },
+	{ .path = "/devices/*/unsafe_stale_reads",
+	  .type = SCHEMA_BOOL,
+	  .fallback = "false",
+	  DEVICE(unsafe_stale_reads),
+	  .doc = "Take `deny` also where the IOMMU does not enforce snooping; only with `deny`." },
+	{ .path = "/devices/*/allow_no_reset",
+	  .type = SCHEMA_BOOL,
+	  .fallback = "false",
+	  DEVICE(allow_no_reset),
+	  .doc = "Take a device that cannot be reset: the next user finds what the last one left." },
+	{ .path = "/devices/*/rom",
+	  .type = SCHEMA_BOOL,
+	  .fallback = "false",
+	  DEVICE(rom),
+	  .doc = "Show the guest its expansion ROM." },
+	{ .path = "/devices/*/iommu",
+	  .type = SCHEMA_BOOL,
+	  .fallback = "false",
+	  DEVICE(behind_iommu),
+	  .doc = "Whether it sits behind a virtual IOMMU; adit has none, so only false." },
+	{ .path = "/devices/*/vf_token",
+	  .type = SCHEMA_TEXT,
+	  .min = HOST_UUID_CHARS,
+	  .max = HOST_UUID_CHARS,
+	  DEVICE(vf_token),
+	  .doc = "The UUID that a VF needs where VFIO holds its PF." },
+	{ .path = "/devices/*/mdev",
+	  .type = SCHEMA_OBJECT,
+	  .doc = "Make an mdev at start and remove it at the end; instead of `path` and `fd`." },
+	{ .path = "/devices/*/mdev/type",
+	  .type = SCHEMA_NAME,
+	  .min = 1,
+	  .max = CONFIG_ID_MAX,
+	  DEVICE(mdev.type),
+	  .doc = "Its type, as under `mdev_supported_types`; required there." },
+	{ .path = "/devices/*/mdev/parent",
+	  .type = SCHEMA_TEXT,
+	  .min = 1,
+	  .max = PATH_BYTES,
+	  DEVICE(mdev.parent),
+	  .doc = "Its parent: a name under `/sys/class/mdev_bus`, or a path that ends in one; "
+		 "required there." },
+	{ .path = "/devices/*/mdev/uuid",
+	  .type = SCHEMA_TEXT,
+	  .min = HOST_UUID_CHARS,
+	  .max = HOST_UUID_CHARS,
+	  DEVICE(mdev.uuid),
+	  .doc = "Its UUID; a random one if absent." },
 };
 
 static const struct schema schema = { .keys = keys, .n = ARRAY_SIZE(keys) };

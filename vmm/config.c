@@ -304,10 +304,22 @@ static int settle(struct config_draft *draft, struct err *err)
 		ret = check_spaces(&draft->config, err);
 	if (!ret)
 		ret = check_pasids(&draft->config, err);
+	if (!ret)
+		ret = config_settle_devices(&draft->config, err);
 	return ret;
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
+
+static void free_device(struct config_device *device)
+{
+	free(device->id);
+	free(device->path);
+	free(device->vf_token);
+	free(device->mdev.type);
+	free(device->mdev.parent);
+	free(device->mdev.uuid);
+}
 
 void config_free(struct config *config)
 {
@@ -326,6 +338,10 @@ void config_free(struct config *config)
 	free(config->adis);
 	free(config->spaces);
 	free(config->pasids);
+	for (size_t i = 0; i < config->n_devices; i++)
+		free_device(&config->devices[i]);
+	free(config->devices);
+	free(config->iommu.node);
 	memset(config, 0, sizeof(*config));
 }
 

@@ -13,13 +13,14 @@
 
 #include "util/err.h"
 
-#define CONFIG_MAX_BYTES  (1u << 20)
-#define CONFIG_MAX_VCPUS  255u
-#define CONFIG_MAX_ADIS	  31u
-#define CONFIG_MAX_WQS	  16u
-#define CONFIG_MAX_PASIDS 4096u
-#define CONFIG_MAX_SPACES 64u
-#define CONFIG_ID_MAX	  63u /* characters of an id */
+#define CONFIG_MAX_BYTES   (1u << 20)
+#define CONFIG_MAX_VCPUS   255u
+#define CONFIG_MAX_ADIS	   31u
+#define CONFIG_MAX_WQS	   16u
+#define CONFIG_MAX_PASIDS  4096u
+#define CONFIG_MAX_SPACES  64u
+#define CONFIG_MAX_DEVICES 31u
+#define CONFIG_ID_MAX	   63u /* characters of an id */
 
 enum config_payload {
 	PAYLOAD_KERNEL, /* by its contents: PVH ELF, ELF64 or bzImage */
@@ -61,6 +62,56 @@ struct config_pasid {
 	char *space;	/* id of a config_space; NULL: all guest memory */
 };
 
+enum config_provider {
+	PROVIDER_AUTO,
+	PROVIDER_IOMMUFD,
+	PROVIDER_TYPE1,
+	PROVIDER_SOFT
+};
+
+/* How a host device is told from others; `path` holds the name in its one spelling. */
+enum config_source {
+	SOURCE_FUNCTION,   /* a PCI function: "0000:3b:00.0" */
+	SOURCE_MDEV,	   /* an mdev: its UUID */
+	SOURCE_CDEV,	   /* a VFIO cdev node: "/dev/vfio/devices/vfio3" */
+	SOURCE_NEW_MDEV,   /* an mdev that is made at start and removed at the end */
+	SOURCE_DESCRIPTOR, /* what `fd` is: its identity is read from it */
+};
+
+enum config_via {
+	VIA_AUTO,
+	VIA_CDEV,
+	VIA_GROUP
+};
+
+enum config_coherency {
+	COHERENCY_AUTO,
+	COHERENCY_ENFORCE,
+	COHERENCY_ALLOW,
+	COHERENCY_DENY,
+	COHERENCY_GUEST_PAT
+};
+
+/* A host device that the guest gets as a PCI function. */
+struct config_device {
+	char *id; /* never NULL */
+	enum config_source source;
+	char *path;  /* NULL for SOURCE_NEW_MDEV and SOURCE_DESCRIPTOR */
+	uint32_t fd; /* 0: none; else a descriptor handed over at start, `path` its claimed name */
+	enum config_via via;
+	enum config_coherency coherency;
+	bool managed;		 /* taken from its host driver, and given back at the end */
+	bool unsafe_stale_reads; /* only with COHERENCY_DENY */
+	bool allow_no_reset;
+	bool rom;
+	bool behind_iommu; /* always false once it is parsed */
+	char *vf_token;	   /* UUID or NULL */
+	struct {
+		char *type, *parent; /* "mtty-2", "mtty" */
+		char *uuid;	     /* NULL: a random one */
+	} mdev;			     /* SOURCE_NEW_MDEV */
+};
+
 struct config {
 	struct {
 		enum config_payload type;
@@ -92,6 +143,14 @@ struct config {
 	size_t n_spaces;
 	struct config_pasid *pasids;
 	size_t n_pasids;
+
+	struct {
+		enum config_provider provider;
+		char *node;  /* NULL: the provider's own */
+		uint32_t fd; /* 0: none; else the open node, handed over at start */
+	} iommu;
+	struct config_device *devices;
+	size_t n_devices;
 };
 
 /*

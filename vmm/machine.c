@@ -271,6 +271,16 @@ static int load_payload(struct machine *machine, struct err *err)
 	return ret;
 }
 
+static int refuse_devices(const struct config *config, struct err *err)
+{
+	if (!config->n_devices)
+		return 0;
+	return err_set(err, EOPNOTSUPP,
+		       "/devices: this version can name and check host devices, but not assign "
+		       "them; remove \"%s\"",
+		       config->devices[0].id);
+}
+
 int machine_create(struct machine **out, const struct machine_options *options, struct err *err)
 {
 	const struct vm_options vm_options = { .kvm_fd = options->kvm_fd, .log = options->log };
@@ -283,7 +293,9 @@ int machine_create(struct machine **out, const struct machine_options *options, 
 	machine->log = options->log;
 	machine->ram.fd = -1;
 	machine->end = RUNNING;
-	ret = vm_create(&machine->vm, &vm_options, err);
+	ret = refuse_devices(options->config, err);
+	if (!ret)
+		ret = vm_create(&machine->vm, &vm_options, err);
 	if (!ret)
 		ret = make_memory(machine, err);
 	if (!ret)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "keeper/name.h"
 #include "util/bits.h"
 #include "vmm/config.h"
 
@@ -45,6 +46,27 @@ static void check_taken(const struct config *config)
 		     config->pasids[i].guest < 1u << 20 && config->pasids[i].host < 1u << 20);
 }
 
+static void check_devices(const struct config *config)
+{
+	struct host_name name;
+
+	must(config->n_devices <= CONFIG_MAX_DEVICES);
+	for (size_t i = 0; i < config->n_devices; i++) {
+		const struct config_device *device = &config->devices[i];
+		const char *parent = device->mdev.parent;
+
+		must(device->id && !device->behind_iommu);
+		must(!device->path ==
+		     (device->source == SOURCE_NEW_MDEV || device->source == SOURCE_DESCRIPTOR));
+		/* A name that is in its one spelling stays as it is. */
+		if (device->path)
+			must(!host_name_parse(&name, device->path) &&
+			     !strcmp(name.text, device->path));
+		if (device->source == SOURCE_NEW_MDEV)
+			must(device->mdev.type && parent && !strchr(parent, '/'));
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct config config;
@@ -52,10 +74,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (config_parse(&config, (const char *)data, size, &err) == 0) {
 		check_taken(&config);
+		check_devices(&config);
 	} else {
 		must(err.text[0] == '/' || !strncmp(err.text, "(document): ", 12));
 		must(!config.payload.kernel && !config.payload.cmdline && !config.serial.path);
-		must(!config.n_adis && !config.n_spaces && !config.n_pasids);
+		must(!config.n_adis && !config.n_spaces && !config.n_pasids && !config.n_devices);
 	}
 	config_free(&config);
 	return 0;

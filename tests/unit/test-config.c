@@ -242,10 +242,7 @@ static void unknown_keys_name_the_nearest_or_all(void **state)
 		  "/Memory: unknown key; the nearest is \"memory\"" },
 		{ "{" KERNEL ", \"disks\": []}",
 		  "/disks: unknown key; the keys here are payload, cpus, memory, serial, "
-		  "debug_exit, shutdown_timeout, adis, spaces, pasids" },
-		{ "{" KERNEL ", \"devices\": []}",
-		  "/devices: unknown key; the keys here are payload, cpus, memory, serial, "
-		  "debug_exit, shutdown_timeout, adis, spaces, pasids" },
+		  "debug_exit, shutdown_timeout, adis, spaces, pasids, iommu, devices" },
 		{ "{" ADIS ", \"pasids\": [{\"gest\": 1, \"adi\": \"dsa0\"}]}",
 		  "/pasids/0/gest: unknown key; the nearest is \"guest\"" },
 		{ "{" KERNEL ", \"adis\": [{\"id\": \"a\", \"type\": \"dsa\", \"wqs\": [{\"sise\": "
@@ -254,7 +251,7 @@ static void unknown_keys_name_the_nearest_or_all(void **state)
 		{ "{" KERNEL ", \"adis/*\": 1}", "/adis~1*: unknown key; the nearest is \"adis\"" },
 		{ "{" KERNEL ", \"\": 1}",
 		  "/: unknown key; the keys here are payload, cpus, memory, serial, debug_exit, "
-		  "shutdown_timeout, adis, spaces, pasids" },
+		  "shutdown_timeout, adis, spaces, pasids, iommu, devices" },
 	};
 
 	assert_refused(rows, ARRAY_SIZE(rows));
