@@ -93,6 +93,8 @@ static enum dsa_cmd_error enable_device(struct dsa *dsa, uint32_t operand)
 	error = check_sizes(dsa);
 	if (!error)
 		error = check_groups(dsa);
+	if (!error)
+		error = dsa_event_log_start(dsa);
 	if (error)
 		return error;
 	assign_engines(dsa);
@@ -124,6 +126,8 @@ static enum dsa_cmd_error abort_all(struct dsa *dsa, uint32_t operand)
 
 static enum dsa_cmd_error reset_device(struct dsa *dsa, uint32_t operand)
 {
+	if (dsa->state == DSA_STATE_HALTED)
+		return DSA_CMD_HARDWARE;
 	disable_queues(dsa, ~0u);
 	dsa_jobs_abort(dsa, any_job, 0);
 	return DSA_CMD_OK;
@@ -149,11 +153,12 @@ static enum dsa_cmd_error check_queue(const struct dsa *dsa, unsigned int wq)
 		return DSA_CMD_WQ_SIZE;
 	if (!(mode >> DSA_WQCFG_PRIORITY_SHIFT & 0xf))
 		return DSA_CMD_WQ_PRIORITY;
-	if (!(mode & DSA_WQCFG_DEDICATED))
-		return DSA_CMD_WQ_MODE;
-	if (mode & DSA_WQCFG_BLOCK_ON_FAULT)
+	if (!(mode & DSA_WQCFG_DEDICATED) &&
+	    config[DSA_WQCFG_THRESHOLD] > config[DSA_WQCFG_ENTRIES])
+		return DSA_CMD_WQ_SIZE;
+	if (mode & DSA_WQCFG_BLOCK_ON_FAULT && !(dsa->gencap & DSA_GENCAP_BLOCK_ON_FAULT))
 		return DSA_CMD_WQ_BLOCK_ON_FAULT;
-	if (limits >> DSA_WQCFG_BATCH_SHIFT)
+	if (limits >> DSA_WQCFG_BATCH_SHIFT > dsa->max_batch_shift)
 		return DSA_CMD_WQ_MAX_BATCH;
 	if ((limits & 0x1f) > DSA_MAX_XFER_SHIFT)
 		return DSA_CMD_WQ_MAX_XFER;
@@ -249,20 +254,69 @@ static enum dsa_cmd_error abort_pasid(struct dsa *dsa, uint32_t operand)
 	return DSA_CMD_OK;
 }
 
+/* --- interrupt handles ------------------------------------------------------------------------ */
+
+/* Handles are no indices, so that a guest that takes one for the other notices. */
+#define FIRST_HANDLE 0x40u
+#define OPERAND_IMS  (1u << 16)
+
+unsigned int dsa_vector_of(const struct dsa *dsa, uint16_t interrupt)
+{
+	unsigned int vector = interrupt;
+
+	if (dsa->interrupt_handles) {
+		vector = interrupt - FIRST_HANDLE; /* what lies below wraps, and is past them all */
+		if (vector > dsa->wqs ||
+		    !(__atomic_load_n(&dsa->config.handles, __ATOMIC_RELAXED) & 1u << vector))
+			return DSA_NO_VECTOR;
+	}
+	return vector <= dsa->wqs ? vector : DSA_NO_VECTOR;
+}
+
+static enum dsa_cmd_error request_handle(struct dsa *dsa, uint32_t operand)
+{
+	/* There is no interrupt message storage: IMS entries do not exist. */
+	if (operand & OPERAND_IMS || operand > dsa->wqs)
+		return DSA_CMD_INT_INDEX;
+	__atomic_fetch_or(&dsa->config.handles, 1u << operand, __ATOMIC_RELAXED);
+	dsa->command.result = FIRST_HANDLE + operand;
+	return DSA_CMD_OK;
+}
+
+static enum dsa_cmd_error release_handle(struct dsa *dsa, uint32_t operand)
+{
+	unsigned int vector = DSA_NO_VECTOR;
+
+	if (operand <= UINT16_MAX)
+		vector = dsa_vector_of(dsa, (uint16_t)operand);
+	if (vector == DSA_NO_VECTOR)
+		return DSA_CMD_INT_INDEX;
+	__atomic_fetch_and(&dsa->config.handles, ~(1u << vector), __ATOMIC_RELAXED);
+	return DSA_CMD_OK;
+}
+
 /* --- the register --------------------------------------------------------------------------- */
 
 typedef enum dsa_cmd_error dsa_command_fn(struct dsa *dsa, uint32_t operand);
 
 static dsa_command_fn *const commands[DSA_COMMANDS] = {
-	[DSA_ENABLE_DEVICE] = enable_device, [DSA_DISABLE_DEVICE] = disable_device,
-	[DSA_DRAIN_ALL] = drain_all,	     [DSA_ABORT_ALL] = abort_all,
-	[DSA_RESET_DEVICE] = reset_device,   [DSA_ENABLE_WQ] = enable_wq,
-	[DSA_DISABLE_WQ] = disable_wq,	     [DSA_DRAIN_WQ] = drain_wq,
-	[DSA_ABORT_WQ] = abort_wq,	     [DSA_RESET_WQ] = reset_wq,
-	[DSA_DRAIN_PASID] = drain_pasid,     [DSA_ABORT_PASID] = abort_pasid,
+	[DSA_ENABLE_DEVICE] = enable_device,
+	[DSA_DISABLE_DEVICE] = disable_device,
+	[DSA_DRAIN_ALL] = drain_all,
+	[DSA_ABORT_ALL] = abort_all,
+	[DSA_RESET_DEVICE] = reset_device,
+	[DSA_ENABLE_WQ] = enable_wq,
+	[DSA_DISABLE_WQ] = disable_wq,
+	[DSA_DRAIN_WQ] = drain_wq,
+	[DSA_ABORT_WQ] = abort_wq,
+	[DSA_RESET_WQ] = reset_wq,
+	[DSA_DRAIN_PASID] = drain_pasid,
+	[DSA_ABORT_PASID] = abort_pasid,
+	[DSA_REQUEST_INT_HANDLE] = request_handle,
+	[DSA_RELEASE_INT_HANDLE] = release_handle,
 };
 
-uint32_t dsa_commands_supported(void)
+uint32_t dsa_commands_supported(const struct dsa *dsa)
 {
 	uint32_t bits = 0;
 
@@ -270,6 +324,8 @@ uint32_t dsa_commands_supported(void)
 		if (commands[i])
 			bits |= 1u << i;
 	}
+	if (!dsa->interrupt_handles)
+		bits &= ~(1u << DSA_REQUEST_INT_HANDLE | 1u << DSA_RELEASE_INT_HANDLE);
 	return bits;
 }
 
@@ -278,10 +334,12 @@ static void conclude(struct dsa *dsa)
 {
 	switch (dsa->command.code) {
 	case DSA_DISABLE_DEVICE:
-		dsa->state = DSA_STATE_DISABLED;
+		if (dsa->state == DSA_STATE_DRAINING)
+			dsa->state = DSA_STATE_DISABLED;
 		break;
 	case DSA_RESET_DEVICE:
-		dsa_registers_reset(dsa, DSA_RESET_SOFTWARE);
+		if (dsa->state != DSA_STATE_HALTED)
+			dsa_registers_reset(dsa, DSA_RESET_SOFTWARE);
 		break;
 	case DSA_RESET_WQ:
 		for (unsigned int i = 0; i < dsa->wqs; i++) {
@@ -298,7 +356,7 @@ static void finish(struct dsa *dsa, enum dsa_cmd_error error)
 {
 	if (!error)
 		conclude(dsa);
-	dsa->config.cmdsts = error;
+	dsa->config.cmdsts = error ? error : dsa->command.result << DSA_CMDSTS_RESULT_SHIFT;
 	if (dsa->command.int_req)
 		dsa_interrupt(dsa, DSA_INTCAUSE_CMD);
 }
@@ -319,11 +377,26 @@ void dsa_command_write(struct dsa *dsa, uint32_t value)
 	dsa->command.int_req = value & DSA_CMD_INT_REQ;
 	dsa->command.code = (uint8_t)code;
 	dsa->command.waited = 0;
-	if (code < DSA_COMMANDS && commands[code])
+	dsa->command.result = 0;
+	if (dsa_commands_supported(dsa) & 1u << code)
 		error = commands[code](dsa, value & DSA_CMD_OPERAND_MASK);
 	dsa->config.cmdsts = DSA_CMDSTS_ACTIVE;
 	if (error || !dsa->command.waited)
 		finish(dsa, error);
+}
+
+void dsa_halt(struct dsa *dsa)
+{
+	if (dsa->state == DSA_STATE_HALTED)
+		return;
+	dsa->state = DSA_STATE_HALTED;
+	dsa->reset_type = DSA_RESET_FLR;
+	disable_queues(dsa, ~0u);
+	dsa_jobs_abandon(dsa);
+	if (dsa->config.genctrl & DSA_GENCTRL_HALT)
+		dsa_interrupt(dsa, DSA_INTCAUSE_HALT);
+	else
+		dsa->config.intcause |= DSA_INTCAUSE_HALT;
 }
 
 /*

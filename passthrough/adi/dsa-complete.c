@@ -18,6 +18,8 @@ void dsa_swerr(struct dsa *dsa, const struct dsa_job *job, uint8_t code, uint64_
 	uint64_t *swerr = dsa->config.swerr;
 	uint32_t status = code & ~DSA_STATUS_WRITE;
 
+	if (dsa_event_log(dsa, job, code, address, invalid_flags))
+		return;
 	if (swerr[0] & DSA_SWERR_VALID) {
 		swerr[0] |= DSA_SWERR_OVERFLOW;
 	} else {
@@ -39,10 +41,10 @@ void dsa_swerr(struct dsa *dsa, const struct dsa_job *job, uint8_t code, uint64_
  */
 bool dsa_vector_allowed(struct dsa *dsa, const struct dsa_job *job)
 {
-	uint16_t vector = job->descriptor.interrupt;
+	unsigned int vector = dsa_vector_of(dsa, job->descriptor.interrupt);
 	uint32_t permission;
 
-	if (vector > dsa->wqs)
+	if (vector == DSA_NO_VECTOR)
 		return false;
 	pthread_mutex_lock(&dsa->lock);
 	permission = dsa->config.msixperm[vector];
@@ -141,5 +143,6 @@ void dsa_report_end(struct dsa *dsa, struct ioasid_dma *dma, const struct dsa_jo
 		return;
 	if (report(dsa, dma, job, outcome) && job->descriptor.flags & DSA_FLAG_INTERRUPT &&
 	    dsa_vector_allowed(dsa, job))
-		pci_function_msix_fire(dsa->function, job->descriptor.interrupt);
+		pci_function_msix_fire(dsa->function,
+				       dsa_vector_of(dsa, job->descriptor.interrupt));
 }

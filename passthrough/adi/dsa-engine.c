@@ -142,6 +142,8 @@ static void soft_stop(struct dsa *dsa)
 
 const struct dsa_backend_ops dsa_soft_backend = {
 	.name = "soft",
+	.gencap = DSA_GENCAP_OVERLAP | DSA_GENCAP_CACHE_MEMORY | DSA_GENCAP_CACHE_CACHE,
+	.opcap = dsa_opcap,
 	.start = soft_start,
 	.kick = soft_kick,
 	.stop = soft_stop,

@@ -98,6 +98,10 @@ struct dsa_wq {
  */
 struct dsa_backend_ops {
 	const char *name;
+	/* What it can do: copied when the function is made. */
+	uint64_t gencap; /* of DSA_GENCAP_BLOCK_ON_FAULT to DSA_GENCAP_CACHE_CACHE */
+	unsigned int max_batch_shift;
+	uint64_t (*opcap)(unsigned int word);
 	/* With the lock held, on a vCPU's thread, before the first queue is enabled: 0 or -errno.
 	 */
 	int (*start)(struct dsa *dsa);
@@ -109,7 +113,8 @@ struct dsa_backend_ops {
 extern const struct dsa_backend_ops dsa_soft_backend;
 
 struct dsa_binding {
-	uint32_t guest;
+	uint32_t guest;		   /* 0: a default binding */
+	unsigned int wq;	   /* of which queue, DSA_ALL_WQS for all */
 	struct ioasid_pasid *host; /* our attachment */
 	SLIST_ENTRY(dsa_binding) link;
 };
@@ -117,7 +122,13 @@ SLIST_HEAD(dsa_bindings, dsa_binding);
 
 struct dsa_config {
 	uint32_t gencfg, genctrl, intcause, cmdsts;
+	uint32_t handles; /* atomic: a bit for each vector that the guest holds a handle for */
 	uint64_t swerr[4];
+	uint64_t evlcfg[2];
+	struct {
+		uint16_t head, tail;
+		bool pending;
+	} evl;
 	uint32_t msixperm[1 + DSA_MAX_WQS];
 	struct {
 		uint64_t wqs, engines, flags;
@@ -135,13 +146,22 @@ struct dsa {
 	struct pasid_table *table;
 	struct pasid_gate gate;
 	unsigned int wqs, engines, total_size;
-	unsigned int wq_size[DSA_MAX_WQS]; /* at reset */
+	bool fixed, interrupt_handles, event_log;
+	struct {
+		unsigned int size, threshold, group;
+		bool shared;
+	} shape[DSA_MAX_WQS]; /* at reset */
+	/* What the back end can do. */
+	uint64_t gencap, opcap[4];
+	unsigned int max_batch_shift;
 
 	pthread_mutex_t keys;
 	struct dsa_bindings bindings;
 
 	pthread_mutex_t lock;
-	pthread_cond_t rest; /* a job ended, or resting changed */
+	pthread_cond_t rest;		    /* a job ended, or resting changed */
+	bool open;			    /* descriptors without a PASID see all guest memory */
+	uint32_t fallback[DSA_ALL_WQS + 1]; /* default bindings: host PASIDs, 0 for none */
 	struct dsa_config config;
 	struct dsa_wq wq[DSA_MAX_WQS];
 	enum dsa_device_state state;
@@ -154,6 +174,7 @@ struct dsa {
 		bool int_req;
 		uint8_t code;
 		uint32_t wqs;	     /* RESET_WQ */
+		uint32_t result;     /* REQUEST_INT_HANDLE */
 		unsigned int waited; /* jobs that it still waits for */
 	} command;
 
@@ -166,7 +187,8 @@ struct dsa {
 	unsigned int resting; /* dsa_engines_stop calls not yet undone */
 
 	const struct dsa_backend_ops *backend;
-	void *backend_state; /* NULL: not started */
+	void *backend_state;	    /* NULL: not started */
+	struct ioasid_dma *log_dma; /* with the lock; NULL: no event log */
 
 	struct dsa_counters counters; /* atomic */
 };
@@ -186,16 +208,33 @@ extern const struct io_ops dsa_register_ops;
 /* The next three with the lock held. Back to what a device reset leaves. */
 void dsa_registers_reset(struct dsa *dsa, enum dsa_reset_type type);
 void dsa_wq_reset(struct dsa *dsa, unsigned int wq);
+bool dsa_wq_shared(const struct dsa *dsa, unsigned int wq);
 /* Sets INTCAUSE bits and sends the device's own interrupt. */
 void dsa_interrupt(struct dsa *dsa, uint32_t cause);
 
 /* dsa-commands.c: with the lock held. */
-uint32_t dsa_commands_supported(void);
+uint32_t dsa_commands_supported(const struct dsa *dsa);
 void dsa_command_write(struct dsa *dsa, uint32_t value);
 /* A job that the command in progress waited for has ended. */
 void dsa_command_progress(struct dsa *dsa);
+/* The back end is lost: queues close, what runs is abandoned, and only an FLR leads on. */
+void dsa_halt(struct dsa *dsa);
 /* Function-level reset. Without the lock; running jobs have ended when it returns. */
 void dsa_reset(struct dsa *dsa);
+/*
+ * Without the lock: the vector that a descriptor's interrupt field names, a handle where the guest
+ * asks for these. DSA_NO_VECTOR: none.
+ */
+#define DSA_NO_VECTOR UINT32_MAX
+unsigned int dsa_vector_of(const struct dsa *dsa, uint16_t interrupt);
+
+/* dsa-eventlog.c: with the lock held. True where the event is in the guest's log. */
+bool dsa_event_log(struct dsa *dsa, const struct dsa_job *job, uint8_t code, uint64_t address,
+		   uint32_t invalid_flags);
+/* Before the device is enabled: is the log that the guest set up one? */
+enum dsa_cmd_error dsa_event_log_start(struct dsa *dsa);
+uint64_t dsa_event_log_status(const struct dsa *dsa);
+void dsa_event_log_written(struct dsa *dsa, bool high, uint32_t value);
 
 /* dsa-portal.c */
 extern const struct io_ops dsa_portal_ops;
@@ -206,11 +245,18 @@ void dsa_gather_free(struct dsa_wq *wq);
 /* dsa-queue.c */
 int dsa_jobs_create(struct dsa *dsa, struct err *err);
 void dsa_jobs_destroy(struct dsa *dsa);
+/* How a descriptor came; what a shared queue takes depends on it (section 3.3). */
+enum dsa_way {
+	DSA_POSTED,    /* for dedicated queues */
+	DSA_LIMITED,   /* the others are for shared ones; up to their threshold */
+	DSA_UNLIMITED, /* up to their size */
+};
 /*
  * A whole descriptor for an existing queue. Without the lock, inside an epoch section of the VM.
- * -EAGAIN: it was dropped or refused, which is reported.
+ * -EAGAIN: the queue takes none now, or none of this kind. -EACCES: it was taken and refused, which
+ * is reported.
  */
-int dsa_submit(struct dsa *dsa, unsigned int wq, const void *bytes);
+int dsa_submit(struct dsa *dsa, unsigned int wq, enum dsa_way way, const void *bytes);
 /* With the lock held: the next job for this engine, or of that queue; or NULL. */
 struct dsa_job *dsa_job_take(struct dsa *dsa, unsigned int engine);
 struct dsa_job *dsa_job_take_from(struct dsa *dsa, unsigned int wq);
@@ -225,6 +271,8 @@ typedef bool dsa_job_match(const struct dsa_job *job, uint32_t arg);
 void dsa_jobs_wait(struct dsa *dsa, dsa_job_match *match, uint32_t arg);
 /* Queued jobs are dropped, running ones told to stop; those that run are waited for too. */
 void dsa_jobs_abort(struct dsa *dsa, dsa_job_match *match, uint32_t arg);
+/* As before, but the command in progress waits for none of them. */
+void dsa_jobs_abandon(struct dsa *dsa);
 /* Without the lock: no job of that host PASID is left, or can reach anything, when it returns. */
 void dsa_jobs_revoke(struct dsa *dsa, uint32_t host);
 

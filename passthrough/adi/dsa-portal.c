@@ -5,7 +5,9 @@
  * portal has its own buffer, and the store that makes it whole submits it. A store over bytes that
  * the slot holds already begins it anew, so that no more than one descriptor's stores meet in one.
  *
- * All queues are dedicated: ENQCMD and ENQCMDS are answered with retry.
+ * Dedicated queues take MOVDIR64B, and answer ENQCMD and ENQCMDS with retry; shared ones take
+ * these, and drop MOVDIR64B, and so also what was gathered. A shared queue's limited portal takes
+ * descriptors up to the threshold, the unlimited one up to the size; beyond it is retry.
  *
  * Source: Intel DSA Architecture Specification 341204 (3.0), section 3.3 (portals).
  */
@@ -77,25 +79,44 @@ static void portal_write(void *opaque, uint64_t offset, uint64_t value, unsigned
 	if (ret < 0)
 		dsa_count(&dsa->counters.dropped, 1);
 	if (ret > 0)
-		(void)dsa_submit(dsa, (unsigned int)wq, bytes);
+		(void)dsa_submit(dsa, (unsigned int)wq, DSA_POSTED, bytes);
 }
 
-static int portal_store64(void *opaque, uint64_t offset, enum store64_kind kind, const void *data)
+/* Pages 0 and 2 of a queue's four are unlimited, 1 and 3 limited. */
+static enum dsa_way way_of(uint64_t offset, enum store64_kind kind)
 {
-	struct dsa *dsa = opaque;
-	uint64_t wq = offset / DSA_WQ_PORTALS;
+	if (kind == STORE64_MOVDIR64B)
+		return DSA_POSTED;
+	return offset / DSA_PORTAL_PAGE & 1 ? DSA_LIMITED : DSA_UNLIMITED;
+}
 
-	if (kind != STORE64_MOVDIR64B)
-		return -EAGAIN;
-	if (wq >= dsa->wqs) {
-		dsa_count(&dsa->counters.dropped, 1);
-		return -EAGAIN;
-	}
+static void forget_slot(struct dsa *dsa, unsigned int wq, uint64_t offset)
+{
 	pthread_mutex_lock(&dsa->lock);
 	if (dsa->wq[wq].gather)
 		dsa->wq[wq].gather->have[offset % DSA_WQ_PORTALS / SLOT_BYTES] = 0;
 	pthread_mutex_unlock(&dsa->lock);
-	return dsa_submit(dsa, (unsigned int)wq, data);
+}
+
+/* What a command was refused for is told elsewhere: to try again would not help. */
+static int portal_store64(void *opaque, uint64_t offset, enum store64_kind kind, const void *data)
+{
+	struct dsa *dsa = opaque;
+	uint64_t wq = offset / DSA_WQ_PORTALS;
+	int ret;
+
+	if (wq >= dsa->wqs) {
+		dsa_count(kind == STORE64_MOVDIR64B ? &dsa->counters.dropped
+						    : &dsa->counters.retried,
+			  1);
+		return -EAGAIN;
+	}
+	if (kind == STORE64_MOVDIR64B)
+		forget_slot(dsa, (unsigned int)wq, offset);
+	ret = dsa_submit(dsa, (unsigned int)wq, way_of(offset, kind), data);
+	if (kind != STORE64_MOVDIR64B && ret == -EACCES)
+		return 0;
+	return ret ? -EAGAIN : 0;
 }
 
 const struct io_ops dsa_portal_ops = { .write = portal_write, .store64 = portal_store64 };

@@ -7,7 +7,8 @@
  * Source: Intel DSA Architecture Specification 341204 (3.0), chapter 3 (work queues). That a
  * dedicated queue takes PASID and privilege from WQCFG and ignores the descriptor's own is section
  * 3.2 as remembered, as is that it drops what does not fit. Which SWERR code then goes with it is
- * our choice: 20h for a full queue, 1ah (record address) for a PASID that was refused.
+ * our choice: 20h for a full queue, 1ah (record address) for a PASID that was refused. The
+ * privilege bit of a shared queue's descriptors is cleared: no work runs as supervisor.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -46,41 +47,65 @@ static const char *const refusals[PASID_VERDICTS] = {
 	[PASID_REFUSE_UNBOUND] = "it is bound to nothing",
 };
 
+static void judge_pasid(struct dsa *dsa, struct dsa_job *job, uint32_t mode)
+{
+	bool shared = !(mode & DSA_WQCFG_DEDICATED);
+
+	job->guest = shared ? job->descriptor.pasid : mode >> DSA_WQCFG_PASID_SHIFT;
+	job->guest &= DSA_DESCRIPTOR_PASID;
+	job->host = pasid_table_lookup(dsa->table, job->guest);
+}
+
+/* The queue's own default binding, else the one for all. */
+static uint32_t fallback(const struct dsa *dsa, unsigned int wq)
+{
+	return dsa->fallback[wq] ? dsa->fallback[wq] : dsa->fallback[DSA_ALL_WQS];
+}
+
 /*
- * Fills what the queue decides. A queue without a PASID is let through to all guest memory only
- * where the ADI may not use PASIDs at all: its guest PASID 0 is bound to nothing.
+ * With the lock held. Fills what the queue decides. A descriptor without a PASID is let through to
+ * all guest memory only where the ADI may not use PASIDs at all and never had a default binding.
  */
 static enum pasid_verdict judge(struct dsa *dsa, unsigned int wq, struct dsa_job *job)
 {
 	uint32_t mode = dsa->wq[wq].config[DSA_WQCFG_MODE];
+	uint32_t limits = dsa->wq[wq].config[DSA_WQCFG_LIMITS];
+	enum pasid_verdict verdict;
 
 	job->wq = (uint8_t)wq;
-	job->max_xfer_shift = dsa->wq[wq].config[DSA_WQCFG_LIMITS] & 0x1f;
-	job->max_batch_shift = dsa->wq[wq].config[DSA_WQCFG_LIMITS] >> DSA_WQCFG_BATCH_SHIFT & 0xf;
+	job->max_xfer_shift = limits & 0x1f;
+	job->max_batch_shift = limits >> DSA_WQCFG_BATCH_SHIFT & 0xf;
 	job->block_on_fault = mode & DSA_WQCFG_BLOCK_ON_FAULT;
 	job->guest_pasid = mode & DSA_WQCFG_PASID_ENABLE;
 	if (job->guest_pasid) {
-		job->guest = mode >> DSA_WQCFG_PASID_SHIFT & IOASID_PASID_MAX;
-		job->host = pasid_table_lookup(dsa->table, job->guest);
+		judge_pasid(dsa, job, mode);
+		job->descriptor.pasid = job->guest;
 		return pasid_gate_pass(&dsa->gate, job->guest, job->host);
 	}
-	job->host = IOASID_PASID_NONE;
-	if (!dsa->gate.allow)
-		return PASID_ADMIT;
-	dsa_count(&dsa->gate.count[PASID_REFUSE_UNBOUND], 1);
-	return PASID_REFUSE_UNBOUND;
+	job->descriptor.pasid = 0;
+	job->host = fallback(dsa, wq);
+	verdict = job->host || dsa->open ? PASID_ADMIT : PASID_REFUSE_UNBOUND;
+	dsa_count(&dsa->gate.count[verdict], 1);
+	return verdict;
 }
 
 /* With the lock held. */
-static int enqueue(struct dsa *dsa, const struct dsa_job *accepted)
+static bool has_room(const struct dsa *dsa, unsigned int wq, enum dsa_way way)
+{
+	const uint32_t *config = dsa->wq[wq].config;
+	unsigned int word = way == DSA_LIMITED ? DSA_WQCFG_THRESHOLD : DSA_WQCFG_ENTRIES;
+
+	return dsa->wq[wq].queued < (config[word] & 0xffff) &&
+	       dsa->wq[wq].queued < (config[DSA_WQCFG_ENTRIES] & 0xffff) &&
+	       !TAILQ_EMPTY(&dsa->free_jobs);
+}
+
+/* With the lock held. */
+static void enqueue(struct dsa *dsa, const struct dsa_job *accepted)
 {
 	struct dsa_wq *wq = &dsa->wq[accepted->wq];
 	struct dsa_job *job = TAILQ_FIRST(&dsa->free_jobs);
 
-	if (!job || wq->queued >= (wq->config[DSA_WQCFG_ENTRIES] & 0xffff)) {
-		dsa_swerr(dsa, accepted, DSA_STATUS_HARDWARE, 0, 0);
-		return -EAGAIN;
-	}
 	TAILQ_REMOVE(&dsa->free_jobs, job, link);
 	*job = *accepted;
 	job->state = DSA_JOB_QUEUED;
@@ -89,24 +114,39 @@ static int enqueue(struct dsa *dsa, const struct dsa_job *accepted)
 	wq->queued++;
 	dsa_count(&dsa->counters.accepted, 1);
 	dsa->backend->kick(dsa);
+}
+
+/* With the lock held. A queue takes what comes in its own way only, and what is refused takes no
+ * place in it. */
+static int submit(struct dsa *dsa, unsigned int wq, enum dsa_way way, struct dsa_job *job,
+		  enum pasid_verdict *verdict)
+{
+	if (!dsa->wq[wq].enabled || dsa_wq_shared(dsa, wq) != (way != DSA_POSTED))
+		return -EAGAIN;
+	if (way != DSA_POSTED && !has_room(dsa, wq, way))
+		return -EAGAIN;
+	*verdict = judge(dsa, wq, job);
+	if (*verdict != PASID_ADMIT) {
+		dsa_swerr(dsa, job, DSA_STATUS_RECORD_FAULT, job->descriptor.record, 0);
+		return -EACCES;
+	}
+	if (!has_room(dsa, wq, way)) {
+		dsa_swerr(dsa, job, DSA_STATUS_HARDWARE, 0, 0);
+		return -EAGAIN;
+	}
+	enqueue(dsa, job);
 	return 0;
 }
 
-int dsa_submit(struct dsa *dsa, unsigned int wq, const void *bytes)
+int dsa_submit(struct dsa *dsa, unsigned int wq, enum dsa_way way, const void *bytes)
 {
 	enum pasid_verdict verdict = PASID_ADMIT;
 	struct dsa_job job = { 0 };
-	int ret = -EAGAIN;
+	int ret;
 
 	memcpy(&job.descriptor, bytes, sizeof(job.descriptor));
 	pthread_mutex_lock(&dsa->lock);
-	if (dsa->wq[wq].enabled) {
-		verdict = judge(dsa, wq, &job);
-		if (verdict == PASID_ADMIT)
-			ret = enqueue(dsa, &job);
-		else
-			dsa_swerr(dsa, &job, DSA_STATUS_RECORD_FAULT, job.descriptor.record, 0);
-	}
+	ret = submit(dsa, wq, way, &job, &verdict);
 	pthread_mutex_unlock(&dsa->lock);
 	if (verdict != PASID_ADMIT)
 		log_limited(dsa->log, &dsa->limit, LOG_WARN, "dsa",
@@ -114,7 +154,7 @@ int dsa_submit(struct dsa *dsa, unsigned int wq, const void *bytes)
 			    dsa->id, wq, job.guest, job.guest_pasid ? "" : " (none)",
 			    refusals[verdict]);
 	else if (ret)
-		dsa_count(&dsa->counters.dropped, 1);
+		dsa_count(way == DSA_POSTED ? &dsa->counters.dropped : &dsa->counters.retried, 1);
 	return ret;
 }
 
@@ -233,19 +273,33 @@ static void drop(struct dsa *dsa, struct dsa_job *job)
 	release(dsa, job);
 }
 
+/* False: it is at work, and was told to stop. */
+static bool end(struct dsa *dsa, struct dsa_job *job)
+{
+	if (job->state == DSA_JOB_QUEUED) {
+		drop(dsa, job);
+		return true;
+	}
+	__atomic_store_n(&job->abandon, true, __ATOMIC_RELAXED);
+	return false;
+}
+
 void dsa_jobs_abort(struct dsa *dsa, dsa_job_match *match, uint32_t arg)
 {
 	for (unsigned int i = 0; i < dsa->n_jobs; i++) {
 		struct dsa_job *job = &dsa->job[i];
 
-		if (job->state == DSA_JOB_FREE || !match(job, arg))
-			continue;
-		if (job->state == DSA_JOB_QUEUED) {
-			drop(dsa, job);
-		} else {
-			__atomic_store_n(&job->abandon, true, __ATOMIC_RELAXED);
+		if (job->state != DSA_JOB_FREE && match(job, arg) && !end(dsa, job))
 			wait_for(dsa, job);
-		}
+	}
+	dsa->backend->kick(dsa);
+}
+
+void dsa_jobs_abandon(struct dsa *dsa)
+{
+	for (unsigned int i = 0; i < dsa->n_jobs; i++) {
+		if (dsa->job[i].state != DSA_JOB_FREE)
+			(void)end(dsa, &dsa->job[i]);
 	}
 	dsa->backend->kick(dsa);
 }

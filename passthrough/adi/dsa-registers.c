@@ -22,14 +22,50 @@ static const uint32_t wqcfg_writable[DSA_WQCFG_WORDS] = {
 	[DSA_WQCFG_LIMITS] = 0x1ff,
 };
 
+/*
+ * What stays writable of a fixed queue (table 9-7): threshold, mode and PASID, and these not of a
+ * shared one, whose Mode Support is 0 (section 7.5).
+ */
+static const uint32_t wqcfg_writable_fixed[DSA_WQCFG_WORDS] = {
+	[DSA_WQCFG_THRESHOLD] = 0xffff,
+	[DSA_WQCFG_MODE] = DSA_WQCFG_DEDICATED | DSA_WQCFG_PASID_ENABLE |
+			   DSA_DESCRIPTOR_PASID << DSA_WQCFG_PASID_SHIFT,
+};
+
+bool dsa_wq_shared(const struct dsa *dsa, unsigned int wq)
+{
+	return !(dsa->wq[wq].config[DSA_WQCFG_MODE] & DSA_WQCFG_DEDICATED);
+}
+
+/* A shared queue starts with the PASIDs of its descriptors, where the ADI may use any. */
 void dsa_wq_reset(struct dsa *dsa, unsigned int wq)
 {
 	uint32_t *config = dsa->wq[wq].config, size = config[DSA_WQCFG_ENTRIES];
+	bool shared = dsa->shape[wq].shared;
 
 	memset(config, 0, sizeof(dsa->wq[wq].config));
 	config[DSA_WQCFG_ENTRIES] = size;
-	config[DSA_WQCFG_MODE] = DSA_WQCFG_DEDICATED | 1u << DSA_WQCFG_PRIORITY_SHIFT;
-	config[DSA_WQCFG_LIMITS] = DSA_MAX_XFER_SHIFT;
+	config[DSA_WQCFG_THRESHOLD] = shared ? dsa->shape[wq].threshold : 0;
+	config[DSA_WQCFG_MODE] = 1u << DSA_WQCFG_PRIORITY_SHIFT |
+				 (shared ? 0 : DSA_WQCFG_DEDICATED) |
+				 (shared && dsa->gate.allow ? DSA_WQCFG_PASID_ENABLE : 0);
+	config[DSA_WQCFG_LIMITS] = DSA_MAX_XFER_SHIFT | dsa->max_batch_shift
+								<< DSA_WQCFG_BATCH_SHIFT;
+}
+
+/* Engines are dealt out to the groups that have queues. */
+static void fixed_groups(struct dsa *dsa)
+{
+	unsigned int groups = 0;
+
+	for (unsigned int i = 0; i < dsa->wqs; i++) {
+		dsa->config.group[dsa->shape[i].group].wqs |= BIT_U64(i);
+		groups = MAX(groups, dsa->shape[i].group + 1);
+	}
+	for (unsigned int i = 0; i < dsa->engines; i++)
+		dsa->config.group[i % groups].engines |= BIT_U64(i);
+	for (unsigned int i = 0; i < groups; i++)
+		dsa->config.group[i].flags = 1 | 1 << 3; /* traffic classes, as of version 1 */
 }
 
 void dsa_registers_reset(struct dsa *dsa, enum dsa_reset_type type)
@@ -37,8 +73,10 @@ void dsa_registers_reset(struct dsa *dsa, enum dsa_reset_type type)
 	memset(&dsa->config, 0, sizeof(dsa->config));
 	for (unsigned int i = 0; i < dsa->wqs; i++) {
 		dsa_wq_reset(dsa, i);
-		dsa->wq[i].config[DSA_WQCFG_ENTRIES] = dsa->wq_size[i];
+		dsa->wq[i].config[DSA_WQCFG_ENTRIES] = dsa->shape[i].size;
 	}
+	if (dsa->fixed)
+		fixed_groups(dsa);
 	dsa->state = DSA_STATE_DISABLED;
 	dsa->reset_type = type;
 }
@@ -59,8 +97,16 @@ static uint64_t offsets(void)
 
 static uint64_t wqcap(const struct dsa *dsa)
 {
-	return dsa->total_size | (uint64_t)dsa->wqs << DSA_WQCAP_WQS_SHIFT | DSA_WQCAP_DEDICATED |
-	       DSA_WQCAP_PRIORITY | DSA_WQCAP_OCCUPANCY;
+	return dsa->total_size | (uint64_t)dsa->wqs << DSA_WQCAP_WQS_SHIFT | DSA_WQCAP_SHARED |
+	       DSA_WQCAP_DEDICATED | DSA_WQCAP_PRIORITY | DSA_WQCAP_OCCUPANCY;
+}
+
+static uint64_t gencap(const struct dsa *dsa)
+{
+	return dsa->gencap | DSA_GENCAP_CMDCAP | (dsa->fixed ? 0 : DSA_GENCAP_CONFIG) |
+	       (dsa->event_log ? DSA_GENCAP_EVENT_LOG : 0) |
+	       (uint64_t)DSA_MAX_XFER_SHIFT << DSA_GENCAP_MAX_XFER_SHIFT |
+	       (uint64_t)dsa->max_batch_shift << DSA_GENCAP_MAX_BATCH_SHIFT;
 }
 
 static uint64_t read_capability(const struct dsa *dsa, uint64_t offset)
@@ -69,9 +115,7 @@ static uint64_t read_capability(const struct dsa *dsa, uint64_t offset)
 	case DSA_VERSION:
 		return DSA_VERSION_1;
 	case DSA_GENCAP:
-		return DSA_GENCAP_OVERLAP | DSA_GENCAP_CACHE_MEMORY | DSA_GENCAP_CACHE_CACHE |
-		       DSA_GENCAP_CMDCAP | DSA_GENCAP_CONFIG |
-		       (uint64_t)DSA_MAX_XFER_SHIFT << DSA_GENCAP_MAX_XFER_SHIFT;
+		return gencap(dsa);
 	case DSA_WQCAP:
 		return wqcap(dsa);
 	case DSA_GRPCAP: /* as many groups as engines: more could not do anything */
@@ -81,10 +125,10 @@ static uint64_t read_capability(const struct dsa *dsa, uint64_t offset)
 	case DSA_OFFSETS:
 		return offsets();
 	case DSA_CMDCAP:
-		return dsa_commands_supported();
+		return dsa_commands_supported(dsa);
 	}
-	if (range_inside(offset, 8, DSA_OPCAP, 32))
-		return dsa_opcap((unsigned int)(offset - DSA_OPCAP) / 8);
+	if (range_inside(offset, 8, DSA_OPCAP, sizeof(dsa->opcap)))
+		return dsa->opcap[(offset - DSA_OPCAP) / 8];
 	return 0;
 }
 
@@ -101,6 +145,11 @@ static uint64_t read_state(const struct dsa *dsa, uint64_t offset)
 		return dsa->config.intcause;
 	case DSA_CMDSTS:
 		return dsa->config.cmdsts;
+	case DSA_EVLCFG:
+	case DSA_EVLCFG + 8:
+		return dsa->config.evlcfg[(offset - DSA_EVLCFG) / 8];
+	case DSA_EVLSTATUS:
+		return dsa_event_log_status(dsa);
 	}
 	if (range_inside(offset, 8, DSA_SWERR, sizeof(dsa->config.swerr)))
 		return dsa->config.swerr[(offset - DSA_SWERR) / 8];
@@ -109,11 +158,13 @@ static uint64_t read_state(const struct dsa *dsa, uint64_t offset)
 
 static uint32_t read_wqcfg(const struct dsa *dsa, uint64_t offset)
 {
-	const struct dsa_wq *wq = &dsa->wq[offset / DSA_WQCFG_SIZE];
+	unsigned int index = (unsigned int)(offset / DSA_WQCFG_SIZE);
+	const struct dsa_wq *wq = &dsa->wq[index];
 	unsigned int word = offset % DSA_WQCFG_SIZE / 4;
 
 	if (word == DSA_WQCFG_STATE)
-		return wq->queued | (wq->enabled ? DSA_WQCFG_ENABLED : 0);
+		return wq->queued | (wq->enabled ? DSA_WQCFG_ENABLED : 0) |
+		       (dsa->fixed && !dsa->shape[index].shared ? DSA_WQCFG_MODE_SUPPORT : 0);
 	return wq->config[word];
 }
 
@@ -168,14 +219,54 @@ static uint64_t register_read(void *opaque, uint64_t offset, unsigned int size)
 
 /* --- writing: a word at an aligned offset, with the lock held --------------------------------- */
 
+/* Where errors go is fixed while the device is enabled. */
+static void write_gencfg(struct dsa *dsa, uint32_t value)
+{
+	uint32_t writable = DSA_GENCFG_WRITABLE;
+
+	if (dsa->event_log && dsa->state == DSA_STATE_DISABLED)
+		writable |= DSA_GENCFG_EVENT_LOG;
+	dsa->config.gencfg = (dsa->config.gencfg & ~writable) | (value & writable);
+}
+
+static uint64_t with_half(uint64_t old, bool high, uint32_t value)
+{
+	return high ? (uint32_t)old | (uint64_t)value << 32 : (old & ~0xffffffffULL) | value;
+}
+
+static void write_evlcfg(struct dsa *dsa, uint64_t offset, uint32_t value)
+{
+	static const uint64_t writable[2] = {
+		DSA_EVLCFG_PASID | DSA_EVLCFG_BASE,
+		DSA_EVLCFG_SIZE | (uint64_t)DSA_DESCRIPTOR_PASID << DSA_EVLCFG_PASID_SHIFT,
+	};
+	unsigned int quad = (unsigned int)(offset - DSA_EVLCFG) / 8;
+
+	if (!dsa->event_log || dsa->state != DSA_STATE_DISABLED)
+		return;
+	dsa->config.evlcfg[quad] =
+		with_half(dsa->config.evlcfg[quad], offset & 4, value) & writable[quad];
+}
+
 static void write_state(struct dsa *dsa, uint64_t offset, uint32_t value)
 {
 	switch (offset) {
 	case DSA_GENCFG:
-		dsa->config.gencfg = value & DSA_GENCFG_WRITABLE;
+		write_gencfg(dsa, value);
 		break;
 	case DSA_GENCTRL:
-		dsa->config.genctrl = value & (DSA_GENCTRL_SOFTERR | DSA_GENCTRL_HALT);
+		dsa->config.genctrl = value & (DSA_GENCTRL_SOFTERR | DSA_GENCTRL_HALT |
+					       (dsa->event_log ? DSA_GENCTRL_EVENT_LOG : 0));
+		break;
+	case DSA_EVLCFG:
+	case DSA_EVLCFG + 4:
+	case DSA_EVLCFG + 8:
+	case DSA_EVLCFG + 12:
+		write_evlcfg(dsa, offset, value);
+		break;
+	case DSA_EVLSTATUS:
+	case DSA_EVLSTATUS + 4:
+		dsa_event_log_written(dsa, offset & 4, value);
 		break;
 	case DSA_INTCAUSE:
 		dsa->config.intcause &= ~value;
@@ -191,18 +282,13 @@ static void write_state(struct dsa *dsa, uint64_t offset, uint32_t value)
 	}
 }
 
-static uint64_t with_half(uint64_t old, bool high, uint32_t value)
-{
-	return high ? (uint32_t)old | (uint64_t)value << 32 : (old & ~0xffffffffULL) | value;
-}
-
 /* Groups are fixed while the device is enabled. */
 static void write_group(struct dsa *dsa, uint64_t offset, uint32_t value)
 {
 	unsigned int group = (unsigned int)(offset / DSA_GRPCFG_SIZE);
 	bool high = offset & 4;
 
-	if (dsa->state != DSA_STATE_DISABLED)
+	if (dsa->fixed || dsa->state != DSA_STATE_DISABLED)
 		return;
 	switch (offset % DSA_GRPCFG_SIZE & ~7u) {
 	case 0:
@@ -224,14 +310,17 @@ static void write_group(struct dsa *dsa, uint64_t offset, uint32_t value)
 /* A queue is fixed while it is enabled; its size also while the device is. */
 static void write_wqcfg(struct dsa *dsa, uint64_t offset, uint32_t value)
 {
-	struct dsa_wq *wq = &dsa->wq[offset / DSA_WQCFG_SIZE];
+	unsigned int index = (unsigned int)(offset / DSA_WQCFG_SIZE);
 	unsigned int word = offset % DSA_WQCFG_SIZE / 4;
+	uint32_t *config = &dsa->wq[index].config[word], writable = wqcfg_writable[word];
 
-	if (wq->enabled)
+	if (dsa->wq[index].enabled)
 		return;
 	if (word == DSA_WQCFG_ENTRIES && dsa->state != DSA_STATE_DISABLED)
 		return;
-	wq->config[word] = value & wqcfg_writable[word];
+	if (dsa->fixed)
+		writable = dsa->shape[index].shared ? 0 : wqcfg_writable_fixed[word];
+	*config = (*config & ~writable) | (value & writable);
 }
 
 static void write_word(struct dsa *dsa, uint64_t offset, uint32_t value)

@@ -25,10 +25,12 @@
 #define DSA_VERSION_1 0x100
 
 #define DSA_GENCAP		   0x10
+#define DSA_GENCAP_BLOCK_ON_FAULT  (1ULL << 0)
 #define DSA_GENCAP_OVERLAP	   (1ULL << 1)
 #define DSA_GENCAP_CACHE_MEMORY	   (1ULL << 2)
 #define DSA_GENCAP_CACHE_CACHE	   (1ULL << 3)
 #define DSA_GENCAP_CMDCAP	   (1ULL << 4)
+#define DSA_GENCAP_EVENT_LOG	   (1ULL << 13) /* 14:13; 1: entries of 64 bytes */
 #define DSA_GENCAP_MAX_XFER_SHIFT  16
 #define DSA_GENCAP_MAX_BATCH_SHIFT 21
 #define DSA_GENCAP_CONFIG	   (1ULL << 31)
@@ -36,6 +38,7 @@
 #define DSA_WQCAP	      0x20
 #define DSA_WQCAP_WQS_SHIFT   16
 #define DSA_WQCAP_WQCFG_SHIFT 24 /* log2(bytes of a WQCFG) - 5 */
+#define DSA_WQCAP_SHARED      (1ULL << 48)
 #define DSA_WQCAP_DEDICATED   (1ULL << 49)
 #define DSA_WQCAP_PRIORITY    (1ULL << 51)
 #define DSA_WQCAP_OCCUPANCY   (1ULL << 52)
@@ -47,37 +50,54 @@
 #define DSA_OFFSETS		0x60 /* u16 each, times 0x100: GRPCFG, WQCFG, MSIXPERM, IMS */
 #define DSA_OFFSET_UNIT		0x100u
 
-#define DSA_GENCFG	    0x80
-#define DSA_GENCFG_WRITABLE 0x10ffu /* read buffer limit, user interrupts */
-#define DSA_GENCTRL	    0x88
-#define DSA_GENCTRL_SOFTERR (1u << 0)
-#define DSA_GENCTRL_HALT    (1u << 1)
-#define DSA_GENSTS	    0x90
+#define DSA_GENCFG	      0x80
+#define DSA_GENCFG_WRITABLE   0x10ffu /* read buffer limit, user interrupts */
+#define DSA_GENCFG_EVENT_LOG  (1u << 13)
+#define DSA_GENCTRL	      0x88
+#define DSA_GENCTRL_SOFTERR   (1u << 0)
+#define DSA_GENCTRL_HALT      (1u << 1)
+#define DSA_GENCTRL_EVENT_LOG (1u << 2)
+#define DSA_GENSTS	      0x90
 
-#define DSA_INTCAUSE	   0x98
-#define DSA_INTCAUSE_ERROR (1u << 0)
-#define DSA_INTCAUSE_CMD   (1u << 1)
+#define DSA_INTCAUSE	       0x98
+#define DSA_INTCAUSE_ERROR     (1u << 0)
+#define DSA_INTCAUSE_CMD       (1u << 1)
+#define DSA_INTCAUSE_HALT      (1u << 4)
+#define DSA_INTCAUSE_EVENT_LOG (1u << 5)
 
-#define DSA_CMD		     0xa0
-#define DSA_CMD_OPERAND_MASK 0xfffffu
-#define DSA_CMD_CODE_SHIFT   20
-#define DSA_CMD_CODE_MASK    0x1fu
-#define DSA_CMD_INT_REQ	     (1u << 31)
-#define DSA_CMDSTS	     0xa8
-#define DSA_CMDSTS_ACTIVE    (1u << 31)
-#define DSA_CMDCAP	     0xb0
+#define DSA_CMD			0xa0
+#define DSA_CMD_OPERAND_MASK	0xfffffu
+#define DSA_CMD_CODE_SHIFT	20
+#define DSA_CMD_CODE_MASK	0x1fu
+#define DSA_CMD_INT_REQ		(1u << 31)
+#define DSA_CMDSTS		0xa8
+#define DSA_CMDSTS_ACTIVE	(1u << 31)
+#define DSA_CMDSTS_RESULT_SHIFT 8
+#define DSA_CMDCAP		0xb0
 
 #define DSA_SWERR	      0xc0 /* 32 bytes */
 #define DSA_SWERR_VALID	      (1ULL << 0)
 #define DSA_SWERR_OVERFLOW    (1ULL << 1)
 #define DSA_SWERR_DESC_VALID  (1ULL << 2)
 #define DSA_SWERR_WQ_VALID    (1ULL << 3)
+#define DSA_SWERR_BATCH	      (1ULL << 4)
 #define DSA_SWERR_WRITE	      (1ULL << 5)
 #define DSA_SWERR_CODE_SHIFT  8
 #define DSA_SWERR_WQ_SHIFT    16
 #define DSA_SWERR_OP_SHIFT    32
 #define DSA_SWERR_PASID_SHIFT 40
 #define DSA_SWERR_FLAGS_SHIFT 32 /* in the second quadword */
+
+#define DSA_EVLCFG		 0xe0 /* 16 bytes */
+#define DSA_EVLCFG_PASID	 (1ULL << 0)
+#define DSA_EVLCFG_BASE		 0xfffffffffffff000ULL
+#define DSA_EVLCFG_SIZE		 0xffffULL /* entries; in the second quadword, as the PASID */
+#define DSA_EVLCFG_PASID_SHIFT	 16
+#define DSA_EVLSTATUS		 0xf0
+#define DSA_EVLSTATUS_HEAD	 0xffffULL
+#define DSA_EVLSTATUS_TAIL_SHIFT 32
+#define DSA_EVLSTATUS_PENDING	 (1ULL << 62)
+#define DSA_EVENT_LOG_MIN	 64u /* entries */
 
 /* Tables: the places are ours, the guest finds them through OFFSETS and the MSI-X capability. */
 #define DSA_MSIXPERM	    0x300
@@ -98,6 +118,7 @@
 /* WQCFG by its 32-bit words. */
 #define DSA_WQCFG_WORDS		 (DSA_WQCFG_SIZE / 4)
 #define DSA_WQCFG_ENTRIES	 0 /* size, bits 15:0 */
+#define DSA_WQCFG_THRESHOLD	 1 /* bits 15:0: how much of it limited portals may fill */
 #define DSA_WQCFG_MODE		 2
 #define DSA_WQCFG_DEDICATED	 (1u << 0)
 #define DSA_WQCFG_BLOCK_ON_FAULT (1u << 1)
@@ -106,13 +127,15 @@
 #define DSA_WQCFG_PASID_ENABLE	 (1u << 28)
 #define DSA_WQCFG_LIMITS	 3
 #define DSA_WQCFG_BATCH_SHIFT	 5
-#define DSA_WQCFG_STATE		 6 /* read-only: occupancy 15:0, state 31:30 */
+#define DSA_WQCFG_STATE		 6 /* read-only: occupancy 15:0, mode support 29, state 31:30 */
+#define DSA_WQCFG_MODE_SUPPORT	 (1u << 29)
 #define DSA_WQCFG_ENABLED	 (1u << 30)
 
 enum dsa_device_state {
 	DSA_STATE_DISABLED,
 	DSA_STATE_ENABLED,
 	DSA_STATE_DRAINING,
+	DSA_STATE_HALTED,
 };
 
 enum dsa_reset_type {
@@ -136,6 +159,8 @@ enum dsa_command {
 	DSA_RESET_WQ,
 	DSA_DRAIN_PASID,
 	DSA_ABORT_PASID,
+	DSA_REQUEST_INT_HANDLE,
+	DSA_RELEASE_INT_HANDLE,
 	DSA_COMMANDS
 };
 
@@ -148,6 +173,7 @@ enum dsa_cmd_error {
 	DSA_CMD_DEVICE_ENABLED = 0x10,
 	DSA_CMD_CONFIG = 0x11,
 	DSA_CMD_BUS_MASTER = 0x12,
+	DSA_CMD_PASID = 0x13, /* of the event log */
 	DSA_CMD_WQ_SIZES = 0x14,
 	DSA_CMD_GROUP_WQ = 0x15,	/* a queue in two groups, or one that does not exist */
 	DSA_CMD_GROUP_ENGINE = 0x16,	/* an engine in two groups, or one that does not exist */
@@ -162,6 +188,7 @@ enum dsa_cmd_error {
 	DSA_CMD_WQ_MAX_XFER = 0x28,
 	DSA_CMD_DISABLE_NOT_ENABLED = 0x31,
 	DSA_CMD_WQ_NOT_ENABLED = 0x32,
+	DSA_CMD_INT_INDEX = 0x41,
 };
 
 /* --- descriptors --------------------------------------------------------------------------------
@@ -240,6 +267,8 @@ struct dsa_dif_tags {
 	uint16_t app_mask; /* bits that are left alone */
 	uint16_t app;
 };
+
+#define DSA_DESCRIPTOR_PASID 0xfffffu /* of its first word; bit 31 is privilege */
 
 struct dsa_descriptor {
 	uint32_t pasid; /* shared queues only */

@@ -46,12 +46,32 @@ static int check_options(const struct dsa_options *options, struct err *err)
 				       options->id, i, size, DSA_MAX_WQ_SIZE - total,
 				       DSA_MAX_WQ_SIZE);
 		total += size;
+		if (options->wq[i].threshold > size)
+			return err_set(err, EINVAL,
+				       "%s: work queue %u has %u entries; its threshold of %u is "
+				       "past them",
+				       options->id, i, size, options->wq[i].threshold);
+		if (options->wq[i].group >= options->engines)
+			return err_set(err, EINVAL,
+				       "%s: work queue %u is in group %u; with %u engines there "
+				       "are groups 0 to %u",
+				       options->id, i, options->wq[i].group, options->engines,
+				       options->engines - 1);
 	}
 	if (options->pasid.allow &&
 	    (!options->pasid.width || options->pasid.width > PASID_MAX_WIDTH))
 		return err_set(err, EINVAL, "%s: PASIDs of %u bits: 1 to %u are possible",
 			       options->id, options->pasid.width, PASID_MAX_WIDTH);
 	return 0;
+}
+
+static void take_backend(struct dsa *dsa, const struct dsa_backend_ops *backend)
+{
+	dsa->backend = backend;
+	dsa->gencap = backend->gencap;
+	dsa->max_batch_shift = backend->max_batch_shift;
+	for (unsigned int i = 0; i < ARRAY_SIZE(dsa->opcap); i++)
+		dsa->opcap[i] = backend->opcap(i);
 }
 
 static struct dsa *dsa_new(struct vm *vm, struct ioasid_ctx *ctx, const struct dsa_options *options)
@@ -68,10 +88,19 @@ static struct dsa *dsa_new(struct vm *vm, struct ioasid_ctx *ctx, const struct d
 	dsa->engines = options->engines;
 	dsa->gate.allow = options->pasid.allow;
 	dsa->gate.width = options->pasid.allow ? (uint8_t)options->pasid.width : 0;
-	dsa->backend = &dsa_soft_backend;
+	dsa->fixed = options->fixed;
+	dsa->interrupt_handles = options->interrupt_handles;
+	dsa->event_log = options->event_log;
+	dsa->open = !options->pasid.allow;
+	take_backend(dsa, &dsa_soft_backend);
 	for (unsigned int i = 0; i < dsa->wqs; i++) {
-		dsa->wq_size[i] = options->wq[i].size;
-		dsa->total_size += options->wq[i].size;
+		unsigned int size = options->wq[i].size, threshold = options->wq[i].threshold;
+
+		dsa->shape[i].size = size;
+		dsa->shape[i].shared = options->wq[i].shared;
+		dsa->shape[i].threshold = threshold ? threshold : size;
+		dsa->shape[i].group = options->wq[i].group;
+		dsa->total_size += size;
 	}
 	pthread_mutex_init(&dsa->keys, NULL);
 	pthread_mutex_init(&dsa->lock, NULL);
@@ -88,6 +117,8 @@ static void dsa_free(struct dsa *dsa)
 		dsa->backend->stop(dsa);
 	}
 	dsa_pasids_destroy(dsa);
+	if (dsa->log_dma)
+		ioasid_dma_close(dsa->log_dma);
 	if (dsa->device)
 		ioasid_unbind(dsa->device);
 	dsa_jobs_destroy(dsa);
@@ -111,18 +142,20 @@ static void function_free(void *opaque)
 
 static const struct pci_ops function_ops = { .reset = function_reset, .free = function_free };
 
+/* Default bindings need host PASIDs also where the guest may use none of its own. */
 static int bind_device(struct dsa *dsa, struct ioasid_space *space, struct err *err)
 {
 	const struct ioasid_source source = {
 		.type = IOASID_SOURCE_SOFT,
-		.soft = { .pasid_width = dsa->gate.allow ? PASID_MAX_WIDTH : 0,
-			  .snoop_enforced = true },
+		.soft = { .pasid_width = PASID_MAX_WIDTH, .snoop_enforced = true },
 	};
 	int ret = ioasid_bind(dsa->ctx, &source, dsa->id, &dsa->device, err);
 
-	if (ret)
-		return ret;
-	return ioasid_attach(dsa->device, space, err);
+	if (!ret && dsa->open)
+		ret = ioasid_attach(dsa->device, space, err);
+	if (!ret && dsa->event_log)
+		ret = ioasid_dma_open(dsa->ctx, &dsa->log_dma, err);
+	return ret;
 }
 
 /* The MSI-X structures lie in the part of BAR0 that no register uses. */
@@ -234,6 +267,7 @@ void dsa_counters_read(const struct dsa *dsa, struct dsa_counters *counters)
 		.refused_width = counted(&dsa->gate.count[PASID_REFUSE_WIDTH]),
 		.refused_unbound = counted(&dsa->gate.count[PASID_REFUSE_UNBOUND]),
 		.dropped = counted(&dsa->counters.dropped),
+		.retried = counted(&dsa->counters.retried),
 		.bytes = counted(&dsa->counters.bytes),
 	};
 }

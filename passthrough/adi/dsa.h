@@ -4,10 +4,11 @@
  * portals toward the guest; a software engine behind them whose every access goes through
  * ioasid_translate.
  *
- * Keys. A work queue whose WQCFG carries a PASID runs only where the ADI may use PASIDs
- * (dsa_options.pasid.allow) and the PASID is bound (dsa_pasid_bind). A queue without a PASID sees
- * guest memory only where pasid.allow is false. What is refused reaches nothing: it is reported in
- * SWERR, logged and counted.
+ * Keys. A descriptor with a PASID (WQCFG's on a dedicated queue, its own on a shared one) runs only
+ * where the ADI may use PASIDs (dsa_options.pasid.allow) and the PASID is bound (dsa_pasid_bind).
+ * One without a PASID runs under its queue's default binding (dsa_default_bind), inside that space.
+ * Only an ADI without pasid.allow that never had a default binding sees all guest memory. What is
+ * refused reaches nothing: it is reported in SWERR or the event log, logged and counted.
  *
  * Source: Intel DSA Architecture Specification 341204 (3.0); registers named as there.
  */
@@ -35,8 +36,15 @@ struct dsa_options {
 	unsigned int wqs;
 	struct {
 		unsigned int size; /* entries */
-	} wq[DSA_MAX_WQS];	   /* all dedicated so far */
-	unsigned int engines;	   /* 1 to DSA_MAX_ENGINES */
+		bool shared;
+		unsigned int threshold; /* shared: entries that limited portals may fill; 0: all */
+		unsigned int group;	/* fixed: below engines */
+	} wq[DSA_MAX_WQS];
+	unsigned int engines; /* 1 to DSA_MAX_ENGINES; fixed: engine e serves group e % groups */
+	/* The guest finds queues and groups configured and cannot change them. */
+	bool fixed;
+	bool interrupt_handles; /* the guest asks for them (commands 13 and 14) */
+	bool event_log;
 	struct {
 		bool allow;
 		unsigned int width; /* bits, 1 to 20 */
@@ -68,6 +76,18 @@ int dsa_pasid_bind(struct dsa *dsa, uint32_t guest, struct ioasid_space *space, 
 int dsa_pasid_unbind(struct dsa *dsa, uint32_t guest, struct err *err);
 
 /*
+ * Descriptors without a PASID on that queue, or on all that have no binding of their own
+ * (DSA_ALL_WQS), run under a host PASID attached to `space` from now on. The first one closes the
+ * ADI for good: without a binding a queue then reaches nothing, also after the last unbind.
+ * -ERANGE: no such queue; -EEXIST.
+ */
+#define DSA_ALL_WQS DSA_MAX_WQS
+int dsa_default_bind(struct dsa *dsa, unsigned int wq, struct ioasid_space *space,
+		     uint32_t want_host, uint32_t *host, struct err *err);
+/* As dsa_pasid_unbind. */
+int dsa_default_unbind(struct dsa *dsa, unsigned int wq, struct err *err);
+
+/*
  * Stops and starts the engines between descriptors (vm.pause). stop returns when they rest. Stops
  * nest.
  */
@@ -79,6 +99,7 @@ struct dsa_counters {
 	uint64_t aborted; /* by a command or a reset: neither completed nor failed */
 	uint64_t refused_key, refused_width, refused_unbound;
 	uint64_t dropped; /* portal writes that reached no enabled queue, or a full one */
+	uint64_t retried; /* ENQCMD and ENQCMDS that were told to try again */
 	uint64_t bytes;	  /* moved, also by descriptors that failed later */
 };
 void dsa_counters_read(const struct dsa *dsa, struct dsa_counters *counters);

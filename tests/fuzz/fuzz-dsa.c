@@ -356,7 +356,7 @@ static void build_dsa(struct rig *rig)
 	static const struct dsa_options options = {
 		.id = "dsa",
 		.wqs = 2,
-		.wq = { { 3 }, { 2 } },
+		.wq = { { .size = 3 }, { .size = 2 } },
 		.engines = 2,
 		.pasid = { .allow = true, .width = 4 },
 	};

@@ -65,9 +65,8 @@ static void queue_enable_names_what_is_wrong(void **state)
 		uint32_t value, error;
 	} cases[] = {
 		{ DSA_WQCFG_MODE, 0x01, DSA_CMD_WQ_PRIORITY },
-		{ DSA_WQCFG_MODE, 0x10, DSA_CMD_WQ_MODE },
-		{ DSA_WQCFG_MODE, 0x13, DSA_CMD_WQ_BLOCK_ON_FAULT },
-		{ DSA_WQCFG_LIMITS, 10 | 1 << 5, DSA_CMD_WQ_MAX_BATCH },
+		{ DSA_WQCFG_MODE, 0x01 | 1 << 4 | 1 << 1, DSA_CMD_WQ_BLOCK_ON_FAULT },
+		{ DSA_WQCFG_LIMITS, 10 | 15 << 5, DSA_CMD_WQ_MAX_BATCH },
 		{ DSA_WQCFG_LIMITS, DSA_MAX_XFER_SHIFT + 1, DSA_CMD_WQ_MAX_XFER },
 	};
 	RIG(rig, two_queues());

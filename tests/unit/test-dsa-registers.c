@@ -41,7 +41,7 @@ static void capabilities_follow_the_options(void **state)
 	assert_int_equal(reg_read(&rig, DSA_VERSION, 4), 0x100);
 	assert_int_equal(wqcap & 0xffff, 14);
 	assert_int_equal(wqcap >> 16 & 0xff, 3);
-	assert_int_equal(wqcap >> 48 & 3, 2); /* dedicated, not shared */
+	assert_int_equal(wqcap >> 48 & 3, 3); /* dedicated and shared */
 	assert_int_equal(reg_read(&rig, DSA_ENGCAP, 8), 4);
 	assert_int_equal(reg_read(&rig, DSA_GRPCAP, 8) & 0xff, 4);
 	assert_int_equal(gencap >> 31 & 1, 1);

@@ -375,7 +375,7 @@ static inline struct dsa_options rig_options(bool pasids)
 	return (struct dsa_options){
 		.id = "dsa0",
 		.wqs = 2,
-		.wq = { { 16 }, { 16 } },
+		.wq = { { .size = 16 }, { .size = 16 } },
 		.engines = 2,
 		.pasid = { .allow = pasids, .width = 20 },
 	};
