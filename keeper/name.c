@@ -89,7 +89,8 @@ bool host_part_is_sane(const char *text)
 {
 	size_t n = strspn(text, PART_CHARS);
 
-	return n && n <= HOST_NAME_MAX && !text[n] && strcmp(text, ".") && strcmp(text, "..");
+	return n && n <= HOST_NAME_MAX && !text[n] && strcmp(text, ".") != 0 &&
+	       strcmp(text, "..") != 0;
 }
 
 /* The last part of a path under /sys, trailing slashes aside. */

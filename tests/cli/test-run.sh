@@ -43,8 +43,7 @@ run "$adit" run "$work/no-payload.json"
 ok "a payload that is not there gives status 1" is "$status" 1
 ok "its path is named" has "$work/err" 'absent.bin: No such file'
 
-printf '{"payload": {"flat": "%s"}, "devices": [{"id": "nic", "path": "ffff:ff:1f.7"}]}' "$guests/hello.bin" >"$work/device.json"
-run "$adit" run "$work/device.json"
+run "$adit" run "$(config hello '"devices": [{"id": "nic", "path": "ffff:ff:1f.7"}]')"
 ok "a host device that cannot be assigned gives status 1" is "$status" 1
 ok "its refusal is about the device" has "$work/err" '/devices'
 
