@@ -170,7 +170,7 @@ static int find_number(const struct vm *vm, unsigned int number)
 	return -ENOENT;
 }
 
-int vm_memory_remove(struct vm *vm, unsigned int slot, struct err *err)
+int vm_memory_unlink(struct vm *vm, unsigned int slot, struct err *err)
 {
 	struct slot_table *fresh;
 	int at, ret;
@@ -198,6 +198,13 @@ int vm_memory_remove(struct vm *vm, unsigned int slot, struct err *err)
 	publish(vm, fresh);
 out:
 	pthread_mutex_unlock(&vm->slots_lock);
+	return ret;
+}
+
+int vm_memory_remove(struct vm *vm, unsigned int slot, struct err *err)
+{
+	int ret = vm_memory_unlink(vm, slot, err);
+
 	if (!ret)
 		epoch_wait(&vm->epoch);
 	return ret;
@@ -273,7 +280,7 @@ void *vm_memory_at(struct vm *vm, uint64_t gpa, uint64_t len, bool write)
 	const struct slot_table *table = __atomic_load_n(&vm->slots, __ATOMIC_ACQUIRE);
 	const struct slot_entry *s = slot_at(table, gpa);
 
-	if (!s || len > s->m.size - (gpa - s->m.gpa) || (write && s->m.readonly))
+	if (!s || s->m.device || len > s->m.size - (gpa - s->m.gpa) || (write && s->m.readonly))
 		return NULL;
 	return (char *)s->m.hva + (gpa - s->m.gpa);
 }
@@ -284,7 +291,7 @@ static void *chunk_at(struct vm *vm, uint64_t gpa, size_t len, bool write, size_
 	const struct slot_table *table = __atomic_load_n(&vm->slots, __ATOMIC_ACQUIRE);
 	const struct slot_entry *s = slot_at(table, gpa);
 
-	if (!s || (write && s->m.readonly))
+	if (!s || s->m.device || (write && s->m.readonly))
 		return NULL;
 	*chunk = MIN(len, s->m.size - (gpa - s->m.gpa));
 	return (char *)s->m.hva + (gpa - s->m.gpa);

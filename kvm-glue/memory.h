@@ -23,6 +23,8 @@ struct vm_memory {
 	void *hva;     /* page aligned; stays the caller's and must outlive the slot */
 	bool readonly; /* guest writes exit as MMIO writes */
 	bool dirty_log;
+	/* A device's registers: the guest reaches it, the lookups below do not. */
+	bool device;
 };
 
 /*
@@ -34,6 +36,11 @@ int vm_memory_add(struct vm *vm, const struct vm_memory *memory, unsigned int *s
 
 /* Outside any epoch section: returns when no lookup can still hold a pointer into it. -ENOENT. */
 int vm_memory_remove(struct vm *vm, unsigned int slot, struct err *err);
+/*
+ * The same without the wait, for device memory, into which no lookup leads: may be called inside
+ * an epoch section. No vCPU reaches it through the slot when it returns.
+ */
+int vm_memory_unlink(struct vm *vm, unsigned int slot, struct err *err);
 
 /* Switches dirty logging of a slot. */
 int vm_memory_log(struct vm *vm, unsigned int slot, bool on, struct err *err);
