@@ -179,6 +179,8 @@ static int make_chipset(struct machine *machine, struct err *err)
 		.mem64 = { layout->mmio64.base, layout->mmio64.size },
 		.io = { layout->io.base, layout->io.size },
 		.ecam_base = layout->ecam.base,
+		.ioapic = machine->ioapic,
+		.intx_pin = PIN_INTX,
 		.log = machine->log,
 	};
 	int ret = loop_create(&machine->loop, err);

@@ -20,6 +20,8 @@
 #define BAR_MIN_MEM 16u
 #define BAR_MIN_IO  4u
 #define BAR_MAX_IO  256u /* PCI Express Base 6.0 section 7.5.1.2.1 */
+#define ROM_MIN	    0x800u
+#define ROM_MAX	    0x1000000u /* PCI Local Bus 3.0 section 6.2.5.2 */
 
 static const struct io_ops silent_ops = { 0 };
 
@@ -41,8 +43,15 @@ static unsigned int bar_index(const struct pci_bar *bar)
 	return (unsigned int)(bar - bar->function->bars);
 }
 
+static bool is_rom(const struct pci_bar *bar)
+{
+	return bar_index(bar) == PCI_BAR_ROM;
+}
+
 static uint8_t *bar_register(const struct pci_bar *bar, uint8_t *space)
 {
+	if (is_rom(bar))
+		return space + PCI_ROM_ADDRESS;
 	return space + PCI_BASE_ADDRESS_0 + 4UL * bar_index(bar);
 }
 
@@ -90,6 +99,32 @@ static int check_index(const struct pci_function *function, unsigned int index,
 	if (taken(function, index) || taken(function, last))
 		return err_set(err, EEXIST, "%s: BAR %u or %u is in use: take another index",
 			       function->name, index, last);
+	return 0;
+}
+
+int pci_function_rom(struct pci_function *function, uint64_t size, const struct io_ops *ops,
+		     void *opaque, struct err *err)
+{
+	struct pci_bar *bar = &function->bars[PCI_BAR_ROM];
+	int ret = pci_function_check_unplugged(function, err);
+
+	if (ret)
+		return ret;
+	if (bar->function)
+		return err_set(err, EEXIST, "%s has an expansion ROM already", function->name);
+	if (!is_pow2(size) || size < ROM_MIN || size > ROM_MAX)
+		return err_set(err, EINVAL,
+			       "%s: expansion ROM of 0x%llx bytes: the size must be a power of two "
+			       "from 0x%x to 0x%x",
+			       function->name, (unsigned long long)size, ROM_MIN, ROM_MAX);
+	*bar = (struct pci_bar){ .function = function,
+				 .type = PCI_BAR_MEM32,
+				 .size = size,
+				 .ops = ops,
+				 .opaque = opaque };
+	snprintf(bar->label, sizeof(bar->label), "%s ROM", function->name);
+	store_le(function->writable + PCI_ROM_ADDRESS, address_mask(bar) | PCI_ROM_ADDRESS_ENABLE,
+		 4);
 	return 0;
 }
 
@@ -170,8 +205,11 @@ static struct iomap *bar_map(const struct pci_bar *bar)
 static bool enabled(const struct pci_bar *bar)
 {
 	uint16_t bit = pci_bar_is_io(bar) ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY;
+	struct pci_function *function = bar->function;
 
-	return bar->function->command & bit;
+	if (function->blocked || !(function->command & bit))
+		return false;
+	return !is_rom(bar) || function->config[PCI_ROM_ADDRESS] & PCI_ROM_ADDRESS_ENABLE;
 }
 
 /*
@@ -186,6 +224,7 @@ void pci_unmap(struct iomap *map, uint64_t base, const void *opaque)
 
 static void unmap(struct pci_bar *bar)
 {
+	pci_bar_hide(bar);
 	pci_unmap(bar_map(bar), bar->region.base, bar->region.opaque);
 	bar->mapped = false;
 }
@@ -203,10 +242,15 @@ static void follow(struct pci_bar *bar)
 	wanted = enabled(bar) && pci_window_holds(bar->function->bus, bar, address);
 	if (!bar->mapped || (wanted && bar->region.base == address))
 		return;
+	/* Gone from the old place first; until it is at the new one, accesses exit and are
+	 * answered. */
+	pci_bar_hide(bar);
 	if (wanted && !iomap_move(bar_map(bar), bar->region.base, bar->region.opaque, address))
 		bar->region.base = address;
 	else
 		unmap(bar);
+	if (bar->mapped)
+		pci_bar_show(bar);
 }
 
 static void complain(struct pci_bar *bar, const char *why)
@@ -240,12 +284,14 @@ static void claim(struct pci_bar *bar)
 		complain(bar, ret == -EEXIST ? "something else is there" : strerror(-ret));
 	else
 		bar->complained = false;
+	if (bar->mapped)
+		pci_bar_show(bar);
 }
 
 static void claim_all(struct pci_bus *bus)
 {
 	for (unsigned int slot = 0; slot < PCI_SLOTS; slot++) {
-		for (unsigned int i = 0; bus->slots[slot] && i < PCI_BARS; i++) {
+		for (unsigned int i = 0; bus->slots[slot] && i < PCI_BAR_SLOTS; i++) {
 			if (bus->slots[slot]->bars[i].function)
 				claim(&bus->slots[slot]->bars[i]);
 		}
@@ -254,7 +300,7 @@ static void claim_all(struct pci_bus *bus)
 
 void pci_bars_apply(struct pci_function *function)
 {
-	for (unsigned int i = 0; i < PCI_BARS; i++) {
+	for (unsigned int i = 0; i < PCI_BAR_SLOTS; i++) {
 		if (function->bars[i].function)
 			follow(&function->bars[i]);
 	}
@@ -263,7 +309,7 @@ void pci_bars_apply(struct pci_function *function)
 
 void pci_bars_withdraw(struct pci_function *function)
 {
-	for (unsigned int i = 0; i < PCI_BARS; i++) {
+	for (unsigned int i = 0; i < PCI_BAR_SLOTS; i++) {
 		if (function->bars[i].mapped)
 			unmap(&function->bars[i]);
 	}

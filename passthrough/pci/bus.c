@@ -38,18 +38,20 @@ static bool in_one_function(uint64_t offset, unsigned int size)
 }
 
 /* With the lock held; inside one function's 4 KiB. */
-static uint64_t ecam_read_one(const struct pci_bus *bus, uint64_t offset, unsigned int size)
+static uint64_t ecam_read_one(struct pci_bus *bus, uint64_t offset, unsigned int size)
 {
-	const struct pci_function *function = ecam_function(bus, offset);
+	struct pci_function *function = ecam_function(bus, offset);
 
-	return function ? pci_config_read(function, offset % PCI_CONFIG_SIZE, size) : ~0ULL;
+	return function && !function->blocked
+		       ? pci_config_read(function, offset % PCI_CONFIG_SIZE, size)
+		       : ~0ULL;
 }
 
 static void ecam_write_one(struct pci_bus *bus, uint64_t offset, uint64_t value, unsigned int size)
 {
 	struct pci_function *function = ecam_function(bus, offset);
 
-	if (function)
+	if (function && !function->blocked)
 		pci_config_write(function, offset % PCI_CONFIG_SIZE, value, size);
 }
 
@@ -125,7 +127,12 @@ static int plug(struct pci_bus *bus, struct pci_function *function, unsigned int
 		return ret;
 	function->bus = bus;
 	function->slot = slot;
-	for (unsigned int i = 0; i < PCI_BARS; i++) {
+	ret = pci_intx_plug(function, err);
+	if (ret) {
+		function->bus = NULL;
+		return ret;
+	}
+	for (unsigned int i = 0; i < PCI_BAR_SLOTS; i++) {
 		if (function->bars[i].function)
 			pci_bar_prepare(&function->bars[i]);
 	}
@@ -156,7 +163,23 @@ static void unplug(struct pci_bus *bus, struct pci_function *function)
 {
 	bus->slots[function->slot] = NULL;
 	pci_msix_silence(function);
+	pci_msi_silence(function);
 	pci_bars_withdraw(function);
+}
+
+void pci_function_block(struct pci_function *function, bool blocked)
+{
+	struct pci_bus *bus = function->bus;
+
+	pthread_mutex_lock(&bus->lock);
+	__atomic_store_n(&function->blocked, blocked, __ATOMIC_RELEASE);
+	if (blocked) {
+		pci_msix_silence(function);
+		pci_msi_silence(function);
+	}
+	pci_config_apply(function);
+	pthread_mutex_unlock(&bus->lock);
+	epoch_wait(vm_epoch(bus->vm));
 }
 
 void pci_bus_remove(struct pci_bus *bus, struct pci_function *function)
@@ -165,6 +188,7 @@ void pci_bus_remove(struct pci_bus *bus, struct pci_function *function)
 	unplug(bus, function);
 	pthread_mutex_unlock(&bus->lock);
 	epoch_wait(vm_epoch(bus->vm));
+	pci_intx_unplug(function);
 	pci_function_destroy(function);
 }
 

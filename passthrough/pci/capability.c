@@ -17,6 +17,38 @@
 #define EXPRESS_VERSION 2u
 #define READRQ_512	0x2000u /* the default of section 7.5.3.4 */
 
+/* Appends the capability at `at` to the list. */
+static void link_capability(struct pci_function *function, uint8_t id, uint32_t at,
+			    unsigned int len)
+{
+	uint8_t *config = function->config;
+
+	config[at + PCI_CAP_LIST_ID] = id;
+	config[at + PCI_CAP_LIST_NEXT] = 0;
+	if (function->last_cap)
+		config[function->last_cap + PCI_CAP_LIST_NEXT] = (uint8_t)at;
+	else
+		config[PCI_CAPABILITY_LIST] = (uint8_t)at;
+	config[PCI_STATUS] |= PCI_STATUS_CAP_LIST;
+	function->last_cap = at;
+	function->cap_end = MAX(function->cap_end, (uint32_t)align_up(at + len, 4));
+}
+
+static void link_ext_capability(struct pci_function *function, uint16_t id, uint8_t version,
+				uint32_t at, unsigned int len)
+{
+	uint8_t *config = function->config;
+
+	store_le(config + at, (uint32_t)id | (uint32_t)version << 16, 4);
+	if (function->last_ext_cap) {
+		uint8_t *last = config + function->last_ext_cap;
+
+		store_le(last, load_le(last, 4) | at << 20, 4);
+	}
+	function->last_ext_cap = at;
+	function->ext_cap_end = MAX(function->ext_cap_end, (uint32_t)align_up(at + len, 4));
+}
+
 /* *end moves past a new dword-aligned place of len bytes below `limit`. */
 static int take_space(const struct pci_function *function, const char *what, unsigned int id,
 		      unsigned int len, unsigned int header, uint32_t *end, uint32_t limit,
@@ -42,20 +74,60 @@ int pci_function_capability(struct pci_function *function, uint8_t id, unsigned 
 			    uint32_t *offset, struct err *err)
 {
 	uint32_t at = function->cap_end;
-	uint8_t *config = function->config;
 	int ret = take_space(function, "capability", id, len, CAP_HEADER, &function->cap_end,
 			     PCI_CFG_SPACE_SIZE, err);
 
 	if (ret)
 		return ret;
-	config[at + PCI_CAP_LIST_ID] = id;
-	if (function->last_cap)
-		config[function->last_cap + PCI_CAP_LIST_NEXT] = (uint8_t)at;
-	else
-		config[PCI_CAPABILITY_LIST] = (uint8_t)at;
-	config[PCI_STATUS] |= PCI_STATUS_CAP_LIST;
-	function->last_cap = at;
+	link_capability(function, id, at, len);
 	*offset = at;
+	return 0;
+}
+
+static int check_at(struct pci_function *function, const char *what, uint32_t offset,
+		    unsigned int len, uint32_t first, uint32_t end, struct err *err)
+{
+	int ret = pci_function_check_unplugged(function, err);
+
+	if (ret)
+		return ret;
+	if (is_aligned(offset, 4) && len && range_inside(offset, len, first, end - first))
+		return 0;
+	return err_set(err, EINVAL,
+		       "%s: %s at 0x%x, %u bytes: it must be dword aligned from 0x%x to 0x%x",
+		       function->name, what, offset, len, first, end);
+}
+
+int pci_function_capability_at(struct pci_function *function, uint8_t id, uint32_t offset,
+			       unsigned int len, struct err *err)
+{
+	uint64_t dwords;
+	int ret = check_at(function, "capability", offset, MAX(len, CAP_HEADER),
+			   PCI_STD_HEADER_SIZEOF, PCI_CFG_SPACE_SIZE, err);
+
+	if (ret)
+		return ret;
+	dwords = (mask_bytes(8) >> (64 - (MAX(len, CAP_HEADER) + 3) / 4)) << offset / 4;
+	if (function->cap_used & dwords)
+		return err_set(err, EEXIST, "%s: capability 0x%x at 0x%x lies on another",
+			       function->name, id, offset);
+	function->cap_used |= dwords;
+	link_capability(function, id, offset, len);
+	return 0;
+}
+
+int pci_function_ext_capability_at(struct pci_function *function, uint16_t id, uint8_t version,
+				   uint32_t offset, unsigned int len, struct err *err)
+{
+	int ret = check_at(function, "extended capability", offset, MAX(len, EXT_CAP_HEADER),
+			   PCI_CFG_SPACE_SIZE, PCI_CONFIG_SIZE, err);
+
+	if (ret)
+		return ret;
+	/* Section 7.6.3: the list starts at 0x100, be it with a header of id 0 that leads on. */
+	if (!function->last_ext_cap && offset != PCI_CFG_SPACE_SIZE)
+		link_ext_capability(function, 0, 0, PCI_CFG_SPACE_SIZE, EXT_CAP_HEADER);
+	link_ext_capability(function, id, version, offset, len);
 	return 0;
 }
 
@@ -63,7 +135,6 @@ int pci_function_ext_capability(struct pci_function *function, uint16_t id, uint
 				unsigned int len, uint32_t *offset, struct err *err)
 {
 	uint32_t at = function->ext_cap_end;
-	uint8_t *config = function->config;
 	int ret;
 
 	if (!id || version > 0xf)
@@ -75,15 +146,14 @@ int pci_function_ext_capability(struct pci_function *function, uint16_t id, uint
 			 &function->ext_cap_end, PCI_CONFIG_SIZE, err);
 	if (ret)
 		return ret;
-	store_le(config + at, (uint32_t)id | (uint32_t)version << 16, 4);
-	if (function->last_ext_cap) {
-		uint8_t *last = config + function->last_ext_cap;
-
-		store_le(last, load_le(last, 4) | at << 20, 4);
-	}
-	function->last_ext_cap = at;
+	link_ext_capability(function, id, version, at, len);
 	*offset = at;
 	return 0;
+}
+
+void pci_function_express_at(struct pci_function *function, uint32_t offset)
+{
+	function->express = offset;
 }
 
 /*

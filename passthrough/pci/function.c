@@ -70,6 +70,8 @@ void pci_function_destroy(struct pci_function *function)
 	if (function->ops && function->ops->free)
 		function->ops->free(function->opaque);
 	pci_msix_free(function->msix);
+	free(function->msi);
+	pci_intx_free(function->intx);
 	free(function);
 }
 

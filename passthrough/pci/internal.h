@@ -19,6 +19,22 @@
 
 #define PCI_NAME_MAX 63u
 
+#define PCI_BAR_SLOTS (PCI_BARS + 1) /* with the ROM's */
+#define PCI_SPANS_MAX 8u	     /* parts of one BAR that are host memory */
+
+/* Half-open part of a BAR. */
+struct pci_span {
+	uint64_t start, size;
+};
+
+/* Host memory in a BAR, and the KVM slot that shows it while the BAR is decoded. */
+struct pci_bar_part {
+	struct pci_span span;
+	void *hva;
+	unsigned int slot;
+	bool shown;
+};
+
 struct pci_bar {
 	struct pci_function *function; /* NULL: no BAR starts at this index */
 	enum pci_bar_type type;
@@ -32,12 +48,9 @@ struct pci_bar {
 	struct io_region region; /* what is in the map while `mapped` */
 	bool mapped;
 	bool complained; /* the log already says why this address is not decoded */
+	struct pci_bar_part parts[PCI_SPANS_MAX];
+	unsigned int n_parts;
 	char label[PCI_NAME_MAX + 8];
-};
-
-/* Half-open part of a BAR that the core answers itself. */
-struct pci_span {
-	uint64_t start, size;
 };
 
 struct pci_msix {
@@ -50,9 +63,32 @@ struct pci_msix {
 	bool masked;	   /* the function mask */
 	uint8_t *table;	   /* PCI_MSIX_ENTRY_SIZE each */
 	uint64_t *pending; /* the PBA: vectors rounded up to 64, in bits */
+	/* With a source: who it is, whether it was told to enable, which vectors are open. */
+	const struct pci_vector_ops *source;
+	void *source_opaque;
+	bool announced;
+	uint64_t *open; /* in bits, as pending */
 	/* Called with `lock` held, so that nothing is sent after a mask was written. */
 	void (*deliver)(void *arg, const struct msi_message *message);
 	void *deliver_arg;
+};
+
+/* MSI with a source; everything under the bus's lock. */
+struct pci_msi {
+	struct pci_msi_options options;
+	const struct pci_vector_ops *source;
+	void *opaque;
+	unsigned int enabled;	    /* vectors that the source was told of; 0: off */
+	uint32_t open;		    /* in bits */
+	struct msi_message message; /* of vector 0, while any is open */
+};
+
+struct pci_intx {
+	void (*unmask)(void *opaque);
+	void *opaque;
+	pthread_mutex_t lock;
+	struct irq_line *line; /* while on a bus */
+	bool asserted;	       /* by the device */
 };
 
 struct pci_function {
@@ -64,14 +100,19 @@ struct pci_function {
 	unsigned int slot;
 	uint16_t command; /* as programmed; atomic */
 
-	struct pci_bar bars[PCI_BARS];
+	struct pci_bar bars[PCI_BAR_SLOTS];
+	bool blocked;	       /* atomic: see pci_function_block */
 	struct pci_msix *msix; /* NULL: none */
-	uint32_t express;      /* our own PCI Express capability, 0: none */
+	struct pci_msi *msi;   /* NULL: none */
+	struct pci_intx *intx; /* NULL: none */
+	uint32_t express;      /* PCI Express capability with function-level reset, 0: none */
 	uint32_t last_cap;     /* the end of each list, 0: empty */
 	uint32_t cap_end;      /* first free byte */
 	uint32_t last_ext_cap;
 	uint32_t ext_cap_end;
 
+	uint64_t cap_used;		     /* a bit per dword of the first 256 bytes */
+	uint8_t passed[PCI_CONFIG_SIZE / 8]; /* a bit per byte that is the device's */
 	uint8_t config[PCI_CONFIG_SIZE];
 	uint8_t writable[PCI_CONFIG_SIZE];
 	uint8_t power_on[PCI_CONFIG_SIZE]; /* writable bits only */
@@ -91,7 +132,7 @@ struct pci_bus {
 int pci_function_check_unplugged(const struct pci_function *function, struct err *err);
 
 /* config.c: with the bus's lock held. [offset, offset + size) inside the function's 4 KiB. */
-uint64_t pci_config_read(const struct pci_function *function, uint32_t offset, unsigned int size);
+uint64_t pci_config_read(struct pci_function *function, uint32_t offset, unsigned int size);
 void pci_config_write(struct pci_function *function, uint32_t offset, uint64_t value,
 		      unsigned int size);
 /* Remembers what writable bits hold now: a reset brings it back. */
@@ -113,6 +154,24 @@ static inline bool pci_bar_is_io(const struct pci_bar *bar)
 	return bar->type == PCI_BAR_IO;
 }
 const char *pci_bar_type_name(enum pci_bar_type type);
+
+/* bar-memory.c: with the bus's lock held. Parts of a decoded BAR appear, or go. */
+void pci_bar_show(struct pci_bar *bar);
+void pci_bar_hide(struct pci_bar *bar);
+
+/* msi.c: with the bus's lock held. */
+void pci_msi_apply(struct pci_function *function);
+/* Before a read of configuration space: pending bits as they are now. */
+void pci_msi_refresh(struct pci_function *function, uint32_t offset, unsigned int size);
+void pci_msi_silence(struct pci_function *function);
+
+/* intx.c: with the bus's lock held, but for unplug, which waits for the unmask hook. */
+int pci_intx_plug(struct pci_function *function, struct err *err);
+void pci_intx_unplug(struct pci_function *function);
+void pci_intx_apply(struct pci_function *function);
+/* Before a read of configuration space: Interrupt Status as it is now. */
+void pci_intx_refresh(struct pci_function *function);
+void pci_intx_free(struct pci_intx *intx);
 
 /* window.c: with the bus's lock held. All BARs or, with a sentence, none. */
 int pci_windows_check(const struct pci_bus_options *options, struct err *err);

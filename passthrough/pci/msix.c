@@ -42,13 +42,91 @@ static bool held_back(const struct pci_msix *msix, unsigned int vector)
 	       (entry_of(msix, vector)[PCI_MSIX_ENTRY_VECTOR_CTRL] & PCI_MSIX_ENTRY_CTRL_MASKBIT);
 }
 
-static void send(struct pci_msix *msix, unsigned int vector)
+static struct msi_message message_of(const struct pci_msix *msix, unsigned int vector)
 {
 	const uint8_t *entry = entry_of(msix, vector);
-	const struct msi_message message = {
+
+	return (struct msi_message){
 		.address = load_le(entry + PCI_MSIX_ENTRY_LOWER_ADDR, 8),
 		.data = (uint32_t)load_le(entry + PCI_MSIX_ENTRY_DATA, 4),
 	};
+}
+
+/* --- a source behind the vectors: all with the lock held ---------------------------------------
+ */
+
+static bool is_open(const struct pci_msix *msix, unsigned int vector)
+{
+	return msix->open[vector / PENDING_BITS] >> vector % PENDING_BITS & 1;
+}
+
+static void close_vector(struct pci_msix *msix, unsigned int vector)
+{
+	msix->source->close(msix->source_opaque, vector);
+	msix->open[vector / PENDING_BITS] &= ~BIT_U64(vector % PENDING_BITS);
+}
+
+/* `changed`: the entry holds another message than before. */
+static void follow_vector(struct pci_msix *msix, unsigned int vector, bool changed)
+{
+	bool wanted = msix->on && !held_back(msix, vector), open = is_open(msix, vector);
+	struct msi_message message;
+
+	if (open && !wanted)
+		close_vector(msix, vector);
+	if (!wanted || (open && !changed))
+		return;
+	message = message_of(msix, vector);
+	msix->open[vector / PENDING_BITS] |= BIT_U64(vector % PENDING_BITS);
+	msix->source->open(msix->source_opaque, vector, &message);
+}
+
+static void close_all(struct pci_msix *msix)
+{
+	for (unsigned int first = 0; first < msix->vectors; first += PENDING_BITS) {
+		uint64_t left = msix->open[first / PENDING_BITS];
+
+		for (; left; left &= left - 1)
+			close_vector(msix, first + (unsigned int)__builtin_ctzll(left));
+	}
+}
+
+/* Messages as a whole: `enabled` is the capability's bit; without bus master all are closed. */
+static void follow_source(struct pci_msix *msix, bool enabled)
+{
+	if (!msix->source)
+		return;
+	if (!msix->on || msix->masked)
+		close_all(msix);
+	if (enabled != msix->announced && enabled)
+		msix->source->enable(msix->source_opaque, msix->vectors);
+	else if (enabled != msix->announced)
+		msix->source->disable(msix->source_opaque);
+	msix->announced = enabled;
+	if (!msix->on || msix->masked)
+		return;
+	for (unsigned int v = 0; v < msix->vectors; v++)
+		follow_vector(msix, v, false);
+}
+
+/* Pending bits of the 64 vectors from `first`, as the source knows them. */
+static void ask_source(struct pci_msix *msix, unsigned int first)
+{
+	unsigned int end = MIN(first + PENDING_BITS, msix->vectors);
+	uint64_t bits = 0;
+
+	for (unsigned int v = first; v < end; v++) {
+		if (!is_open(msix, v) && msix->source->pending(msix->source_opaque, v))
+			bits |= BIT_U64(v - first);
+	}
+	msix->pending[first / PENDING_BITS] = bits;
+}
+
+/* --- vectors that are fired here: all with the lock held ------------------------------------- */
+
+static void send(struct pci_msix *msix, unsigned int vector)
+{
+	const struct msi_message message = message_of(msix, vector);
 
 	msix->deliver(msix->deliver_arg, &message);
 }
@@ -78,7 +156,7 @@ void pci_function_msix_fire(struct pci_function *function, unsigned int vector)
 {
 	struct pci_msix *msix = function->msix;
 
-	if (!msix || vector >= msix->vectors)
+	if (!msix || msix->source || vector >= msix->vectors)
 		return;
 	pthread_mutex_lock(&msix->lock);
 	if (msix->on && held_back(msix, vector))
@@ -101,7 +179,8 @@ void pci_msix_apply(struct pci_function *function)
 	pthread_mutex_lock(&msix->lock);
 	msix->on = (control & PCI_MSIX_FLAGS_ENABLE) && (function->command & PCI_COMMAND_MASTER);
 	msix->masked = control & PCI_MSIX_FLAGS_MASKALL;
-	if (msix->on && !msix->masked)
+	follow_source(msix, control & PCI_MSIX_FLAGS_ENABLE);
+	if (!msix->source && msix->on && !msix->masked)
 		send_all_pending(msix);
 	pthread_mutex_unlock(&msix->lock);
 }
@@ -116,6 +195,7 @@ static void clear_table(struct pci_msix *msix)
 	}
 	memset(msix->pending, 0, msix->pba_span.size);
 	msix->on = msix->masked = false;
+	follow_source(msix, false);
 }
 
 void pci_msix_reset(struct pci_function *function)
@@ -135,6 +215,7 @@ void pci_msix_silence(struct pci_function *function)
 		return;
 	pthread_mutex_lock(&function->msix->lock);
 	function->msix->on = false;
+	follow_source(function->msix, false);
 	pthread_mutex_unlock(&function->msix->lock);
 }
 
@@ -170,13 +251,15 @@ static uint8_t entry_mask(unsigned int byte)
 
 static uint64_t own_read(struct pci_msix *msix, enum part part, uint64_t offset, unsigned int size)
 {
+	const uint64_t at =
+		offset - (part == PART_TABLE ? &msix->table_span : &msix->pba_span)->start;
 	uint64_t value;
 
 	pthread_mutex_lock(&msix->lock);
-	if (part == PART_TABLE)
-		value = load_le(msix->table + (offset - msix->table_span.start), size);
-	else
-		value = load_le((uint8_t *)msix->pending + (offset - msix->pba_span.start), size);
+	for (uint64_t i = at / 8; part == PART_PBA && msix->source && i <= (at + size - 1) / 8; i++)
+		ask_source(msix, (unsigned int)i * PENDING_BITS);
+	value = load_le(part == PART_TABLE ? msix->table + at : (uint8_t *)msix->pending + at,
+			size);
 	pthread_mutex_unlock(&msix->lock);
 	return value;
 }
@@ -185,6 +268,7 @@ static uint64_t own_read(struct pci_msix *msix, enum part part, uint64_t offset,
 static void table_write(struct pci_msix *msix, uint64_t offset, uint64_t value, unsigned int size)
 {
 	uint64_t at = offset - msix->table_span.start;
+	bool message = false;
 
 	pthread_mutex_lock(&msix->lock);
 	for (unsigned int i = 0; i < size; i++) {
@@ -192,9 +276,16 @@ static void table_write(struct pci_msix *msix, uint64_t offset, uint64_t value, 
 		uint8_t old = msix->table[at + i], new = (uint8_t)(value >> (8 * i));
 
 		msix->table[at + i] = (uint8_t)((old & ~mask) | (new &mask));
+		message |= (at + i) % PCI_MSIX_ENTRY_SIZE < PCI_MSIX_ENTRY_VECTOR_CTRL &&
+			   msix->table[at + i] != old;
 	}
-	for (uint64_t v = at / PCI_MSIX_ENTRY_SIZE; v <= (at + size - 1) / PCI_MSIX_ENTRY_SIZE; v++)
-		send_pending(msix, (unsigned int)v);
+	for (uint64_t v = at / PCI_MSIX_ENTRY_SIZE; v <= (at + size - 1) / PCI_MSIX_ENTRY_SIZE;
+	     v++) {
+		if (msix->source)
+			follow_vector(msix, (unsigned int)v, message);
+		else
+			send_pending(msix, (unsigned int)v);
+	}
 	pthread_mutex_unlock(&msix->lock);
 }
 
@@ -301,9 +392,17 @@ void pci_msix_free(struct pci_msix *msix)
 	if (!msix)
 		return;
 	pthread_mutex_destroy(&msix->lock);
+	free(msix->open);
 	free(msix->pending);
 	free(msix->table);
 	free(msix);
+}
+
+void pci_function_msix_source(struct pci_function *function, const struct pci_vector_ops *ops,
+			      void *opaque)
+{
+	function->msix->source = ops;
+	function->msix->source_opaque = opaque;
 }
 
 static struct pci_msix *msix_new(unsigned int vectors, unsigned int bar, struct pci_span table,
@@ -321,7 +420,8 @@ static struct pci_msix *msix_new(unsigned int vectors, unsigned int bar, struct 
 	msix->deliver = deliver_to_kvm;
 	msix->table = malloc(table.size);
 	msix->pending = malloc(pba.size);
-	if (!msix->table || !msix->pending) {
+	msix->open = calloc(1, pba.size);
+	if (!msix->table || !msix->pending || !msix->open) {
 		pci_msix_free(msix);
 		return NULL;
 	}
@@ -331,6 +431,13 @@ static struct pci_msix *msix_new(unsigned int vectors, unsigned int bar, struct 
 
 int pci_function_msix(struct pci_function *function, unsigned int vectors, unsigned int bar,
 		      uint32_t table_offset, uint32_t pba_offset, struct err *err)
+{
+	return pci_function_msix_at(function, vectors, bar, table_offset, pba_offset, 0, err);
+}
+
+int pci_function_msix_at(struct pci_function *function, unsigned int vectors, unsigned int bar,
+			 uint32_t table_offset, uint32_t pba_offset, uint32_t offset,
+			 struct err *err)
 {
 	const struct pci_span table = { table_offset, (uint64_t)vectors * PCI_MSIX_ENTRY_SIZE };
 	const struct pci_span pba = { pba_offset, align_up(vectors, PENDING_BITS) / 8 };
@@ -347,8 +454,13 @@ int pci_function_msix(struct pci_function *function, unsigned int vectors, unsig
 	if (!msix)
 		return err_set(err, ENOMEM, "%s: no memory for %u MSI-X vectors", function->name,
 			       vectors);
-	ret = pci_function_capability(function, PCI_CAP_ID_MSIX, MSIX_CAP_SIZE, &msix->capability,
-				      err);
+	msix->capability = offset;
+	if (offset)
+		ret = pci_function_capability_at(function, PCI_CAP_ID_MSIX, offset, MSIX_CAP_SIZE,
+						 err);
+	else
+		ret = pci_function_capability(function, PCI_CAP_ID_MSIX, MSIX_CAP_SIZE,
+					      &msix->capability, err);
 	if (ret) {
 		pci_msix_free(msix);
 		return ret;

@@ -26,9 +26,12 @@
 
 #define PCI_CONFIG_SIZE 4096u
 #define PCI_BARS	6u
+#define PCI_BAR_ROM	6u /* the expansion ROM, where an index of a BAR is asked for */
 #define PCI_SLOTS	32u
 #define PCI_MSIX_MAX	2048u
+#define PCI_MSI_MAX	32u
 
+struct ioapic;
 struct vm;
 struct pci_bus;
 struct pci_function;
@@ -43,6 +46,9 @@ struct pci_bus_options {
 	struct pci_window mem64;
 	struct pci_window io;
 	uint64_t ecam_base; /* 1 MiB: bus 0 */
+	/* INTA# of slot s is pin intx_pin + s % 4 (as ACPI's _PRT says); NULL: no lines. */
+	struct ioapic *ioapic;
+	unsigned int intx_pin;
 	const struct log *log;
 };
 
@@ -72,6 +78,12 @@ struct pci_ops {
 	 * Called with the bus's lock held: do not call back into the bus.
 	 */
 	void (*config_written)(void *opaque, uint32_t offset, unsigned int size);
+	/*
+	 * Bytes that pci_function_pass gave to the device: read from it and written to it, before
+	 * config_written. With the bus's lock held. A write holds such bytes alone.
+	 */
+	uint64_t (*config_read)(void *opaque, uint32_t offset, unsigned int size);
+	void (*config_write)(void *opaque, uint32_t offset, uint64_t value, unsigned int size);
 	/* Function-level reset: back to the state of power-on; PCI registers are already there. */
 	void (*reset)(void *opaque);
 	/* The function leaves the machine: free what opaque is. No handler is running. */
@@ -98,6 +110,18 @@ int pci_function_bar(struct pci_function *function, unsigned int index, enum pci
 		     struct err *err);
 
 /*
+ * Part of a memory BAR that is host memory (a device's registers): shown to the guest as a KVM slot
+ * while the BAR is decoded, so that accesses there do not exit. Page aligned, apart from other
+ * parts; hva stays the caller's until ops->free. Where KVM has no slot left, ops answer.
+ * Before pci_bus_add.
+ */
+int pci_function_bar_memory(struct pci_function *function, unsigned int index, uint64_t offset,
+			    uint64_t size, void *hva, struct err *err);
+/* Expansion ROM of a power of two from 2 KiB to 16 MiB; ops->read answers. Before pci_bus_add. */
+int pci_function_rom(struct pci_function *function, uint64_t size, const struct io_ops *ops,
+		     void *opaque, struct err *err);
+
+/*
  * Appends a capability of `len` bytes, header included, and links it. *offset receives its place;
  * body bytes start as 0 and read-only. -ENOSPC. Extended ones lie from 0x100 up.
  */
@@ -105,8 +129,20 @@ int pci_function_capability(struct pci_function *function, uint8_t id, unsigned 
 			    uint32_t *offset, struct err *err);
 int pci_function_ext_capability(struct pci_function *function, uint16_t id, uint8_t version,
 				unsigned int len, uint32_t *offset, struct err *err);
+/*
+ * The same at a place of the caller's choice, for a device whose driver knows where things are.
+ * Dword aligned, apart from other capabilities; the list keeps the order of the calls.
+ */
+int pci_function_capability_at(struct pci_function *function, uint8_t id, uint32_t offset,
+			       unsigned int len, struct err *err);
+int pci_function_ext_capability_at(struct pci_function *function, uint16_t id, uint8_t version,
+				   uint32_t offset, unsigned int len, struct err *err);
 /* PCI Express capability of a root-complex integrated endpoint, with function-level reset. */
 int pci_function_express(struct pci_function *function, struct err *err);
+/* The one at `offset` is the function's: a write of Initiate Function Level Reset resets it. */
+void pci_function_express_at(struct pci_function *function, uint32_t offset);
+/* [offset, offset + size) of configuration space is the device's: config_read and config_write. */
+void pci_function_pass(struct pci_function *function, uint32_t offset, unsigned int size);
 
 /* The configuration bytes and the bits that the guest may change (1: writable). */
 uint8_t *pci_function_config(struct pci_function *function);
@@ -119,8 +155,56 @@ uint8_t *pci_function_writable(struct pci_function *function);
  */
 int pci_function_msix(struct pci_function *function, unsigned int vectors, unsigned int bar,
 		      uint32_t table_offset, uint32_t pba_offset, struct err *err);
-/* Any thread. Masked: pends and fires at unmask. Disabled or out of range: lost, as in hardware. */
+/* The same with the capability at `offset` of configuration space. */
+int pci_function_msix_at(struct pci_function *function, unsigned int vectors, unsigned int bar,
+			 uint32_t table_offset, uint32_t pba_offset, uint32_t offset,
+			 struct err *err);
+/* Any thread. Not with a source. Masked: pends and fires at unmask. Disabled or out of range: lost,
+ * as in hardware. */
 void pci_function_msix_fire(struct pci_function *function, unsigned int vector);
+
+/*
+ * A source outside this process behind a function's vectors: an eventfd that the kernel signals.
+ * Called under the lock of the vectors, so that a mask that was written holds from then on.
+ */
+struct pci_vector_ops {
+	/* The guest switched messages on (`vectors` of them) or off. No vector is open. */
+	void (*enable)(void *opaque, unsigned int vectors);
+	void (*disable)(void *opaque);
+	/*
+	 * From now on each event of the vector sends this message, and so does, once, what came
+	 * while it was closed. Called again where the message changed.
+	 */
+	void (*open)(void *opaque, unsigned int vector, const struct msi_message *message);
+	/* Nothing is sent when it returns; events are held. */
+	void (*close)(void *opaque, unsigned int vector);
+	/* Is an event held? */
+	bool (*pending)(void *opaque, unsigned int vector);
+};
+
+/* Before pci_bus_add, after pci_function_msix: vectors fire by themselves from now on. */
+void pci_function_msix_source(struct pci_function *function, const struct pci_vector_ops *ops,
+			      void *opaque);
+/*
+ * MSI at `offset` with 2^log2_vectors vectors (0 to 5), fed by a source. Per-vector masking and
+ * 64-bit addresses as the device has them: its driver knows the layout.
+ */
+struct pci_msi_options {
+	uint32_t offset;
+	unsigned int log2_vectors;
+	bool wide, maskable;
+};
+int pci_function_msi(struct pci_function *function, const struct pci_msi_options *options,
+		     const struct pci_vector_ops *ops, void *opaque, struct err *err);
+
+/*
+ * INTA#. unmask is called after the guest's EOI, from a vCPU's thread without a lock: see
+ * irq_line_open. Before pci_bus_add, and only where the bus has lines: -ENOTSUP.
+ */
+int pci_function_intx(struct pci_function *function, void (*unmask)(void *opaque), void *opaque,
+		      struct err *err);
+/* Any thread while the function is on the bus. Held back while the guest disables INTx. */
+void pci_function_intx_set(struct pci_function *function, bool asserted);
 
 /* Command register, bit 2. A device must not read or write memory without it. */
 bool pci_function_bus_master(const struct pci_function *function);
@@ -135,6 +219,11 @@ const char *pci_function_name(const struct pci_function *function);
 int pci_bus_add(struct pci_bus *bus, struct pci_function *function, int slot, struct err *err);
 /* Outside any epoch section. No handler is running when it returns; calls ops->free. */
 void pci_bus_remove(struct pci_bus *bus, struct pci_function *function);
+/*
+ * Blocked, the function answers nothing: BARs are not decoded, configuration reads as ones, writes
+ * are lost, no interrupt is sent. Outside any epoch section: no handler is running when it returns.
+ */
+void pci_function_block(struct pci_function *function, bool blocked);
 /* The device number it was given; functions are all function 0. */
 unsigned int pci_function_slot(const struct pci_function *function);
 /* Current address of a BAR as the guest last programmed it. */

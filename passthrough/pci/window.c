@@ -87,7 +87,7 @@ static const struct pci_bar *obstacle_in(const struct pci_bus *bus,
 					 const struct pci_function *function,
 					 const struct pci_bar *bar, struct pci_span want)
 {
-	for (unsigned int i = 0; i < PCI_BARS; i++) {
+	for (unsigned int i = 0; i < PCI_BAR_SLOTS; i++) {
 		const struct pci_bar *other = &function->bars[i];
 		struct pci_span there;
 
@@ -173,11 +173,11 @@ static int place(const struct pci_bus *bus, struct pci_bar *bar, struct err *err
 
 int pci_bars_place(struct pci_bus *bus, struct pci_function *function, struct err *err)
 {
-	struct pci_bar *sorted[PCI_BARS] = { NULL };
+	struct pci_bar *sorted[PCI_BAR_SLOTS] = { NULL };
 	unsigned int count = 0;
 	int ret = 0;
 
-	for (unsigned int i = 0; i < PCI_BARS; i++) {
+	for (unsigned int i = 0; i < PCI_BAR_SLOTS; i++) {
 		struct pci_bar *bar = &function->bars[i];
 		unsigned int at = count;
 
