@@ -7,6 +7,8 @@
 #include <linux/pci_regs.h>
 #include <stdlib.h>
 
+#include "kvm-glue/ioapic.h"
+#include "kvm-glue/memory.h"
 #include "kvm-glue/vm.h"
 #include "passthrough/pci/pci.h"
 #include "util/bits.h"
@@ -21,6 +23,101 @@ struct vm {
 	struct epoch_reader reader;
 	struct pci_bus *bus;
 	struct pci_function *one, *two; /* two may be NULL: unplugged */
+	struct vm_memory slots[4];	/* size 0: free */
+	bool open[4];			/* vectors of two's source */
+};
+
+struct irq_line {
+	bool asserted;
+};
+
+/* The device's registers are at one place at a time, and never over something else. */
+int vm_memory_add(struct vm *vm, const struct vm_memory *memory, unsigned int *slot,
+		  struct err *err)
+{
+	unsigned int free_slot = ARRAY_SIZE(vm->slots);
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(vm->slots); i++) {
+		const struct vm_memory *m = &vm->slots[i];
+
+		if (range_overlaps(m->gpa, m->size, memory->gpa, memory->size))
+			abort();
+		if (!m->size)
+			free_slot = i;
+	}
+	if (free_slot == ARRAY_SIZE(vm->slots) || !memory->device)
+		abort();
+	vm->slots[free_slot] = *memory;
+	*slot = free_slot;
+	return 0;
+}
+
+int vm_memory_unlink(struct vm *vm, unsigned int slot, struct err *err)
+{
+	if (!vm->slots[slot].size)
+		abort();
+	vm->slots[slot].size = 0;
+	return 0;
+}
+
+int irq_line_open(struct irq_line **out, struct ioapic *ioapic, unsigned int pin,
+		  void (*unmask)(void *opaque), void *opaque)
+{
+	*out = calloc(1, sizeof(**out));
+	return *out ? 0 : -1;
+}
+
+void irq_line_close(struct irq_line *line)
+{
+	free(line);
+}
+
+void irq_line_set(struct irq_line *line, bool asserted)
+{
+	line->asserted = asserted;
+}
+
+static void source_enable(void *opaque, unsigned int vectors)
+{
+	if (vectors != 1 && vectors != 2 && vectors != 4)
+		abort();
+}
+
+static void source_disable(void *opaque)
+{
+	struct vm *vm = opaque;
+
+	if (vm->open[0] || vm->open[1] || vm->open[2] || vm->open[3])
+		abort();
+}
+
+static void source_open(void *opaque, unsigned int vector, const struct msi_message *message)
+{
+	struct vm *vm = opaque;
+
+	vm->open[vector] = true;
+}
+
+static void source_close(void *opaque, unsigned int vector)
+{
+	struct vm *vm = opaque;
+
+	if (!vm->open[vector])
+		abort();
+	vm->open[vector] = false;
+}
+
+static bool source_pending(void *opaque, unsigned int vector)
+{
+	return vector & 1;
+}
+
+static const struct pci_vector_ops source_ops = {
+	.enable = source_enable,
+	.disable = source_disable,
+	.open = source_open,
+	.close = source_close,
+	.pending = source_pending,
 };
 
 struct epoch *vm_epoch(struct vm *vm)
@@ -109,12 +206,20 @@ static void plug_one(struct vm *vm)
 /* A guest that spread its BARs over a window has earned a refusal. */
 static void plug_two(struct vm *vm)
 {
+	const struct pci_msi_options msi = {
+		.offset = 0xa0, .log2_vectors = 2, .wide = true, .maskable = true
+	};
 	struct pci_function *f = function_new("two");
 
 	bar(f, 0, PCI_BAR_MEM32, 1);
 	bar(f, 1, PCI_BAR_MEM64, 3);
 	bar(f, 5, PCI_BAR_IO, 0);
 	must(pci_function_msix(f, 2, 1, 0, 0x20, NULL));
+	must(pci_function_bar_memory(f, 1, 4 * KIB, 8 * KIB, (void *)(4 * KIB), NULL));
+	must(pci_function_bar_memory(f, 1, 60 * KIB, 4 * KIB, (void *)(4 * KIB), NULL));
+	must(pci_function_rom(f, 4 * KIB, &device_ops, (void *)&bar_sizes[1], NULL));
+	must(pci_function_intx(f, NULL, NULL, NULL));
+	must(pci_function_msi(f, &msi, &source_ops, vm, NULL));
 	must(pci_function_express(f, NULL));
 	if (pci_bus_add(vm->bus, f, 2, NULL))
 		pci_function_destroy(f);
@@ -195,6 +300,8 @@ static void step(struct vm *vm, struct input *in)
 		touch(vm, &vm->mmio, take(in, 8), write, in);
 		break;
 	case 5:
+		if (vm->two)
+			pci_function_intx_set(vm->two, which & 1);
 		pci_function_msix_fire(which & 8 && vm->two ? vm->two : vm->one,
 				       (unsigned int)take(in, 1));
 		break;
@@ -233,6 +340,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.mem64 = { 1ULL << 40, MIB },
 		.io = { 0xc000, 0x100 },
 		.ecam_base = ECAM,
+		.ioapic = (struct ioapic *)&bar_sizes, /* only passed on */
 	};
 	struct input in = { data, MIN(size, 4096) };
 	struct vm vm = { 0 };
