@@ -2,6 +2,7 @@
 #include "vmm/adis.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,14 +92,21 @@ static int make_function(struct adis *adis, const struct config_adi *adi, struct
 		.id = adi->id,
 		.wqs = adi->n_wqs,
 		.engines = adi->engines,
+		.fixed = adi->fixed,
+		.interrupt_handles = adi->interrupt_handles,
+		.event_log = adi->event_log,
 		.pasid = { .allow = adi->pasid_allow, .width = adi->pasid_width },
 		.log = adis->log,
 	};
 	struct dsa *dsa;
 	int ret;
 
-	for (unsigned int i = 0; i < adi->n_wqs; i++)
+	for (unsigned int i = 0; i < adi->n_wqs; i++) {
 		options.wq[i].size = adi->wqs[i].size;
+		options.wq[i].shared = adi->wqs[i].shared;
+		options.wq[i].threshold = adi->wqs[i].threshold;
+		options.wq[i].group = adi->wqs[i].group;
+	}
 	ret = dsa_create(&dsa, vm, adis->ctx, adis->guest, &options, err);
 	if (ret)
 		return ret;
@@ -122,21 +130,38 @@ static struct ioasid_space *space_of(const struct adis *adis, const struct confi
 	return NULL;
 }
 
+_Static_assert(CONFIG_ALL_WQS == DSA_ALL_WQS, "a binding's queue means the same on both sides");
+
+static void name_binding(const struct config_pasid *pasid, char *name, size_t size)
+{
+	if (pasid->guest)
+		snprintf(name, size, "guest PASID %u", pasid->guest);
+	else if (pasid->wq == CONFIG_ALL_WQS)
+		snprintf(name, size, "descriptors without a PASID");
+	else
+		snprintf(name, size, "descriptors without a PASID on work queue %u", pasid->wq);
+}
+
 static int bind_pasid(struct adis *adis, size_t index, struct err *err)
 {
 	const struct config_pasid *pasid = &adis->config->pasids[index];
 	struct ioasid_space *space = space_of(adis, pasid);
 	struct dsa *dsa = adis_find(adis, pasid->adi);
+	char name[64];
 	uint32_t host;
 	int ret;
 
 	if (!dsa || !space)
 		return err_set(err, EINVAL, "/pasids/%zu: no such adi or space", index);
-	ret = dsa_pasid_bind(dsa, pasid->guest, space, pasid->host, &host, err);
+	if (pasid->guest)
+		ret = dsa_pasid_bind(dsa, pasid->guest, space, pasid->host, &host, err);
+	else
+		ret = dsa_default_bind(dsa, pasid->wq, space, pasid->host, &host, err);
 	if (ret)
 		return err_prefix(err, "/pasids/%zu", index);
-	log_line(adis->log, LOG_INFO, "pasid", "%s: guest PASID %u -> host PASID %u, space %s",
-		 pasid->adi, pasid->guest, host, ioasid_space_name(space));
+	name_binding(pasid, name, sizeof(name));
+	log_line(adis->log, LOG_INFO, "pasid", "%s: %s -> host PASID %u, space %s", pasid->adi,
+		 name, host, ioasid_space_name(space));
 	return 0;
 }
 

@@ -22,4 +22,7 @@ struct config_draft {
  */
 int config_settle_devices(struct config *config, struct err *err);
 
+/* vmm/config-adis.c: checks /adis, /spaces and /pasids across keys. */
+int config_settle_adis(struct config *config, struct err *err);
+
 #endif

@@ -43,11 +43,12 @@ static const struct schema_word adi_backends[] = {
 };
 static const struct schema_word wq_modes[] = {
 	{ "dedicated" },
-	{ "shared", .later = true },
+	{ "shared", true },
 	{ NULL },
 };
 static const struct schema_word rights[] = { { "rw", true }, { "r", false }, { NULL } };
-static const struct schema_word guest_pasids[] = { { "none", .later = true }, { NULL } };
+static const struct schema_word guest_pasids[] = { { "none", 0 }, { NULL } };
+static const struct schema_word all_wqs[] = { { "all", CONFIG_ALL_WQS }, { NULL } };
 
 static const struct schema_word providers[] = {
 	{ "auto", PROVIDER_AUTO },
@@ -70,6 +71,7 @@ static const struct schema_word coherencies[] = {
 
 #define DRAFT(member)  .field = SCHEMA_FIELD(struct config_draft, member)
 #define ADI(member)    .field = SCHEMA_FIELD(struct config_adi, member)
+#define WQ(member)     .field = SCHEMA_FIELD(struct config_wq, member)
 #define SPACE(member)  .field = SCHEMA_FIELD(struct config_space, member)
 #define PASID(member)  .field = SCHEMA_FIELD(struct config_pasid, member)
 #define DEVICE(member) .field = SCHEMA_FIELD(struct config_device, member)
@@ -215,6 +217,21 @@ static const struct schema_key keys[] = {
 	  .fallback = "1",
 	  ADI(engines),
 	  .doc = "How many engines work on its queues." },
+	{ .path = "/adis/*/fixed",
+	  .type = SCHEMA_BOOL,
+	  .fallback = "false",
+	  ADI(fixed),
+	  .doc = "Queues and groups are as given here, and the guest cannot change them." },
+	{ .path = "/adis/*/interrupt_handles",
+	  .type = SCHEMA_BOOL,
+	  .fallback = "false",
+	  ADI(interrupt_handles),
+	  .doc = "The guest asks for an interrupt's handle instead of using its index." },
+	{ .path = "/adis/*/event_log",
+	  .type = SCHEMA_BOOL,
+	  .fallback = "false",
+	  ADI(event_log),
+	  .doc = "Errors that no completion record can tell may go to a log in guest memory." },
 	{ .path = "/adis/*/wqs",
 	  .type = SCHEMA_LIST,
 	  .required = true,
@@ -229,14 +246,29 @@ static const struct schema_key keys[] = {
 	  .type = SCHEMA_WORD,
 	  .words = wq_modes,
 	  .fallback = "\"dedicated\"",
-	  .doc = "`dedicated`: one owner, fed by MOVDIR64B." },
+	  WQ(shared),
+	  .doc = "`dedicated`: one owner, fed by MOVDIR64B. `shared`: fed by ENQCMDS, and each "
+		 "descriptor names its PASID." },
 	{ .path = "/adis/*/wqs/*/size",
 	  .type = SCHEMA_INT,
 	  .min = 1,
 	  .max = DSA_MAX_WQ_SIZE,
 	  .fallback = "16",
-	  .field = SCHEMA_FIELD(struct config_wq, size),
+	  WQ(size),
 	  .doc = "Entries of the queue." },
+	{ .path = "/adis/*/wqs/*/threshold",
+	  .type = SCHEMA_INT,
+	  .min = 1,
+	  .max = DSA_MAX_WQ_SIZE,
+	  WQ(threshold),
+	  .doc = "Entries that limited portals may fill, only of a `shared` queue; all if absent." },
+	{ .path = "/adis/*/wqs/*/group",
+	  .type = SCHEMA_INT,
+	  .max = DSA_MAX_ENGINES - 1,
+	  .fallback = "0",
+	  WQ(group),
+	  .doc = "Group of the queue, only of a `fixed` ADI; engines are dealt out to the groups "
+		 "in turn." },
 	{ .path = "/adis/*/pasid",
 	  .type = SCHEMA_OBJECT,
 	  .doc = "Whether and how the ADI may use PASIDs." },
@@ -301,7 +333,16 @@ static const struct schema_key keys[] = {
 	  .max = PASID_LAST,
 	  .words = guest_pasids,
 	  PASID(guest),
-	  .doc = "Number that the guest uses, within the ADI's width." },
+	  .doc = "Number that the guest uses, within the ADI's width; `none`: descriptors without "
+		 "one." },
+	{ .path = "/pasids/*/wq",
+	  .type = SCHEMA_INT,
+	  .max = CONFIG_MAX_WQS - 1,
+	  .words = all_wqs,
+	  .fallback = "\"all\"",
+	  PASID(wq),
+	  .doc = "Which queue's descriptors without a PASID; `all`: those of queues without a "
+		 "binding of their own, and the event log." },
 	{ .path = "/pasids/*/host",
 	  .type = SCHEMA_INT,
 	  .min = 1,

@@ -117,6 +117,7 @@ static void describe_size(const struct schema_key *key, char *out, size_t size)
 void schema_describe(const struct schema_key *key, char *out, size_t size)
 {
 	unsigned long long min = key->min, max = key->max;
+	int n;
 
 	switch (key->type) {
 	case SCHEMA_OBJECT:
@@ -129,7 +130,11 @@ void schema_describe(const struct schema_key *key, char *out, size_t size)
 		snprintf(out, size, "true or false");
 		break;
 	case SCHEMA_INT:
-		snprintf(out, size, "an integer from %llu to %llu", min, max);
+		n = snprintf(out, size, "an integer from %llu to %llu", min, max);
+		if (key->words && n > 0 && (size_t)n + 4 < size) {
+			memcpy(out + n, " or ", 4);
+			describe_words(key, out + n + 4, size - (size_t)n - 4);
+		}
 		break;
 	case SCHEMA_SIZE:
 		if (key->words)
@@ -301,13 +306,30 @@ static int parse_size(const char *text, uint64_t *out)
 	return 0;
 }
 
+static int read_word(struct reader *r, const struct json_at *at, const struct schema_key *key,
+		     struct json_object *value, void *base)
+{
+	const char *word;
+
+	if (!json_object_is_type(value, json_type_string))
+		return refuse_value(r, at, key, value);
+	word = json_object_get_string(value);
+	for (const struct schema_word *w = key->words; w->word; w++) {
+		if (w->later || (key->any_case ? strcasecmp : strcmp)(word, w->word))
+			continue;
+		store(key, base, w->value);
+		return 0;
+	}
+	return refuse_word(r, at, key, value);
+}
+
 static int read_int(struct reader *r, const struct json_at *at, const struct schema_key *key,
 		    struct json_object *value, void *base)
 {
 	int64_t v;
 
 	if (json_object_is_type(value, json_type_string) && key->words)
-		return refuse_word(r, at, key, value);
+		return read_word(r, at, key, value, base);
 	if (!json_object_is_type(value, json_type_int))
 		return refuse_value(r, at, key, value);
 	v = json_object_get_int64(value); /* at most JSON_MAX_DIGITS digits: exact */
@@ -379,23 +401,6 @@ static int read_text(struct reader *r, const struct json_at *at, const struct sc
 		return refuse_value(r, at, key, value);
 	*slot = strdup(text);
 	return *slot ? 0 : err_set(r->err, ENOMEM, "out of memory");
-}
-
-static int read_word(struct reader *r, const struct json_at *at, const struct schema_key *key,
-		     struct json_object *value, void *base)
-{
-	const char *word;
-
-	if (!json_object_is_type(value, json_type_string))
-		return refuse_value(r, at, key, value);
-	word = json_object_get_string(value);
-	for (const struct schema_word *w = key->words; w->word; w++) {
-		if (w->later || (key->any_case ? strcasecmp : strcmp)(word, w->word))
-			continue;
-		store(key, base, w->value);
-		return 0;
-	}
-	return refuse_word(r, at, key, value);
 }
 
 static int read_object(struct reader *r, const struct json_at *at, const struct schema_key *parent,

@@ -37,6 +37,9 @@ enum config_serial {
 
 struct config_wq {
 	uint32_t size; /* entries, 1 to 128 over all queues of the ADI */
+	bool shared;
+	uint32_t threshold; /* shared: entries that limited portals may fill; 0: all */
+	uint32_t group;	    /* of a fixed ADI */
 };
 
 struct config_adi {
@@ -44,6 +47,9 @@ struct config_adi {
 	uint32_t engines; /* 1 to 4 */
 	uint32_t n_wqs;	  /* 1 to CONFIG_MAX_WQS */
 	struct config_wq wqs[CONFIG_MAX_WQS];
+	bool fixed; /* the guest cannot configure queues and groups */
+	bool interrupt_handles;
+	bool event_log;
 	bool pasid_allow;
 	uint32_t pasid_width; /* bits, 1 to 20 */
 };
@@ -55,8 +61,11 @@ struct config_space {
 	bool write;	       /* false: read only */
 };
 
+#define CONFIG_ALL_WQS CONFIG_MAX_WQS
+
 struct config_pasid {
-	uint32_t guest; /* 1 to 2^20 - 1 */
+	uint32_t guest; /* 1 to 2^20 - 1; 0: descriptors without a PASID, of wq */
+	uint32_t wq;	/* CONFIG_ALL_WQS: all that have no binding of their own */
 	uint32_t host;	/* 0: any free one */
 	char *adi;	/* id of a config_adi */
 	char *space;	/* id of a config_space; NULL: all guest memory */

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "util/bits.h"
+#include "vmm/config-draft.h"
 #include "vmm/config.h"
 #include "vmm/layout.h"
 #include "vmm/payload.h"
@@ -58,6 +59,49 @@ static json *memory_plan(const struct config *config, const struct layout *layou
 	return memory;
 }
 
+/* Where descriptors without a PASID of that queue go: a space, or nowhere. */
+static const char *without_pasid(const struct config *config, const struct config_adi *adi,
+				 uint32_t wq)
+{
+	const struct config_pasid *all = NULL;
+	bool any = false;
+
+	for (size_t i = 0; i < config->n_pasids; i++) {
+		const struct config_pasid *pasid = &config->pasids[i];
+
+		if (pasid->guest || strcmp(pasid->adi, adi->id) != 0)
+			continue;
+		any = true;
+		if (pasid->wq == wq)
+			return pasid->space ? pasid->space : CONFIG_ALL_MEMORY;
+		if (pasid->wq == CONFIG_ALL_WQS)
+			all = pasid;
+	}
+	if (all)
+		return all->space ? all->space : CONFIG_ALL_MEMORY;
+	return adi->pasid_allow || any ? "refused" : CONFIG_ALL_MEMORY;
+}
+
+static json *wqs_plan(const struct config *config, const struct config_adi *adi)
+{
+	json *wqs = json_object_new_array();
+
+	for (uint32_t i = 0; i < adi->n_wqs; i++) {
+		const struct config_wq *wq = &adi->wqs[i];
+		json *object = json_object_new_object();
+
+		put_string(object, "mode", wq->shared ? "shared" : "dedicated");
+		put_int(object, "size", wq->size);
+		if (wq->shared)
+			put_int(object, "threshold", wq->threshold ? wq->threshold : wq->size);
+		if (adi->fixed)
+			put_int(object, "group", wq->group);
+		put_string(object, "without_pasid", without_pasid(config, adi, i));
+		json_object_array_add(wqs, object);
+	}
+	return wqs;
+}
+
 static json *adis_plan(const struct config *config)
 {
 	json *adis = json_object_new_array();
@@ -70,11 +114,11 @@ static json *adis_plan(const struct config *config)
 		put_string(object, "type", "dsa");
 		put_string(object, "backend", "soft");
 		put_string(object, "isolation", "software-checked");
-		put_int(object, "wqs", adi->n_wqs);
 		put_int(object, "engines", adi->engines);
+		json_object_object_add(object, "fixed", json_object_new_boolean(adi->fixed));
 		json_object_object_add(object, "pasid_allowed",
 				       json_object_new_boolean(adi->pasid_allow));
-		put_string(object, "without_pasid", adi->pasid_allow ? "refused" : "guest");
+		json_object_object_add(object, "wqs", wqs_plan(config, adi));
 		json_object_array_add(adis, object);
 	}
 	return adis;
@@ -108,7 +152,15 @@ static json *pasids_plan(const struct config *config)
 		json *object = json_object_new_object();
 
 		put_string(object, "adi", pasid->adi);
-		put_int(object, "guest", pasid->guest);
+		if (pasid->guest)
+			put_int(object, "guest", pasid->guest);
+		else
+			put_string(object, "guest", "none");
+		if (!pasid->guest)
+			json_object_object_add(object, "wq",
+					       pasid->wq == CONFIG_ALL_WQS
+						       ? json_object_new_string("all")
+						       : json_object_new_int64(pasid->wq));
 		json_object_object_add(object, "host",
 				       pasid->host ? json_object_new_int64(pasid->host)
 						   : json_object_new_string("any"));
@@ -207,6 +259,29 @@ static void print_memory(FILE *to, json *memory)
 	print_range(to, "mmio64", json_object_object_get(memory, "mmio64"));
 }
 
+static void print_adi(FILE *to, json *adi)
+{
+	json *wqs = json_object_object_get(adi, "wqs");
+	bool fixed = json_object_get_boolean(json_object_object_get(adi, "fixed"));
+
+	fprintf(to, "adi %s: %s, back end %s, %llu engines, isolation %s; %s by the guest\n",
+		get_string(adi, "id"), get_string(adi, "type"), get_string(adi, "backend"),
+		(unsigned long long)get_int(adi, "engines"), get_string(adi, "isolation"),
+		fixed ? "cannot be configured" : "configurable");
+	for (size_t i = 0; i < json_object_array_length(wqs); i++) {
+		json *wq = json_object_array_get_idx(wqs, i);
+		json *threshold = json_object_object_get(wq, "threshold");
+
+		fprintf(to, "  wq %zu: %s, %llu entries", i, get_string(wq, "mode"),
+			(unsigned long long)get_int(wq, "size"));
+		if (threshold)
+			fprintf(to, " (%s for limited portals)", get_string(wq, "threshold"));
+		if (fixed)
+			fprintf(to, ", group %s", get_string(wq, "group"));
+		fprintf(to, "; without a PASID: %s\n", get_string(wq, "without_pasid"));
+	}
+}
+
 void plan_print(json *plan, FILE *to)
 {
 	json *adis = json_object_object_get(plan, "adis");
@@ -218,17 +293,8 @@ void plan_print(json *plan, FILE *to)
 	fprintf(to, "payload: %s, %llu vCPUs\n", get_string(plan, "payload"),
 		(unsigned long long)get_int(plan, "vcpus"));
 	print_memory(to, json_object_object_get(plan, "memory"));
-	for (size_t i = 0; i < json_object_array_length(adis); i++) {
-		json *adi = json_object_array_get_idx(adis, i);
-
-		fprintf(to,
-			"adi %s: %s, back end %s, %llu work queues, %llu engines, isolation %s; "
-			"descriptors without a PASID: %s\n",
-			get_string(adi, "id"), get_string(adi, "type"), get_string(adi, "backend"),
-			(unsigned long long)get_int(adi, "wqs"),
-			(unsigned long long)get_int(adi, "engines"), get_string(adi, "isolation"),
-			get_string(adi, "without_pasid"));
-	}
+	for (size_t i = 0; i < json_object_array_length(adis); i++)
+		print_adi(to, json_object_array_get_idx(adis, i));
 	for (size_t i = 0; i < json_object_array_length(spaces); i++) {
 		json *space = json_object_array_get_idx(spaces, i);
 
@@ -237,13 +303,14 @@ void plan_print(json *plan, FILE *to)
 		print_range(to, "", space);
 	}
 	if (json_object_array_length(pasids))
-		fprintf(to, "%-16s %-8s %-8s %s\n", "adi", "guest", "host", "space");
+		fprintf(to, "%-16s %-8s %-8s %-8s %s\n", "adi", "guest", "wq", "host", "space");
 	for (size_t i = 0; i < json_object_array_length(pasids); i++) {
 		json *pasid = json_object_array_get_idx(pasids, i);
 
-		fprintf(to, "%-16s %-8s %-8s %s\n", get_string(pasid, "adi"),
-			get_string(pasid, "guest"), get_string(pasid, "host"),
-			get_string(pasid, "space"));
+		fprintf(to, "%-16s %-8s %-8s %-8s %s\n", get_string(pasid, "adi"),
+			get_string(pasid, "guest"),
+			json_object_object_get(pasid, "wq") ? get_string(pasid, "wq") : "-",
+			get_string(pasid, "host"), get_string(pasid, "space"));
 	}
 	fprintf(to, "coherency: wbinvd %s (predicted: %s)\n", get_string(coherency, "wbinvd"),
 		get_string(coherency, "why"));

@@ -330,9 +330,9 @@ static void values_past_their_limits_are_refused_not_clamped(void **state)
 		  "\"wqs\": [{}]}]}",
 		  "/adis/0/engines: must be an integer from 1 to 4, not 5" },
 		{ "{" ADIS ", \"pasids\": [{\"guest\": 0, \"adi\": \"dsa0\"}]}",
-		  "/pasids/0/guest: must be an integer from 1 to 1048575, not 0" },
+		  "/pasids/0/guest: must be an integer from 1 to 1048575 or \"none\", not 0" },
 		{ "{" ADIS ", \"pasids\": [{\"guest\": 1048576, \"adi\": \"dsa0\"}]}",
-		  "/pasids/0/guest: must be an integer from 1 to 1048575, not 1048576" },
+		  "/pasids/0/guest: must be an integer from 1 to 1048575 or \"none\", not 1048576" },
 		{ "{" ADIS ", \"pasids\": [{\"guest\": 1, \"host\": 0, \"adi\": \"dsa0\"}]}",
 		  "/pasids/0/host: must be an integer from 1 to 1048575, not 0" },
 	};
@@ -411,13 +411,6 @@ static void words_of_later_versions_are_refused_by_name(void **state)
 		{ "{" KERNEL ", \"adis\": [{\"id\": \"a\", \"type\": \"dsa\", \"backend\": "
 		  "\"idxd\", \"wqs\": [{}]}]}",
 		  "/adis/0/backend: \"idxd\" is not in this version, it must be \"soft\"" },
-		{ "{" KERNEL ", \"adis\": [{\"id\": \"a\", \"type\": \"dsa\", \"wqs\": [{}, "
-		  "{\"mode\": \"shared\"}]}]}",
-		  "/adis/0/wqs/1/mode: \"shared\" is not in this version, it must be "
-		  "\"dedicated\"" },
-		{ "{" ADIS ", \"pasids\": [{\"guest\": \"none\", \"adi\": \"dsa0\"}]}",
-		  "/pasids/0/guest: \"none\" is not in this version, it must be an integer from 1 "
-		  "to 1048575" },
 		{ "{" KERNEL ", \"serial\": {\"mode\": \"off\"}}",
 		  "/serial/mode: \"off\" is not in this version, it must be one of \"Tty\", "
 		  "\"File\", \"Pty\", \"Socket\", \"Null\"" },
@@ -541,7 +534,19 @@ static void windows_stay_inside_guest_memory(void **state)
 	};
 	struct config config;
 
+	static const struct refusal holes[] = {
+		{ "{" KERNEL ", \"memory\": {\"size\": \"4G\"}, \"spaces\": [{\"id\": \"w\", "
+		  "\"offset\": \"3G\", \"size\": \"4K\"}]}",
+		  "/spaces/0/offset: the window 0xc0000000 to 0xc0001000 overlaps 0xc0000000, where "
+		  "the BARs of devices begin; guest memory goes on at 0x100000000" },
+		{ "{" KERNEL ", \"memory\": {\"size\": \"4G\"}, \"spaces\": [{\"id\": \"w\", "
+		  "\"offset\": 0, \"size\": \"5G\"}]}",
+		  "/spaces/0/size: the window 0x0 to 0x140000000 overlaps 0xc0000000, where the "
+		  "BARs of devices begin; guest memory goes on at 0x100000000" },
+	};
+
 	assert_refused(rows, ARRAY_SIZE(rows));
+	assert_refused(holes, ARRAY_SIZE(holes));
 	assert_taken(&config, "{" KERNEL ", \"spaces\": [{\"id\": \"w\", \"offset\": 0, "
 			      "\"size\": \"128M\", \"rights\": \"r\"}]}");
 	assert_false(config.spaces[0].write);
@@ -601,6 +606,72 @@ static void pasid_numbers_are_unique_and_within_the_width(void **state)
 			      "[{\"guest\": 5, \"adi\": \"dsa0\"}, {\"guest\": 5, \"adi\": "
 			      "\"b\"}]}");
 	assert_int_equal(config.n_pasids, 2);
+	config_free(&config);
+}
+
+static void default_bindings_are_one_a_queue(void **state)
+{
+	static const struct refusal rows[] = {
+		{ "{" ADIS ", \"pasids\": [{\"guest\": \"none\", \"wq\": 1, \"adi\": \"dsa0\"}]}",
+		  "/pasids/0/wq: \"dsa0\" has no work queue 1; it has 0 to 0" },
+		{ "{" ADIS ", \"pasids\": [{\"guest\": \"none\", \"wq\": 16, \"adi\": \"dsa0\"}]}",
+		  "/pasids/0/wq: must be an integer from 0 to 15 or \"all\", not 16" },
+		{ "{" ADIS ", \"pasids\": [{\"guest\": 5, \"wq\": 0, \"adi\": \"dsa0\"}]}",
+		  "/pasids/0/wq: goes only with \"guest\": \"none\"; a guest PASID is bound for all "
+		  "queues of the ADI" },
+		{ "{" ADIS ", \"pasids\": [{\"guest\": \"none\", \"adi\": \"dsa0\"}, {\"guest\": "
+		  "\"none\", \"wq\": \"all\", \"adi\": \"dsa0\"}]}",
+		  "/pasids/1/wq: that of \"dsa0\" has a default binding by /pasids/0 already; "
+		  "remove one" },
+	};
+	struct config config;
+
+	assert_refused(rows, ARRAY_SIZE(rows));
+	/* It needs no key; the queue's own and the one for all are two. */
+	assert_taken(&config,
+		     "{" KERNEL ", \"adis\": [{\"id\": \"d\", \"type\": \"dsa\", \"wqs\": "
+		     "[{}]}], \"pasids\": [{\"guest\": \"none\", \"adi\": \"d\", \"wq\": 0}, "
+		     "{\"guest\": \"none\", \"adi\": \"d\"}]}");
+	assert_int_equal(config.pasids[0].guest, 0);
+	assert_int_equal(config.pasids[0].wq, 0);
+	assert_int_equal(config.pasids[1].wq, CONFIG_ALL_WQS);
+	config_free(&config);
+}
+
+static void queues_are_checked_by_their_mode(void **state)
+{
+	static const struct refusal rows[] = {
+		{ "{" KERNEL ", \"adis\": [{\"id\": \"a\", \"type\": \"dsa\", \"wqs\": "
+		  "[{\"threshold\": 4}]}]}",
+		  "/adis/0/wqs/0/threshold: goes only with \"mode\": \"shared\"; remove it or set "
+		  "that" },
+		{ "{" KERNEL ", \"adis\": [{\"id\": \"a\", \"type\": \"dsa\", \"wqs\": "
+		  "[{\"mode\": \"shared\", \"size\": 8, \"threshold\": 9}]}]}",
+		  "/adis/0/wqs/0/threshold: 9 is past the queue's 8 entries; lower it or raise "
+		  "size" },
+		{ "{" KERNEL ", \"adis\": [{\"id\": \"a\", \"type\": \"dsa\", \"engines\": 2, "
+		  "\"wqs\": [{\"group\": 1}]}]}",
+		  "/adis/0/wqs/0/group: goes only with \"fixed\": true; elsewhere the guest makes "
+		  "the groups" },
+		{ "{" KERNEL ", \"adis\": [{\"id\": \"a\", \"type\": \"dsa\", \"fixed\": true, "
+		  "\"wqs\": [{\"group\": 1}]}]}",
+		  "/adis/0/wqs/0/group: 1 needs an engine of its own; with 1 engines there are "
+		  "groups 0 to 0" },
+	};
+	struct config config;
+
+	assert_refused(rows, ARRAY_SIZE(rows));
+	assert_taken(&config,
+		     "{" KERNEL ", \"adis\": [{\"id\": \"a\", \"type\": \"dsa\", \"fixed\": "
+		     "true, \"engines\": 2, \"interrupt_handles\": true, \"event_log\": true, "
+		     "\"wqs\": [{\"mode\": \"shared\", \"threshold\": 4, \"group\": 1}, {}]}]}");
+	assert_true(config.adis[0].fixed);
+	assert_true(config.adis[0].interrupt_handles);
+	assert_true(config.adis[0].event_log);
+	assert_true(config.adis[0].wqs[0].shared);
+	assert_int_equal(config.adis[0].wqs[0].threshold, 4);
+	assert_int_equal(config.adis[0].wqs[0].group, 1);
+	assert_false(config.adis[0].wqs[1].shared);
 	config_free(&config);
 }
 
@@ -959,6 +1030,8 @@ int main(void)
 		cmocka_unit_test(windows_stay_inside_guest_memory),
 		cmocka_unit_test(bindings_need_both_keys_and_what_they_name),
 		cmocka_unit_test(pasid_numbers_are_unique_and_within_the_width),
+		cmocka_unit_test(default_bindings_are_one_a_queue),
+		cmocka_unit_test(queues_are_checked_by_their_mode),
 		cmocka_unit_test(absent_keys_get_their_defaults),
 		cmocka_unit_test(every_kind_of_value_arrives),
 		cmocka_unit_test(values_at_their_limits_are_taken),
