@@ -30,11 +30,11 @@ l2_config() {
 # adit's, 124 or 137 for a hang; a failed run shows the ends of both logs.
 l2_run() {
 	l2=/out/l2-$1
-	timeout -k 5 "${2:-90}" /adit/build/adit run --no-reboot "$l2.json" >"$l2.log" 2>&1
+	timeout -k 5 "${2:-300}" /adit/build/adit run --no-reboot "$l2.json" >"$l2.log" 2>&1
 	status=$?
 	[ "$status" = 0 ] && return
 	case $status in
-	124 | 137 | 143) echo "$1: no end within ${2:-90} s" ;;
+	124 | 137 | 143) echo "$1: no end within ${2:-300} s" ;;
 	*) echo "$1: adit ended with status $status" ;;
 	esac
 	l2_tail "$1"
@@ -50,7 +50,7 @@ l2_start() { # l2_start NAME [ADIT-RUN-OPTION...]
 }
 # Until the console holds TEXT at least N times; fails when adit ends or SECONDS pass before.
 l2_wait_for() { # l2_wait_for NAME TEXT [N] [SECONDS]
-	l2_until=$(($(cut -d. -f1 /proc/uptime) + ${4:-90}))
+	l2_until=$(($(cut -d. -f1 /proc/uptime) + ${4:-300}))
 	while [ "$(grep -c "$2" "/out/l2-$1")" -lt "${3:-1}" ]; do
 		if ! kill -0 "$l2_pid" 2>/dev/null || [ "$(cut -d. -f1 /proc/uptime)" -ge "$l2_until" ]; then
 			echo "'$2' was not seen ${3:-1} times"
@@ -63,7 +63,7 @@ l2_wait_for() { # l2_wait_for NAME TEXT [N] [SECONDS]
 l2_signal() { kill -"$1" "$l2_pid"; } # l2_signal TERM
 # Waits for adit's end and returns its status.
 l2_end() { # l2_end NAME [SECONDS]
-	(sleep "${2:-90}" && kill -KILL "$l2_pid") 2>/dev/null &
+	(sleep "${2:-300}" && kill -KILL "$l2_pid") 2>/dev/null &
 	l2_guard=$!
 	wait "$l2_pid"
 	status=$?
@@ -82,7 +82,8 @@ l2_tail() { # l2_tail NAME
 }
 
 l2_said() { tr -d '\r' <"/out/l2-$1" | sed -n "s/^L2 $2=//p" | head -n 1; } # l2_said NAME KEY
-# Kernel messages at warning level and above, without those that match the file of known ones.
+# Kernel messages at warning level and above, without those that match a line (an extended regular
+# expression) of the file of known ones.
 l2_warnings() { # l2_warnings NAME KNOWN
-	tr -d '\r' <"/out/l2-$1" | sed -n 's/^L2 dmesg . //p' | grep -v -x -F -f "$2"
+	tr -d '\r' <"/out/l2-$1" | sed -n 's/^L2 dmesg . //p' | grep -v -x -E -f "$2"
 }

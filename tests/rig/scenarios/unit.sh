@@ -7,12 +7,12 @@ SMOKE=none
 IOMMU=none
 NEED='adit tests'
 APPEND='hugepages=40' # at boot, when memory is not in pieces yet
-LIMIT=300
+LIMIT=1200
 
 l1() {
 	cd /adit || return
 	# With twenty guests at once the emulated machine itself sometimes ends without a word.
-	export ADIT_BUILD=/adit/build ADIT_TEST_TIMEOUT=120 ADIT_TEST_AT_ONCE=4
+	export ADIT_BUILD=/adit/build ADIT_TEST_TIMEOUT=600 ADIT_TEST_AT_ONCE=4
 	sh tests/run l1-unit /out/unit build/tests/unit/test-*
 	sh tests/run l1-guest /out/guest build/tests/guest/test-*
 	return 0 # what they counted is the answer
