@@ -39,7 +39,13 @@ const char *ioasid_isolation_name(enum ioasid_isolation isolation)
 	return "unknown";
 }
 
-static int open_row(struct ioasid_ctx *ctx, const struct row *row, const char *node,
+/* What is to be opened: a node by its path (NULL: the provider's own), or a descriptor. */
+struct target {
+	const char *node;
+	int fd;
+};
+
+static int open_row(struct ioasid_ctx *ctx, const struct row *row, const struct target *target,
 		    struct err *err)
 {
 	int r;
@@ -48,22 +54,27 @@ static int open_row(struct ioasid_ctx *ctx, const struct row *row, const char *n
 		return err_set(err, ENOTSUP, "provider %s is not built into this version; use soft",
 			       row->name);
 	ctx->provider = row->provider;
-	r = row->provider->open(ctx, node, err);
+	r = row->provider->open(ctx, target->node, target->fd, err);
 	if (r)
 		ctx->provider = NULL;
 	return r;
 }
 
-/* The node is meant for a kernel's provider: soft opens none, so AUTO does not pass it on. */
-static int open_auto(struct ioasid_ctx *ctx, const char *node, struct err *err)
+/*
+ * The node is meant for a kernel's provider: soft opens none, so AUTO does not pass it on. It does
+ * not take soft either where a descriptor was handed over, which can only mean the kernel's.
+ */
+static int open_auto(struct ioasid_ctx *ctx, const struct target *target, struct err *err)
 {
 	size_t used = 0;
 
 	for (size_t i = 0; i < ROWS; i++) {
-		const char *for_row = rows[i].provider == &ioasid_soft ? NULL : node;
+		bool soft = rows[i].provider == &ioasid_soft;
+		const struct target for_row = { .node = soft ? NULL : target->node,
+						.fd = target->fd };
 		struct err why = { 0 };
 
-		if (!open_row(ctx, &rows[i], for_row, &why))
+		if (!open_row(ctx, &rows[i], &for_row, &why))
 			return 0;
 		if (used < sizeof(ctx->reason))
 			used += (size_t)snprintf(ctx->reason + used, sizeof(ctx->reason) - used,
@@ -72,19 +83,19 @@ static int open_auto(struct ioasid_ctx *ctx, const char *node, struct err *err)
 	return err_set(err, ENOTSUP, "no provider answers on this host: %s", ctx->reason);
 }
 
-static int open_named(struct ioasid_ctx *ctx, enum ioasid_provider_id id, const char *node,
-		      struct err *err)
+static int open_named(struct ioasid_ctx *ctx, enum ioasid_provider_id id,
+		      const struct target *target, struct err *err)
 {
 	for (size_t i = 0; i < ROWS; i++) {
 		if (rows[i].id == id)
-			return open_row(ctx, &rows[i], node, err);
+			return open_row(ctx, &rows[i], target, err);
 	}
 	return err_set(err, EINVAL, "provider %d is unknown; use auto, iommufd, type1 or soft",
 		       (int)id);
 }
 
-int ioasid_ctx_open(struct ioasid_ctx **out, enum ioasid_provider_id provider, const char *node,
-		    struct err *err)
+static int open_target(struct ioasid_ctx **out, enum ioasid_provider_id provider,
+		       const struct target *target, struct err *err)
 {
 	struct ioasid_ctx *ctx = calloc(1, sizeof(*ctx));
 	int r;
@@ -92,12 +103,14 @@ int ioasid_ctx_open(struct ioasid_ctx **out, enum ioasid_provider_id provider, c
 	if (!ctx)
 		return err_set(err, ENOMEM, "no memory for an I/O address space context");
 	ctx->refs = 1;
-	ctx->lowest = 1;
+	ctx->pasids = (struct ioasid_pasid_pool){
+		.first = 1, .last = IOASID_PASID_MAX, .lowest = 1, .refs = 1
+	};
 	pthread_mutex_init(&ctx->lock, NULL);
 	if (provider == IOASID_PROVIDER_AUTO)
-		r = open_auto(ctx, node, err);
+		r = open_auto(ctx, target, err);
 	else
-		r = open_named(ctx, provider, node, err);
+		r = open_named(ctx, provider, target, err);
 	if (r) {
 		pthread_mutex_destroy(&ctx->lock);
 		free(ctx);
@@ -105,6 +118,24 @@ int ioasid_ctx_open(struct ioasid_ctx **out, enum ioasid_provider_id provider, c
 	}
 	*out = ctx;
 	return 0;
+}
+
+int ioasid_ctx_open(struct ioasid_ctx **out, enum ioasid_provider_id provider, const char *node,
+		    struct err *err)
+{
+	const struct target target = { .node = node, .fd = -1 };
+
+	return open_target(out, provider, &target, err);
+}
+
+int ioasid_ctx_open_fd(struct ioasid_ctx **out, enum ioasid_provider_id provider, int fd,
+		       struct err *err)
+{
+	const struct target target = { .fd = fd };
+
+	if (fd < 0)
+		return err_set(err, EBADF, "descriptor %d is none", fd);
+	return open_target(out, provider, &target, err);
 }
 
 void ioasid_ctx_close(struct ioasid_ctx *ctx)
@@ -143,6 +174,24 @@ const char *ioasid_ctx_reason(const struct ioasid_ctx *ctx)
 	return ctx->reason;
 }
 
+int ioasid_ctx_fd(const struct ioasid_ctx *ctx)
+{
+	return ctx->provider->ctx_fd ? ctx->provider->ctx_fd(ctx) : -1;
+}
+
+void ioasid_ctx_caps(struct ioasid_ctx *ctx, struct ioasid_caps *caps)
+{
+	*caps = (struct ioasid_caps){ 0 };
+	pthread_mutex_lock(&ctx->lock);
+	ctx->provider->caps(ctx, caps);
+	pthread_mutex_unlock(&ctx->lock);
+}
+
+int ioasid_lacks(const struct ioasid_ctx *ctx, const char *what, struct err *err)
+{
+	return err_set(err, EOPNOTSUPP, "provider %s %s", ctx->provider->name, what);
+}
+
 void ioasid_ctx_get(struct ioasid_ctx *ctx)
 {
 	__atomic_fetch_add(&ctx->refs, 1, __ATOMIC_RELAXED);
@@ -153,8 +202,7 @@ void ioasid_ctx_put(struct ioasid_ctx *ctx)
 	if (__atomic_sub_fetch(&ctx->refs, 1, __ATOMIC_ACQ_REL))
 		return;
 	ctx->provider->close(ctx);
-	for (size_t i = 0; i < PASID_LEAVES; i++)
-		free(ctx->leaf[i]);
+	ioasid_pool_clear(&ctx->pasids);
 	pthread_mutex_destroy(&ctx->lock);
 	free(ctx);
 }

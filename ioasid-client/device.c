@@ -62,26 +62,40 @@ static void set_space(struct ioasid_device *device, struct ioasid_space *space)
 	__atomic_store_n(&device->space, space, __ATOMIC_RELEASE);
 }
 
-static void block_rid(struct ioasid_device *device)
+static bool same_group(const struct ioasid_device *a, const struct ioasid_device *b)
 {
-	if (!device->space)
-		return;
+	return a->info.group >= 0 && a->info.group == b->info.group;
+}
+
+static int block_rid(struct ioasid_device *device, struct err *err)
+{
+	struct ioasid_space *from = device->space;
+	int r;
+
+	if (!from)
+		return 0;
 	set_space(device, NULL);
-	device->ctx->provider->detach(device);
+	r = device->ctx->provider->detach(device, from, err);
+	if (r)
+		device->failed = true;
+	return r;
 }
 
 void ioasid_device_block(struct ioasid_device *device)
 {
 	struct ioasid_pasid *pasid;
 
-	block_rid(device);
+	/* PASIDs first: a kernel may refuse to take the RID's page table away under them. */
 	while ((pasid = LIST_FIRST(&device->pasids)))
 		ioasid_pasid_park(pasid);
+	block_rid(device, NULL);
 }
 
 void ioasid_device_free(struct ioasid_device *device)
 {
 	device->ctx->provider->unbind(device);
+	if (device->pasids_own)
+		ioasid_pool_put(device->pasids_own);
 	free(device);
 }
 
@@ -102,32 +116,91 @@ void ioasid_device_info(const struct ioasid_device *device, struct ioasid_device
 	*info = device->info;
 }
 
+int ioasid_device_fd(const struct ioasid_device *device)
+{
+	const struct ioasid_provider *provider = device->ctx->provider;
+
+	return provider->device_fd ? provider->device_fd(device) : -1;
+}
+
+struct ioasid_space *ioasid_device_space(const struct ioasid_device *device)
+{
+	return __atomic_load_n(&device->space, __ATOMIC_ACQUIRE);
+}
+
+/* A device that is not attached joins its group where that is; see ioasid_attach. */
+static int check_group(const struct ioasid_device *device, const struct ioasid_space *space,
+		       struct err *err)
+{
+	const struct ioasid_device *other;
+
+	if (device->space)
+		return 0;
+	for (other = LIST_FIRST(&device->ctx->devices); other; other = LIST_NEXT(other, of_ctx)) {
+		if (other != device && same_group(other, device) && other->space &&
+		    other->space != space)
+			return err_set(err, EINVAL,
+				       "device %s shares IOMMU group %d with %s, which is attached "
+				       "to space %s; attach both to one space",
+				       device->info.label, device->info.group, other->info.label,
+				       other->space->name);
+	}
+	return 0;
+}
+
+/* An attached device takes the attached members of its group along. */
+static void move_group(const struct ioasid_device *device, struct ioasid_space *from,
+		       struct ioasid_space *to)
+{
+	struct ioasid_device *other;
+
+	for (other = LIST_FIRST(&device->ctx->devices); other; other = LIST_NEXT(other, of_ctx)) {
+		if (other != device && other->space == from && same_group(other, device))
+			set_space(other, to);
+	}
+}
+
+static int attach_locked(struct ioasid_device *device, struct ioasid_space *space, struct err *err)
+{
+	struct ioasid_space *before = device->space;
+	int r;
+
+	r = ioasid_space_check(space, device, err);
+	if (!r)
+		r = check_group(device, space, err);
+	if (r || before == space)
+		return r;
+	if (before)
+		move_group(device, before, space);
+	set_space(device, space);
+	r = device->ctx->provider->attach(device, before, err);
+	if (r && before)
+		move_group(device, space, before);
+	if (r)
+		set_space(device, before);
+	return r;
+}
+
 int ioasid_attach(struct ioasid_device *device, struct ioasid_space *space, struct err *err)
 {
 	struct ioasid_ctx *ctx = device->ctx;
-	struct ioasid_space *before;
 	int r;
 
-	if (space->ctx != ctx)
-		return err_set(err, EINVAL, "device %s and space %s belong to different contexts",
-			       device->info.label, space->name);
 	pthread_mutex_lock(&ctx->lock);
-	before = device->space;
-	set_space(device, space);
-	r = ctx->provider->attach(device, err);
-	if (r)
-		set_space(device, before);
+	r = attach_locked(device, space, err);
 	pthread_mutex_unlock(&ctx->lock);
 	ctx->provider->quiesce(ctx);
 	return r;
 }
 
-void ioasid_detach(struct ioasid_device *device)
+int ioasid_detach(struct ioasid_device *device, struct err *err)
 {
 	struct ioasid_ctx *ctx = device->ctx;
+	int r;
 
 	pthread_mutex_lock(&ctx->lock);
-	block_rid(device);
+	r = block_rid(device, err);
 	pthread_mutex_unlock(&ctx->lock);
 	ctx->provider->quiesce(ctx);
+	return r;
 }

@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "ioasid-client/ioasid.h"
+#include "ioasid-client/provider.h"
 
 #define LEAF_BITS    10u
 #define LEAF_ENTRIES (1u << LEAF_BITS)
@@ -69,6 +69,18 @@ void pasid_table_destroy(struct pasid_table *table)
 	free(table);
 }
 
+/* What fault records name as the guest's: the latest that was bound to the host PASID. */
+static void name_guest(struct ioasid_pasid *host, uint32_t guest)
+{
+	__atomic_store_n(&host->guest, guest, __ATOMIC_RELAXED);
+}
+
+static void forget_guest(struct ioasid_pasid *host, uint32_t guest)
+{
+	__atomic_compare_exchange_n(&host->guest, &guest, IOASID_PASID_NONE, false,
+				    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
 /* The leaf of a guest PASID, made where `make` says so. Needs the lock. */
 static struct leaf *leaf_of(struct pasid_table *table, uint32_t guest, bool make)
 {
@@ -102,6 +114,7 @@ int pasid_table_bind(struct pasid_table *table, uint32_t guest, struct ioasid_pa
 			    guest, ioasid_pasid_number(leaf->host[i]));
 	} else {
 		ioasid_pasid_hold(host);
+		name_guest(host, guest);
 		leaf->host[i] = host;
 		__atomic_store_n(&leaf->number[i], ioasid_pasid_number(host), __ATOMIC_RELEASE);
 		table->count++;
@@ -130,6 +143,7 @@ int pasid_table_unbind(struct pasid_table *table, uint32_t guest, struct err *er
 	epoch_wait(table->epoch);
 	if (!host)
 		return err_set(err, ENOENT, "guest PASID %u is not bound", guest);
+	forget_guest(host, guest);
 	ioasid_pasid_release(host);
 	return 0;
 }

@@ -35,12 +35,20 @@ static int map_window(struct ioasid_space *space, const struct ram *ram,
 		const struct layout_ram *r = &layout->ram[i];
 		uint64_t first = MAX(offset, r->gpa);
 		uint64_t end = MIN(offset + size, r->gpa + r->size);
+		uint64_t at = r->offset + (first - r->gpa);
+		const struct ioasid_mapping mapping = {
+			.iova = first,
+			.size = end - first,
+			.hva = (char *)ram->base + at,
+			.rights = rights,
+			.fd = ram->fd,
+			.fd_offset = at,
+		};
 		int ret;
 
 		if (first >= end)
 			continue;
-		ret = ioasid_map(space, first, end - first,
-				 (char *)ram->base + r->offset + (first - r->gpa), rights, err);
+		ret = ioasid_map(space, &mapping, err);
 		if (ret)
 			return ret;
 		*mapped += end - first;

@@ -92,7 +92,6 @@ static bool iotlb_hit(const struct ioasid_dma *dma, const struct iotlb_entry *en
 static const struct soft_space *find_space(const struct ioasid_dma *dma,
 					   const struct ioasid_device *device, uint32_t pasid)
 {
-	const struct ioasid_pasid_leaf *leaf;
 	const struct ioasid_space *space;
 	const struct ioasid_pasid *object;
 	const char *slot;
@@ -103,14 +102,14 @@ static const struct soft_space *find_space(const struct ioasid_dma *dma,
 		space = __atomic_load_n(&device->space, __ATOMIC_ACQUIRE);
 		return space ? space->priv : NULL;
 	}
-	leaf = __atomic_load_n(&dma->ctx->leaf[pasid >> PASID_LEAF_BITS], __ATOMIC_ACQUIRE);
-	if (!leaf)
-		return NULL;
-	slot = __atomic_load_n(&leaf->slot[pasid & (PASID_LEAF_SLOTS - 1)], __ATOMIC_ACQUIRE);
+	slot = ioasid_pool_slot(ioasid_pool_of(dma->ctx, device), pasid);
 	if (!slot || ioasid_slot_parked(slot))
 		return NULL;
 	object = (const struct ioasid_pasid *)slot;
-	return object->device == device ? object->space->priv : NULL;
+	if (object->device != device)
+		return NULL;
+	space = __atomic_load_n(&object->space, __ATOMIC_ACQUIRE);
+	return space->priv;
 }
 
 /* The generations are read before what they guard: soft.h. */

@@ -19,6 +19,10 @@ struct soft_ctx {
 	bool blocked;
 };
 
+struct soft_device {
+	struct ioasid_range iova;
+};
+
 struct soft_space {
 	struct soft_map map;
 	uint64_t generation; /* atomic; of what is mapped */

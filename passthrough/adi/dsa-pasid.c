@@ -141,7 +141,7 @@ static void set_fallback(struct dsa *dsa, unsigned int wq, uint32_t host)
 	if (!was_open)
 		return;
 	dsa_jobs_revoke(dsa, IOASID_PASID_NONE);
-	ioasid_detach(dsa->device);
+	ioasid_detach(dsa->device, NULL);
 }
 
 /* With the keys' lock held. */

@@ -325,7 +325,7 @@ static struct ioasid_space *space(struct rig *rig, const char *name, uint64_t at
 	struct ioasid_space *made;
 
 	must(ioasid_alloc(rig->ctx, &options, &made, NULL));
-	must(ioasid_map(made, at, size, rig->memory + at, rights, NULL));
+	must(ioasid_map_hva(made, at, size, rig->memory + at, rights, NULL));
 	return made;
 }
 

@@ -342,8 +342,8 @@ static void read_only_memory_is_not_written(void **state)
 	struct ioasid_space *space = rig_space(&rig, "ro", 0x10000, 0x2000, IOASID_READ);
 	struct dsa_descriptor d = move(0x10000, 0x11000, 64);
 
-	assert_ok(ioasid_map(space, 0x12000, 0x1000, rig.memory + 0x12000,
-			     IOASID_READ | IOASID_WRITE, &rig.err),
+	assert_ok(ioasid_map_hva(space, 0x12000, 0x1000, rig.memory + 0x12000,
+				 IOASID_READ | IOASID_WRITE, &rig.err),
 		  &rig.err);
 	assert_ok(dsa_pasid_bind(rig.dsa, 5, space, 0, NULL, &rig.err), &rig.err);
 	device_enable(&rig);
@@ -369,8 +369,8 @@ static void addresses_do_not_wrap(void **state)
 	struct ioasid_space *space = rig_space(&rig, "ends", 0, 0x4000, IOASID_READ | IOASID_WRITE);
 	struct dsa_descriptor d;
 
-	assert_ok(ioasid_map(space, top, 4096, rig.memory + 0x4000, IOASID_READ | IOASID_WRITE,
-			     &rig.err),
+	assert_ok(ioasid_map_hva(space, top, 4096, rig.memory + 0x4000, IOASID_READ | IOASID_WRITE,
+				 &rig.err),
 		  &rig.err);
 	assert_ok(dsa_pasid_bind(rig.dsa, 5, space, 0, NULL, &rig.err), &rig.err);
 	device_enable(&rig);
@@ -420,9 +420,9 @@ static void moves_between_distinct_mappings_are_joined(void **state)
 	for (uint64_t i = 0; i < 64; i++) {
 		uint64_t iova = i < 32 ? 0x100000 + i * 4096 : 0x200000 + (i - 32) * 4096;
 
-		assert_ok(ioasid_map(space, iova, 4096,
-				     rig.memory + 0x400000 + (i * 37 % 64) * 4096,
-				     IOASID_READ | IOASID_WRITE, &rig.err),
+		assert_ok(ioasid_map_hva(space, iova, 4096,
+					 rig.memory + 0x400000 + (i * 37 % 64) * 4096,
+					 IOASID_READ | IOASID_WRITE, &rig.err),
 			  &rig.err);
 	}
 	fill(&rig, 0x400000, 64 * 4096, 9);

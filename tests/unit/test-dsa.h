@@ -358,15 +358,16 @@ static inline struct ioasid_space *rig_space(struct dsa_rig *rig, const char *na
 	struct ioasid_space *space;
 
 	assert_ok(ioasid_alloc(rig->ctx, &options, &space, &rig->err), &rig->err);
-	assert_ok(ioasid_map(space, iova, size, rig->memory + iova, rights, &rig->err), &rig->err);
+	assert_ok(ioasid_map_hva(space, iova, size, rig->memory + iova, rights, &rig->err),
+		  &rig->err);
 	return space;
 }
 
 static inline void rig_map_long(struct dsa_rig *rig, struct ioasid_space *space)
 {
 	for (uint64_t at = 0; at < LONG_SIZE; at += MIB)
-		assert_ok(ioasid_map(space, LONG_IOVA + at, MIB, rig->memory + LONG_BACKING,
-				     IOASID_READ | IOASID_WRITE, &rig->err),
+		assert_ok(ioasid_map_hva(space, LONG_IOVA + at, MIB, rig->memory + LONG_BACKING,
+					 IOASID_READ | IOASID_WRITE, &rig->err),
 			  &rig->err);
 }
 

@@ -276,8 +276,8 @@ static void op_map(struct model *m)
 	}
 	if (!space->real || (!expected && !slot))
 		return;
-	assert_int_equal(ioasid_map(space->real, new.iova, new.size, (void *)(uintptr_t) new.hva,
-				    new.rights, &m->err),
+	assert_int_equal(ioasid_map_hva(space->real, new.iova, new.size,
+					(void *)(uintptr_t) new.hva, new.rights, &m->err),
 			 expected);
 	if (!expected)
 		*slot = new;
@@ -341,7 +341,7 @@ static void op_detach(struct model *m)
 
 	if (!device->real)
 		return;
-	ioasid_detach(device->real);
+	ioasid_detach(device->real, NULL);
 	device->space = -1;
 }
 
@@ -595,8 +595,8 @@ static void *map_thread(void *arg)
 		if (!mapped[start]) {
 			for (unsigned int j = 0; j < pages; j++)
 				set_open(race, start + j, true);
-			if (!ioasid_map(race->shared, start * PAGE, pages * PAGE,
-					&race->target[start], IOASID_READ, NULL))
+			if (!ioasid_map_hva(race->shared, start * PAGE, pages * PAGE,
+					    &race->target[start], IOASID_READ, NULL))
 				mapped[start] = pages;
 			continue;
 		}
@@ -664,8 +664,8 @@ static void race_setup(struct race *race)
 	assert_ok(ioasid_pasid_attach(race->device, race->shared, 1, &pasid, &err), &err);
 	for (unsigned int i = 0; i < 2; i++) {
 		race->window[i] = race_space(race, "window");
-		assert_ok(ioasid_map(race->window[i], 0, PAGE, &race->target[SLOTS + i],
-				     IOASID_READ, &err),
+		assert_ok(ioasid_map_hva(race->window[i], 0, PAGE, &race->target[SLOTS + i],
+					 IOASID_READ, &err),
 			  &err);
 	}
 }
