@@ -4,6 +4,14 @@
 
 RIG_RUN = ADIT_BUILD=$(abspath $(O)) ADIT_TEST_TOTALS=$(TOTALS) tests/rig/run
 
+# The rig's own programs: endpoint runs beside QEMU, the others in L1.
+RIG_PROGRAMS := $(patsubst %.c,$(O)/%,$(wildcard tests/rig/*.c))
+$(O)/tests/rig/%: $(O)/obj/tests/rig/%.o $(ARCHIVES)
+	$(say) LD $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ADIT_LDFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+test-programs: $(RIG_PROGRAMS)
+
 .PHONY: rig test-rig test-rig-long rig-shell
 rig:
 	@.ci/packages rig
