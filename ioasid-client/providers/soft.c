@@ -166,7 +166,7 @@ static int insert(struct ioasid_space *space, const struct soft_extent *extent,
 	struct soft_space *soft = space->priv;
 	struct soft_extent there;
 
-	if (soft_map_next(&soft->map, extent->first, &there) && there.first <= extent->last)
+	if (soft_map_first(&soft->map, extent->first, extent->last, &there))
 		return err_set(err, EEXIST,
 			       "space %s: IOVA %#" PRIx64 " to %#" PRIx64
 			       " overlaps the mapping from %#" PRIx64 " to %#" PRIx64
@@ -213,7 +213,7 @@ static int soft_unmap(struct ioasid_space *space, uint64_t iova, uint64_t size,
 	uint64_t first = iova >> PAGE_SHIFT, last = (iova + size - 1) >> PAGE_SHIFT;
 	struct soft_extent low, high;
 
-	if (!soft_map_next(&soft->map, first, &low) || low.first > last)
+	if (!soft_map_first(&soft->map, first, last, &low))
 		return err_set(err, ENOENT,
 			       "space %s: nothing is mapped from %#" PRIx64 " to %#" PRIx64,
 			       space->name, iova, iova + size - 1);

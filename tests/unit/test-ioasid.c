@@ -595,14 +595,52 @@ static void unmap_frees_empty_tables(void **state)
 	map(f, f->space, 0, PAGE, f->memory, RW);
 	map(f, f->space, 65 * PAGE, PAGE, f->memory, RW);
 	before = nodes(f);
-	for (unsigned int shift = 13; shift < 64; shift++)
+	for (unsigned int shift = 19; shift < 64; shift++)
 		map(f, f->space, 1ULL << shift, PAGE, f->memory, RW);
 	assert_true(nodes(f) > before);
-	for (unsigned int shift = 13; shift < 64; shift++)
+	for (unsigned int shift = 19; shift < 64; shift++)
 		assert_ok(ioasid_unmap(f->space, 1ULL << shift, PAGE, &f->err), &f->err);
 	assert_int_equal(nodes(f), before);
 	assert_ok(ioasid_unmap(f->space, 0, TIB, &f->err), &f->err);
 	assert_int_equal(nodes(f), 0);
+}
+
+static void pages_in_a_row_share_a_table(void **state)
+{
+	struct fixture *f = fixture(state);
+
+	if (f->row->provider != IOASID_PROVIDER_SOFT)
+		skip_because("%s keeps its tables in the kernel", f->row->name);
+	for (uint64_t i = 0; i < 4096; i++)
+		map(f, f->space, i * PAGE, PAGE, (char *)0x100000000000 + i * PAGE, RW);
+	assert_int_equal(nodes(f), 1);
+	attach(f);
+	for (uint64_t i = 0; i < 4096; i++)
+		assert_ptr_equal(reach1(f, 0, i * PAGE), (char *)0x100000000000 + i * PAGE);
+	for (uint64_t i = 0; i < 4096; i++)
+		assert_ok(ioasid_unmap(f->space, i * PAGE, PAGE, &f->err), &f->err);
+	assert_int_equal(nodes(f), 0);
+}
+
+static void page_out_of_the_row_is_mapped_as_well(void **state)
+{
+	struct fixture *f = fixture(state);
+	uint64_t one = 1;
+
+	attach(f);
+	for (uint64_t i = 0; i < 12; i++)
+		map(f, f->space, i * PAGE, PAGE, f->memory + i * PAGE, RW);
+	/* Other memory, other rights, a mapping of two pages: each in the middle of the row. */
+	assert_ok(ioasid_unmap(f->space, 3 * PAGE, 6 * PAGE, &f->err), &f->err);
+	map(f, f->space, 3 * PAGE, PAGE, f->memory, RW);
+	map(f, f->space, 5 * PAGE, PAGE, f->memory + 5 * PAGE, IOASID_READ);
+	map(f, f->space, 6 * PAGE, 2 * PAGE, f->memory + 6 * PAGE, RW);
+	for (uint64_t i = 0; i < 12; i++)
+		assert_ptr_equal(reach1(f, 0, i * PAGE), i == 3		    ? f->memory
+							 : i == 4 || i == 8 ? NULL
+									    : f->memory + i * PAGE);
+	assert_null(reach(f, f->device, 0, 5 * PAGE, &one, IOASID_WRITE));
+	refused(f, ioasid_unmap(f->space, 7 * PAGE, PAGE, &f->err), EINVAL, "straddles");
 }
 
 static void destroy_blocks_its_users_and_parks(void **state)
@@ -975,6 +1013,8 @@ static const struct CMUnitTest tests[] = {
 	TEST(unmapped_address_takes_a_new_mapping),
 	TEST(terabytes_cost_few_tables),
 	TEST(unmap_frees_empty_tables),
+	TEST(pages_in_a_row_share_a_table),
+	TEST(page_out_of_the_row_is_mapped_as_well),
 	TEST(destroy_blocks_its_users_and_parks),
 	TEST(pasid_reaches_its_space_for_its_device_only),
 	TEST(pasid_spaces_are_apart),
