@@ -47,7 +47,7 @@ int host_bdf_parse(char *out, const char *text)
 		p = take_hex(p, 1, 1, 0, &function);
 	if (!p || device > 0x1f || function > 7)
 		return -EINVAL;
-	snprintf(out, HOST_NAME_MAX + 1, "%04x:%02x:%02x.%x", domain, bus, device, function);
+	snprintf(out, HOST_NAME_CHARS + 1, "%04x:%02x:%02x.%x", domain, bus, device, function);
 	return 0;
 }
 
@@ -89,7 +89,7 @@ bool host_part_is_sane(const char *text)
 {
 	size_t n = strspn(text, PART_CHARS);
 
-	return n && n <= HOST_NAME_MAX && !text[n] && strcmp(text, ".") != 0 &&
+	return n && n <= HOST_NAME_CHARS && !text[n] && strcmp(text, ".") != 0 &&
 	       strcmp(text, "..") != 0;
 }
 
@@ -102,7 +102,7 @@ static int last_part(char *out, const char *path)
 		end--;
 	for (start = end; start && path[start - 1] != '/'; start--)
 		;
-	if (end - start > HOST_NAME_MAX)
+	if (end - start > HOST_NAME_CHARS)
 		return -EINVAL;
 	memcpy(out, path + start, end - start);
 	out[end - start] = 0;
@@ -112,7 +112,7 @@ static int last_part(char *out, const char *path)
 int host_name_parse(struct host_name *out, const char *text)
 {
 	const size_t cdev = strlen(CDEV_PREFIX);
-	char part[HOST_NAME_MAX + 1];
+	char part[HOST_NAME_CHARS + 1];
 
 	if (!strncmp(text, CDEV_PREFIX, cdev)) {
 		out->kind = HOST_CDEV;

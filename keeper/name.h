@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#define HOST_NAME_MAX	63 /* longest canonical name */
+#define HOST_NAME_CHARS 63 /* longest canonical name */
 #define HOST_UUID_CHARS 36
 
 enum host_kind {
@@ -19,7 +19,7 @@ enum host_kind {
 
 struct host_name {
 	enum host_kind kind;
-	char text[HOST_NAME_MAX + 1];
+	char text[HOST_NAME_CHARS + 1];
 };
 
 /*
@@ -28,7 +28,7 @@ struct host_name {
  */
 int host_name_parse(struct host_name *out, const char *text);
 
-/* One spelling each; -EINVAL for what is no BDF or UUID. out: HOST_NAME_MAX + 1 bytes. */
+/* One spelling each; -EINVAL for what is no BDF or UUID. out: HOST_NAME_CHARS + 1 bytes. */
 int host_bdf_parse(char *out, const char *text);
 int host_uuid_parse(char *out, const char *text);
 
@@ -36,7 +36,7 @@ int host_uuid_parse(char *out, const char *text);
 bool host_is_group_node(const char *text);
 
 /*
- * A name that may stand as one part of a sysfs path: 1 to HOST_NAME_MAX characters of
+ * A name that may stand as one part of a sysfs path: 1 to HOST_NAME_CHARS characters of
  * A-Z a-z 0-9 _ . : + -, neither "." nor "..".
  */
 bool host_part_is_sane(const char *text);

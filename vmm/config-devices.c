@@ -54,7 +54,7 @@ static int settle_path(struct config_device *device, size_t i, struct err *err)
 
 static int settle_uuid(char **uuid, size_t i, const char *key, struct err *err)
 {
-	char spelling[HOST_NAME_MAX + 1], shown[96];
+	char spelling[HOST_NAME_CHARS + 1], shown[96];
 
 	if (!*uuid)
 		return 0;

@@ -10,6 +10,7 @@ static const struct command commands[] = {
 	{ "run", cmd_run, "CONFIG [--no-reboot] [--log-json] [--log-level LEVEL]",
 	  "run one VM in the foreground" },
 	{ "check", cmd_check, "CONFIG [--json]", "show the plan before any of it happens" },
+	{ "devices", cmd_devices, "[--json]", "show what this host could assign to a VM" },
 	{ "doctor", cmd_doctor, "[--json]", "show what this host can do, and what mends the rest" },
 	{ "bench", cmd_bench, "NAME [--json FILE]", "measure (boot)" },
 };
