@@ -63,7 +63,7 @@ CMOCKA_LIBS = $(shell $(PKG_CONFIG) --libs cmocka)
 # --- rooms: one archive each, linked from the top of the house down -----------------------------
 
 ROOMS := vmm passthrough kvm-glue ioasid-client keeper util
-SRC_vmm := $(filter-out vmm/main.c vmm/cmd-%.c,$(wildcard vmm/*.c))
+SRC_vmm := $(filter-out vmm/main.c vmm/cmd-%.c,$(wildcard vmm/*.c vmm/virtio/*.c))
 SRC_passthrough := $(wildcard passthrough/*/*.c)
 SRC_kvm-glue := $(wildcard kvm-glue/*.c)
 SRC_ioasid-client := $(wildcard ioasid-client/*.c ioasid-client/providers/*.c)
