@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The transport and the device's life: what a driver reads and writes in which order, features,
+ * resets at any moment, and what becomes of a driver that breaks the rules. The device under it
+ * fills buffers with their number, or keeps them until it is told.
+ */
+#include "tests/unit/test-virtio-device.h"
+
+#include <errno.h>
+
+struct echo {
+	struct virtio_device *device;
+	bool keeps;	/* buffers stay in flight */
+	bool slow_stop; /* a reset waits for echo_finish */
+	bool stop_asked;
+	unsigned int starts, stops, kicks, freed;
+	uint8_t config[8];
+};
+
+static bool echo_one(void *opaque, unsigned int queue)
+{
+	struct echo *echo = opaque;
+	const struct virtq_chain *chain = &echo->device->chain;
+	uint8_t byte = 0;
+
+	if (echo->keeps)
+		return true;
+	(void)virtq_read(chain, 0, &byte, 1);
+	byte++;
+	virtio_push(echo->device, queue, chain->id, chain->slots,
+		    (uint32_t)virtq_write(chain, 0, &byte, 1));
+	return true;
+}
+
+static void echo_kick(void *opaque, unsigned int queue)
+{
+	struct echo *echo = opaque;
+
+	echo->kicks++;
+	virtio_drain(echo->device, queue, echo_one);
+}
+
+static void echo_start(void *opaque)
+{
+	((struct echo *)opaque)->starts++;
+}
+
+static bool echo_stop(void *opaque)
+{
+	struct echo *echo = opaque;
+
+	echo->stops++;
+	echo->stop_asked = true;
+	return !echo->slow_stop;
+}
+
+static void echo_read(void *opaque, uint32_t offset, void *data, unsigned int size)
+{
+	memcpy(data, ((struct echo *)opaque)->config + offset, size);
+}
+
+static void echo_write(void *opaque, uint32_t offset, const void *data, unsigned int size)
+{
+	memcpy(((struct echo *)opaque)->config + offset, data, size);
+}
+
+static const char *echo_refuse(void *opaque, uint64_t features)
+{
+	return (features & 3) == 2 ? "feature 1 needs feature 0" : NULL;
+}
+
+static void echo_free(void *opaque)
+{
+	((struct echo *)opaque)->freed++;
+}
+
+static const struct virtio_ops echo_ops = { .refuse = echo_refuse,
+					    .config_read = echo_read,
+					    .config_write = echo_write,
+					    .start = echo_start,
+					    .kick = echo_kick,
+					    .stop = echo_stop,
+					    .free = echo_free };
+
+static void open_echo(struct bench *b, struct echo *echo)
+{
+	const struct virtio_options options = { .name = "echo",
+						.type = 30,
+						.class_code = 0xff0000,
+						.features = 3,
+						.packed = true,
+						.queues = 2,
+						.queue_size = 64,
+						.config_size = sizeof(echo->config),
+						.ops = &echo_ops,
+						.opaque = echo };
+	struct err err;
+
+	memset(echo, 0, sizeof(*echo));
+	bench_open(b);
+	assert_ok(virtio_device_create(&echo->device, &b->host, &options, &err), &err);
+	bench_run(b, echo->device);
+}
+
+static void close_echo(struct bench *b, struct echo *echo)
+{
+	bench_close(b);
+	assert_int_equal(echo->freed, 1);
+}
+
+static void echo_once(struct bench *b, unsigned int queue)
+{
+	const struct driver_piece pieces[] = { { BENCH_BUFFERS, 1, false },
+					       { BENCH_BUFFERS + 64, 1, true } };
+	uint8_t *in = guest_at(&b->memory, BENCH_BUFFERS);
+	uint8_t *out = guest_at(&b->memory, BENCH_BUFFERS + 64);
+	uint32_t written;
+
+	*in = (uint8_t)rand();
+	assert_true(driver_add(&b->q[queue], pieces, 2) >= 0);
+	bench_kick(b, queue);
+	bench_take(b, queue, &written);
+	assert_int_equal(written, 1);
+	assert_int_equal(*out, (uint8_t)(*in + 1));
+}
+
+static void buffers_are_answered_in_every_layout(void **state)
+{
+	struct bench b;
+	struct echo echo;
+
+	open_echo(&b, &echo);
+	for (size_t i = 0; i < ARRAY_SIZE(bench_layouts); i++) {
+		bench_start(&b, bench_layouts[i], 2);
+		for (unsigned int n = 0; n < 100; n++)
+			echo_once(&b, n & 1);
+	}
+	bench_reset(&b);
+	assert_int_equal(echo.starts, ARRAY_SIZE(bench_layouts));
+	assert_int_equal(echo.stops, ARRAY_SIZE(bench_layouts));
+	close_echo(&b, &echo);
+}
+
+static void buffers_from_before_driver_ok_are_found(void **state)
+{
+	const struct driver_piece piece = { BENCH_BUFFERS, 8, true };
+	struct bench b;
+	struct echo echo;
+
+	open_echo(&b, &echo);
+	assert_true(bench_agree(&b, BENCH_VERSION_1));
+	bench_queue(&b, 0, BENCH_VERSION_1);
+	driver_add(&b.q[0], &piece, 1);
+	bench_kick(&b, 0);
+	set(&b, REG_STATUS, 0x0f, 1);
+	bench_take(&b, 0, NULL);
+	close_echo(&b, &echo);
+}
+
+static void features_that_do_not_fit_are_refused(void **state)
+{
+	struct bench b;
+	struct echo echo;
+	uint64_t offered;
+
+	open_echo(&b, &echo);
+	offered = bench_offered(&b);
+	assert_true(offered & BENCH_VERSION_1);
+	set(&b, REG_OFFERED_SELECT, 2, 4);
+	assert_int_equal(reg(&b, REG_OFFERED, 4), 0);
+	assert_true(bench_agree(&b, offered));
+	/* Not offered; not modern; against the device's own rule. */
+	assert_false(bench_agree(&b, BENCH_VERSION_1 | 1ULL << 20));
+	assert_false(bench_agree(&b, BENCH_VERSION_1 | 1ULL << 63));
+	assert_false(bench_agree(&b, 1));
+	assert_false(bench_agree(&b, BENCH_VERSION_1 | 2));
+	/* Once agreed on, they stand. */
+	assert_true(bench_agree(&b, BENCH_VERSION_1));
+	set(&b, REG_ACCEPTED_SELECT, 0, 4);
+	set(&b, REG_ACCEPTED, 3, 4);
+	assert_int_equal(reg(&b, REG_ACCEPTED, 4), 0);
+	close_echo(&b, &echo);
+}
+
+static void a_driver_out_of_order_must_reset(void **state)
+{
+	struct bench b;
+	struct echo echo;
+
+	open_echo(&b, &echo);
+	set(&b, REG_STATUS, STATUS_DRIVER_OK, 1);
+	assert_int_equal(reg(&b, REG_STATUS, 1) & STATUS_NEEDS_RESET, STATUS_NEEDS_RESET);
+	bench_reset(&b);
+	set(&b, REG_ENABLE, 1, 2);
+	assert_int_equal(reg(&b, REG_STATUS, 1) & STATUS_NEEDS_RESET, STATUS_NEEDS_RESET);
+	bench_start(&b, BENCH_VERSION_1, 1);
+	echo_once(&b, 0);
+	close_echo(&b, &echo);
+}
+
+static void a_broken_ring_needs_a_reset_and_says_so(void **state)
+{
+	const struct driver_piece bad = { 0, 16, true };
+	struct bench b;
+	struct echo echo;
+	struct log log = { .fd = -1, .level = LOG_WARN };
+	char text[2048];
+	int fds[2];
+	ssize_t n;
+
+	assert_int_equal(pipe(fds), 0);
+	open_echo(&b, &echo);
+	log.fd = fds[1];
+	b.device->host.log = &log;
+	for (size_t i = 0; i < ARRAY_SIZE(bench_layouts); i++) {
+		uint8_t generation;
+
+		bench_start(&b, bench_layouts[i], 2);
+		generation = (uint8_t)reg(&b, REG_GENERATION, 1);
+		driver_add(&b.q[0], &bad, 1);
+		bench_kick(&b, 0);
+		bench_wait(&b, 0);
+		assert_int_equal(reg(&b, REG_STATUS, 1), 0x0f | STATUS_NEEDS_RESET);
+		assert_int_not_equal(reg(&b, REG_GENERATION, 1), generation);
+		assert_int_equal(reg(&b, VIRTIO_BAR_ISR, 1) & ISR_CONFIG, ISR_CONFIG);
+		assert_int_equal(reg(&b, VIRTIO_BAR_ISR, 1), 0);
+		n = read(fds[0], text, sizeof(text) - 1);
+		assert_true(n > 0);
+		text[n] = 0;
+		assert_non_null(strstr(text, "echo: the driver broke the rules"));
+		assert_ptr_equal(strchr(text, '\n'), text + n - 1);
+		/* The other queue is dead too, and nothing more is said. */
+		bench_kick(&b, 1);
+		bench_kick(&b, 0);
+		set(&b, REG_STATUS, 0x0f, 1);
+		assert_int_equal(reg(&b, REG_STATUS, 1), 0x0f | STATUS_NEEDS_RESET);
+	}
+	bench_start(&b, BENCH_VERSION_1, 1);
+	echo_once(&b, 0);
+	close_echo(&b, &echo);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+/* Status reads 0 only when the device has let go. */
+static void a_reset_waits_for_what_is_in_flight(void **state)
+{
+	const struct driver_piece piece = { BENCH_BUFFERS, 8, true };
+	struct bench b;
+	struct echo echo;
+	bool asked = false, kicked = false;
+
+	open_echo(&b, &echo);
+	virtio_lock(b.device);
+	echo.keeps = echo.slow_stop = true;
+	virtio_unlock(b.device);
+	bench_start(&b, BENCH_VERSION_1, 1);
+	driver_add(&b.q[0], &piece, 1);
+	bench_kick(&b, 0);
+	while (!kicked) {
+		virtio_lock(b.device);
+		kicked = echo.kicks;
+		virtio_unlock(b.device);
+		sched_yield();
+	}
+	set(&b, REG_STATUS, 0, 1);
+	while (!asked) {
+		assert_int_not_equal(reg(&b, REG_STATUS, 1), 0);
+		/* Registers are dead meanwhile. */
+		set(&b, REG_STATUS, 1, 1);
+		set(&b, REG_SELECT, 1, 2);
+		virtio_lock(b.device);
+		asked = echo.stop_asked;
+		virtio_unlock(b.device);
+	}
+	assert_int_not_equal(reg(&b, REG_STATUS, 1), 0);
+	virtio_lock(b.device);
+	/* Its answer comes too late and goes nowhere. */
+	virtio_push(b.device, 0, 0, 1, 8);
+	virtio_flush(b.device, 0);
+	virtio_stopped(b.device);
+	echo.keeps = echo.slow_stop = false;
+	virtio_unlock(b.device);
+	assert_int_equal(reg(&b, REG_STATUS, 1), 0);
+	assert_int_equal(driver_take(&b.q[0], NULL), -1);
+	bench_start(&b, BENCH_VERSION_1, 1);
+	echo_once(&b, 0);
+	close_echo(&b, &echo);
+}
+
+static void resets_at_any_moment_leave_a_working_device(void **state)
+{
+	const struct driver_piece piece = { BENCH_BUFFERS, 8, true };
+	struct bench b;
+	struct echo echo;
+
+	open_echo(&b, &echo);
+	for (unsigned int i = 0; i < 300; i++) {
+		unsigned int n = i % 20;
+
+		bench_start(&b, bench_layouts[i % ARRAY_SIZE(bench_layouts)], 2);
+		while (n--) {
+			driver_add(&b.q[n & 1], &piece, 1);
+			bench_kick(&b, n & 1);
+		}
+		if (i % 3 == 0)
+			set(&b, REG_STATUS, 0, 1);
+	}
+	bench_start(&b, BENCH_VERSION_1, 1);
+	echo_once(&b, 0);
+	close_echo(&b, &echo);
+}
+
+static void queue_registers_stand_while_enabled(void **state)
+{
+	struct bench b;
+	struct echo echo;
+
+	open_echo(&b, &echo);
+	bench_start(&b, BENCH_VERSION_1, 1);
+	set(&b, REG_SELECT, 0, 2);
+	set(&b, REG_SIZE, 8, 2);
+	set(&b, REG_DESC, 0x1234, 8);
+	set(&b, REG_ENABLE, 0, 2);
+	assert_int_equal(reg(&b, REG_SIZE, 2), BENCH_QUEUE_SIZE);
+	assert_int_equal(reg(&b, REG_DESC, 8), GUEST_BASE);
+	assert_int_equal(reg(&b, REG_ENABLE, 2), 1);
+	set(&b, REG_VECTOR, 77, 2);
+	assert_int_equal(reg(&b, REG_VECTOR, 2), VIRTIO_NO_VECTOR);
+	set(&b, REG_SELECT, 2, 2);
+	assert_int_equal(reg(&b, REG_SIZE, 2), 0);
+	set(&b, REG_ENABLE, 1, 2);
+	assert_int_equal(reg(&b, REG_ENABLE, 2), 0);
+	set(&b, REG_SELECT, 1, 2);
+	set(&b, REG_SIZE, 65, 2);
+	assert_int_equal(reg(&b, REG_SIZE, 2), 64);
+	close_echo(&b, &echo);
+}
+
+static void registers_take_every_width(void **state)
+{
+	struct bench b;
+	struct echo echo;
+
+	open_echo(&b, &echo);
+	set(&b, REG_SELECT, 0, 2);
+	set(&b, REG_DESC, 0x89abcdef, 4);
+	set(&b, REG_DESC + 4, 0x01234567, 4);
+	assert_int_equal(reg(&b, REG_DESC, 8), 0x0123456789abcdef);
+	set(&b, REG_DESC + 2, 0x55, 1);
+	assert_int_equal(reg(&b, REG_DESC, 8), 0x012345678955cdef);
+	assert_int_equal(reg(&b, REG_DESC + 1, 4), 0x678955cd);
+	/* queue_size and queue_msix_vector at once. */
+	set(&b, REG_SIZE, 16 | 2 << 16, 4);
+	assert_int_equal(reg(&b, REG_SIZE, 4), 16 | 2 << 16);
+	assert_int_equal(reg(&b, REG_QUEUES, 2), 2);
+	/* Holes and ends. */
+	assert_int_equal(reg(&b, 0x38, 8), 0);
+	assert_int_equal(reg(&b, 0x36, 4), 0);
+	set(&b, 0x36, ~0ULL, 8);
+	set(&b, VIRTIO_BAR_DEVICE + 6, 0xffff, 4);
+	assert_int_equal(reg(&b, VIRTIO_BAR_DEVICE, 8), 0);
+	set(&b, VIRTIO_BAR_DEVICE + 6, 0xbbaa, 2);
+	assert_int_equal(reg(&b, VIRTIO_BAR_DEVICE, 8), 0xbbaaULL << 48);
+	set(&b, VIRTIO_BAR_NOTIFY + 4 * 2, 0, 2);
+	set(&b, VIRTIO_BAR_TABLE - 1, 0, 8);
+	close_echo(&b, &echo);
+}
+
+static void without_bus_mastering_memory_is_not_touched(void **state)
+{
+	const struct driver_piece piece = { BENCH_BUFFERS, 8, true };
+	struct bench b;
+	struct echo echo;
+	bool refused = false;
+
+	open_echo(&b, &echo);
+	__atomic_store_n(&b.device->function->command, 0, __ATOMIC_RELEASE);
+	bench_start(&b, BENCH_VERSION_1, 1);
+	driver_add(&b.q[0], &piece, 1);
+	bench_kick(&b, 0);
+	while (!refused) {
+		virtio_lock(b.device);
+		refused = b.device->no_master;
+		virtio_unlock(b.device);
+		sched_yield();
+	}
+	assert_int_equal(driver_take(&b.q[0], NULL), -1);
+	__atomic_store_n(&b.device->function->command, PCI_COMMAND_MASTER, __ATOMIC_RELEASE);
+	b.device->function->ops->config_written(b.device, PCI_COMMAND, 2);
+	bench_take(&b, 0, NULL);
+	close_echo(&b, &echo);
+}
+
+static void a_paused_device_stands_still_and_goes_on(void **state)
+{
+	const struct driver_piece piece = { BENCH_BUFFERS, 8, true };
+	struct bench b;
+	struct echo echo;
+
+	open_echo(&b, &echo);
+	bench_start(&b, BENCH_VERSION_1, 1);
+	echo_once(&b, 0);
+	virtio_pause(b.device);
+	driver_add(&b.q[0], &piece, 1);
+	bench_kick(&b, 0);
+	assert_int_equal(driver_take(&b.q[0], NULL), -1);
+	virtio_resume(b.device);
+	bench_take(&b, 0, NULL);
+	close_echo(&b, &echo);
+}
+
+/* Any bytes in any register: nothing may crash, hang or run a queue that is not whole. */
+static void random_registers_do_no_harm(void **state)
+{
+	static const unsigned int sizes[] = { 1, 2, 4, 8 };
+	struct bench b;
+	struct echo echo;
+
+	open_echo(&b, &echo);
+	srand(7);
+	for (unsigned int i = 0; i < 100000; i++) {
+		unsigned int size = sizes[rand() & 3];
+		uint64_t at = (uint64_t)rand() % (rand() & 1 ? 0x40 : VIRTIO_BAR_TABLE - 8);
+		uint64_t value = rand() & 1 ? (uint64_t)rand() << 32 | (uint32_t)rand()
+					    : (uint64_t)rand() & 0xf;
+
+		if (rand() & 1)
+			set(&b, at, value, size);
+		else
+			(void)reg(&b, at, size);
+	}
+	bench_start(&b, BENCH_VERSION_1, 1);
+	while (driver_take(&b.q[0], NULL) >= 0)
+		;
+	echo_once(&b, 0);
+	close_echo(&b, &echo);
+}
+
+static unsigned int find_capability(const uint8_t *config, unsigned int type, unsigned int from)
+{
+	for (unsigned int at = from ? config[from + 1] : config[PCI_CAPABILITY_LIST]; at;
+	     at = config[at + 1]) {
+		if (config[at] == PCI_CAP_ID_VNDR && config[at + 3] == type)
+			return at;
+	}
+	return 0;
+}
+
+static void the_function_has_the_capabilities_of_the_specification(void **state)
+{
+	struct bench b;
+	struct echo echo;
+	const uint8_t *config;
+
+	open_echo(&b, &echo);
+	config = pci_function_config(b.device->function);
+	assert_int_equal(load_le(config, 4), 0x1af4u | (0x1040u + 30) << 16);
+	assert_true(config[PCI_REVISION_ID] >= 1);
+	for (unsigned int type = 1; type <= 5; type++) {
+		unsigned int at = find_capability(config, type, 0);
+
+		assert_int_not_equal(at, 0);
+		assert_true(config[at + 2] >= 16);
+		assert_int_equal(config[at + 4], 0);
+		assert_int_equal(find_capability(config, type, at), 0);
+		if (type == 2)
+			assert_int_equal(load_le(config + at + 16, 4), VIRTIO_NOTIFY_STEP);
+	}
+	close_echo(&b, &echo);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(buffers_are_answered_in_every_layout),
+		cmocka_unit_test(buffers_from_before_driver_ok_are_found),
+		cmocka_unit_test(features_that_do_not_fit_are_refused),
+		cmocka_unit_test(a_driver_out_of_order_must_reset),
+		cmocka_unit_test(a_broken_ring_needs_a_reset_and_says_so),
+		cmocka_unit_test(a_reset_waits_for_what_is_in_flight),
+		cmocka_unit_test(resets_at_any_moment_leave_a_working_device),
+		cmocka_unit_test(queue_registers_stand_while_enabled),
+		cmocka_unit_test(registers_take_every_width),
+		cmocka_unit_test(without_bus_mastering_memory_is_not_touched),
+		cmocka_unit_test(a_paused_device_stands_still_and_goes_on),
+		cmocka_unit_test(random_registers_do_no_harm),
+		cmocka_unit_test(the_function_has_the_capabilities_of_the_specification),
+	};
+
+	return cmocka_run_group_tests_name("virtio-device", tests, NULL, NULL);
+}

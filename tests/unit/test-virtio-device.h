@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A virtio device without a VM: its loop runs on a thread of its own, the test is the driver, which
+ * writes to the registers of BAR 0 and waits for interrupts.
+ */
+#ifndef ADIT_TESTS_UNIT_TEST_VIRTIO_DEVICE_H
+#define ADIT_TESTS_UNIT_TEST_VIRTIO_DEVICE_H
+
+#include <linux/pci_regs.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "passthrough/pci/internal.h"
+#include "tests/unit/test-virtio.h"
+#include "util/loop.h"
+#include "vmm/virtio/internal.h"
+
+#define BENCH_QUEUES	 8u
+#define BENCH_QUEUE_SIZE 32u
+#define BENCH_BUFFERS	 (GUEST_BASE + 0x200000) /* the test's own memory from here on */
+
+struct bench {
+	struct driver_memory memory;
+	struct loop *loop;
+	pthread_t thread;
+	struct virtio_host host;
+	struct virtio_device *device;
+	struct driver_queue q[BENCH_QUEUES];
+	int irq[BENCH_QUEUES + 1]; /* by vector; the last queue's is n_queues, config is 0 */
+};
+
+static inline void bench_open(struct bench *b)
+{
+	struct err err;
+
+	memset(b, 0, sizeof(*b));
+	driver_memory_init(&b->memory);
+	assert_ok(loop_create(&b->loop, &err), &err);
+	b->host = (struct virtio_host){ .loop = b->loop, .memory = &b->memory.table };
+	for (size_t i = 0; i < ARRAY_SIZE(b->irq); i++) {
+		b->irq[i] = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);
+		assert_true(b->irq[i] >= 0);
+	}
+}
+
+static inline void bench_interrupt(void *arg, uint16_t vector)
+{
+	struct bench *b = arg;
+
+	assert_true(vector < ARRAY_SIZE(b->irq));
+	assert_int_equal(eventfd_write(b->irq[vector], 1), 0);
+}
+
+static inline void *bench_thread(void *arg)
+{
+	assert_int_equal(loop_run(arg), 0);
+	return NULL;
+}
+
+/* The device is made and its loop runs. */
+static inline void bench_run(struct bench *b, struct virtio_device *device)
+{
+	b->device = device;
+	device->interrupt = bench_interrupt;
+	device->interrupt_arg = b;
+	__atomic_store_n(&device->function->command, PCI_COMMAND_MASTER | PCI_COMMAND_MEMORY,
+			 __ATOMIC_RELEASE);
+	assert_int_equal(pthread_create(&b->thread, NULL, bench_thread, b->loop), 0);
+}
+
+static inline void bench_close(struct bench *b)
+{
+	if (b->device) {
+		loop_stop(b->loop);
+		pthread_join(b->thread, NULL);
+		pci_function_destroy(b->device->function);
+	}
+	loop_destroy(b->loop);
+	for (size_t i = 0; i < ARRAY_SIZE(b->irq); i++)
+		close(b->irq[i]);
+	free(b->memory.bytes);
+}
+
+static inline uint64_t reg(struct bench *b, uint64_t offset, unsigned int size)
+{
+	return virtio_pci_read(b->device, offset, size);
+}
+
+static inline void set(struct bench *b, uint64_t offset, uint64_t value, unsigned int size)
+{
+	virtio_pci_write(b->device, offset, value, size);
+}
+
+/* Common configuration, virtio 1.2 section 4.1.4.3. */
+#define REG_OFFERED_SELECT  0x00
+#define REG_OFFERED	    0x04
+#define REG_ACCEPTED_SELECT 0x08
+#define REG_ACCEPTED	    0x0c
+#define REG_CONFIG_VECTOR   0x10
+#define REG_QUEUES	    0x12
+#define REG_STATUS	    0x14
+#define REG_GENERATION	    0x15
+#define REG_SELECT	    0x16
+#define REG_SIZE	    0x18
+#define REG_VECTOR	    0x1a
+#define REG_ENABLE	    0x1c
+#define REG_DESC	    0x20
+#define REG_DRIVER	    0x28
+#define REG_DEVICE	    0x30
+
+static inline uint64_t bench_offered(struct bench *b)
+{
+	uint64_t low;
+
+	set(b, REG_OFFERED_SELECT, 0, 4);
+	low = reg(b, REG_OFFERED, 4);
+	set(b, REG_OFFERED_SELECT, 1, 4);
+	return low | reg(b, REG_OFFERED, 4) << 32;
+}
+
+/* Resets, and waits as a driver must. */
+static inline void bench_reset(struct bench *b)
+{
+	set(b, REG_STATUS, 0, 1);
+	while (reg(b, REG_STATUS, 1))
+		sched_yield();
+}
+
+/* Up to FEATURES_OK; returns whether it stuck. */
+static inline bool bench_agree(struct bench *b, uint64_t features)
+{
+	bench_reset(b);
+	set(b, REG_STATUS, STATUS_ACKNOWLEDGE, 1);
+	set(b, REG_STATUS, STATUS_ACKNOWLEDGE | STATUS_DRIVER, 1);
+	set(b, REG_ACCEPTED_SELECT, 0, 4);
+	set(b, REG_ACCEPTED, features & 0xffffffff, 4);
+	set(b, REG_ACCEPTED_SELECT, 1, 4);
+	set(b, REG_ACCEPTED, features >> 32, 4);
+	set(b, REG_STATUS, STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FEATURES_OK, 1);
+	return reg(b, REG_STATUS, 1) & STATUS_FEATURES_OK;
+}
+
+static inline void bench_queue(struct bench *b, unsigned int index, uint64_t features)
+{
+	struct driver_queue *q = &b->q[index];
+
+	driver_queue_init(q, &b->memory, GUEST_BASE + (uint64_t)RING_BYTES * index,
+			  BENCH_QUEUE_SIZE, features & VIRTIO_FEATURE(FEATURE_PACKED),
+			  features & VIRTIO_FEATURE(FEATURE_EVENT_IDX));
+	set(b, REG_SELECT, index, 2);
+	set(b, REG_SIZE, BENCH_QUEUE_SIZE, 2);
+	set(b, REG_VECTOR, index + 1, 2);
+	set(b, REG_DESC, q->base, 8);
+	set(b, REG_DRIVER, q->base + RING_DRIVER, 8);
+	set(b, REG_DEVICE, q->base + RING_DEVICE, 8);
+	set(b, REG_ENABLE, 1, 2);
+	assert_int_equal(reg(b, REG_ENABLE, 2), 1);
+	driver_want_next(q);
+}
+
+/* All the way to DRIVER_OK with the first n queues. */
+static inline void bench_start(struct bench *b, uint64_t features, unsigned int n)
+{
+	assert_true(bench_agree(b, features));
+	set(b, REG_CONFIG_VECTOR, 0, 2);
+	for (unsigned int i = 0; i < n; i++)
+		bench_queue(b, i, features);
+	set(b, REG_STATUS, 0x0f, 1);
+	assert_int_equal(reg(b, REG_STATUS, 1), 0x0f);
+}
+
+static inline void bench_kick(struct bench *b, unsigned int queue)
+{
+	set(b, VIRTIO_BAR_NOTIFY + VIRTIO_NOTIFY_STEP * queue, queue, 2);
+}
+
+static inline void bench_wait(struct bench *b, unsigned int vector)
+{
+	eventfd_t one;
+
+	assert_int_equal(eventfd_read(b->irq[vector], &one), 0);
+}
+
+/* Until the queue has a used buffer; returns its id. */
+static inline int bench_take(struct bench *b, unsigned int queue, uint32_t *written)
+{
+	for (;;) {
+		int id = driver_take(&b->q[queue], written);
+
+		if (id < 0) {
+			driver_want_next(&b->q[queue]);
+			id = driver_take(&b->q[queue], written);
+		}
+		if (id >= 0)
+			return id;
+		bench_wait(b, queue + 1);
+	}
+}
+
+/* The layouts that a driver may choose: split or packed, with and without event indices. */
+#define BENCH_VERSION_1 VIRTIO_FEATURE(FEATURE_VERSION_1)
+static const uint64_t bench_layouts[] = {
+	BENCH_VERSION_1,
+	BENCH_VERSION_1 | VIRTIO_FEATURE(FEATURE_EVENT_IDX) | VIRTIO_FEATURE(FEATURE_INDIRECT),
+	BENCH_VERSION_1 | VIRTIO_FEATURE(FEATURE_PACKED),
+	BENCH_VERSION_1 | VIRTIO_FEATURE(FEATURE_PACKED) | VIRTIO_FEATURE(FEATURE_EVENT_IDX) |
+		VIRTIO_FEATURE(FEATURE_INDIRECT),
+};
+
+#endif

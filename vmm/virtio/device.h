@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A virtio device between its transport (vmm/virtio/pci.c) and what it does (blk, net, ...):
+ * status, features, queues and interrupts.
+ *
+ * Threads. The driver's registers are written by vCPUs; everything that a device does happens on
+ * the thread of its loop. One mutex a device makes them exclude each other: all operations below
+ * are called with it held, and device code calls virtio_* with it held. What runs on the loop from
+ * elsewhere (a timer, a descriptor that became ready) takes it with virtio_lock.
+ *
+ * Reset. The driver may reset at any moment: queues are dead at once, then stop() is called on the
+ * loop, and the status reads 0 only when nothing of the old life can touch memory any more.
+ *
+ * A device that its driver breaks is marked NEEDS_RESET, says so in one line of the log, and does
+ * nothing until it is reset.
+ *
+ * Devices leave with their machine, while the loop does not run.
+ *
+ * Source: OASIS virtio 1.2, sections 2.1 to 2.5 and 3.
+ */
+#ifndef ADIT_VMM_VIRTIO_DEVICE_H
+#define ADIT_VMM_VIRTIO_DEVICE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util/err.h"
+#include "util/log.h"
+#include "util/loop.h"
+#include "vmm/virtio/queue.h"
+
+#define VIRTIO_QUEUES_MAX   129u
+#define VIRTIO_NO_VECTOR    0xffffu
+#define VIRTIO_FEATURE(bit) (1ULL << (bit))
+
+struct vm;
+struct pci_function;
+struct virtio_device;
+
+/* What devices of one machine share. Borrowed, for the machine's life. */
+struct virtio_host {
+	struct loop *loop;
+	const struct virtio_memory *memory;
+	struct vm *vm; /* NULL: kicks come by accesses only, without ioeventfds */
+	const struct log *log;
+};
+
+struct virtio_ops {
+	/* A reason why these features do not go together, or NULL. On a vCPU's thread. */
+	const char *(*refuse)(void *opaque, uint64_t features);
+	/* Device configuration, inside its size; on a vCPU's thread. write may be NULL. */
+	void (*config_read)(void *opaque, uint32_t offset, void *data, unsigned int size);
+	void (*config_write)(void *opaque, uint32_t offset, const void *data, unsigned int size);
+
+	/* On the loop's thread. May be NULL: nothing to do. */
+	void (*start)(void *opaque);
+	/* The driver may have made buffers available. Not more than a queue's worth at once. */
+	void (*kick)(void *opaque, unsigned int queue);
+	/* False: something is in flight, and virtio_stopped() will be called. */
+	bool (*stop)(void *opaque);
+	void (*free)(void *opaque);
+};
+
+struct virtio_options {
+	const char *name; /* for logs; copied */
+	uint16_t type;	  /* virtio 1.2 section 5 */
+	uint32_t class_code;
+	uint64_t features; /* the device's own; the transport's and rings' are added */
+	bool packed;	   /* offer the packed layout */
+	unsigned int queues;
+	uint16_t queue_size; /* a power of two up to VIRTQ_SIZE_MAX */
+	uint32_t config_size;
+	const struct virtio_ops *ops;
+	void *opaque;
+};
+
+struct virtio_queue {
+	struct virtq vq;
+	bool enabled;
+	uint16_t vector;
+	int kick_fd;
+	struct loop_watch *watch;
+	struct virtio_device *device;
+};
+
+struct virtio_device {
+	char name[64];
+	struct virtio_options options;
+	struct virtio_host host;
+	pthread_mutex_t lock;
+	struct pci_function *function;
+	bool owned; /* by the function: it is whole */
+	/* Called with the lock held; VIRTIO_NO_VECTOR is not. */
+	void (*interrupt)(void *arg, uint16_t vector);
+	void *interrupt_arg;
+
+	uint64_t offered, accepted;
+	uint32_t offered_select, accepted_select;
+	uint16_t queue_select, config_vector;
+	uint8_t status, generation, isr;
+	bool running;	/* start() was called and stop() has not finished */
+	bool stopping;	/* the driver asked for a reset */
+	bool paused;	/* atomic */
+	bool kick_all;	/* every queue is to be looked at */
+	bool no_master; /* a kick was refused for want of bus mastering */
+	struct loop_work work;
+	struct log_limit limit;
+
+	unsigned int n_queues;
+	struct virtio_queue *queues;
+	struct virtq_chain chain; /* scratch of the device's loop */
+	uint64_t ioevents_at;	  /* guest address of the registered doorbells, 0: none */
+	uint32_t pci_cfg;	  /* offset of the configuration access capability */
+};
+
+/*
+ * Makes the device and its PCI function (device->function, to be added to a bus), or with a
+ * sentence nothing. From then on the function owns it: ops->free is called when it goes, also by
+ * pci_function_destroy. On failure opaque stays the caller's.
+ */
+int virtio_device_create(struct virtio_device **out, const struct virtio_host *host,
+			 const struct virtio_options *options, struct err *err);
+
+/* --- for the device's code, with the lock held -------------------------------------------------
+ */
+
+static inline void virtio_lock(struct virtio_device *device)
+{
+	pthread_mutex_lock(&device->lock);
+}
+
+static inline void virtio_unlock(struct virtio_device *device)
+{
+	pthread_mutex_unlock(&device->lock);
+}
+
+static inline bool virtio_has(const struct virtio_device *device, unsigned int feature)
+{
+	return device->accepted & VIRTIO_FEATURE(feature);
+}
+
+/* Whether this queue may be used now: running, enabled, not broken, bus master. */
+bool virtio_live(struct virtio_device *device, unsigned int queue);
+/* The next buffer into device->chain; false: none, or the driver broke the ring. */
+bool virtio_pop(struct virtio_device *device, unsigned int queue);
+/* Nothing happens on a queue that is not live any more. */
+void virtio_push(struct virtio_device *device, unsigned int queue, uint16_t id, uint16_t slots,
+		 uint32_t written);
+/* What was pushed becomes visible, with an interrupt where the driver wants one. */
+void virtio_flush(struct virtio_device *device, unsigned int queue);
+void virtio_kicks_off(struct virtio_device *device, unsigned int queue);
+/* Kicks are wanted again. True: there is more already. */
+bool virtio_kicks_on(struct virtio_device *device, unsigned int queue);
+/* Has kick() called for the queue once more, after others had their turn. */
+void virtio_again(struct virtio_device *device, unsigned int queue);
+/* The driver broke a rule. */
+void virtio_break(struct virtio_device *device, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+/* stop() returned false; now nothing is in flight. */
+void virtio_stopped(struct virtio_device *device);
+/* The configuration that the driver reads is another now. */
+void virtio_config_changed(struct virtio_device *device);
+
+/*
+ * The usual kick(): calls one(opaque, queue) for each buffer, which is in device->chain and is
+ * pushed by it at once or later, until there is none or it returns false (no resources now).
+ */
+void virtio_drain(struct virtio_device *device, unsigned int queue,
+		  bool (*one)(void *opaque, unsigned int queue));
+
+/* --- for the machine ---------------------------------------------------------------------------
+ */
+
+/* After it returned, no queue is looked at until virtio_resume. What is in flight completes. */
+void virtio_pause(struct virtio_device *device);
+void virtio_resume(struct virtio_device *device);
+
+#endif
