@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The block device on real files: transfers in every layout, what the specification refuses, and
+ * images that shrink, fill up, are locked or are no raw images.
+ */
+#include "tests/unit/test-virtio-device.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/virtio_blk.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "vmm/virtio/blk.h"
+
+#define SECTORS 2048u /* of the images */
+#define HEADER	BENCH_BUFFERS
+#define STATUS	(BENCH_BUFFERS + 0x100)
+#define DATA	(BENCH_BUFFERS + 0x1000)
+
+struct disk {
+	struct bench b;
+	struct blk *blk;
+	char path[32];
+};
+
+static const char *make_image(char *path, off_t bytes)
+{
+	int fd;
+
+	strcpy(path, "/tmp/adit-blk-XXXXXX");
+	fd = mkstemp(path);
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, bytes), 0);
+	close(fd);
+	return path;
+}
+
+static struct blk_options plain(const char *path)
+{
+	return (struct blk_options){ .id = "disk0",
+				     .image = { .path = path },
+				     .packed = true,
+				     .queues = 2,
+				     .queue_size = 64,
+				     .serial = "0123456789abcdefghij" };
+}
+
+static void open_disk(struct disk *d, const struct blk_options *options)
+{
+	struct err err;
+
+	bench_open(&d->b);
+	assert_ok(blk_create(&d->blk, &d->b.host, options, &err), &err);
+	bench_run(&d->b, blk_device(d->blk));
+}
+
+static void close_disk(struct disk *d)
+{
+	bench_close(&d->b);
+	unlink(d->path);
+}
+
+static void start(struct disk *d, uint64_t layout)
+{
+	bench_start(&d->b, layout | (bench_offered(&d->b) & 0xffffff), 2);
+}
+
+/* One request with its data at DATA; returns its status. */
+static uint8_t request(struct disk *d, unsigned int queue, uint32_t type, uint64_t sector,
+		       uint32_t bytes, uint32_t *used)
+{
+	struct {
+		uint32_t type, reserved;
+		uint64_t sector;
+	} header = { type, 0, sector };
+	bool in = type == VIRTIO_BLK_T_IN || type == VIRTIO_BLK_T_GET_ID;
+	const struct driver_piece pieces[] = {
+		{ HEADER, 16, false },
+		{ DATA, bytes, in },
+		{ STATUS, 1, true },
+	};
+	uint8_t *status = guest_at(&d->b.memory, STATUS);
+
+	memcpy(guest_at(&d->b.memory, HEADER), &header, sizeof(header));
+	*status = 0xee;
+	if (bytes)
+		driver_add(&d->b.q[queue], pieces, 3);
+	else
+		driver_add(&d->b.q[queue], (struct driver_piece[]){ pieces[0], pieces[2] }, 2);
+	bench_kick(&d->b, queue);
+	bench_take(&d->b, queue, used);
+	return *status;
+}
+
+static void fill(struct disk *d, uint32_t bytes)
+{
+	uint8_t *data = guest_at(&d->b.memory, DATA);
+
+	for (uint32_t i = 0; i < bytes; i++)
+		data[i] = (uint8_t)rand();
+}
+
+static void round_trip(struct disk *d, unsigned int queue, uint64_t sector, uint32_t bytes)
+{
+	uint8_t *data = guest_at(&d->b.memory, DATA), *copy = malloc(bytes);
+	uint32_t used;
+
+	fill(d, bytes);
+	memcpy(copy, data, bytes);
+	assert_int_equal(request(d, queue, VIRTIO_BLK_T_OUT, sector, bytes, &used), 0);
+	assert_int_equal(used, 1);
+	memset(data, 0, bytes);
+	assert_int_equal(request(d, queue, VIRTIO_BLK_T_IN, sector, bytes, &used), 0);
+	assert_int_equal(used, bytes + 1);
+	assert_memory_equal(data, copy, bytes);
+	free(copy);
+}
+
+static void what_is_written_is_read_in_every_layout(void **state)
+{
+	struct disk d;
+	struct blk_options options = plain(make_image(d.path, SECTORS * 512));
+
+	for (int direct = 0; direct < 2; direct++) {
+		options.image.direct = direct;
+		open_disk(&d, &options);
+		for (size_t i = 0; i < ARRAY_SIZE(bench_layouts); i++) {
+			start(&d, bench_layouts[i]);
+			for (unsigned int n = 0; n < 40; n++)
+				round_trip(&d, n & 1, (n * 48) & ~7u, 4096 << (n & 3));
+			assert_int_equal(request(&d, 0, VIRTIO_BLK_T_FLUSH, 0, 0, NULL), 0);
+		}
+		bench_close(&d.b);
+	}
+	unlink(d.path);
+}
+
+/* Direct I/O from a buffer that the host cannot use as it is. */
+static void direct_io_takes_any_buffer(void **state)
+{
+	struct disk d;
+	struct blk_options options = plain(make_image(d.path, SECTORS * 512));
+	struct {
+		uint32_t type, reserved;
+		uint64_t sector;
+	} header = { VIRTIO_BLK_T_OUT, 0, 8 };
+	struct driver_piece pieces[] = { { HEADER, 16, false },
+					 { DATA + 3, 1000, false },
+					 { DATA + 0x2001, 3096, false },
+					 { STATUS, 1, true } };
+	uint8_t *a, *b, *status;
+
+	options.image.direct = true;
+	open_disk(&d, &options);
+	start(&d, BENCH_VERSION_1);
+	a = guest_at(&d.b.memory, DATA + 3);
+	b = guest_at(&d.b.memory, DATA + 0x2001);
+	status = guest_at(&d.b.memory, STATUS);
+	memset(a, 'a', 1000);
+	memset(b, 'b', 3096);
+	memcpy(guest_at(&d.b.memory, HEADER), &header, 16);
+	*status = 0xee;
+	driver_add(&d.b.q[0], pieces, 4);
+	bench_kick(&d.b, 0);
+	bench_take(&d.b, 0, NULL);
+	assert_int_equal(*status, 0);
+	memset(a, 0, 1000);
+	memset(b, 0, 3096);
+	header.type = VIRTIO_BLK_T_IN;
+	memcpy(guest_at(&d.b.memory, HEADER), &header, 16);
+	pieces[1].write = pieces[2].write = true;
+	driver_add(&d.b.q[0], pieces, 4);
+	bench_kick(&d.b, 0);
+	bench_take(&d.b, 0, NULL);
+	assert_int_equal(*status, 0);
+	for (unsigned int i = 0; i < 1000; i++)
+		assert_int_equal(a[i], 'a');
+	for (unsigned int i = 0; i < 3096; i++)
+		assert_int_equal(b[i], 'b');
+	close_disk(&d);
+}
+
+static void discard_and_write_zeroes_leave_zeros(void **state)
+{
+	struct disk d;
+	const struct blk_options options = plain(make_image(d.path, SECTORS * 512));
+	struct virtio_blk_discard_write_zeroes segment = { .sector = 8, .num_sectors = 128 };
+	const uint8_t *data;
+
+	open_disk(&d, &options);
+	start(&d, BENCH_VERSION_1);
+	data = guest_at(&d.b.memory, DATA);
+	for (int unmap = 0; unmap < 2; unmap++) {
+		round_trip(&d, 0, 0, 128 * 1024);
+		segment.flags = (uint32_t)unmap;
+		memcpy(guest_at(&d.b.memory, DATA), &segment, sizeof(segment));
+		assert_int_equal(request(&d, 0, VIRTIO_BLK_T_WRITE_ZEROES, 0, sizeof(segment),
+					 NULL),
+				 0);
+		assert_int_equal(request(&d, 0, VIRTIO_BLK_T_IN, 8, 65536, NULL), 0);
+		for (unsigned int i = 0; i < 65536; i++)
+			assert_int_equal(data[i], 0);
+	}
+	segment.flags = 0;
+	memcpy(guest_at(&d.b.memory, DATA), &segment, sizeof(segment));
+	assert_int_equal(request(&d, 0, VIRTIO_BLK_T_DISCARD, 0, sizeof(segment), NULL), 0);
+	/* Unknown flags, flags of the other request, past the end, two segments. */
+	segment.flags = 1;
+	memcpy(guest_at(&d.b.memory, DATA), &segment, sizeof(segment));
+	assert_int_equal(request(&d, 0, VIRTIO_BLK_T_DISCARD, 0, sizeof(segment), NULL),
+			 VIRTIO_BLK_S_UNSUPP);
+	segment.flags = 2;
+	memcpy(guest_at(&d.b.memory, DATA), &segment, sizeof(segment));
+	assert_int_equal(request(&d, 0, VIRTIO_BLK_T_WRITE_ZEROES, 0, sizeof(segment), NULL),
+			 VIRTIO_BLK_S_UNSUPP);
+	segment.flags = 0;
+	segment.sector = SECTORS - 8;
+	segment.num_sectors = 9;
+	memcpy(guest_at(&d.b.memory, DATA), &segment, sizeof(segment));
+	assert_int_equal(request(&d, 0, VIRTIO_BLK_T_WRITE_ZEROES, 0, sizeof(segment), NULL),
+			 VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(&d, 0, VIRTIO_BLK_T_DISCARD, 0, 32, NULL), VIRTIO_BLK_S_IOERR);
+	close_disk(&d);
+}
+
+static void requests_past_the_end_are_errors(void **state)
+{
+	struct disk d;
+	const struct blk_options options = plain(make_image(d.path, SECTORS * 512));
+
+	open_disk(&d, &options);
+	start(&d, BENCH_VERSION_1);
+	assert_int_equal(reg(&d.b, VIRTIO_BAR_DEVICE, 8), SECTORS);
+	round_trip(&d, 0, SECTORS - 1, 512);
+	assert_int_equal(request(&d, 0, VIRTIO_BLK_T_IN, SECTORS - 1, 1024, NULL),
+			 VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(&d, 0, VIRTIO_BLK_T_OUT, SECTORS, 512, NULL), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(&d, 0, VIRTIO_BLK_T_OUT, ~0ULL, 512, NULL), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(&d, 0, VIRTIO_BLK_T_IN, 1ULL << 55, 512, NULL),
+			 VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(&d, 0, VIRTIO_BLK_T_IN, 0, 511, NULL), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(&d, 0, 99, 0, 512, NULL), VIRTIO_BLK_S_UNSUPP);
+	close_disk(&d);
+}
+
+static void serial_number_is_given(void **state)
+{
+	struct disk d;
+	const struct blk_options options = plain(make_image(d.path, SECTORS * 512));
+	uint32_t used;
+
+	open_disk(&d, &options);
+	start(&d, BENCH_VERSION_1);
+	assert_int_equal(request(&d, 0, VIRTIO_BLK_T_GET_ID, 0, 20, &used), 0);
+	assert_int_equal(used, 21);
+	assert_memory_equal(guest_at(&d.b.memory, DATA), "0123456789abcdefghij", 20);
+	assert_int_equal(request(&d, 0, VIRTIO_BLK_T_GET_ID, 0, 5, &used), 0);
+	close_disk(&d);
+}
+
+static void readonly_disk_refuses_writes(void **state)
+{
+	struct disk d;
+	struct blk_options options = plain(make_image(d.path, SECTORS * 512));
+
+	options.image.readonly = true;
+	open_disk(&d, &options);
+	start(&d, BENCH_VERSION_1);
+	assert_true(bench_offered(&d.b) & VIRTIO_FEATURE(VIRTIO_BLK_F_RO));
+	assert_int_equal(request(&d, 0, VIRTIO_BLK_T_OUT, 0, 512, NULL), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(&d, 0, VIRTIO_BLK_T_IN, 0, 512, NULL), 0);
+	close_disk(&d);
+}
+
+static void truncated_image_is_an_error_to_the_guest(void **state)
+{
+	struct disk d;
+	const struct blk_options options = plain(make_image(d.path, SECTORS * 512));
+
+	open_disk(&d, &options);
+	start(&d, BENCH_VERSION_1);
+	round_trip(&d, 0, 0, 65536);
+	assert_int_equal(truncate(d.path, 4096), 0);
+	assert_int_equal(request(&d, 0, VIRTIO_BLK_T_IN, 64, 512, NULL), VIRTIO_BLK_S_IOERR);
+	/* Half of it is there. */
+	assert_int_equal(request(&d, 0, VIRTIO_BLK_T_IN, 0, 8192, NULL), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(&d, 0, VIRTIO_BLK_T_IN, 0, 4096, NULL), 0);
+	close_disk(&d);
+}
+
+/* A file size limit stands for a file system without room. */
+static void an_image_that_cannot_grow_is_an_error_to_the_guest(void **state)
+{
+	struct disk d;
+	const struct blk_options options = plain(make_image(d.path, SECTORS * 512));
+	struct rlimit old, less = { 4096, RLIM_INFINITY };
+
+	open_disk(&d, &options);
+	start(&d, BENCH_VERSION_1);
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	less.rlim_max = old.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &less), 0);
+	fill(&d, 512);
+	assert_int_equal(request(&d, 0, VIRTIO_BLK_T_OUT, 64, 512, NULL), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	round_trip(&d, 0, 64, 512);
+	close_disk(&d);
+}
+
+static void resized_image_reaches_the_guest(void **state)
+{
+	struct disk d;
+	const struct blk_options options = plain(make_image(d.path, SECTORS * 512));
+	struct err err;
+
+	open_disk(&d, &options);
+	start(&d, BENCH_VERSION_1);
+	assert_int_equal(truncate(d.path, SECTORS * 1024), 0);
+	assert_ok(blk_resized(d.blk, &err), &err);
+	bench_wait(&d.b, 0);
+	assert_int_equal(reg(&d.b, VIRTIO_BAR_DEVICE, 8), SECTORS * 2);
+	round_trip(&d, 0, SECTORS * 2 - 8, 4096);
+	close_disk(&d);
+}
+
+#define MS 1000000ULL
+
+static void limits_are_kept_by_the_clock(void **state)
+{
+	const struct bucket bytes = { .size = 1000, .refill_ms = 10 }, none = { 0 };
+	const struct bucket ops = { .size = 10, .burst = 5, .refill_ms = 100 };
+	struct limiter limiter;
+
+	limiter_init(&limiter, &none, &none, 0);
+	limiter_take(&limiter, UINT64_MAX);
+	assert_int_equal(limiter_wait(&limiter, 0), 0);
+	limiter_init(&limiter, &bytes, &none, 0);
+	limiter_take(&limiter, 999);
+	assert_int_equal(limiter_wait(&limiter, 0), 0);
+	/* One large request passes, and is paid for afterwards. */
+	limiter_take(&limiter, 5001);
+	assert_in_range(limiter_wait(&limiter, 0), 50 * MS, 51 * MS);
+	assert_in_range(limiter_wait(&limiter, 40 * MS), 10 * MS, 11 * MS);
+	assert_int_equal(limiter_wait(&limiter, 51 * MS), 0);
+	/* What is not used is not saved up. */
+	assert_int_equal(limiter_wait(&limiter, 100000 * MS), 0);
+	limiter_take(&limiter, 1000);
+	assert_int_not_equal(limiter_wait(&limiter, 100000 * MS), 0);
+	limiter_init(&limiter, &none, &ops, 0);
+	for (unsigned int i = 0; i < 15; i++) {
+		assert_int_equal(limiter_wait(&limiter, 0), 0);
+		limiter_take(&limiter, 1);
+	}
+	assert_int_not_equal(limiter_wait(&limiter, 0), 0);
+	assert_int_equal(limiter_wait(&limiter, 11 * MS), 0);
+}
+
+static void requests_that_wait_for_a_limit_are_all_served(void **state)
+{
+	struct disk d;
+	struct blk_options options = plain(make_image(d.path, SECTORS * 512));
+
+	options.bytes = (struct bucket){ .size = 65536, .refill_ms = 20 };
+	options.ops = (struct bucket){ .size = 1000, .refill_ms = 10 };
+	open_disk(&d, &options);
+	start(&d, bench_layouts[1]);
+	for (unsigned int i = 0; i < 8; i++)
+		round_trip(&d, i & 1, 0, 32768);
+	close_disk(&d);
+}
+
+static void requests_without_room_for_a_status_break_the_device(void **state)
+{
+	const struct driver_piece bad[][2] = { { { HEADER, 16, false }, { DATA, 512, false } },
+					       { { HEADER, 15, false }, { STATUS, 1, true } } };
+	struct disk d;
+	const struct blk_options options = plain(make_image(d.path, SECTORS * 512));
+
+	open_disk(&d, &options);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		start(&d, bench_layouts[i]);
+		driver_add(&d.b.q[0], bad[i], 2);
+		bench_kick(&d.b, 0);
+		bench_wait(&d.b, 0);
+		assert_int_equal(reg(&d.b, REG_STATUS, 1) & STATUS_NEEDS_RESET, STATUS_NEEDS_RESET);
+	}
+	start(&d, BENCH_VERSION_1);
+	round_trip(&d, 0, 0, 4096);
+	close_disk(&d);
+}
+
+/* Requests by the hundred, resets in the middle; after each the device works. */
+static void resets_with_requests_in_flight(void **state)
+{
+	struct disk d;
+	const struct blk_options options = plain(make_image(d.path, SECTORS * 512));
+	const struct driver_piece pieces[] = { { HEADER, 16, false },
+					       { DATA, 65536, true },
+					       { STATUS, 1, true } };
+
+	open_disk(&d, &options);
+	for (unsigned int i = 0; i < 60; i++) {
+		start(&d, bench_layouts[i % ARRAY_SIZE(bench_layouts)]);
+		memset(guest_at(&d.b.memory, HEADER), 0, 16);
+		for (unsigned int n = 0; n < 20; n++)
+			driver_add(&d.b.q[n & 1], pieces, 3);
+		bench_kick(&d.b, 0);
+		bench_kick(&d.b, 1);
+	}
+	start(&d, BENCH_VERSION_1);
+	round_trip(&d, 0, 0, 4096);
+	close_disk(&d);
+}
+
+static void a_full_queue_is_served_to_the_end(void **state)
+{
+	struct disk d;
+	const struct blk_options options = plain(make_image(d.path, SECTORS * 512));
+	const struct driver_piece pieces[] = { { HEADER, 16, false },
+					       { DATA, 512, true },
+					       { STATUS, 1, true } };
+
+	open_disk(&d, &options);
+	for (size_t i = 0; i < ARRAY_SIZE(bench_layouts); i++) {
+		unsigned int sent = 0;
+
+		start(&d, bench_layouts[i]);
+		memset(guest_at(&d.b.memory, HEADER), 0, 16);
+		for (unsigned int taken = 0; taken < 2000; taken++) {
+			while (sent < 2000 && driver_add(&d.b.q[0], pieces, 3) >= 0)
+				sent++;
+			bench_kick(&d.b, 0);
+			bench_take(&d.b, 0, NULL);
+		}
+	}
+	close_disk(&d);
+}
+
+static void assert_refused(const struct blk_options *options, int error, const char *word)
+{
+	struct bench b;
+	struct blk *blk;
+	struct err err;
+
+	bench_open(&b);
+	assert_int_equal(blk_create(&blk, &b.host, options, &err), -error);
+	if (!strstr(err.text, word))
+		fail_msg("'%s' is not in '%s'", word, err.text);
+	bench_close(&b);
+}
+
+static void images_that_are_not_raw_are_refused_with_the_command(void **state)
+{
+	struct disk d;
+	struct blk_options options = plain(make_image(d.path, SECTORS * 512));
+	int fd = open(d.path, O_WRONLY);
+
+	assert_int_equal(pwrite(fd, "QFI\xfb\0\0\0\3", 8, 0), 8);
+	close(fd);
+	assert_refused(&options, EINVAL, "qemu-img convert -O raw");
+	options.image.raw = true;
+	open_disk(&d, &options);
+	close_disk(&d);
+}
+
+static void images_that_cannot_be_used_are_refused(void **state)
+{
+	struct disk d;
+	struct blk_options options = plain("/nonexistent/image");
+
+	assert_refused(&options, ENOENT, "/nonexistent/image");
+	options.image.path = "/tmp";
+	options.image.readonly = true;
+	assert_refused(&options, EINVAL, "file or a block device");
+	options = plain(make_image(d.path, 100));
+	assert_refused(&options, EINVAL, "truncate");
+	assert_int_equal(truncate(d.path, 4096), 0);
+	open_disk(&d, &options);
+	assert_refused(&options, EBUSY, "in use");
+	close_disk(&d);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_written_is_read_in_every_layout),
+		cmocka_unit_test(direct_io_takes_any_buffer),
+		cmocka_unit_test(discard_and_write_zeroes_leave_zeros),
+		cmocka_unit_test(requests_past_the_end_are_errors),
+		cmocka_unit_test(serial_number_is_given),
+		cmocka_unit_test(readonly_disk_refuses_writes),
+		cmocka_unit_test(truncated_image_is_an_error_to_the_guest),
+		cmocka_unit_test(an_image_that_cannot_grow_is_an_error_to_the_guest),
+		cmocka_unit_test(resized_image_reaches_the_guest),
+		cmocka_unit_test(limits_are_kept_by_the_clock),
+		cmocka_unit_test(requests_that_wait_for_a_limit_are_all_served),
+		cmocka_unit_test(requests_without_room_for_a_status_break_the_device),
+		cmocka_unit_test(resets_with_requests_in_flight),
+		cmocka_unit_test(a_full_queue_is_served_to_the_end),
+		cmocka_unit_test(images_that_are_not_raw_are_refused_with_the_command),
+		cmocka_unit_test(images_that_cannot_be_used_are_refused),
+	};
+
+	return cmocka_run_group_tests_name("virtio-blk", tests, NULL, NULL);
+}

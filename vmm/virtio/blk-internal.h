@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What blk.c (the guest's side) and blk-io.c (the host's side) share. */
+#ifndef ADIT_VMM_VIRTIO_BLK_INTERNAL_H
+#define ADIT_VMM_VIRTIO_BLK_INTERNAL_H
+
+#include <liburing.h>
+#include <linux/virtio_blk.h>
+
+#include "vmm/virtio/blk.h"
+
+#define BLK_SECTOR	 512u
+#define BLK_DEPTH	 256u /* requests in flight */
+#define BLK_RING	 64u  /* entries that are submitted in one call */
+#define BLK_KEPT_PIECES	 256u /* of a free request's list; longer ones are given back */
+#define BLK_ZERO_BYTES	 (64 * KIB)
+#define BLK_ZERO_SECTORS (BLK_ZERO_BYTES / BLK_SECTOR * VIRTQ_SIZE_MAX)
+#define BLK_BOUNCE_MAX	 (32 * MIB)
+#define BLK_QUEUES_MAX	 32u
+
+enum blk_op {
+	BLK_READ,
+	BLK_WRITE,
+	BLK_FLUSH,
+	BLK_DISCARD,
+	BLK_ZERO, /* fallocate */
+};
+
+struct blk_request {
+	struct blk_request *next; /* free list */
+	uint16_t queue, id, slots;
+	enum blk_op op;
+	bool unmap;		/* BLK_ZERO */
+	uint8_t *status;	/* the guest's byte */
+	uint64_t offset, bytes; /* what is left; of the image */
+	uint32_t used;		/* bytes written to the guest, the status included */
+	unsigned int n_iov, first_iov, room;
+	struct iovec *iov;
+	void *bounce; /* direct I/O from buffers that are not aligned */
+	unsigned int n_guest;
+	struct iovec *guest; /* the guest's pieces while `bounce` is used */
+};
+
+struct blk {
+	struct virtio_device *device;
+	struct virtio_host host;
+	char id[64];
+	struct image image;
+	bool readonly, direct;
+	uint8_t serial[BLK_SERIAL_MAX];
+	struct virtio_blk_config config; /* under the device's lock */
+
+	struct io_uring ring;
+	bool ring_open;
+	struct loop_watch *watch;
+	unsigned int in_flight, made;
+	bool stopping; /* a reset waits for what is in flight */
+	bool dirty_sq; /* something is prepared and not submitted */
+	struct blk_request *free;
+	bool no_zero_range; /* the file system cannot: zeros are written */
+	void *zeros;
+	uint64_t starved; /* queues that wait for a free request */
+	uint64_t touched; /* queues with answers that are not published */
+
+	struct limiter limiter;
+	struct loop_timer *timer;
+	bool throttled;
+	struct log_limit limit;
+};
+
+/* blk-io.c, on the loop with the device locked. */
+int blk_io_open(struct blk *blk, struct err *err);
+/* Waits for what is in flight, without the loop. */
+void blk_io_close(struct blk *blk);
+struct blk_request *blk_request_get(struct blk *blk);
+void blk_request_put(struct blk *blk, struct blk_request *r);
+/* Room for n pieces. -ENOMEM. */
+int blk_request_room(struct blk_request *r, unsigned int n);
+/* Prepares it; blk_submit sends all that is prepared in one call. */
+void blk_start(struct blk *blk, struct blk_request *r);
+void blk_submit(struct blk *blk);
+/* Takes what is complete. */
+void blk_reap(struct blk *blk);
+
+/* blk.c: a request has ended; `error` is 0 or -errno. Puts it. */
+void blk_done(struct blk *blk, struct blk_request *r, int error);
+/* Publishes answers, and looks at the queues that waited. */
+void blk_answer(struct blk *blk);
+
+#endif

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Block requests as io_uring operations on the image: one ring a device, its file registered, all
+ * requests of a turn submitted in one call. The ring's descriptor is watched by the loop.
+ *
+ * Short transfers go on where they stopped; one that makes no progress is the end of the file, and
+ * an error to the guest.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "util/bits.h"
+#include "vmm/virtio/blk-internal.h"
+
+/* --- requests --------------------------------------------------------------------------------- */
+
+struct blk_request *blk_request_get(struct blk *blk)
+{
+	struct blk_request *r = blk->free;
+
+	if (r) {
+		blk->free = r->next;
+		return r;
+	}
+	if (blk->made == BLK_DEPTH)
+		return NULL;
+	r = calloc(1, sizeof(*r));
+	blk->made += !!r;
+	return r;
+}
+
+void blk_request_put(struct blk *blk, struct blk_request *r)
+{
+	free(r->bounce);
+	r->bounce = NULL;
+	free(r->guest);
+	r->guest = NULL;
+	if (r->room > BLK_KEPT_PIECES) {
+		free(r->iov);
+		r->iov = NULL;
+		r->room = 0;
+	}
+	r->next = blk->free;
+	blk->free = r;
+}
+
+int blk_request_room(struct blk_request *r, unsigned int n)
+{
+	struct iovec *iov;
+
+	if (n <= r->room)
+		return 0;
+	iov = realloc(r->iov, n * sizeof(*iov));
+	if (!iov)
+		return -ENOMEM;
+	r->iov = iov;
+	r->room = n;
+	return 0;
+}
+
+/* --- bounce buffers ----------------------------------------------------------------------------
+ */
+
+static bool aligned(const struct blk *blk, const struct blk_request *r)
+{
+	for (unsigned int i = 0; i < r->n_iov; i++) {
+		if (((uintptr_t)r->iov[i].iov_base | r->iov[i].iov_len) &
+		    (blk->image.memory_align - 1))
+			return false;
+	}
+	return true;
+}
+
+static int bounce(struct blk *blk, struct blk_request *r)
+{
+	if (r->bytes > BLK_BOUNCE_MAX)
+		return -EFBIG;
+	r->guest = malloc(r->n_iov * sizeof(*r->guest));
+	if (!r->guest ||
+	    posix_memalign(&r->bounce, MAX(blk->image.memory_align, 4096), (size_t)r->bytes))
+		return -ENOMEM;
+	memcpy(r->guest, r->iov, r->n_iov * sizeof(*r->guest));
+	r->n_guest = r->n_iov;
+	if (r->op == BLK_WRITE)
+		iov_read(r->guest, r->n_guest, 0, r->bounce, (size_t)r->bytes);
+	r->iov[0] = (struct iovec){ .iov_base = r->bounce, .iov_len = (size_t)r->bytes };
+	r->n_iov = 1;
+	return 0;
+}
+
+/* --- submission --------------------------------------------------------------------------------
+ */
+
+void blk_submit(struct blk *blk)
+{
+	if (!blk->dirty_sq)
+		return;
+	/* EAGAIN, EBUSY: what is complete has to be taken first; it stays prepared. */
+	if (io_uring_submit(&blk->ring) >= 0)
+		blk->dirty_sq = io_uring_sq_ready(&blk->ring);
+}
+
+static struct io_uring_sqe *get_sqe(struct blk *blk)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&blk->ring);
+
+	if (!sqe) {
+		io_uring_submit(&blk->ring);
+		sqe = io_uring_get_sqe(&blk->ring);
+	}
+	return sqe;
+}
+
+static bool write_through(const struct blk *blk)
+{
+	return !virtio_has(blk->device, VIRTIO_BLK_F_FLUSH) || !blk->config.wce;
+}
+
+static void prepare(struct blk *blk, struct blk_request *r, struct io_uring_sqe *sqe)
+{
+	const struct iovec *iov = r->iov + r->first_iov;
+	int mode = FALLOC_FL_KEEP_SIZE;
+
+	switch (r->op) {
+	case BLK_READ:
+		io_uring_prep_readv(sqe, 0, iov, r->n_iov - r->first_iov, r->offset);
+		break;
+	case BLK_WRITE:
+		io_uring_prep_writev2(sqe, 0, iov, r->n_iov - r->first_iov, r->offset,
+				      write_through(blk) ? RWF_DSYNC : 0);
+		break;
+	case BLK_FLUSH:
+		io_uring_prep_fsync(sqe, 0, IORING_FSYNC_DATASYNC);
+		break;
+	case BLK_DISCARD:
+		io_uring_prep_fallocate(sqe, 0, mode | FALLOC_FL_PUNCH_HOLE, (off_t)r->offset,
+					(off_t)r->bytes);
+		break;
+	case BLK_ZERO:
+		mode |= r->unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE;
+		io_uring_prep_fallocate(sqe, 0, mode, (off_t)r->offset, (off_t)r->bytes);
+		break;
+	}
+	sqe->flags |= IOSQE_FIXED_FILE;
+	io_uring_sqe_set_data(sqe, r);
+}
+
+/* Zeros by writing them: every piece is the same page of zeros. */
+static int write_zeros(struct blk *blk, struct blk_request *r)
+{
+	unsigned int n = (unsigned int)((r->bytes + BLK_ZERO_BYTES - 1) / BLK_ZERO_BYTES);
+
+	if (!blk->zeros) {
+		void *zeros =
+			mmap(NULL, BLK_ZERO_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		if (zeros == MAP_FAILED)
+			return -ENOMEM;
+		blk->zeros = zeros;
+	}
+	if (blk_request_room(r, n))
+		return -ENOMEM;
+	for (unsigned int i = 0; i < n; i++)
+		r->iov[i] = (struct iovec){ .iov_base = blk->zeros, .iov_len = BLK_ZERO_BYTES };
+	r->iov[n - 1].iov_len = (size_t)(r->bytes - (uint64_t)(n - 1) * BLK_ZERO_BYTES);
+	r->n_iov = n;
+	r->op = BLK_WRITE;
+	return 0;
+}
+
+static void issue(struct blk *blk, struct blk_request *r)
+{
+	struct io_uring_sqe *sqe = get_sqe(blk);
+
+	if (!sqe) {
+		blk->in_flight--;
+		blk_done(blk, r, -EAGAIN);
+		return;
+	}
+	prepare(blk, r, sqe);
+	blk->dirty_sq = true;
+}
+
+void blk_start(struct blk *blk, struct blk_request *r)
+{
+	int ret = 0;
+
+	r->first_iov = 0;
+	if (r->op == BLK_ZERO && blk->no_zero_range)
+		ret = write_zeros(blk, r);
+	else if (blk->direct && (r->op == BLK_READ || r->op == BLK_WRITE) && !aligned(blk, r))
+		ret = bounce(blk, r);
+	if (ret) {
+		blk_done(blk, r, ret);
+		return;
+	}
+	blk->in_flight++;
+	issue(blk, r);
+}
+
+/* --- completion --------------------------------------------------------------------------------
+ */
+
+/* `n` bytes were transferred. True: there is more to do. */
+static bool advance(struct blk_request *r, uint64_t n)
+{
+	r->offset += n;
+	r->bytes -= n;
+	while (n && r->first_iov < r->n_iov) {
+		struct iovec *v = &r->iov[r->first_iov];
+		size_t part = MIN(v->iov_len, (size_t)n);
+
+		v->iov_base = (char *)v->iov_base + part;
+		v->iov_len -= part;
+		n -= part;
+		r->first_iov += !v->iov_len;
+	}
+	return r->bytes;
+}
+
+static void end(struct blk *blk, struct blk_request *r, int error)
+{
+	uint64_t total = 0;
+
+	if (!error && r->bounce && r->op == BLK_READ && !blk->device->stopping) {
+		for (unsigned int i = 0; i < r->n_guest; i++)
+			total += r->guest[i].iov_len;
+		iov_write(r->guest, r->n_guest, 0, r->bounce, (size_t)total);
+	}
+	blk->in_flight--;
+	blk_done(blk, r, error);
+}
+
+/* An operation that ended without a transfer: once more, another way, or the end of the request. */
+static void complete_error(struct blk *blk, struct blk_request *r, int res)
+{
+	bool again = res == -EINTR || res == -EAGAIN;
+
+	if (res == -EOPNOTSUPP && r->op == BLK_ZERO) {
+		blk->no_zero_range = true;
+		res = write_zeros(blk, r);
+		again = !res;
+	}
+	if (again)
+		issue(blk, r);
+	else
+		end(blk, r, res);
+}
+
+static void complete(struct blk *blk, struct blk_request *r, int res)
+{
+	bool transfer = r->op == BLK_READ || r->op == BLK_WRITE;
+
+	if (res < 0)
+		complete_error(blk, r, res);
+	else if (transfer && !res && r->bytes)
+		end(blk, r, -ENODATA); /* past the end: the file was truncated */
+	else if (transfer && advance(r, MIN((uint64_t)res, r->bytes)) && !blk->device->stopping)
+		issue(blk, r);
+	else
+		end(blk, r, 0); /* or nobody waits for the rest */
+}
+
+void blk_reap(struct blk *blk)
+{
+	struct io_uring_cqe *cqe;
+
+	while (!io_uring_peek_cqe(&blk->ring, &cqe)) {
+		struct blk_request *r = io_uring_cqe_get_data(cqe);
+		int res = cqe->res;
+
+		io_uring_cqe_seen(&blk->ring, cqe);
+		complete(blk, r, res);
+	}
+	blk_submit(blk);
+}
+
+static void on_ring(void *arg, uint32_t ready)
+{
+	struct blk *blk = arg;
+
+	virtio_lock(blk->device);
+	blk_reap(blk);
+	blk_answer(blk);
+	virtio_unlock(blk->device);
+}
+
+int blk_io_open(struct blk *blk, struct err *err)
+{
+	int ret = io_uring_queue_init(BLK_RING, &blk->ring, 0);
+
+	if (ret)
+		return err_set(err, -ret, "%s: io_uring with %u entries: %s", blk->id, BLK_RING,
+			       strerror(-ret));
+	blk->ring_open = true;
+	ret = io_uring_register_files(&blk->ring, &blk->image.fd, 1);
+	if (ret)
+		return err_set(err, -ret, "%s: io_uring does not take the image: %s", blk->id,
+			       strerror(-ret));
+	return loop_watch(blk->host.loop, blk->ring.ring_fd, POLLIN, on_ring, blk, &blk->watch,
+			  err);
+}
+
+void blk_io_close(struct blk *blk)
+{
+	struct io_uring_cqe *cqe;
+	struct blk_request *r;
+
+	loop_unwatch(blk->watch);
+	/* The kernel may still read and write guest memory, which is unmapped next. */
+	blk_submit(blk);
+	while (blk->ring_open && blk->in_flight && !io_uring_wait_cqe(&blk->ring, &cqe)) {
+		r = io_uring_cqe_get_data(cqe);
+		io_uring_cqe_seen(&blk->ring, cqe);
+		blk->in_flight--;
+		blk_request_put(blk, r);
+	}
+	if (blk->ring_open)
+		io_uring_queue_exit(&blk->ring);
+	while ((r = blk->free)) {
+		blk->free = r->next;
+		free(r->iov);
+		free(r);
+	}
+	if (blk->zeros)
+		munmap(blk->zeros, BLK_ZERO_BYTES);
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/virtio/image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "util/bits.h"
+
+#define SECTOR 512u
+
+static const struct {
+	const char *name, *magic;
+	unsigned int len;
+} formats[] = {
+	{ "qcow2", "QFI\xfb", 4 },
+	{ "vmdk", "KDMV", 4 },
+	{ "vhdx", "vhdxfile", 8 },
+	{ "qed", "QED", 4 },
+};
+
+static int refuse_formats(const struct image *image, const char *path, struct err *err)
+{
+	/* Aligned, since the file may be open for direct I/O. */
+	char head[4096] __attribute__((aligned(4096)));
+	ssize_t n = pread(image->fd, head, sizeof(head), 0);
+
+	for (size_t i = 0; n >= 8 && i < ARRAY_SIZE(formats); i++) {
+		if (!memcmp(head, formats[i].magic, formats[i].len))
+			return err_set(
+				err, EINVAL,
+				"%s: is a %s image and disks are raw: convert it with "
+				"\"qemu-img convert -O raw %s %s.raw\", or say \"image_type\": "
+				"\"Raw\" if these bytes are the guest's own",
+				path, formats[i].name, path, path);
+	}
+	return 0;
+}
+
+static int lock_image(const struct image *image, const struct image_options *options,
+		      struct err *err)
+{
+	struct flock lock = { .l_type = options->readonly ? F_RDLCK : F_WRLCK,
+			      .l_whence = SEEK_SET };
+
+	if (!fcntl(image->fd, F_OFD_SETLK, &lock))
+		return 0;
+	/* A file system without locks is no reason to refuse. */
+	if (errno != EAGAIN && errno != EACCES)
+		return 0;
+	return err_set(err, EBUSY,
+		       "%s: is in use by another VM: give each its own image, or share it "
+		       "\"readonly\" in all of them",
+		       options->path);
+}
+
+int64_t image_size(const struct image *image)
+{
+	uint64_t bytes;
+	struct stat st;
+
+	if (image->block_device) {
+		if (ioctl(image->fd, BLKGETSIZE64, &bytes))
+			return -errno;
+	} else {
+		if (fstat(image->fd, &st))
+			return -errno;
+		bytes = (uint64_t)st.st_size;
+	}
+	return (int64_t)MIN(align_down(bytes, SECTOR), (uint64_t)INT64_MAX);
+}
+
+static uint32_t block_size(uint32_t bytes, uint32_t least)
+{
+	return is_pow2(bytes) && bytes >= least && bytes <= 1 * MIB ? bytes : least;
+}
+
+static void measure_device(struct image *image)
+{
+	unsigned int physical = 0, optimal = 0;
+	int logical = 0;
+
+	(void)ioctl(image->fd, BLKSSZGET, &logical);
+	(void)ioctl(image->fd, BLKPBSZGET, &physical);
+	(void)ioctl(image->fd, BLKIOOPT, &optimal);
+	image->logical = block_size((uint32_t)logical, SECTOR);
+	image->physical = block_size(physical, image->logical);
+	image->optimal = optimal;
+}
+
+/* Linux 6.1 says what direct I/O wants; before, 4096 is right nearly everywhere. */
+static void measure_direct(struct image *image)
+{
+	uint32_t memory = 0, offset = 0;
+#ifdef STATX_DIOALIGN
+	struct statx stx = { 0 };
+
+	if (!statx(image->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) &&
+	    (stx.stx_mask & STATX_DIOALIGN)) {
+		memory = stx.stx_dio_mem_align;
+		offset = stx.stx_dio_offset_align;
+	}
+#endif
+	if (!offset)
+		memory = offset = image->block_device ? image->logical : 4096;
+	image->memory_align = is_pow2(memory) && memory <= 1 * MIB ? memory : 4096;
+	image->logical = block_size(offset, image->logical);
+	image->physical = MAX(image->physical, image->logical);
+}
+
+static int measure(struct image *image, const struct image_options *options, struct err *err)
+{
+	struct stat st;
+	int64_t size;
+
+	if (fstat(image->fd, &st))
+		return err_set(err, errno, "%s: %s", options->path, strerror(errno));
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		return err_set(err, EINVAL, "%s: a disk must be a file or a block device",
+			       options->path);
+	image->block_device = S_ISBLK(st.st_mode);
+	image->logical = SECTOR;
+	image->physical = 4096;
+	image->memory_align = 1;
+	if (image->block_device)
+		measure_device(image);
+	if (options->direct)
+		measure_direct(image);
+	size = image_size(image);
+	if (size < 0)
+		return err_set(err, (int)-size, "%s: its size: %s", options->path,
+			       strerror((int)-size));
+	image->size = align_down((uint64_t)size, image->logical);
+	if (!image->size)
+		return err_set(err, EINVAL,
+			       "%s: is smaller than one block of %u bytes: make it larger with "
+			       "\"truncate -s 1G %s\"",
+			       options->path, image->logical, options->path);
+	return 0;
+}
+
+int image_open(struct image *image, const struct image_options *options, struct err *err)
+{
+	int flags = O_CLOEXEC | (options->readonly ? O_RDONLY : O_RDWR) |
+		    (options->direct ? O_DIRECT : 0);
+	int ret;
+
+	memset(image, 0, sizeof(*image));
+	image->fd = open(options->path, flags);
+	if (image->fd < 0 && errno == EINVAL && options->direct)
+		return err_set(err, EINVAL,
+			       "%s: its file system has no direct I/O: leave out \"direct\"",
+			       options->path);
+	if (image->fd < 0)
+		return err_set(err, errno, "%s: cannot be opened for %s: %s", options->path,
+			       options->readonly ? "reading" : "reading and writing",
+			       strerror(errno));
+	ret = measure(image, options, err);
+	if (!ret)
+		ret = lock_image(image, options, err);
+	if (!ret && !options->raw)
+		ret = refuse_formats(image, options->path, err);
+	if (ret)
+		image_close(image);
+	return ret;
+}
+
+void image_close(struct image *image)
+{
+	struct flock lock = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+
+	if (image->fd < 0)
+		return;
+	/* A ring that is going away may hold the file a little longer, and the lock with it. */
+	(void)fcntl(image->fd, F_OFD_SETLK, &lock);
+	close(image->fd);
+	image->fd = -1;
+}

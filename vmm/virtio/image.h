@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The file or block device behind a disk: opened, locked, and measured. Raw contents only: an image
+ * format is refused with the command that converts it, unless the configuration says "Raw", which
+ * means that the bytes are the guest's own whatever they look like.
+ */
+#ifndef ADIT_VMM_VIRTIO_IMAGE_H
+#define ADIT_VMM_VIRTIO_IMAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util/err.h"
+
+struct image_options {
+	const char *path;
+	bool readonly, direct;
+	bool raw; /* do not look for image formats */
+};
+
+struct image {
+	int fd;
+	uint64_t size; /* bytes, a multiple of 512 */
+	bool block_device;
+	uint32_t logical, physical; /* block sizes in bytes, powers of two from 512 */
+	uint32_t optimal;	    /* bytes of a good request, 0: unknown */
+	uint32_t memory_align;	    /* direct I/O: of buffers; else 1 */
+};
+
+/*
+ * A writable image is locked against every other adit that would open it, a read-only one against
+ * writers (open file description locks; -EBUSY).
+ */
+int image_open(struct image *image, const struct image_options *options, struct err *err);
+void image_close(struct image *image);
+/* Its size now, rounded down to sectors; or -errno. */
+int64_t image_size(const struct image *image);
+
+#endif
