@@ -25,4 +25,8 @@ int config_settle_devices(struct config *config, struct err *err);
 /* vmm/config-adis.c: checks /adis, /spaces and /pasids across keys. */
 int config_settle_adis(struct config *config, struct err *err);
 
+/* vmm/config-virtio.c: what no single key of the virtio devices can know; and their strings. */
+int config_settle_virtio(struct config *config, struct err *err);
+void config_free_virtio(struct config *config);
+
 #endif

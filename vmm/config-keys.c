@@ -46,6 +46,13 @@ static const struct schema_word wq_modes[] = {
 	{ "shared", true },
 	{ NULL },
 };
+static const struct schema_word image_types[] = {
+	{ "Raw", true },
+	{ "Qcow2", .later = true },
+	{ "Vhdx", .later = true },
+	{ "FixedVhd", .later = true },
+	{ NULL },
+};
 static const struct schema_word rights[] = { { "rw", true }, { "r", false }, { NULL } };
 static const struct schema_word guest_pasids[] = { { "none", 0 }, { NULL } };
 static const struct schema_word all_wqs[] = { { "all", CONFIG_ALL_WQS }, { NULL } };
@@ -75,6 +82,38 @@ static const struct schema_word coherencies[] = {
 #define SPACE(member)  .field = SCHEMA_FIELD(struct config_space, member)
 #define PASID(member)  .field = SCHEMA_FIELD(struct config_pasid, member)
 #define DEVICE(member) .field = SCHEMA_FIELD(struct config_device, member)
+#define DISK(member)   .field = SCHEMA_FIELD(struct config_disk, member)
+
+/* The rows of a device's limits, under PATH/rate_limiter_config. */
+#define BUCKET_ROWS(path_, name, size_type, most, struct_, member, size_doc)                    \
+	{ .path = path_ "/rate_limiter_config/" name, .type = SCHEMA_OBJECT, .doc = size_doc }, \
+		{ .path = path_ "/rate_limiter_config/" name "/size",                           \
+		  .type = size_type,                                                            \
+		  .max = most,                                                                  \
+		  .fallback = "0",                                                              \
+		  .field = SCHEMA_FIELD(struct_, member.size),                                  \
+		  .doc = "How much in `refill_time`; 0 is no limit." },                         \
+		{ .path = path_ "/rate_limiter_config/" name "/one_time_burst",                 \
+		  .type = size_type,                                                            \
+		  .max = most,                                                                  \
+		  .fallback = "0",                                                              \
+		  .field = SCHEMA_FIELD(struct_, member.burst),                                 \
+		  .doc = "How much more, once." },                                              \
+	{                                                                                       \
+		.path = path_ "/rate_limiter_config/" name "/refill_time", .type = SCHEMA_INT,  \
+		.min = 1, .max = 3600000, .fallback = "1000",                                   \
+		.field = SCHEMA_FIELD(struct_, member.refill_ms),                               \
+		.doc = "Milliseconds in which an empty bucket is full again."                   \
+	}
+
+#define LIMIT_ROWS(path_, struct_)                                                           \
+	{ .path = path_ "/rate_limiter_config",                                              \
+	  .type = SCHEMA_OBJECT,                                                             \
+	  .doc = "What it may do at most." },                                                \
+		BUCKET_ROWS(path_, "bandwidth", SCHEMA_SIZE, 1 * TIB, struct_, limits.bytes, \
+			    "Bytes."),                                                       \
+		BUCKET_ROWS(path_, "ops", SCHEMA_INT, 1000000000, struct_, limits.ops,       \
+			    "Operations.")
 
 static const struct schema_key keys[] = {
 	{ .path = "/payload",
@@ -175,6 +214,78 @@ static const struct schema_key keys[] = {
 	  .max = PATH_BYTES,
 	  DRAFT(serial_link),
 	  .doc = "Symbolic link to the terminal that mode `Pty` makes; only there." },
+	{ .path = "/disks",
+	  .type = SCHEMA_LIST,
+	  .max = CONFIG_MAX_DISKS,
+	  .field = SCHEMA_POINTER(struct config_draft, config.disks),
+	  .list = { .count = SCHEMA_FIELD(struct config_draft, config.n_disks),
+		    .item = sizeof(struct config_disk) },
+	  .doc = "Disks: a virtio-blk function each." },
+	{ .path = "/disks/*/id",
+	  .type = SCHEMA_NAME,
+	  .min = 1,
+	  .max = CONFIG_ID_MAX,
+	  DISK(id),
+	  .doc = "Its name, once among all devices; `disk` and its index if absent." },
+	{ .path = "/disks/*/path",
+	  .type = SCHEMA_TEXT,
+	  .required = true,
+	  .min = 1,
+	  .max = PATH_BYTES,
+	  DISK(path),
+	  .doc = "A raw image file or a block device." },
+	{ .path = "/disks/*/readonly",
+	  .type = SCHEMA_BOOL,
+	  .fallback = "false",
+	  DISK(readonly),
+	  .doc = "The guest may not write; several VMs may share it then." },
+	{ .path = "/disks/*/direct",
+	  .type = SCHEMA_BOOL,
+	  .fallback = "false",
+	  DISK(direct),
+	  .doc = "Go past the host's page cache (O_DIRECT)." },
+	{ .path = "/disks/*/image_type",
+	  .type = SCHEMA_WORD,
+	  .words = image_types,
+	  .any_case = true,
+	  DISK(raw),
+	  .doc = "`Raw`: the bytes are the guest's own; if absent, image formats are refused." },
+	{ .path = "/disks/*/serial",
+	  .type = SCHEMA_NAME,
+	  .min = 1,
+	  .max = 20,
+	  DISK(serial),
+	  .doc = "Serial number that the guest sees; the `id` if absent." },
+	{ .path = "/disks/*/num_queues",
+	  .type = SCHEMA_INT,
+	  .min = 1,
+	  .max = 32,
+	  .fallback = "1",
+	  DISK(queues),
+	  .doc = "Request queues." },
+	{ .path = "/disks/*/queue_size",
+	  .type = SCHEMA_INT,
+	  .min = 4,
+	  .max = 1024,
+	  .fallback = "256",
+	  DISK(queue_size),
+	  .doc = "Entries of each, a power of two." },
+	{ .path = "/disks/*/packed",
+	  .type = SCHEMA_BOOL,
+	  .fallback = "true",
+	  DISK(packed),
+	  .doc = "Offer the packed queue layout beside the split one." },
+	LIMIT_ROWS("/disks/*", struct config_disk),
+	{ .path = "/rng",
+	  .type = SCHEMA_OBJECT,
+	  DRAFT(config.rng.present),
+	  .doc = "A source of entropy (virtio-rng); there where the key is." },
+	{ .path = "/rng/src",
+	  .type = SCHEMA_TEXT,
+	  .min = 1,
+	  .max = PATH_BYTES,
+	  DRAFT(config.rng.src),
+	  .doc = "A file that it is read from; getrandom(2) if absent." },
 	{ .path = "/debug_exit",
 	  .type = SCHEMA_BOOL,
 	  .fallback = "false",

@@ -522,10 +522,13 @@ static int read_object(struct reader *r, const struct json_at *at, const struct 
 
 		if (!here.key)
 			continue;
-		if (json_object_object_get_ex(object, here.key, &value))
+		if (json_object_object_get_ex(object, here.key, &value)) {
+			if (key->type == SCHEMA_OBJECT)
+				store(key, base, true);
 			ret = read_value(r, &here, key, value, base);
-		else
+		} else {
 			ret = read_absent(r, &here, key, base);
+		}
 	}
 	return ret;
 }

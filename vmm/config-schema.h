@@ -15,7 +15,7 @@
 #include "vmm/json-strict.h"
 
 enum schema_type {
-	SCHEMA_OBJECT,
+	SCHEMA_OBJECT,	/* -> bool: it is there; its keys are the rows under it */
 	SCHEMA_LIST,	/* of objects; their keys are the rows under PATH/\* */
 	SCHEMA_BOOL,	/* -> bool */
 	SCHEMA_INT,	/* -> uint32_t */

@@ -123,6 +123,8 @@ static int settle(struct config_draft *draft, struct err *err)
 	if (!ret)
 		ret = settle_serial(draft, err);
 	if (!ret)
+		ret = config_settle_virtio(&draft->config, err);
+	if (!ret)
 		ret = config_settle_adis(&draft->config, err);
 	if (!ret)
 		ret = config_settle_devices(&draft->config, err);
@@ -147,6 +149,7 @@ void config_free(struct config *config)
 	free(config->payload.initramfs);
 	free(config->payload.cmdline);
 	free(config->serial.path);
+	config_free_virtio(config);
 	for (size_t i = 0; i < config->n_adis; i++)
 		free(config->adis[i].id);
 	for (size_t i = 0; i < config->n_spaces; i++)

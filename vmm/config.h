@@ -21,6 +21,7 @@
 #define CONFIG_MAX_SPACES  64u
 #define CONFIG_MAX_DEVICES 31u
 #define CONFIG_ID_MAX	   63u /* characters of an id */
+#define CONFIG_MAX_DISKS   16u
 
 enum config_payload {
 	PAYLOAD_KERNEL, /* by its contents: PVH ELF, ELF64 or bzImage */
@@ -121,6 +122,33 @@ struct config_device {
 	} mdev;			     /* SOURCE_NEW_MDEV */
 };
 
+/* Token buckets: `size` in `refill_ms`, and `burst` more once. size 0: no limit. */
+struct config_limits {
+	struct {
+		uint64_t size, burst;
+		uint32_t refill_ms;
+	} bytes;
+	struct {
+		uint32_t size, burst, refill_ms;
+	} ops;
+};
+
+struct config_disk {
+	char *id; /* never NULL after parsing */
+	char *path;
+	char *serial; /* or NULL */
+	bool readonly, direct;
+	bool raw;    /* stated: do not look for image formats */
+	bool packed; /* offer packed queues */
+	uint32_t queues, queue_size;
+	struct config_limits limits;
+};
+
+struct config_rng {
+	bool present;
+	char *src; /* a file to read from; NULL: getrandom(2) */
+};
+
 struct config {
 	struct {
 		enum config_payload type;
@@ -143,6 +171,9 @@ struct config {
 		char *path; /* file: written to; pty: a link to it, may be NULL; socket: listened on
 			     */
 	} serial;
+	struct config_disk *disks;
+	size_t n_disks;
+	struct config_rng rng;
 	bool debug_exit;
 	uint32_t shutdown_timeout_ms; /* grace after the power button; default 10000 */
 

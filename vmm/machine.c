@@ -25,6 +25,7 @@
 #include "vmm/rtc.h"
 #include "vmm/serial.h"
 #include "vmm/serial-sink.h"
+#include "vmm/virtio/devices.h"
 
 #define RUNNING (-1)
 
@@ -46,6 +47,7 @@ struct machine {
 	struct power *power;
 	struct pci_bus *bus;
 	struct adis *adis;
+	struct virtio_devices *virtio;
 
 	int end; /* atomic: RUNNING, then one enum machine_end for good */
 	uint32_t exit_value;
@@ -205,6 +207,21 @@ static int make_chipset(struct machine *machine, struct err *err)
 	return ret;
 }
 
+static int make_virtio(struct machine *machine, struct err *err)
+{
+	const struct virtio_parts parts = {
+		.config = machine->config,
+		.log = machine->log,
+		.vm = machine->vm,
+		.bus = machine->bus,
+		.loop = machine->loop,
+		.ram = &machine->ram,
+		.layout = &machine->layout,
+	};
+
+	return virtio_devices_create(&machine->virtio, &parts, err);
+}
+
 static int write_acpi(struct machine *machine, const struct boot_memory *memory, struct err *err)
 {
 	const struct layout *layout = &machine->layout;
@@ -308,6 +325,8 @@ int machine_create(struct machine **out, const struct machine_options *options, 
 		ret = adis_create(&machine->adis, machine->config, machine->vm, machine->bus,
 				  &machine->ram, &machine->layout, machine->log, err);
 	if (!ret)
+		ret = make_virtio(machine, err);
+	if (!ret)
 		ret = load_payload(machine, err);
 	if (ret) {
 		machine_destroy(machine);
@@ -322,6 +341,7 @@ void machine_destroy(struct machine *machine)
 	if (!machine)
 		return;
 	processors_destroy(machine->processors);
+	virtio_devices_destroy(machine->virtio);
 	adis_destroy(machine->adis);
 	if (machine->bus)
 		pci_bus_destroy(machine->bus);
@@ -370,12 +390,14 @@ void machine_power_button(struct machine *machine)
 void machine_pause(struct machine *machine)
 {
 	processors_pause(machine->processors);
+	virtio_devices_pause(machine->virtio);
 	adis_stop_engines(machine->adis);
 }
 
 void machine_resume(struct machine *machine)
 {
 	adis_start_engines(machine->adis);
+	virtio_devices_resume(machine->virtio);
 	processors_resume(machine->processors);
 }
 
@@ -398,6 +420,11 @@ void machine_stats(struct machine *machine, struct vcpu_stats *sum)
 struct loop *machine_loop(struct machine *machine)
 {
 	return machine->loop;
+}
+
+int machine_resize_disk(struct machine *machine, const char *id, struct err *err)
+{
+	return virtio_devices_resize_disk(machine->virtio, id, err);
 }
 
 struct vm *machine_vm(struct machine *machine)

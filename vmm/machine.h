@@ -51,11 +51,15 @@ void machine_stop(struct machine *machine);
 void machine_power_button(struct machine *machine);
 
 /*
- * Returns when no vCPU and no ADI engine is working; devices keep what they were told. Not from a
- * vCPU's thread. Pauses nest.
+ * Returns when no vCPU and no ADI engine is working and virtio queues are not looked at; devices
+ * keep what they were told, transfers to and from images complete. Not from a vCPU's thread. Pauses
+ * nest.
  */
 void machine_pause(struct machine *machine);
 void machine_resume(struct machine *machine);
+
+/* From any thread: the image of this disk was made larger or smaller; the guest is told. */
+int machine_resize_disk(struct machine *machine, const char *id, struct err *err);
 
 /* Exits of all vCPUs so far, by kind. */
 void machine_stats(struct machine *machine, struct vcpu_stats *sum);

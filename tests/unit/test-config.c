@@ -240,9 +240,7 @@ static void unknown_keys_name_the_nearest_or_all(void **state)
 		  "/cpus/max: unknown key; the keys here are boot_vcpus" },
 		{ "{" KERNEL ", \"Memory\": {}}",
 		  "/Memory: unknown key; the nearest is \"memory\"" },
-		{ "{" KERNEL ", \"disks\": []}",
-		  "/disks: unknown key; the keys here are payload, cpus, memory, serial, "
-		  "debug_exit, shutdown_timeout, adis, spaces, pasids, iommu, devices" },
+		{ "{" KERNEL ", \"diskz\": []}", "/diskz: unknown key; the nearest is \"disks\"" },
 		{ "{" ADIS ", \"pasids\": [{\"gest\": 1, \"adi\": \"dsa0\"}]}",
 		  "/pasids/0/gest: unknown key; the nearest is \"guest\"" },
 		{ "{" KERNEL ", \"adis\": [{\"id\": \"a\", \"type\": \"dsa\", \"wqs\": [{\"sise\": "
@@ -250,8 +248,8 @@ static void unknown_keys_name_the_nearest_or_all(void **state)
 		  "/adis/0/wqs/0/sise: unknown key; the nearest is \"size\"" },
 		{ "{" KERNEL ", \"adis/*\": 1}", "/adis~1*: unknown key; the nearest is \"adis\"" },
 		{ "{" KERNEL ", \"\": 1}",
-		  "/: unknown key; the keys here are payload, cpus, memory, serial, debug_exit, "
-		  "shutdown_timeout, adis, spaces, pasids, iommu, devices" },
+		  "/: unknown key; the keys here are payload, cpus, memory, serial, disks, rng, "
+		  "debug_exit, shutdown_timeout, adis, spaces, pasids, iommu, devices" },
 	};
 
 	assert_refused(rows, ARRAY_SIZE(rows));

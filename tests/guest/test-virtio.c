@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Virtio devices under payloads that drive them well and badly. */
+#include "tests/guest/harness.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void make_disk(char *path, off_t bytes)
+{
+	int fd;
+
+	strcpy(path, "/tmp/adit-disk-XXXXXX");
+	fd = mkstemp(path);
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, bytes), 0);
+	close(fd);
+}
+
+static unsigned int count(const char *text, const char *word)
+{
+	unsigned int n = 0;
+
+	while ((text = strstr(text, word))) {
+		n++;
+		text += strlen(word);
+	}
+	return n;
+}
+
+static void every_layout_works_and_every_broken_ring_is_refused(void **state)
+{
+	char path[32], members[128], *log;
+	struct guest guest;
+
+	make_disk(path, 1 << 20);
+	snprintf(members, sizeof(members), ", \"disks\": [{\"path\": \"%s\"}], \"rng\": {}", path);
+	assert_ok(guest_create(&guest, "virtio", "", members), &guest.err);
+	assert_int_equal(guest_run(&guest), MACHINE_OFF);
+	guest_assert_passed(&guest, 35);
+	log = guest_log(&guest);
+	/* One line each, as far as lines that a guest causes are let through. */
+	assert_in_range(count(log, "broke the rules"), 10, 30);
+	free(log);
+	guest_destroy(&guest);
+	unlink(path);
+}
+
+static void two_machines_have_disks_in_one_process(void **state)
+{
+	char path[2][32], members[2][128];
+	struct guest guest[2];
+
+	for (int i = 0; i < 2; i++) {
+		make_disk(path[i], 1 << 20);
+		snprintf(members[i], sizeof(members[i]), ", \"disks\": [{\"path\": \"%s\"}]",
+			 path[i]);
+		assert_ok(guest_create(&guest[i], "virtio", "", members[i]), &guest[i].err);
+	}
+	for (int i = 0; i < 2; i++)
+		guest_start(&guest[i]);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(guest_wait(&guest[i]), MACHINE_OFF);
+		guest_assert_passed(&guest[i], 35);
+		guest_destroy(&guest[i]);
+		unlink(path[i]);
+	}
+}
+
+static void an_image_in_use_is_refused_with_the_place(void **state)
+{
+	struct guest a, b;
+	char path[32], members[128];
+
+	make_disk(path, 1 << 20);
+	snprintf(members, sizeof(members), ", \"disks\": [{\"path\": \"%s\"}]", path);
+	assert_ok(guest_create(&a, "hello", "", members), &a.err);
+	assert_int_not_equal(guest_create(&b, "hello", "", members), 0);
+	assert_ptr_equal(strstr(b.err.text, "/disks/0: "), b.err.text);
+	guest_destroy(&a);
+	unlink(path);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_layout_works_and_every_broken_ring_is_refused),
+		cmocka_unit_test(two_machines_have_disks_in_one_process),
+		cmocka_unit_test(an_image_in_use_is_refused_with_the_place),
+	};
+
+	return cmocka_run_group_tests_name("virtio", tests, NULL, NULL);
+}

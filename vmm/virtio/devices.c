@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/virtio/devices.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "passthrough/pci/pci.h"
+#include "vmm/config.h"
+#include "vmm/ram.h"
+#include "vmm/virtio/blk.h"
+#include "vmm/virtio/rng.h"
+
+struct virtio_devices {
+	struct virtio_host host;
+	struct virtio_memory memory;
+	struct pci_bus *bus;
+	unsigned int n;
+	struct virtio_device *all[PCI_SLOTS];
+	unsigned int n_blk;
+	struct {
+		const char *id;
+		struct blk *blk;
+	} blk[CONFIG_MAX_DISKS];
+};
+
+static void fill_memory(struct virtio_memory *memory, const struct layout *layout,
+			const struct ram *ram)
+{
+	memory->n = layout->n_ram;
+	for (unsigned int i = 0; i < layout->n_ram; i++)
+		memory->range[i] = (struct virtio_range){
+			.gpa = layout->ram[i].gpa,
+			.size = layout->ram[i].size,
+			.hva = (uint8_t *)ram->base + layout->ram[i].offset,
+		};
+}
+
+/* The device is the bus's from here on, or gone. */
+static int plug(struct virtio_devices *devices, struct virtio_device *device, struct err *err)
+{
+	int ret = pci_bus_add(devices->bus, device->function, -1, err);
+
+	if (ret) {
+		pci_function_destroy(device->function);
+		return ret;
+	}
+	devices->all[devices->n++] = device;
+	return 0;
+}
+
+static struct bucket bytes_of(const struct config_limits *limits)
+{
+	return (struct bucket){ .size = limits->bytes.size,
+				.burst = limits->bytes.burst,
+				.refill_ms = limits->bytes.refill_ms };
+}
+
+static struct bucket ops_of(const struct config_limits *limits)
+{
+	return (struct bucket){ .size = limits->ops.size,
+				.burst = limits->ops.burst,
+				.refill_ms = limits->ops.refill_ms };
+}
+
+static int add_disk(struct virtio_devices *devices, const struct config_disk *disk, size_t index,
+		    struct err *err)
+{
+	const struct blk_options options = {
+		.id = disk->id,
+		.image = { .path = disk->path,
+			   .readonly = disk->readonly,
+			   .direct = disk->direct,
+			   .raw = disk->raw },
+		.packed = disk->packed,
+		.queues = disk->queues,
+		.queue_size = (uint16_t)disk->queue_size,
+		.serial = disk->serial,
+		.bytes = bytes_of(&disk->limits),
+		.ops = ops_of(&disk->limits),
+	};
+	struct blk *blk;
+	int ret = blk_create(&blk, &devices->host, &options, err);
+
+	if (!ret)
+		ret = plug(devices, blk_device(blk), err);
+	if (ret)
+		return err_prefix(err, "/disks/%zu", index);
+	devices->blk[devices->n_blk].id = disk->id;
+	devices->blk[devices->n_blk++].blk = blk;
+	return 0;
+}
+
+static int add_rng(struct virtio_devices *devices, const struct config_rng *rng, struct err *err)
+{
+	struct virtio_device *device;
+	int ret = rng_create(&device, &devices->host, rng->src, err);
+
+	return ret ? ret : plug(devices, device, err);
+}
+
+int virtio_devices_create(struct virtio_devices **out, const struct virtio_parts *parts,
+			  struct err *err)
+{
+	const struct config *config = parts->config;
+	struct virtio_devices *devices = calloc(1, sizeof(*devices));
+	int ret = 0;
+
+	if (!devices)
+		return err_set(err, ENOMEM, "no memory for the virtio devices");
+	devices->bus = parts->bus;
+	devices->host = (struct virtio_host){
+		.loop = parts->loop, .memory = &devices->memory, .vm = parts->vm, .log = parts->log
+	};
+	fill_memory(&devices->memory, parts->layout, parts->ram);
+	for (size_t i = 0; i < config->n_disks && !ret; i++)
+		ret = add_disk(devices, &config->disks[i], i, err);
+	if (!ret && config->rng.present)
+		ret = add_rng(devices, &config->rng, err);
+	if (ret) {
+		virtio_devices_destroy(devices);
+		return ret;
+	}
+	*out = devices;
+	return 0;
+}
+
+void virtio_devices_destroy(struct virtio_devices *devices)
+{
+	if (!devices)
+		return;
+	while (devices->n)
+		pci_bus_remove(devices->bus, devices->all[--devices->n]->function);
+	free(devices);
+}
+
+void virtio_devices_pause(struct virtio_devices *devices)
+{
+	for (unsigned int i = 0; devices && i < devices->n; i++)
+		virtio_pause(devices->all[i]);
+}
+
+void virtio_devices_resume(struct virtio_devices *devices)
+{
+	for (unsigned int i = 0; devices && i < devices->n; i++)
+		virtio_resume(devices->all[i]);
+}
+
+int virtio_devices_resize_disk(struct virtio_devices *devices, const char *id, struct err *err)
+{
+	for (unsigned int i = 0; devices && i < devices->n_blk; i++) {
+		if (!strcmp(devices->blk[i].id, id))
+			return blk_resized(devices->blk[i].blk, err);
+	}
+	return err_set(err, ENOENT, "no disk is called \"%s\"", id);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The virtio devices of a machine: made from its configuration, in the order of its keys. */
+#ifndef ADIT_VMM_VIRTIO_DEVICES_H
+#define ADIT_VMM_VIRTIO_DEVICES_H
+
+#include "util/err.h"
+#include "util/log.h"
+
+struct config;
+struct layout;
+struct loop;
+struct pci_bus;
+struct ram;
+struct virtio_devices;
+struct vm;
+
+struct virtio_parts {
+	const struct config *config;
+	const struct log *log;
+	struct vm *vm;
+	struct pci_bus *bus;
+	struct loop *loop;
+	const struct ram *ram;
+	const struct layout *layout;
+};
+
+/* All parts are borrowed for the machine's life. The functions belong to the bus. */
+int virtio_devices_create(struct virtio_devices **out, const struct virtio_parts *parts,
+			  struct err *err);
+/* Takes the functions off the bus. The loop does not run any more. NULL is allowed. */
+void virtio_devices_destroy(struct virtio_devices *devices);
+
+/* Any thread. No queue is looked at in between; transfers that were under way complete. */
+void virtio_devices_pause(struct virtio_devices *devices);
+void virtio_devices_resume(struct virtio_devices *devices);
+
+/* Any thread: the image behind the disk has another size. -ENOENT: no such disk. */
+int virtio_devices_resize_disk(struct virtio_devices *devices, const char *id, struct err *err);
+
+#endif
