@@ -6,11 +6,11 @@
  * Source: Intel DSA Architecture Specification 341204 (3.0), sections 5.8 (errors), 8.2 (completion
  * record), 9.2 (SWERR, MSIXPERM).
  */
-#include <errno.h>
 #include <string.h>
 
 #include "passthrough/adi/dsa-internal.h"
 #include "util/bits.h"
+#include "util/sigbus.h"
 
 void dsa_swerr(struct dsa *dsa, const struct dsa_job *job, uint8_t code, uint64_t address,
 	       uint32_t invalid_flags)
@@ -57,40 +57,56 @@ bool dsa_vector_allowed(struct dsa *dsa, const struct dsa_job *job)
 }
 
 /* Aligned to 32, so it lies in one page. Status goes last, with everything else visible before. */
-static void store_record(struct dsa_record *at, const struct dsa_record *record)
-{
-	const uint64_t *from = (const uint64_t *)record;
-	uint64_t *to = (uint64_t *)at;
-
-	for (unsigned int i = 1; i < sizeof(*record) / 8; i++)
-		__atomic_store_n(&to[i], from[i], __ATOMIC_RELAXED);
-	__atomic_store_n(&to[0], from[0], __ATOMIC_RELEASE);
-}
-
-static int write_record(struct dsa *dsa, struct ioasid_dma *dma, const struct dsa_job *job,
-			const struct dsa_outcome *outcome)
+void dsa_record_store(void *at, const struct dsa_outcome *outcome)
 {
 	const struct dsa_record record __attribute__((aligned(8))) = {
 		.status = outcome->status,
 		.result = outcome->result,
 		.bytes = outcome->bytes,
 		.fault = outcome->fault,
-		.invalid_flags = outcome->invalid_flags,
+		.words = { outcome->words[0], outcome->words[1], outcome->words[2],
+			   outcome->words[3] },
 	};
-	uint64_t len = sizeof(record);
-	struct dsa_record *at = NULL;
-	int ret = -EFAULT;
+	const uint64_t *from = (const uint64_t *)&record;
+	uint64_t *to = at;
+
+	for (unsigned int i = 1; i < sizeof(record) / 8; i++)
+		__atomic_store_n(&to[i], from[i], __ATOMIC_RELAXED);
+	__atomic_store_n(&to[0], from[0], __ATOMIC_RELEASE);
+}
+
+/* Inside a section. */
+static bool put_record(struct dsa *dsa, struct ioasid_dma *dma, const struct dsa_job *job,
+		       const struct dsa_outcome *outcome)
+{
+	const struct dsa_job *live = job->batch ? job->batch : job;
+	uint64_t len = sizeof(struct dsa_record);
+	void *at;
+
+	if (__atomic_load_n(&live->forgotten, __ATOMIC_RELAXED))
+		return false;
+	at = ioasid_translate(dma, dsa->device, job->host, job->descriptor.record, &len,
+			      IOASID_WRITE);
+	if (!at || len != sizeof(struct dsa_record))
+		return false;
+	dsa_record_store(at, outcome);
+	return true;
+}
+
+static bool write_record(struct dsa *dsa, struct ioasid_dma *dma, const struct dsa_job *job,
+			 const struct dsa_outcome *outcome)
+{
+	volatile bool written = false;
+	struct sigbus_guard guard;
 
 	ioasid_dma_begin(dma);
-	if (!__atomic_load_n(&job->forgotten, __ATOMIC_RELAXED))
-		at = ioasid_translate(dma, dsa->device, job->host, job->descriptor.record, &len,
-				      IOASID_WRITE);
-	if (at && len == sizeof(record)) {
-		store_record(at, &record);
-		ret = 0;
+	if (!sigsetjmp(guard.env, 0)) {
+		sigbus_arm(&guard);
+		written = put_record(dsa, dma, job, outcome);
+		sigbus_disarm(&guard);
 	}
 	ioasid_dma_end(dma);
-	return ret;
+	return written;
 }
 
 static void report_error(struct dsa *dsa, const struct dsa_job *job,
@@ -106,7 +122,7 @@ static bool report(struct dsa *dsa, struct ioasid_dma *dma, const struct dsa_job
 		   struct dsa_outcome *outcome)
 {
 	uint32_t flags = job->descriptor.flags;
-	bool failed = outcome->status != DSA_STATUS_OK;
+	bool failed = outcome->status != DSA_STATUS_OK && outcome->status != DSA_STATUS_FALSE;
 
 	if (outcome->blocked || outcome->status == DSA_STATUS_RECORD_ALIGN) {
 		if (outcome->status == DSA_STATUS_RECORD_ALIGN)
@@ -119,9 +135,9 @@ static bool report(struct dsa *dsa, struct ioasid_dma *dma, const struct dsa_job
 			report_error(dsa, job, outcome);
 		return true;
 	}
-	if (!failed && !(flags & DSA_FLAG_RECORD))
+	if (outcome->status == DSA_STATUS_OK && !(flags & DSA_FLAG_RECORD))
 		return true;
-	if (!write_record(dsa, dma, job, outcome))
+	if (write_record(dsa, dma, job, outcome))
 		return true;
 	outcome->status = DSA_STATUS_RECORD_FAULT | DSA_STATUS_WRITE;
 	outcome->fault = job->descriptor.record;
@@ -129,20 +145,38 @@ static bool report(struct dsa *dsa, struct ioasid_dma *dma, const struct dsa_job
 	return false;
 }
 
-void dsa_report_end(struct dsa *dsa, struct ioasid_dma *dma, const struct dsa_job *job,
-		    struct dsa_outcome *outcome)
+void dsa_report(struct dsa *dsa, struct ioasid_dma *dma, const struct dsa_job *job,
+		struct dsa_outcome *outcome, uint32_t *vectors)
 {
+	const struct dsa_job *live = job->batch ? job->batch : job;
+	unsigned int vector;
+
 	/* The bus may have gone since the last look, and then not even a record may be written. */
 	if (outcome->status && !outcome->blocked && !pci_function_bus_master(dsa->function)) {
 		outcome->status = DSA_STATUS_HARDWARE;
 		outcome->blocked = true;
 	}
-	if (__atomic_load_n(&job->abandon, __ATOMIC_RELAXED))
+	if (__atomic_load_n(&live->abandon, __ATOMIC_RELAXED))
 		outcome->status = 0;
 	if (!outcome->status)
 		return;
-	if (report(dsa, dma, job, outcome) && job->descriptor.flags & DSA_FLAG_INTERRUPT &&
-	    dsa_vector_allowed(dsa, job))
-		pci_function_msix_fire(dsa->function,
-				       dsa_vector_of(dsa, job->descriptor.interrupt));
+	if (!report(dsa, dma, job, outcome) || !(job->descriptor.flags & DSA_FLAG_INTERRUPT))
+		return;
+	/* A handle may have been released since it was last looked at. */
+	vector = dsa_vector_of(dsa, job->descriptor.interrupt);
+	if (vector != DSA_NO_VECTOR && dsa_vector_allowed(dsa, job))
+		*vectors |= 1u << vector;
+}
+
+void dsa_fire(struct dsa *dsa, uint32_t vectors)
+{
+	for (; vectors; vectors &= vectors - 1)
+		pci_function_msix_fire(dsa->function, (unsigned int)__builtin_ctz(vectors));
+}
+
+void dsa_report_end(struct dsa *dsa, struct ioasid_dma *dma, const struct dsa_job *job,
+		    struct dsa_outcome *outcome)
+{
+	dsa_report(dsa, dma, job, outcome, &outcome->vectors);
+	dsa_fire(dsa, outcome->vectors);
 }

@@ -2,55 +2,242 @@
 /*
  * The soft back end: one thread for each engine, made when the first queue is enabled, so that a
  * function that no driver uses costs nothing.
+ *
+ * An engine holds at most one descriptor of each of its queues and goes round them: a queue works
+ * off what its priority earns it in a round, in bytes, and then the next one's turn comes, also in
+ * the middle of a descriptor or a batch. So a queue waits for the others' rounds and never for a
+ * 256 MiB move of theirs, and a descriptor that waits for a page holds up its own queue alone.
+ *
+ * Interrupts that are asked for while there is more to do are merged, one per vector and
+ * INTERRUPT_GAP_NS at the most; before an engine goes to sleep it fires them all.
  */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-#include "passthrough/adi/dsa-internal.h"
+#include "passthrough/adi/dsa-work.h"
+#include "util/bits.h"
+#include "util/sigbus.h"
+
+#define ROUND_BYTES	 (64 * 1024) /* of a queue of priority 1 */
+#define DESCRIPTOR_BYTES 1024	     /* as which any step counts, beside its bytes */
+#define MAX_BATCH_SHIFT	 10u	     /* 1024 descriptors */
+#define INTERRUPT_GAP_NS 20000u
+#define RETRY_NS	 5000000 /* between two looks for a page that is waited for */
+
+/* What an engine does for one queue. */
+struct slot {
+	struct dsa_job *job; /* NULL: nothing */
+	bool waiting;	     /* its last step could do nothing */
+	int64_t credit;	     /* bytes that are left of its share */
+	struct dsa_work work;
+	struct dsa_outcome outcome;
+	struct dsa_batch batch;
+};
 
 struct engine {
 	struct dsa *dsa;
 	unsigned int index;
 	struct ioasid_dma *dma; /* NULL: this engine and those after it do not run yet */
 	pthread_t thread;
+	uint32_t vectors; /* to be fired */
+	uint64_t fired_at;
+	struct slot slot[DSA_MAX_WQS];
 };
 
 struct soft {
 	pthread_cond_t work; /* with the lock of the dsa */
 	bool quit;
+	unsigned int waiting; /* slots, of all engines */
 	struct engine engine[DSA_MAX_ENGINES];
 };
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* --- interrupts ------------------------------------------------------------------------------ */
+
+static void fire(struct engine *engine, bool now)
+{
+	uint64_t time;
+
+	if (!engine->vectors)
+		return;
+	time = now_ns();
+	if (!now && time - engine->fired_at < INTERRUPT_GAP_NS)
+		return;
+	engine->fired_at = time;
+	dsa_fire(engine->dsa, engine->vectors);
+	engine->vectors = 0;
+}
+
+/* --- slots ----------------------------------------------------------------------------------- */
+
+/* With the lock held: there is a descriptor to go on with. */
+static bool fill_slot(struct engine *engine, unsigned int wq)
+{
+	struct slot *slot = &engine->slot[wq];
+	struct soft *soft = engine->dsa->backend_state;
+
+	if (slot->waiting) {
+		if (!dsa_job_resume(engine->dsa, slot->job))
+			return false;
+		slot->waiting = false;
+		soft->waiting--;
+	}
+	if (slot->job)
+		return true;
+	if (!(engine->dsa->engine_wqs[engine->index] & 1u << wq))
+		return false;
+	slot->job = dsa_job_take_from(engine->dsa, wq);
+	if (slot->job)
+		slot->work.dsa = NULL;
+	return slot->job;
+}
+
+/* With the lock held. Which slots have work: a bit each. */
+static uint32_t fill_slots(struct engine *engine)
+{
+	uint32_t ready = 0;
+
+	for (unsigned int wq = 0; wq < engine->dsa->wqs; wq++) {
+		if (fill_slot(engine, wq))
+			ready |= 1u << wq;
+	}
+	return ready;
+}
+
+static void lay_aside(struct engine *engine, struct slot *slot)
+{
+	struct soft *soft;
+
+	pthread_mutex_lock(&engine->dsa->lock);
+	soft = engine->dsa->backend_state;
+	slot->waiting = true;
+	soft->waiting++;
+	dsa_job_wait(engine->dsa, slot->job);
+	pthread_mutex_unlock(&engine->dsa->lock);
+}
+
+/* Reports the slot's end and takes the queue's next; false where there is none. */
+static bool end_slot(struct engine *engine, unsigned int wq)
+{
+	struct slot *slot = &engine->slot[wq];
+	struct dsa *dsa = engine->dsa;
+	struct soft *soft;
+	bool more;
+
+	dsa_report(dsa, engine->dma, slot->job, &slot->outcome, &slot->outcome.vectors);
+	engine->vectors |= slot->outcome.vectors;
+	pthread_mutex_lock(&dsa->lock);
+	soft = dsa->backend_state;
+	/* Neither a command that ends with this job nor a pause must overtake its interrupt. */
+	if (slot->job->waited || dsa->resting)
+		fire(engine, true);
+	dsa_job_done(dsa, slot->job, &slot->outcome);
+	slot->job = NULL;
+	if (soft->waiting)
+		pthread_cond_broadcast(&soft->work);
+	more = !soft->quit && fill_slot(engine, wq);
+	pthread_mutex_unlock(&dsa->lock);
+	return more;
+}
+
+static int64_t share(struct dsa *dsa, unsigned int wq)
+{
+	uint32_t mode = __atomic_load_n(&dsa->wq[wq].config[DSA_WQCFG_MODE], __ATOMIC_RELAXED);
+
+	return (int64_t)MAX(1u, mode >> DSA_WQCFG_PRIORITY_SHIFT & 0xf) * ROUND_BYTES;
+}
+
+/* One step; false where the slot has nothing more to do in this round. */
+static bool step_slot(struct engine *engine, unsigned int wq)
+{
+	struct slot *slot = &engine->slot[wq];
+	enum dsa_step step;
+	uint64_t before;
+
+	if (!slot->work.dsa)
+		dsa_work_begin(&slot->work, engine->dsa, engine->dma, slot->job, &slot->outcome,
+			       &slot->batch);
+	before = slot->work.done;
+	step = dsa_work_step(&slot->work);
+	slot->credit -= (int64_t)(slot->work.done - before) + DESCRIPTOR_BYTES;
+	if (step == DSA_STEP_WAIT)
+		lay_aside(engine, slot);
+	if (step == DSA_STEP_DONE)
+		return end_slot(engine, wq);
+	return step == DSA_STEP_MORE;
+}
+
+/* What an idle queue did not use of its share is lost; what it used too much it pays for. */
+static void run_round(struct engine *engine, uint32_t ready)
+{
+	for (; ready; ready &= ready - 1) {
+		unsigned int wq = (unsigned int)__builtin_ctz(ready);
+		struct slot *slot = &engine->slot[wq];
+
+		slot->credit = MIN(slot->credit, 0) + share(engine->dsa, wq);
+		while (slot->credit > 0 && step_slot(engine, wq))
+			fire(engine, false);
+	}
+	fire(engine, false);
+}
+
+/* --- threads --------------------------------------------------------------------------------- */
+
+/* With the lock held. A page may come without anybody telling an engine: it looks again. */
+static void sleep_until_kicked(struct engine *engine, struct soft *soft)
+{
+	struct timespec until;
+
+	fire(engine, true);
+	if (!soft->waiting) {
+		pthread_cond_wait(&soft->work, &engine->dsa->lock);
+		return;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += RETRY_NS;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_nsec -= 1000000000;
+		until.tv_sec++;
+	}
+	pthread_cond_timedwait(&soft->work, &engine->dsa->lock, &until);
+}
 
 static void *engine_main(void *arg)
 {
 	struct engine *engine = arg;
 	struct dsa *dsa = engine->dsa;
-	struct dsa_outcome outcome;
-	struct dsa_job *job;
 	struct soft *soft;
 
 	pthread_setname_np(pthread_self(), "dsa-engine");
 	pthread_mutex_lock(&dsa->lock);
 	soft = dsa->backend_state;
 	while (!soft->quit) {
-		job = dsa_job_take(dsa, engine->index);
-		if (!job) {
-			pthread_cond_wait(&soft->work, &dsa->lock);
+		uint32_t ready = fill_slots(engine);
+
+		if (!ready) {
+			sleep_until_kicked(engine, soft);
 			continue;
 		}
 		pthread_mutex_unlock(&dsa->lock);
-		dsa_execute(dsa, engine->dma, job, &outcome);
-		dsa_report_end(dsa, engine->dma, job, &outcome);
+		run_round(engine, ready);
 		pthread_mutex_lock(&dsa->lock);
-		dsa_job_done(dsa, job, &outcome);
 	}
+	fire(engine, true);
 	pthread_mutex_unlock(&dsa->lock);
 	return NULL;
 }
 
-/* Signals are for vCPU threads and the loop: an engine takes none. */
+/* Signals are for vCPU threads and the loop: an engine takes none but its own SIGBUS. */
 static int start_engine(struct engine *engine, struct err *err)
 {
 	sigset_t all, before;
@@ -60,6 +247,7 @@ static int start_engine(struct engine *engine, struct err *err)
 	if (ret)
 		return ret;
 	sigfillset(&all);
+	sigdelset(&all, SIGBUS);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	ret = pthread_create(&engine->thread, NULL, engine_main, engine);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -73,12 +261,18 @@ static int start_engine(struct engine *engine, struct err *err)
 static struct soft *soft_new(struct dsa *dsa)
 {
 	struct soft *soft = calloc(1, sizeof(*soft));
+	pthread_condattr_t attr;
 
 	if (!soft)
 		return NULL;
-	pthread_cond_init(&soft->work, NULL);
-	for (unsigned int i = 0; i < dsa->engines; i++)
-		soft->engine[i] = (struct engine){ .dsa = dsa, .index = i };
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&soft->work, &attr);
+	pthread_condattr_destroy(&attr);
+	for (unsigned int i = 0; i < dsa->engines; i++) {
+		soft->engine[i].dsa = dsa;
+		soft->engine[i].index = i;
+	}
 	return soft;
 }
 
@@ -87,6 +281,7 @@ static int start_engines(struct dsa *dsa, struct err *err)
 {
 	struct soft *soft = dsa->backend_state;
 
+	sigbus_install();
 	if (!soft)
 		soft = soft_new(dsa);
 	if (!soft)
@@ -142,7 +337,9 @@ static void soft_stop(struct dsa *dsa)
 
 const struct dsa_backend_ops dsa_soft_backend = {
 	.name = "soft",
-	.gencap = DSA_GENCAP_OVERLAP | DSA_GENCAP_CACHE_MEMORY | DSA_GENCAP_CACHE_CACHE,
+	.gencap = DSA_GENCAP_BLOCK_ON_FAULT | DSA_GENCAP_OVERLAP | DSA_GENCAP_CACHE_MEMORY |
+		  DSA_GENCAP_CACHE_CACHE,
+	.max_batch_shift = MAX_BATCH_SHIFT,
 	.opcap = dsa_opcap,
 	.start = soft_start,
 	.kick = soft_kick,

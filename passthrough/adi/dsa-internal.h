@@ -81,7 +81,8 @@ struct dsa_outcome {
 		uint64_t crc;
 		struct dsa_dif_tags dif[2];
 	};
-	bool blocked; /* the bus: not even a record can be written */
+	uint32_t vectors; /* of a batch's descriptors, to be fired */
+	bool blocked;	  /* the bus: not even a record can be written */
 };
 
 struct dsa_wq {
@@ -282,9 +283,18 @@ void dsa_execute(struct dsa *dsa, struct ioasid_dma *dma, const struct dsa_job *
 /* One bit an opcode. */
 uint64_t dsa_opcap(unsigned int word);
 
-/* dsa-complete.c: the record or SWERR, and the interrupt. Without the lock, in no section. */
+/*
+ * dsa-complete.c: the record or SWERR; which vector is then to be fired is added to *vectors.
+ * Without the lock, in no section.
+ */
+void dsa_report(struct dsa *dsa, struct ioasid_dma *dma, const struct dsa_job *job,
+		struct dsa_outcome *outcome, uint32_t *vectors);
+void dsa_fire(struct dsa *dsa, uint32_t vectors);
+/* Both. */
 void dsa_report_end(struct dsa *dsa, struct ioasid_dma *dma, const struct dsa_job *job,
 		    struct dsa_outcome *outcome);
+/* Inside a section: the completion record at a host address. */
+void dsa_record_store(void *at, const struct dsa_outcome *outcome);
 /* With the lock held. */
 void dsa_swerr(struct dsa *dsa, const struct dsa_job *job, uint8_t code, uint64_t address,
 	       uint32_t invalid_flags);

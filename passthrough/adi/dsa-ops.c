@@ -1,142 +1,226 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Carrying out a descriptor: the checks before it, and the operations. Every access to memory goes
- * through reach(), in a section that ends after at most DSA_SECTION_BYTES; between sections a job
- * notices that it was aborted, that its PASID goes away, or that the bus was taken from the
- * function. Guest memory is written by others all the while: nothing read from it is believed.
+ * Carrying out a descriptor: the table of operations, the checks that all share, and the frame
+ * around every step. Every access to memory goes through dsa_reach, in a section that ends after
+ * about DSA_SECTION_BYTES. Guest memory is written by others all the while: nothing read from it is
+ * believed.
  *
- * Source: Intel DSA Architecture Specification 341204 (3.0), chapters 5 and 8.
+ * Source: Intel DSA Architecture Specification 341204 (3.0), chapters 5 and 8. In which order the
+ * checks are made when a descriptor has several mistakes is our choice.
  */
+#include <stdlib.h>
 #include <string.h>
 
-#include "passthrough/adi/dsa-internal.h"
+#include "passthrough/adi/dsa-memory.h"
+#include "passthrough/adi/dsa-work.h"
 #include "util/bits.h"
+#include "util/sigbus.h"
 
-#if defined(__SANITIZE_THREAD__)
-#define UNDER_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define UNDER_TSAN 1
-#endif
-#endif
-
-/* A descriptor at work. */
-struct work {
-	struct dsa *dsa;
-	struct ioasid_dma *dma;
-	const struct dsa_job *job;
-	struct dsa_outcome *outcome;
-	uint64_t source, destination;
-	uint32_t size, done;
-};
-
-static bool flagged(const bool *flag)
+static enum dsa_step noop_step(struct dsa_work *work, uint64_t budget)
 {
-	return __atomic_load_n(flag, __ATOMIC_RELAXED);
+	return dsa_work_ends(work, DSA_STATUS_OK);
 }
 
-static void fault(struct work *work, uint64_t address, unsigned int rights)
+static const struct dsa_operation dsa_op_noop = {
+	.step = noop_step,
+	.flags = DSA_FLAGS_ALL,
+};
+
+static const struct dsa_operation *const operations[DSA_OPS] = {
+	[DSA_OP_NOOP] = &dsa_op_noop,
+	[DSA_OP_BATCH] = &dsa_op_batch,
+	[DSA_OP_DRAIN] = &dsa_op_drain,
+	[DSA_OP_MEMMOVE] = &dsa_op_memmove,
+	[DSA_OP_FILL] = &dsa_op_fill,
+	[DSA_OP_COMPARE] = &dsa_op_compare,
+	[DSA_OP_COMPARE_PATTERN] = &dsa_op_compare_pattern,
+	[DSA_OP_DELTA_CREATE] = &dsa_op_delta_create,
+	[DSA_OP_DELTA_APPLY] = &dsa_op_delta_apply,
+	[DSA_OP_DUALCAST] = &dsa_op_dualcast,
+	[DSA_OP_CRC] = &dsa_op_crc,
+	[DSA_OP_COPY_CRC] = &dsa_op_copy_crc,
+	[DSA_OP_DIF_CHECK] = &dsa_op_dif_check,
+	[DSA_OP_DIF_INSERT] = &dsa_op_dif_insert,
+	[DSA_OP_DIF_STRIP] = &dsa_op_dif_strip,
+	[DSA_OP_DIF_UPDATE] = &dsa_op_dif_update,
+	[DSA_OP_CACHE_FLUSH] = &dsa_op_flush,
+};
+
+uint64_t dsa_opcap(unsigned int word)
 {
-	work->outcome->status = DSA_STATUS_PAGE_FAULT;
-	if (rights & IOASID_WRITE)
-		work->outcome->status |= DSA_STATUS_WRITE;
+	uint64_t bits = 0;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(operations); i++) {
+		if (operations[i] && i / 64 == word)
+			bits |= BIT_U64(i % 64);
+	}
+	return bits;
+}
+
+/* --- operands -------------------------------------------------------------------------------- */
+
+void dsa_operand_set(struct dsa_work *work, unsigned int i, uint64_t address, uint64_t size,
+		     unsigned int rights)
+{
+	work->operand[i] =
+		(struct dsa_operand){ .address = address, .size = size, .rights = rights };
+}
+
+static void fault(struct dsa_work *work, uint64_t address, unsigned int rights, uint8_t status)
+{
+	work->faulted = true;
+	work->outcome->status = status | (rights & IOASID_WRITE ? DSA_STATUS_WRITE : 0);
 	work->outcome->fault = address;
 }
 
-/* Inside a section. NULL: not reachable, and the outcome says so. */
-static char *reach(struct work *work, uint64_t address, uint64_t *len, unsigned int rights)
+char *dsa_reach(struct dsa_work *work, unsigned int i, uint64_t offset, uint64_t *len)
 {
-	const struct dsa_job *job = work->job;
+	struct dsa_operand *operand = &work->operand[i];
+	uint64_t address = operand->address + offset;
 	char *at = NULL;
 
-	if (!flagged(&job->revoked) && !flagged(&job->forgotten))
-		at = ioasid_translate(work->dma, work->dsa->device, job->host, address, len,
-				      rights);
-	if (at && *len)
+	if (!dsa_flagged(&work->live->revoked) && !dsa_flagged(&work->live->forgotten))
+		at = ioasid_translate(work->dma, work->dsa->device, work->job->host, address, len,
+				      operand->rights);
+	if (at && *len) {
+		operand->near = address;
+		operand->host = at;
+		operand->host_len = *len;
 		return at;
-	fault(work, address, rights);
+	}
+	fault(work, address, operand->rights, DSA_STATUS_PAGE_FAULT);
 	return NULL;
 }
 
-/*
- * Races with vCPUs are the guest's own. TSan cannot be told that of a library call, so under it the
- * copy is one that it does not see.
- */
-static void copy(char *to, const char *from, size_t n)
+uint64_t dsa_reach_all(struct dsa_work *work, unsigned int n, uint64_t offset, uint64_t len,
+		       char *at[])
 {
-#ifdef UNDER_TSAN
-	if (to <= from || to >= from + n) {
-		__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
-		return;
+	for (unsigned int i = 0; i < n; i++) {
+		at[i] = dsa_reach(work, i, offset, &len);
+		if (!at[i])
+			return 0;
 	}
-	to += n - 1;
-	from += n - 1;
-	__asm__ volatile("std; rep movsb; cld" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
-#else
-	memmove(to, from, n);
-#endif
+	return len;
 }
 
-/* The next up to `want` bytes, as many as are contiguous at both ends. 0: a fault. */
-static uint64_t move_up(struct work *work, uint64_t want)
+bool dsa_read(struct dsa_work *work, unsigned int i, uint64_t offset, void *to, uint64_t len)
 {
-	uint64_t from_len = want, to_len;
-	char *from = reach(work, work->source + work->done, &from_len, IOASID_READ), *to;
+	while (len) {
+		uint64_t n = len;
+		const char *from = dsa_reach(work, i, offset, &n);
 
-	if (!from)
-		return 0;
-	to_len = from_len;
-	to = reach(work, work->destination + work->done, &to_len, IOASID_WRITE);
-	if (!to)
-		return 0;
-	copy(to, from, to_len);
-	return to_len;
-}
-
-/* The same from the end. Pages are the least that is contiguous, so n never crosses one. */
-static uint64_t move_down_page(struct work *work, uint64_t want)
-{
-	uint64_t from_end = work->source + (work->size - work->done);
-	uint64_t to_end = work->destination + (work->size - work->done);
-	uint64_t n = MIN(want, ((from_end - 1) & (IOASID_PAGE_SIZE - 1)) + 1);
-	uint64_t len;
-	char *from, *to;
-
-	n = MIN(n, ((to_end - 1) & (IOASID_PAGE_SIZE - 1)) + 1);
-	len = n;
-	from = reach(work, from_end - n, &len, IOASID_READ);
-	if (!from)
-		return 0;
-	to = reach(work, to_end - n, &len, IOASID_WRITE);
-	if (!to)
-		return 0;
-	copy(to, from, n);
-	return n;
-}
-
-/* Ends a section early where the bytes are not contiguous; that only costs another section. */
-static uint64_t section(struct work *work, bool down)
-{
-	uint64_t left = MIN(work->size - work->done, DSA_SECTION_BYTES), moved = 0;
-
-	ioasid_dma_begin(work->dma);
-	while (left) {
-		uint64_t n = down ? move_down_page(work, left) : move_up(work, left);
-
-		if (!n)
-			break;
-		work->done += (uint32_t)n;
-		moved += n;
-		left -= n;
+		if (!from)
+			return false;
+		dsa_copy(to, from, n);
+		to = (char *)to + n;
+		offset += n;
+		len -= n;
 	}
-	ioasid_dma_end(work->dma);
-	return left ? 0 : moved;
+	return true;
 }
 
-/* Before each section: true where the job goes no further. */
-static bool must_stop(struct work *work)
+bool dsa_write(struct dsa_work *work, unsigned int i, uint64_t offset, const void *from,
+	       uint64_t len)
 {
-	if (flagged(&work->job->abandon)) {
+	while (len) {
+		uint64_t n = len;
+		char *to = dsa_reach(work, i, offset, &n);
+
+		if (!to)
+			return false;
+		dsa_copy(to, from, n);
+		from = (const char *)from + n;
+		offset += n;
+		len -= n;
+	}
+	return true;
+}
+
+bool dsa_overlap(const struct dsa_work *work, unsigned int a, unsigned int b)
+{
+	const struct dsa_operand *x = &work->operand[a], *y = &work->operand[b];
+
+	return range_overlaps(x->address, x->size, y->address, y->size);
+}
+
+enum dsa_step dsa_work_results(struct dsa_work *work, uint8_t result, bool expected)
+{
+	bool checked = work->job->descriptor.flags & DSA_FLAG_CHECK_RESULT;
+
+	work->outcome->result = result;
+	return dsa_work_ends(work, checked && !expected ? DSA_STATUS_FALSE : DSA_STATUS_OK);
+}
+
+/* --- the checks before ------------------------------------------------------------------------ */
+
+static uint32_t bad_flags(const struct dsa_work *work)
+{
+	uint32_t flags = work->job->descriptor.flags & DSA_FLAGS_MASK;
+	uint32_t bad = flags & ~work->operation->flags;
+
+	/* A record cannot be asked for without saying where to. */
+	if (flags & DSA_FLAG_RECORD && !(flags & DSA_FLAG_RECORD_VALID))
+		bad |= DSA_FLAG_RECORD;
+	if (flags & DSA_FLAG_BLOCK_ON_FAULT && !work->job->block_on_fault)
+		bad |= DSA_FLAG_BLOCK_ON_FAULT;
+	return bad;
+}
+
+static bool reserved_set(const struct dsa_work *work)
+{
+	const struct dsa_descriptor *d = &work->job->descriptor;
+	const struct dsa_operation *op = work->operation;
+	uint64_t words[3], seen = 0;
+	uint16_t word;
+
+	memcpy(&word, d->reserved_word, sizeof(word));
+	memcpy(words, d->reserved, sizeof(words));
+	for (unsigned int i = op->specific_bytes; i < sizeof(d->reserved); i = (i + 8) & ~7u)
+		seen |= words[i / 8] >> i % 8 * 8;
+	if (!(op->fields & DSA_USES_SOURCE))
+		seen |= d->source;
+	if (!(op->fields & DSA_USES_DESTINATION))
+		seen |= d->destination;
+	if (!(op->fields & (DSA_USES_SIZE | DSA_USES_COUNT)))
+		seen |= d->size;
+	return seen | word;
+}
+
+static uint8_t check(struct dsa_work *work)
+{
+	const struct dsa_descriptor *d = &work->job->descriptor;
+
+	work->outcome->invalid_flags = bad_flags(work);
+	if (work->outcome->invalid_flags)
+		return DSA_STATUS_FLAGS;
+	if (reserved_set(work))
+		return DSA_STATUS_RESERVED;
+	if (d->flags & DSA_FLAG_INTERRUPT && !dsa_vector_allowed(work->dsa, work->job))
+		return DSA_STATUS_INTERRUPT;
+	if (work->operation->fields & DSA_USES_SIZE &&
+	    (!d->size || d->size > BIT_U64(work->job->max_xfer_shift)))
+		return DSA_STATUS_SIZE;
+	return work->operation->begin ? work->operation->begin(work) : DSA_STATUS_OK;
+}
+
+/* What goes on past 2^64 faults before anything is touched. False: so it is. */
+static bool operands_end(struct dsa_work *work)
+{
+	for (unsigned int i = 0; i < DSA_OPERANDS; i++) {
+		struct dsa_operand *operand = &work->operand[i];
+
+		if (range_wraps(operand->address, operand->size)) {
+			fault(work, operand->address, operand->rights, DSA_STATUS_PAGE_FAULT);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* True where the job goes no further. */
+static bool must_stop(struct dsa_work *work)
+{
+	if (dsa_flagged(&work->live->abandon)) {
 		work->outcome->status = 0;
 		return true;
 	}
@@ -147,128 +231,158 @@ static bool must_stop(struct work *work)
 	return true;
 }
 
-static void do_noop(struct work *work)
-{
-	work->outcome->status = DSA_STATUS_OK;
-}
-
-/*
- * Where the destination lies above a source that it overlaps, the move goes from the end to the
- * start, and the record of a fault says so in its result field. What goes on past 2^64 faults
- * before anything is moved.
- */
-static void do_memmove(struct work *work)
-{
-	bool down =
-		work->destination > work->source && work->destination - work->source < work->size;
-
-	work->outcome->result = down;
-	work->outcome->status = DSA_STATUS_OK;
-	if (range_wraps(work->source, work->size)) {
-		fault(work, work->source, IOASID_READ);
-		return;
-	}
-	if (range_wraps(work->destination, work->size)) {
-		fault(work, work->destination, IOASID_WRITE);
-		return;
-	}
-	while (work->done < work->size && !must_stop(work)) {
-		if (!section(work, down))
-			break;
-	}
-	work->outcome->bytes = work->done;
-	work->outcome->moved = work->done;
-}
-
-/* --- what is checked before ------------------------------------------------------------------- */
-
-#define FLAGS_ALL                                                                        \
-	(DSA_FLAG_FENCE | DSA_FLAG_RECORD_VALID | DSA_FLAG_RECORD | DSA_FLAG_INTERRUPT | \
-	 DSA_FLAG_TRAFFIC_CLASS | DSA_FLAG_STRICT_ORDER)
-
-static const struct operation {
-	void (*run)(struct work *work);
-	uint32_t flags;	  /* allowed; fence means nothing outside a batch */
-	bool has_buffers; /* source, destination and size */
-} operations[] = {
-	[DSA_OP_NOOP] = { do_noop, FLAGS_ALL, false },
-	[DSA_OP_MEMMOVE] = { do_memmove, FLAGS_ALL | DSA_FLAG_CACHE, true },
-};
-
-uint64_t dsa_opcap(unsigned int word)
-{
-	uint64_t bits = 0;
-
-	for (unsigned int i = 0; i < ARRAY_SIZE(operations); i++) {
-		if (operations[i].run && i / 64 == word)
-			bits |= BIT_U64(i % 64);
-	}
-	return bits;
-}
-
-static bool any_set(const void *bytes, size_t n)
-{
-	const uint8_t *p = bytes;
-	uint8_t seen = 0;
-
-	while (n--)
-		seen |= *p++;
-	return seen;
-}
-
-static uint32_t bad_flags(const struct operation *op, uint32_t flags)
-{
-	uint32_t bad = flags & ~op->flags;
-
-	/* A record cannot be asked for without saying where to. */
-	if (flags & DSA_FLAG_RECORD && !(flags & DSA_FLAG_RECORD_VALID))
-		bad |= DSA_FLAG_RECORD;
-	return bad;
-}
-
-static uint8_t check(const struct work *work, const struct operation *op)
+static uint8_t begin(struct dsa_work *work)
 {
 	const struct dsa_descriptor *d = &work->job->descriptor;
+	uint32_t opcode = dsa_opcode(d);
+	uint8_t status;
 
-	work->outcome->invalid_flags = bad_flags(op, d->flags & DSA_FLAGS_MASK);
-	if (work->outcome->invalid_flags)
-		return DSA_STATUS_FLAGS;
-	if (any_set(d->reserved_word, sizeof(d->reserved_word)) ||
-	    any_set(d->reserved, sizeof(d->reserved)) ||
-	    (!op->has_buffers && (d->source || d->destination || d->size)))
-		return DSA_STATUS_RESERVED;
-	if (d->flags & DSA_FLAG_INTERRUPT && !dsa_vector_allowed(work->dsa, work->job))
-		return DSA_STATUS_INTERRUPT;
-	if (op->has_buffers && (!d->size || d->size > BIT_U64(work->job->max_xfer_shift)))
-		return DSA_STATUS_SIZE;
-	return DSA_STATUS_OK;
+	if (d->flags & DSA_FLAG_RECORD_VALID && !is_aligned(d->record, DSA_RECORD_ALIGN))
+		return DSA_STATUS_RECORD_ALIGN;
+	if (opcode >= ARRAY_SIZE(operations) || !operations[opcode])
+		return DSA_STATUS_OPCODE;
+	if (work->job->batch && (opcode == DSA_OP_BATCH || opcode == DSA_OP_DRAIN))
+		return DSA_STATUS_OPCODE;
+	work->operation = operations[opcode];
+	status = check(work);
+	if (status == DSA_STATUS_OK && !operands_end(work))
+		status = work->outcome->status;
+	return status;
+}
+
+void dsa_work_begin(struct dsa_work *work, struct dsa *dsa, struct ioasid_dma *dma,
+		    const struct dsa_job *job, struct dsa_outcome *outcome, struct dsa_batch *batch)
+{
+	uint8_t status;
+
+	*work = (struct dsa_work){ .dsa = dsa,
+				   .dma = dma,
+				   .job = job,
+				   .live = job->batch ? job->batch : job,
+				   .outcome = outcome,
+				   .batch = batch };
+	*outcome = (struct dsa_outcome){ 0 };
+	if (must_stop(work))
+		return;
+	status = begin(work);
+	if (status == DSA_STATUS_OK)
+		return;
+	work->operation = NULL;
+	outcome->status = status;
+}
+
+/* --- steps ----------------------------------------------------------------------------------- */
+
+/* SIGBUS: whose address it was. */
+static bool lost(struct dsa_work *work, const char *address)
+{
+	for (unsigned int i = 0; i < DSA_OPERANDS; i++) {
+		const struct dsa_operand *operand = &work->operand[i];
+
+		if (operand->host && address >= operand->host &&
+		    address < operand->host + operand->host_len) {
+			fault(work, operand->near + (uint64_t)(address - operand->host),
+			      operand->rights, DSA_STATUS_TRANSLATION);
+			return true;
+		}
+	}
+	return false;
+}
+
+static enum dsa_step after_sigbus(struct dsa_work *work, const void *address)
+{
+	if (work->batch && work->batch->active && lost(&work->batch->work, address))
+		return DSA_STEP_REPORT;
+	/* Not the guest's: the monitor's own memory is gone, and so it goes too. */
+	if (!lost(work, address))
+		abort();
+	return DSA_STEP_DONE;
+}
+
+enum dsa_step dsa_work_guarded(struct dsa_work *work,
+			       enum dsa_step (*fn)(struct dsa_work *work, uint64_t budget),
+			       uint64_t budget)
+{
+	enum dsa_step step;
+	struct sigbus_guard guard;
+
+	ioasid_dma_begin(work->dma);
+	if (!sigsetjmp(guard.env, 0)) {
+		sigbus_arm(&guard);
+		step = fn(work, budget);
+		sigbus_disarm(&guard);
+	} else {
+		step = after_sigbus(work, guard.address);
+	}
+	ioasid_dma_end(work->dma);
+	return step;
+}
+
+/* A descriptor that may block on a fault waits for its page, unless the page cannot come. */
+static enum dsa_step met_fault(struct dsa_work *work)
+{
+	struct dsa_outcome *outcome = work->outcome;
+	uint8_t write = outcome->status & DSA_STATUS_WRITE;
+
+	if ((outcome->status & ~DSA_STATUS_WRITE) != DSA_STATUS_PAGE_FAULT ||
+	    !(work->job->descriptor.flags & DSA_FLAG_BLOCK_ON_FAULT))
+		return DSA_STEP_DONE;
+	if (dsa_flagged(&work->live->revoked) || dsa_flagged(&work->live->forgotten)) {
+		outcome->status = DSA_STATUS_PAGE_REFUSED | write;
+		return DSA_STEP_DONE;
+	}
+	work->faulted = false;
+	outcome->status = 0;
+	outcome->fault = 0;
+	return DSA_STEP_WAIT;
+}
+
+static enum dsa_step ended(struct dsa_work *work)
+{
+	if (work->operation->finish)
+		work->operation->finish(work);
+	return DSA_STEP_DONE;
+}
+
+enum dsa_step dsa_work_advance(struct dsa_work *work, uint64_t budget)
+{
+	enum dsa_step step = work->operation->step(work, budget);
+
+	if (work->faulted)
+		step = met_fault(work);
+	return step == DSA_STEP_DONE ? ended(work) : step;
+}
+
+enum dsa_step dsa_work_step(struct dsa_work *work)
+{
+	enum dsa_step step;
+
+	if (!work->operation)
+		return DSA_STEP_DONE;
+	if (must_stop(work))
+		return ended(work);
+	if (work->operation->own_sections) {
+		step = work->operation->step(work, DSA_SECTION_BYTES);
+		return step == DSA_STEP_DONE ? ended(work) : step;
+	}
+	step = dsa_work_guarded(work, work->operation->step, DSA_SECTION_BYTES);
+	if (work->faulted)
+		step = met_fault(work);
+	return step == DSA_STEP_DONE ? ended(work) : step;
 }
 
 void dsa_execute(struct dsa *dsa, struct ioasid_dma *dma, const struct dsa_job *job,
 		 struct dsa_outcome *outcome)
 {
-	const struct dsa_descriptor *d = &job->descriptor;
-	uint32_t opcode = dsa_opcode(d);
-	struct work work = { .dsa = dsa,
-			     .dma = dma,
-			     .job = job,
-			     .outcome = outcome,
-			     .source = d->source,
-			     .destination = d->destination,
-			     .size = d->size };
+	struct dsa_batch batch = { .active = false };
+	struct dsa_work work;
+	enum dsa_step step;
 
-	*outcome = (struct dsa_outcome){ 0 };
-	if (must_stop(&work))
-		return;
-	if (d->flags & DSA_FLAG_RECORD_VALID && !is_aligned(d->record, DSA_RECORD_ALIGN)) {
-		outcome->status = DSA_STATUS_RECORD_ALIGN;
-		return;
-	}
-	if (opcode >= ARRAY_SIZE(operations) || !operations[opcode].run) {
-		outcome->status = DSA_STATUS_OPCODE;
-		return;
-	}
-	outcome->status = check(&work, &operations[opcode]);
-	if (outcome->status == DSA_STATUS_OK)
-		operations[opcode].run(&work);
+	dsa_work_begin(&work, dsa, dma, job, outcome, &batch);
+	do
+		step = dsa_work_step(&work);
+	while (step == DSA_STEP_MORE);
+	/* Nobody else would bring the page, or end the older descriptors. */
+	if (step == DSA_STEP_WAIT)
+		outcome->status = DSA_STATUS_PAGE_REFUSED;
 }

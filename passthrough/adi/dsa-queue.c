@@ -237,7 +237,7 @@ void dsa_job_done(struct dsa *dsa, struct dsa_job *job, const struct dsa_outcome
 {
 	if (!outcome->status)
 		dsa_count(&dsa->counters.aborted, 1);
-	else if (outcome->status == DSA_STATUS_OK)
+	else if (outcome->status == DSA_STATUS_OK || outcome->status == DSA_STATUS_FALSE)
 		dsa_count(&dsa->counters.completed, 1);
 	else
 		dsa_count(&dsa->counters.failed, 1);
