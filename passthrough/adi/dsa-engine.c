@@ -21,9 +21,9 @@
 #include "util/bits.h"
 #include "util/sigbus.h"
 
-#define ROUND_BYTES	 (64 * 1024) /* of a queue of priority 1 */
-#define DESCRIPTOR_BYTES 1024	     /* as which any step counts, beside its bytes */
-#define MAX_BATCH_SHIFT	 10u	     /* 1024 descriptors */
+#define ROUND_BYTES	 INT64_C(65536) /* of a queue of priority 1 */
+#define DESCRIPTOR_BYTES 1024		/* as which any step counts, beside its bytes */
+#define MAX_BATCH_SHIFT	 10u		/* 1024 descriptors */
 #define INTERRUPT_GAP_NS 20000u
 #define RETRY_NS	 5000000 /* between two looks for a page that is waited for */
 

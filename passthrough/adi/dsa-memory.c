@@ -27,7 +27,7 @@
 /* Not instrumented: the races are the guest's own. */
 #define GUEST_MEMORY __attribute__((no_sanitize("thread")))
 
-#define LINE	   64u
+#define LINE	   ((size_t)64)
 #define L2_UNKNOWN (512u * 1024)
 
 #ifdef UNDER_TSAN
@@ -86,7 +86,7 @@ size_t dsa_stream_from(void)
 
 	if (!__builtin_cpu_supports("avx2"))
 		return SIZE_MAX;
-	return 16 * (size_t)(l2 > 0 ? l2 : L2_UNKNOWN);
+	return (size_t)16 * (l2 > 0 ? (size_t)l2 : L2_UNKNOWN);
 }
 
 /* --- patterns: the byte at offset i of a buffer is byte (phase + i) % 8 -------------------------
@@ -176,16 +176,16 @@ GUEST_MEMORY uint64_t dsa_load64(const void *from)
 /* --- caches ------------------------------------------------------------------------------------
  */
 
-__attribute__((target("clflushopt"))) static void evict_lines(const char *at, const char *end)
+__attribute__((target("clflushopt"))) static void evict_lines(char *at, const char *end)
 {
 	for (; at < end; at += LINE)
-		_mm_clflushopt((void *)(uintptr_t)at);
+		_mm_clflushopt(at);
 }
 
-__attribute__((target("clwb"))) static void write_lines(const char *at, const char *end)
+__attribute__((target("clwb"))) static void write_lines(char *at, const char *end)
 {
 	for (; at < end; at += LINE)
-		_mm_clwb((void *)(uintptr_t)at);
+		_mm_clwb(at);
 }
 
 static void flush_lines(const char *at, const char *end)
@@ -205,9 +205,10 @@ enum dsa_flush_way dsa_flush_way(bool evict)
 	return b & bit_CLFLUSHOPT ? DSA_FLUSH_CLFLUSHOPT : DSA_FLUSH_CLFLUSH;
 }
 
-void dsa_flush(const void *at, size_t n, enum dsa_flush_way way)
+void dsa_flush(void *at, size_t n, enum dsa_flush_way way)
 {
-	const char *end = (const char *)at + n, *line = (const char *)at - ((uintptr_t)at % LINE);
+	char *line = (char *)at - ((uintptr_t)at % LINE);
+	const char *end = (const char *)at + n;
 
 	if (way == DSA_FLUSH_CLWB)
 		write_lines(line, end);

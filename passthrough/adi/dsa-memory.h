@@ -35,7 +35,7 @@ enum dsa_flush_way {
 /* What the CPU offers. It asks the CPU, which takes microseconds in a VM. */
 enum dsa_flush_way dsa_flush_way(bool evict);
 /* Writes lines back to memory; complete when it returns. */
-void dsa_flush(const void *at, size_t n, enum dsa_flush_way way);
+void dsa_flush(void *at, size_t n, enum dsa_flush_way way);
 
 /* CRC-32C with its bits in reflected order, without inversion. Of private memory. */
 uint32_t dsa_crc32c(uint32_t crc, const void *from, size_t n);

@@ -24,7 +24,7 @@ static enum dsa_step step(struct dsa_work *work, uint64_t budget)
 
 	while (work->done < end) {
 		uint64_t n = end - work->done;
-		const char *at = dsa_reach(work, 0, work->done, &n);
+		char *at = dsa_reach(work, 0, work->done, &n);
 
 		if (!at)
 			return DSA_STEP_DONE;

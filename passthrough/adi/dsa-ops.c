@@ -306,6 +306,7 @@ enum dsa_step dsa_work_guarded(struct dsa_work *work,
 	enum dsa_step step;
 	struct sigbus_guard guard;
 
+	guard.address = NULL;
 	ioasid_dma_begin(work->dma);
 	if (!sigsetjmp(guard.env, 0)) {
 		sigbus_arm(&guard);

@@ -65,7 +65,6 @@ static void queue_enable_names_what_is_wrong(void **state)
 		uint32_t value, error;
 	} cases[] = {
 		{ DSA_WQCFG_MODE, 0x01, DSA_CMD_WQ_PRIORITY },
-		{ DSA_WQCFG_MODE, 0x01 | 1 << 4 | 1 << 1, DSA_CMD_WQ_BLOCK_ON_FAULT },
 		{ DSA_WQCFG_LIMITS, 10 | 15 << 5, DSA_CMD_WQ_MAX_BATCH },
 		{ DSA_WQCFG_LIMITS, DSA_MAX_XFER_SHIFT + 1, DSA_CMD_WQ_MAX_XFER },
 	};
@@ -77,6 +76,11 @@ static void queue_enable_names_what_is_wrong(void **state)
 	assert_int_equal(command(&rig, DSA_ENABLE_WQ, 2), DSA_CMD_WQ_INDEX);
 	assert_int_equal(command(&rig, DSA_ENABLE_WQ, 0xfffff), DSA_CMD_WQ_INDEX);
 	assert_int_equal(command(&rig, DSA_ENABLE_WQ, 1), DSA_CMD_WQ_SIZE);
+	/* A back end that cannot make descriptors wait. */
+	rig.dsa->gencap &= ~DSA_GENCAP_BLOCK_ON_FAULT;
+	wqcfg_write(&rig, 0, DSA_WQCFG_MODE, 0x11 | DSA_WQCFG_BLOCK_ON_FAULT);
+	assert_int_equal(command(&rig, DSA_ENABLE_WQ, 0), DSA_CMD_WQ_BLOCK_ON_FAULT);
+	wqcfg_write(&rig, 0, DSA_WQCFG_MODE, 0x11);
 	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
 		uint32_t before = wqcfg_read(&rig, 0, cases[i].word);
 
@@ -235,7 +239,7 @@ static void queue_reset_keeps_the_size(void **state)
 	dsa_engines_start(rig.dsa);
 	assert_int_equal(submit(&rig, 0, &d), -EAGAIN);
 	assert_int_equal(wqcfg_read(&rig, 0, 0), 9);
-	assert_int_equal(wqcfg_read(&rig, 0, 3), DSA_MAX_XFER_SHIFT);
+	assert_int_equal(wqcfg_read(&rig, 0, 3), DSA_MAX_XFER_SHIFT | 10 << DSA_WQCFG_BATCH_SHIFT);
 	assert_int_equal(command(&rig, DSA_ENABLE_WQ, 0), 0);
 	assert_int_equal(run(&rig, &d), DSA_STATUS_OK);
 	rig_close(&rig);

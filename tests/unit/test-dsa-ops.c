@@ -132,10 +132,10 @@ static void descriptors_are_checked(void **state)
 		{ "block on fault", 0x0300000e, 16, -1, DSA_STATUS_FLAGS },
 		{ "check result", 0x0300008c, 16, -1, DSA_STATUS_FLAGS },
 		{ "read back", 0x0300400c, 16, -1, DSA_STATUS_FLAGS },
-		{ "steering", 0x0300800c, 16, -1, DSA_STATUS_FLAGS },
 		{ "reserved flag", 0x0380000c, 16, -1, DSA_STATUS_FLAGS },
 		{ "reserved word", 0, 16, 38, DSA_STATUS_RESERVED },
 		{ "reserved bytes", 0, 16, 63, DSA_STATUS_RESERVED },
+		{ "steering", 0x0300802c, 16, -1, DSA_STATUS_OK },
 		{ "cache control", 0x0300010c, 16, -1, DSA_STATUS_OK },
 		{ "traffic classes", 0x03001e0c, 16, -1, DSA_STATUS_OK },
 		{ "fence, strict order", 0x0300200d, 16, -1, DSA_STATUS_OK },
@@ -172,9 +172,9 @@ static void invalid_flags_are_named(void **state)
 	struct dsa_descriptor d = noop();
 
 	start(&rig);
-	d.flags |= 0xc082;
+	d.flags |= 0x80c082;
 	assert_int_equal(run(&rig, &d), DSA_STATUS_FLAGS);
-	assert_int_equal(record_at(&rig, RECORD)->invalid_flags, 0xc082);
+	assert_int_equal(record_at(&rig, RECORD)->invalid_flags, 0x80c082);
 	/* A record that has no address: only SWERR can say so. */
 	d = noop();
 	d.flags &= ~DSA_FLAG_RECORD_VALID;
@@ -198,7 +198,7 @@ static void other_operations_are_unsupported(void **state)
 		d.flags |= opcode << DSA_OPCODE_SHIFT;
 		assert_int_equal(run(&rig, &d), DSA_STATUS_OPCODE);
 	}
-	assert_int_equal(counters(&rig).failed, 254);
+	assert_int_equal(counters(&rig).failed, 256 - 17);
 	rig_close(&rig);
 }
 

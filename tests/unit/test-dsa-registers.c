@@ -45,9 +45,11 @@ static void capabilities_follow_the_options(void **state)
 	assert_int_equal(reg_read(&rig, DSA_ENGCAP, 8), 4);
 	assert_int_equal(reg_read(&rig, DSA_GRPCAP, 8) & 0xff, 4);
 	assert_int_equal(gencap >> 31 & 1, 1);
-	assert_int_equal(gencap & 1, 0);
+	assert_int_equal(gencap & 1, 1);
+	assert_int_equal(gencap >> 21 & 15, 10);
 	assert_int_equal(gencap >> 16 & 31, DSA_MAX_XFER_SHIFT);
-	assert_int_equal(reg_read(&rig, DSA_OPCAP, 8), 1 << DSA_OP_NOOP | 1 << DSA_OP_MEMMOVE);
+	/* All operations of DSA 1.0. */
+	assert_int_equal(reg_read(&rig, DSA_OPCAP, 8), 0x1003f03ff);
 	for (unsigned int i = 1; i < 4; i++)
 		assert_int_equal(reg_read(&rig, DSA_OPCAP + i * 8ULL, 8), 0);
 	assert_int_equal(offsets & 0xffff, DSA_GRPCFG / 0x100);
@@ -195,7 +197,7 @@ static void reset_command_restores_everything(void **state)
 	assert_int_equal(reg_read(&rig, DSA_MSIXPERM, 4), 0);
 	assert_int_equal(reg_read(&rig, DSA_GRPCFG, 8), 0);
 	assert_int_equal(wqcfg_read(&rig, 0, 0), 8);
-	assert_int_equal(wqcfg_read(&rig, 0, 3), DSA_MAX_XFER_SHIFT);
+	assert_int_equal(wqcfg_read(&rig, 0, 3), DSA_MAX_XFER_SHIFT | 10 << DSA_WQCFG_BATCH_SHIFT);
 	rig_close(&rig);
 }
 
