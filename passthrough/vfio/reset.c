@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Resets. The kernel resets a function by itself when it is opened and when it is closed, where it
+ * can be; what is left to do here is to know whether it can, to try its bus where the function
+ * alone cannot, and to carry out the guest's function-level resets.
+ *
+ * Source: Linux drivers/vfio/pci/vfio_pci_core.c (vfio_pci_core_enable, _disable).
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "passthrough/vfio/internal.h"
+
+int vfio_reset_choose(struct vfio_function *f, bool allow_none, struct err *err)
+{
+	int ret;
+
+	f->reset = VFIO_RESET_FUNCTION;
+	if (f->info.flags & VFIO_DEVICE_FLAGS_RESET)
+		return 0;
+	f->reset = VFIO_RESET_BUS;
+	ret = vfio_reset_bus(f);
+	if (!ret)
+		return 0;
+	f->reset = VFIO_RESET_NONE;
+	if (!allow_none)
+		return err_set(
+			err, ENOTSUP,
+			"%s cannot be reset (no function-level reset; bus reset: %s): its "
+			"next user would find what the last one left; \"allow_no_reset\": true "
+			"accepts that",
+			f->name, strerror(-ret));
+	log_line(f->log, LOG_WARN, "vfio",
+		 "%s cannot be reset: it starts as its last user left it, and so will its next",
+		 f->name);
+	return 0;
+}
+
+const char *vfio_function_reset_name(const struct vfio_function *function)
+{
+	switch (function->reset) {
+	case VFIO_RESET_FUNCTION:
+		return "function";
+	case VFIO_RESET_BUS:
+		return "bus";
+	default:
+		return "none";
+	}
+}
+
+/*
+ * The registers are at their power-on values and all vectors are closed. The bus is not reset for
+ * one function's sake: others are on it.
+ */
+void vfio_reset_by_guest(void *opaque)
+{
+	struct vfio_function *f = opaque;
+	int ret = 0;
+
+	vfio_config_command(f, false);
+	vfio_irqs_stop(f);
+	if (f->reset == VFIO_RESET_FUNCTION)
+		ret = vfio_reset_function(f);
+	if (ret)
+		log_limited(f->log, &f->limit, LOG_WARN, "vfio", "%s: reset by the guest: %s",
+			    f->name, strerror(-ret));
+	vfio_config_sync(f);
+	vfio_irqs_start(f);
+}

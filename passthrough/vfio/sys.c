@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The kernel's VFIO device interface, one call a function: what it is, its regions, its
+ * interrupts, its resets. The calls themselves go through struct vfio_sys.
+ *
+ * Source: Linux include/uapi/linux/vfio.h, drivers/vfio/pci/vfio_pci_core.c.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "passthrough/vfio/internal.h"
+#include "util/bits.h"
+
+#define INFO_MAX 65536u /* no capability chain is longer */
+
+static int kernel_ioctl(void *opaque, int fd, unsigned long request, void *arg)
+{
+	int ret = ioctl(fd, request, arg);
+
+	return ret < 0 ? -errno : ret;
+}
+
+static ssize_t kernel_pread(void *opaque, int fd, void *data, size_t size, uint64_t offset)
+{
+	ssize_t ret = pread(fd, data, size, (off_t)offset);
+
+	return ret < 0 ? -errno : ret;
+}
+
+static ssize_t kernel_pwrite(void *opaque, int fd, const void *data, size_t size, uint64_t offset)
+{
+	ssize_t ret = pwrite(fd, data, size, (off_t)offset);
+
+	return ret < 0 ? -errno : ret;
+}
+
+static int kernel_mmap(void *opaque, int fd, void *at, size_t size, bool write, uint64_t offset)
+{
+	void *got = mmap(at, size, PROT_READ | (write ? PROT_WRITE : 0), MAP_SHARED | MAP_FIXED, fd,
+			 (off_t)offset);
+
+	return got == MAP_FAILED ? -errno : 0;
+}
+
+const struct vfio_sys vfio_sys_kernel = {
+	.ioctl = kernel_ioctl,
+	.pread = kernel_pread,
+	.pwrite = kernel_pwrite,
+	.mmap = kernel_mmap,
+};
+
+static int call(struct vfio_function *f, unsigned long request, void *arg)
+{
+	return f->sys->ioctl(f->sys->opaque, f->fd, request, arg);
+}
+
+int vfio_get_info(struct vfio_function *f, struct err *err)
+{
+	int ret;
+
+	f->info = (struct vfio_device_info){ .argsz = sizeof(f->info) };
+	ret = call(f, VFIO_DEVICE_GET_INFO, &f->info);
+	if (ret)
+		return err_set(err, -ret, "%s: VFIO_DEVICE_GET_INFO: %s", f->name, strerror(-ret));
+	if (!(f->info.flags & VFIO_DEVICE_FLAGS_PCI))
+		return err_set(err, ENOTSUP,
+			       "%s is no PCI device (VFIO flags %#x): adit assigns PCI functions "
+			       "and mdevs that look like one",
+			       f->name, f->info.flags);
+	return 0;
+}
+
+/* The areas of a sparse-mmap capability; false: the region has none. */
+static bool sparse_areas(const struct vfio_region_info *info, uint32_t size,
+			 struct vfio_region *region)
+{
+	const char *base = (const char *)info;
+	uint32_t at = info->flags & VFIO_REGION_INFO_FLAG_CAPS ? info->cap_offset : 0;
+
+	for (unsigned int n = 0; at && n < 32; n++) {
+		const struct vfio_region_info_cap_sparse_mmap *sparse;
+		struct vfio_info_cap_header header;
+
+		if (!range_inside(at, sizeof(header), 0, size))
+			return false;
+		memcpy(&header, base + at, sizeof(header));
+		if (header.id != VFIO_REGION_INFO_CAP_SPARSE_MMAP) {
+			at = header.next;
+			continue;
+		}
+		sparse = (const void *)(base + at);
+		if (!range_inside(at, sizeof(*sparse), 0, size) ||
+		    !range_inside(at + sizeof(*sparse),
+				  (uint64_t)sparse->nr_areas * sizeof(sparse->areas[0]), 0, size))
+			return false;
+		for (uint32_t i = 0; i < sparse->nr_areas && i < VFIO_MAX_AREAS; i++) {
+			region->areas[i].offset = sparse->areas[i].offset;
+			region->areas[i].size = sparse->areas[i].size;
+			region->n_areas = i + 1;
+		}
+		return true;
+	}
+	return false;
+}
+
+static void fill_region(struct vfio_region *region, const struct vfio_region_info *info,
+			uint32_t size)
+{
+	region->size = info->size;
+	region->offset = info->offset;
+	region->flags = info->flags;
+	if (!(info->flags & VFIO_REGION_INFO_FLAG_MMAP) || sparse_areas(info, size, region))
+		return;
+	region->areas[0].offset = 0;
+	region->areas[0].size = info->size;
+	region->n_areas = 1;
+}
+
+int vfio_get_region(struct vfio_function *f, unsigned int index, struct vfio_region *region,
+		    struct err *err)
+{
+	struct vfio_region_info first = { .argsz = sizeof(first), .index = index }, *info = &first;
+	uint32_t size = sizeof(first);
+	int ret = 0;
+
+	*region = (struct vfio_region){ .function = f };
+	if (index >= f->info.num_regions)
+		return 0;
+	ret = call(f, VFIO_DEVICE_GET_REGION_INFO, &first);
+	/* vfio-pci answers EINVAL for what it does not have; mdevs do for unused regions. */
+	if (ret == -EINVAL)
+		return 0;
+	if (!ret && first.argsz > sizeof(first) && first.argsz <= INFO_MAX) {
+		size = first.argsz;
+		info = calloc(1, size);
+		if (!info)
+			return err_set(err, ENOMEM, "%s: no memory for region %u", f->name, index);
+		info->argsz = size;
+		info->index = index;
+		ret = call(f, VFIO_DEVICE_GET_REGION_INFO, info);
+	}
+	if (!ret)
+		fill_region(region, info, size);
+	if (info != &first)
+		free(info);
+	if (ret)
+		return err_set(err, -ret, "%s: VFIO_DEVICE_GET_REGION_INFO %u: %s", f->name, index,
+			       strerror(-ret));
+	return 0;
+}
+
+int vfio_get_irq(struct vfio_function *f, unsigned int index, struct vfio_irq_info *info)
+{
+	int ret;
+
+	*info = (struct vfio_irq_info){ .argsz = sizeof(*info), .index = index };
+	if (index >= f->info.num_irqs)
+		return 0;
+	ret = call(f, VFIO_DEVICE_GET_IRQ_INFO, info);
+	if (ret)
+		info->count = 0;
+	return ret == -EINVAL ? 0 : ret;
+}
+
+int vfio_set_eventfds(struct vfio_function *f, unsigned int index, unsigned int start,
+		      unsigned int count, const int *fds)
+{
+	size_t bytes = fds ? count * sizeof(*fds) : 0, size = sizeof(struct vfio_irq_set) + bytes;
+	struct vfio_irq_set *set = calloc(1, size);
+	int ret;
+
+	if (!set)
+		return -ENOMEM;
+	set->argsz = (uint32_t)size;
+	set->flags = VFIO_IRQ_SET_ACTION_TRIGGER |
+		     (fds ? VFIO_IRQ_SET_DATA_EVENTFD : VFIO_IRQ_SET_DATA_NONE);
+	set->index = index;
+	set->start = start;
+	set->count = fds ? count : 0;
+	if (fds)
+		memcpy(set->data, fds, bytes);
+	ret = call(f, VFIO_DEVICE_SET_IRQS, set);
+	free(set);
+	return ret;
+}
+
+int vfio_unmask_intx(struct vfio_function *f)
+{
+	struct vfio_irq_set set = {
+		.argsz = sizeof(set),
+		.flags = VFIO_IRQ_SET_ACTION_UNMASK | VFIO_IRQ_SET_DATA_NONE,
+		.index = VFIO_PCI_INTX_IRQ_INDEX,
+		.count = 1,
+	};
+
+	return call(f, VFIO_DEVICE_SET_IRQS, &set);
+}
+
+int vfio_reset_function(struct vfio_function *f)
+{
+	return call(f, VFIO_DEVICE_RESET, NULL);
+}
+
+int vfio_reset_bus(struct vfio_function *f)
+{
+	/* No group descriptors: what is bound to the same iommufd is known to be one owner's. */
+	struct vfio_pci_hot_reset reset = { .argsz = sizeof(reset) };
+
+	return call(f, VFIO_DEVICE_PCI_HOT_RESET, &reset);
+}
+
+/* vfio-pci may take an access in pieces: what is not aligned, or wider than it can do at once. */
+uint64_t vfio_region_read(struct vfio_region *region, uint64_t offset, unsigned int size)
+{
+	struct vfio_function *f = region->function;
+	uint8_t data[8];
+	unsigned int done = 0;
+
+	while (done < size && range_inside(offset, size, 0, region->size)) {
+		ssize_t n = f->sys->pread(f->sys->opaque, f->fd, data + done, size - done,
+					  region->offset + offset + done);
+
+		if (n <= 0)
+			break;
+		done += (unsigned int)n;
+	}
+	return done == size ? load_le(data, size) : mask_bytes(size);
+}
+
+void vfio_region_write(struct vfio_region *region, uint64_t offset, uint64_t value,
+		       unsigned int size)
+{
+	struct vfio_function *f = region->function;
+	uint8_t data[8];
+	unsigned int done = 0;
+
+	store_le(data, value, 8);
+	while (done < size && range_inside(offset, size, 0, region->size)) {
+		ssize_t n = f->sys->pwrite(f->sys->opaque, f->fd, data + done, size - done,
+					   region->offset + offset + done);
+
+		if (n <= 0)
+			break;
+		done += (unsigned int)n;
+	}
+}

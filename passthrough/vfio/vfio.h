@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An assigned function: a VFIO device (a PCI function, a VF, or an mdev that looks like one) as the
+ * guest sees it. Made from the device's descriptor; what it may reach is its owner's business
+ * (ioasid-client), as is telling KVM of it (kvm-glue/coherency.h).
+ *
+ * What the guest sees is virtual unless it is named here: registers behind BARs, vendor-specific
+ * and VPD capabilities, device serial number, AER and vendor-specific extended capabilities are the
+ * device's own. Header, BARs, MSI, MSI-X, power management and the PCI Express capability are
+ * adit's: the function is a root-complex integrated endpoint, always in D0. Everything else
+ * is hidden.
+ *
+ * The device's memory decoding stays on for as long as it is open: whether the guest reaches it is
+ * decided by whether the BAR's slots are there. Bus mastering is the guest's.
+ *
+ * Source: Linux include/uapi/linux/vfio.h; PCI Express Base 6.0 chapter 7.
+ */
+#ifndef ADIT_PASSTHROUGH_VFIO_VFIO_H
+#define ADIT_PASSTHROUGH_VFIO_VFIO_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "util/err.h"
+#include "util/log.h"
+
+struct loop;
+struct pci_function;
+struct vfio_function;
+struct vm;
+
+/* The calls that reach the device; tests serve a model by them. All return -errno on failure. */
+struct vfio_sys {
+	int (*ioctl)(void *opaque, int fd, unsigned long request, void *arg);
+	ssize_t (*pread)(void *opaque, int fd, void *data, size_t size, uint64_t offset);
+	ssize_t (*pwrite)(void *opaque, int fd, const void *data, size_t size, uint64_t offset);
+	/* Over a reservation, at exactly `at`. */
+	int (*mmap)(void *opaque, int fd, void *at, size_t size, bool write, uint64_t offset);
+	void *opaque;
+};
+extern const struct vfio_sys vfio_sys_kernel;
+
+enum vfio_event {
+	VFIO_EVENT_ERROR,  /* the device reported an uncorrectable error */
+	VFIO_EVENT_REMOVAL /* the host wants it back: detach and unbind it */
+};
+
+struct vfio_options {
+	const char *name;	    /* for messages; copied */
+	int fd;			    /* the VFIO device, borrowed for the function's life */
+	const struct vfio_sys *sys; /* NULL: the kernel */
+	bool allow_no_reset;	    /* take a device that cannot be reset */
+	bool rom;		    /* show its expansion ROM */
+	bool no_snoop;		    /* No Snoop Enable is the guest's; else it stays off */
+	struct loop *loop;     /* borrowed; its thread reads INTx, errors and removal requests */
+	const struct log *log; /* borrowed; may be NULL */
+	/* On the loop's thread. May be NULL. */
+	void (*event)(void *opaque, enum vfio_event event);
+	void *opaque;
+};
+
+/*
+ * Reads the device and makes the function. Nothing is sent and no DMA is done before the guest asks
+ * for it. -ENOTSUP: it is no PCI device, or cannot be reset; -EINVAL: what it says about itself
+ * makes no sense; else the kernel's. Pass vfio_function_pci to pci_bus_add, or destroy it by
+ * pci_function_destroy: the PCI function owns this one.
+ */
+int vfio_function_create(struct vfio_function **out, struct vm *vm,
+			 const struct vfio_options *options, struct err *err);
+struct pci_function *vfio_function_pci(const struct vfio_function *function);
+
+/* How it is reset: "function", "bus" (with all functions of its slot or bus) or "none". */
+const char *vfio_function_reset_name(const struct vfio_function *function);
+
+#endif
