@@ -16,6 +16,7 @@
 #include "vmm/adis.h"
 #include "vmm/boot.h"
 #include "vmm/config.h"
+#include "vmm/devices.h"
 #include "vmm/layout.h"
 #include "vmm/payload.h"
 #include "vmm/platform.h"
@@ -48,6 +49,7 @@ struct machine {
 	struct pci_bus *bus;
 	struct adis *adis;
 	struct virtio_devices *virtio;
+	struct devices *devices;
 
 	int end; /* atomic: RUNNING, then one enum machine_end for good */
 	uint32_t exit_value;
@@ -143,6 +145,7 @@ static int make_memory(struct machine *machine, struct err *err)
 	if (ret)
 		return ret;
 	request.phys_bits = cpuid_phys_bits(machine->cpuid);
+	devices_limit(machine->devices, &request);
 	ret = layout_plan(&machine->layout, &request, err);
 	if (!ret)
 		ret = ram_create(&machine->ram, &options, err);
@@ -222,6 +225,18 @@ static int make_virtio(struct machine *machine, struct err *err)
 	return virtio_devices_create(&machine->virtio, &parts, err);
 }
 
+static int make_devices(struct machine *machine, struct err *err)
+{
+	const struct devices_place place = {
+		.bus = machine->bus,
+		.loop = machine->loop,
+		.ram = &machine->ram,
+		.layout = &machine->layout,
+	};
+
+	return devices_add(machine->devices, &place, err);
+}
+
 static int write_acpi(struct machine *machine, const struct boot_memory *memory, struct err *err)
 {
 	const struct layout *layout = &machine->layout;
@@ -290,16 +305,6 @@ static int load_payload(struct machine *machine, struct err *err)
 	return ret;
 }
 
-static int refuse_devices(const struct config *config, struct err *err)
-{
-	if (!config->n_devices)
-		return 0;
-	return err_set(err, EOPNOTSUPP,
-		       "/devices: this version can name and check host devices, but not assign "
-		       "them; remove \"%s\"",
-		       config->devices[0].id);
-}
-
 int machine_create(struct machine **out, const struct machine_options *options, struct err *err)
 {
 	const struct vm_options vm_options = { .kvm_fd = options->kvm_fd, .log = options->log };
@@ -312,9 +317,10 @@ int machine_create(struct machine **out, const struct machine_options *options, 
 	machine->log = options->log;
 	machine->ram.fd = -1;
 	machine->end = RUNNING;
-	ret = refuse_devices(options->config, err);
+	ret = vm_create(&machine->vm, &vm_options, err);
 	if (!ret)
-		ret = vm_create(&machine->vm, &vm_options, err);
+		ret = devices_open(&machine->devices, machine->config, machine->vm, machine->log,
+				   err);
 	if (!ret)
 		ret = make_memory(machine, err);
 	if (!ret)
@@ -324,6 +330,8 @@ int machine_create(struct machine **out, const struct machine_options *options, 
 	if (!ret)
 		ret = adis_create(&machine->adis, machine->config, machine->vm, machine->bus,
 				  &machine->ram, &machine->layout, machine->log, err);
+	if (!ret)
+		ret = make_devices(machine, err);
 	if (!ret)
 		ret = make_virtio(machine, err);
 	if (!ret)
@@ -342,6 +350,7 @@ void machine_destroy(struct machine *machine)
 		return;
 	processors_destroy(machine->processors);
 	virtio_devices_destroy(machine->virtio);
+	devices_destroy(machine->devices);
 	adis_destroy(machine->adis);
 	if (machine->bus)
 		pci_bus_destroy(machine->bus);

@@ -285,6 +285,22 @@ static unsigned int ext_size(const struct vfio_config *c, uint16_t id, uint32_t 
 	}
 }
 
+/*
+ * No further than the next one of the list, be it hidden: some devices put it where this one's
+ * optional registers would be, and its header must not shine through.
+ */
+static unsigned int ext_room(const struct vfio_config *c, uint32_t from)
+{
+	uint32_t at = PCI_CFG_SPACE_SIZE, end = c->size;
+
+	for (unsigned int n = 0; at >= PCI_CFG_SPACE_SIZE && n < EXT_CAPS_MAX; n++) {
+		if (at > from)
+			end = MIN(end, at);
+		at = dword(c, at) >> 20 & ~3u;
+	}
+	return end - from;
+}
+
 static int add_ext_capabilities(struct vfio_function *f, struct err *err)
 {
 	const struct vfio_config *c = &f->config;
@@ -296,7 +312,7 @@ static int add_ext_capabilities(struct vfio_function *f, struct err *err)
 	for (unsigned int n = 0; !ret && at >= PCI_CFG_SPACE_SIZE && n < EXT_CAPS_MAX; n++) {
 		uint32_t header = dword(c, at);
 		uint16_t id = header & 0xffff;
-		unsigned int size = ext_size(c, id, at);
+		unsigned int size = MIN(ext_size(c, id, at), ext_room(c, at));
 
 		if (size >= EXT_CAP_HEADER && range_inside(at, size, 0, c->size)) {
 			ret = pci_function_ext_capability_at(f->pci, id, header >> 16 & 0xf, at,

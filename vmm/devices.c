@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/devices.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ioasid-client/ioasid.h"
+#include "kvm-glue/coherency.h"
+#include "passthrough/pci/pci.h"
+#include "passthrough/vfio/vfio.h"
+#include "util/bits.h"
+#include "util/loop.h"
+#include "vmm/config.h"
+#include "vmm/device-node.h"
+#include "vmm/layout.h"
+#include "vmm/ram.h"
+
+struct device {
+	struct devices *all;
+	const struct config_device *config;
+	struct device_node node;
+	bool told; /* KVM knows it, or its group */
+	struct ioasid_device *bound;
+	struct coherency_choice choice;
+	struct pci_function *function; /* on the bus */
+	struct loop_work removal;
+};
+
+struct devices {
+	const struct config *config;
+	struct vm *vm;
+	struct pci_bus *bus;
+	struct loop *loop;
+	const struct log *log;
+	struct ioasid_ctx *ctx;
+	struct ioasid_space *guest;
+	struct coherency *coherency;
+	struct layout_range *reserved;
+	unsigned int n_reserved;
+	uint64_t aperture_last;
+	size_t n;
+	struct device device[];
+};
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+static enum ioasid_provider_id provider_of(const struct devices *devices)
+{
+	switch (devices->config->iommu.provider) {
+	case PROVIDER_IOMMUFD:
+		return IOASID_PROVIDER_IOMMUFD;
+	case PROVIDER_TYPE1:
+		return IOASID_PROVIDER_TYPE1;
+	case PROVIDER_SOFT:
+		return IOASID_PROVIDER_SOFT;
+	case PROVIDER_AUTO:
+		break;
+	}
+	/* What the nodes are decides: a group's is of no use to iommufd, nor a cdev to type1. */
+	return devices->device[0].node.group ? IOASID_PROVIDER_TYPE1 : IOASID_PROVIDER_IOMMUFD;
+}
+
+static int open_ctx(struct devices *devices, struct err *err)
+{
+	const struct config *config = devices->config;
+	enum ioasid_provider_id provider = provider_of(devices);
+	int fd, ret;
+
+	if (provider == IOASID_PROVIDER_SOFT)
+		return err_set(err, EINVAL,
+			       "/iommu/provider: \"soft\" is a model for ADIs of software; "
+			       "\"%s\" is a device of the host",
+			       devices->device[0].config->id);
+	if (!config->iommu.fd)
+		return ioasid_ctx_open(&devices->ctx, provider, config->iommu.node, err);
+	/* The context closes it; the next life of the machine needs it again. */
+	fd = dup((int)config->iommu.fd);
+	if (fd < 0)
+		return err_set(err, errno, "/iommu/fd: descriptor %u: %s", config->iommu.fd,
+			       strerror(errno));
+	ret = ioasid_ctx_open_fd(&devices->ctx, provider, fd, err);
+	if (ret)
+		close(fd);
+	return ret;
+}
+
+static const struct device_node *same_group(const struct devices *devices, size_t i)
+{
+	const struct device_node *node = &devices->device[i].node;
+
+	for (size_t j = 0; node->group && node->number >= 0 && j < i; j++) {
+		if (devices->device[j].node.number == node->number)
+			return &devices->device[j].node;
+	}
+	return NULL;
+}
+
+static int open_nodes(struct devices *devices, struct err *err)
+{
+	const struct config *config = devices->config;
+
+	for (size_t i = 0; i < devices->n; i++) {
+		struct device *device = &devices->device[i];
+		int ret;
+
+		device->all = devices;
+		device->config = &config->devices[i];
+		ret = device_node_find(&device->node, device->config, config->iommu.provider, err);
+		if (!ret)
+			ret = device_node_open(&device->node, same_group(devices, i),
+					       device->config->id, err);
+		if (ret)
+			return ret;
+		if (device->node.group != devices->device[0].node.group)
+			return err_set(
+				err, EINVAL,
+				"%s is opened by its %s and %s by its %s: all devices of a VM "
+				"are opened the same way; set \"via\"",
+				devices->device[0].config->id,
+				devices->device[0].node.group ? "group" : "cdev",
+				device->config->id, device->node.group ? "group" : "cdev");
+	}
+	return 0;
+}
+
+static bool policy_tells(const struct config_device *config)
+{
+	return config->coherency != COHERENCY_DENY;
+}
+
+static bool group_is_told(const struct device *device)
+{
+	const struct devices *all = device->all;
+
+	for (size_t i = 0; device->node.group && i < all->n; i++) {
+		const struct device *other = &all->device[i];
+
+		if (other->told && other->node.number == device->node.number)
+			return true;
+	}
+	return false;
+}
+
+/* Before the device is bound, for its driver looks for KVM at that moment. */
+static int tell_kvm(struct device *device, struct err *err)
+{
+	struct devices *all = device->all;
+	int ret = 0;
+
+	if (!policy_tells(device->config) || group_is_told(device))
+		return 0;
+	if (!all->coherency)
+		ret = coherency_open(&all->coherency, all->vm, err);
+	if (!ret)
+		ret = coherency_tell(all->coherency, device->node.fd, err);
+	device->told = !ret;
+	return ret;
+}
+
+/* Another device of the same opened group, whose descriptor is the same file to the kernel. */
+static struct device *fellow(const struct device *device)
+{
+	struct devices *all = device->all;
+
+	for (size_t i = 0; device->node.group && i < all->n; i++) {
+		struct device *other = &all->device[i];
+
+		if (other != device && other->bound && other->node.number == device->node.number)
+			return other;
+	}
+	return NULL;
+}
+
+/* KVM forgets a group with its last device. */
+static void forget(struct device *device)
+{
+	struct device *heir = device->told ? fellow(device) : NULL;
+
+	if (heir) {
+		heir->told = true;
+		device->told = false;
+		return;
+	}
+	if (device->told && coherency_forget(device->all->coherency, device->node.fd, NULL))
+		log_line(device->all->log, LOG_WARN, "vfio", "%s: KVM does not forget it",
+			 device->config->id);
+	device->told = false;
+}
+
+static int check_claim(const struct device *device, struct err *err)
+{
+	const struct config_device *config = device->config;
+	struct ioasid_device_info info;
+
+	if (!config->fd || (config->source != SOURCE_FUNCTION && config->source != SOURCE_MDEV))
+		return 0;
+	ioasid_device_info(device->bound, &info);
+	if (!strcmp(info.name, config->path))
+		return 0;
+	return err_set(err, EINVAL, "%s: descriptor %u is %s and not %s", config->id, config->fd,
+		       info.name, config->path);
+}
+
+static int bind_device(struct device *device, struct err *err)
+{
+	struct ioasid_source source = { .type = IOASID_SOURCE_CDEV };
+	int ret;
+
+	if (device->node.group) {
+		source.type = IOASID_SOURCE_GROUP;
+		source.group.fd = device->node.fd;
+		source.group.name = device->node.name;
+	} else {
+		source.cdev.fd = device->node.fd;
+	}
+	ret = tell_kvm(device, err);
+	if (!ret)
+		ret = ioasid_bind(device->all->ctx, &source, device->config->id, &device->bound,
+				  err);
+	if (ret)
+		return err_prefix(err, "%s", device->config->id);
+	device->node.taken = true;
+	return check_claim(device, err);
+}
+
+/* --- policies --------------------------------------------------------------------------------- */
+
+static enum coherency_policy policy_of(enum config_coherency coherency)
+{
+	switch (coherency) {
+	case COHERENCY_ENFORCE:
+		return COHERENCY_POLICY_ENFORCE;
+	case COHERENCY_ALLOW:
+		return COHERENCY_POLICY_ALLOW;
+	case COHERENCY_DENY:
+		return COHERENCY_POLICY_DENY;
+	case COHERENCY_GUEST_PAT:
+		return COHERENCY_POLICY_GUEST_PAT;
+	case COHERENCY_AUTO:
+		break;
+	}
+	return COHERENCY_POLICY_AUTO;
+}
+
+static enum coherency_iommu iommu_of(enum ioasid_snoop snoop)
+{
+	switch (snoop) {
+	case IOASID_SNOOP_ENFORCED:
+		return COHERENCY_IOMMU_ENFORCES;
+	case IOASID_SNOOP_NONE:
+		return COHERENCY_IOMMU_NONE;
+	case IOASID_SNOOP_NOT_ENFORCED:
+		break;
+	}
+	return COHERENCY_IOMMU_LAX;
+}
+
+static void report(const struct devices *devices, const struct coherency_device *facts,
+		   const struct coherency_state *state)
+{
+	for (size_t i = 0; i < devices->n; i++) {
+		const struct device *device = &devices->device[i];
+		struct ioasid_device_info info;
+
+		ioasid_device_info(device->bound, &info);
+		log_line(devices->log, LOG_INFO, "coherency",
+			 "%s: policy %s, iommu_enforces %s, no_snoop_bit %s, KVM %s; isolation %s",
+			 device->config->id, coherency_policy_name(facts[i].policy),
+			 coherency_iommu_name(facts[i].iommu),
+			 device->choice.no_snoop ? "guest" : "off",
+			 device->choice.tell_kvm ? "told" : "not told",
+			 ioasid_isolation_name(info.isolation));
+	}
+	log_line(devices->log, LOG_INFO, "coherency", "VM: wbinvd %s, guest_pat %s",
+		 state->wbinvd ? "emulated" : "nop", state->guest_pat ? "honoured" : "ignored");
+}
+
+static int decide(struct devices *devices, struct err *err)
+{
+	struct coherency_device facts[CONFIG_MAX_DEVICES];
+	struct coherency_choice choices[CONFIG_MAX_DEVICES];
+	struct coherency_state state;
+	struct coherency_host host;
+	int ret;
+
+	for (size_t i = 0; i < devices->n; i++) {
+		const struct device *device = &devices->device[i];
+		struct ioasid_device_info info;
+
+		ioasid_device_info(device->bound, &info);
+		facts[i] = (struct coherency_device){
+			.name = device->config->id,
+			.policy = policy_of(device->config->coherency),
+			.unsafe_stale_reads = device->config->unsafe_stale_reads,
+			.iommu = iommu_of(info.snoop),
+			.group = device->node.group ? info.group : -1,
+		};
+	}
+	coherency_host_probe(devices->vm, &host);
+	ret = coherency_decide(&host, facts, devices->n, choices, &state, err);
+	if (!ret && state.drop_pat_quirk)
+		ret = coherency_honour_pat(devices->vm, err);
+	if (ret)
+		return ret;
+	for (size_t i = 0; i < devices->n; i++)
+		devices->device[i].choice = choices[i];
+	report(devices, facts, &state);
+	return 0;
+}
+
+/* --- what memory may be where ----------------------------------------------------------------- */
+
+static int gather_limits(struct devices *devices, struct err *err)
+{
+	size_t count = 0, at = 0;
+
+	devices->aperture_last = UINT64_MAX;
+	for (size_t i = 0; i < devices->n; i++) {
+		struct ioasid_device_info info;
+
+		ioasid_device_info(devices->device[i].bound, &info);
+		count += info.n_reserved;
+		devices->aperture_last = MIN(devices->aperture_last, info.iova_last);
+	}
+	devices->reserved = calloc(count + 1, sizeof(devices->reserved[0]));
+	if (!devices->reserved)
+		return err_set(err, ENOMEM, "no memory for %zu reserved ranges", count);
+	for (size_t i = 0; i < devices->n; i++) {
+		struct ioasid_device_info info;
+
+		ioasid_device_info(devices->device[i].bound, &info);
+		for (size_t r = 0; r < info.n_reserved; r++)
+			devices->reserved[at++] = (struct layout_range){
+				.base = info.reserved[r].first,
+				.size = info.reserved[r].last - info.reserved[r].first + 1,
+			};
+	}
+	devices->n_reserved = (unsigned int)at;
+	return 0;
+}
+
+void devices_limit(const struct devices *devices, struct layout_request *request)
+{
+	if (!devices)
+		return;
+	request->aperture_last = devices->aperture_last;
+	request->reserved = devices->reserved;
+	request->n_reserved = devices->n_reserved;
+}
+
+int devices_open(struct devices **out, const struct config *config, struct vm *vm,
+		 const struct log *log, struct err *err)
+{
+	struct devices *devices;
+	int ret;
+
+	*out = NULL;
+	if (!config->n_devices)
+		return 0;
+	devices = calloc(1, sizeof(*devices) + config->n_devices * sizeof(devices->device[0]));
+	if (!devices)
+		return err_set(err, ENOMEM, "no memory for the devices");
+	*devices =
+		(struct devices){ .config = config, .vm = vm, .log = log, .n = config->n_devices };
+	for (size_t i = 0; i < devices->n; i++)
+		devices->device[i].node.fd = -1;
+	ret = open_nodes(devices, err);
+	if (!ret)
+		ret = open_ctx(devices, err);
+	for (size_t i = 0; !ret && i < devices->n; i++)
+		ret = bind_device(&devices->device[i], err);
+	if (!ret)
+		ret = decide(devices, err);
+	if (!ret)
+		ret = gather_limits(devices, err);
+	if (ret) {
+		devices_destroy(devices);
+		return ret;
+	}
+	*out = devices;
+	return 0;
+}
+
+/* --- on the bus ------------------------------------------------------------------------------- */
+
+static int map_guest(struct devices *devices, const struct devices_place *place, struct err *err)
+{
+	const struct ioasid_space_options options = { .name = "guest" };
+	const struct layout *layout = place->layout;
+	struct ioasid_mapping mappings[LAYOUT_MAX_RAM];
+	int ret = ioasid_alloc(devices->ctx, &options, &devices->guest, err);
+
+	if (ret)
+		return ret;
+	for (unsigned int i = 0; i < layout->n_ram; i++) {
+		const struct layout_ram *r = &layout->ram[i];
+
+		mappings[i] = (struct ioasid_mapping){
+			.iova = r->gpa,
+			.size = r->size,
+			.hva = (char *)place->ram->base + r->offset,
+			.rights = IOASID_READ | IOASID_WRITE,
+			.fd = place->ram->fd,
+			.fd_offset = r->offset,
+		};
+	}
+	return ioasid_map_batch(devices->guest, mappings, layout->n_ram, err);
+}
+
+/* Off the bus first, so that nothing of the guest reaches it; then its DMA; then KVM and the host.
+ */
+static void drop(struct device *device)
+{
+	struct devices *all = device->all;
+	struct err err = { 0 };
+
+	if (device->function)
+		pci_bus_remove(all->bus, device->function);
+	device->function = NULL;
+	if (device->bound && ioasid_detach(device->bound, &err))
+		log_line(all->log, LOG_ERROR, "vfio", "%s: %s", device->config->id, err.text);
+	forget(device);
+	if (device->bound)
+		ioasid_unbind(device->bound);
+	device->bound = NULL;
+	device_node_close(&device->node);
+}
+
+/* On the loop's thread. The guest sees a function that is gone; who holds it waits for its close.
+ */
+static void give_back(void *arg)
+{
+	struct device *device = arg;
+
+	drop(device);
+	log_line(device->all->log, LOG_WARN, "vfio", "%s went back to the host, which asked for it",
+		 device->config->id);
+}
+
+static void on_event(void *opaque, enum vfio_event event)
+{
+	struct device *device = opaque;
+	struct devices *all = device->all;
+
+	if (event == VFIO_EVENT_ERROR)
+		log_line(all->log, LOG_ERROR, "vfio",
+			 "%s reported an uncorrectable error: its guest should reset it",
+			 device->config->id);
+	else
+		loop_post(all->loop, &device->removal);
+}
+
+static int add_device(struct device *device, struct err *err)
+{
+	struct devices *all = device->all;
+	const struct vfio_options options = {
+		.name = device->config->id,
+		.fd = ioasid_device_fd(device->bound),
+		.allow_no_reset = device->config->allow_no_reset,
+		.rom = device->config->rom,
+		.no_snoop = device->choice.no_snoop,
+		.loop = all->loop,
+		.log = all->log,
+		.event = on_event,
+		.opaque = device,
+	};
+	struct vfio_function *function;
+	struct pci_function *pci;
+	int ret;
+
+	device->removal = (struct loop_work){ .fn = give_back, .arg = device };
+	ret = vfio_function_create(&function, all->vm, &options, err);
+	if (ret)
+		return ret;
+	pci = vfio_function_pci(function);
+	ret = ioasid_attach(device->bound, all->guest, err);
+	if (!ret)
+		ret = pci_bus_add(all->bus, pci, -1, err);
+	if (ret) {
+		pci_function_destroy(pci);
+		return ret;
+	}
+	device->function = pci;
+	log_line(all->log, LOG_INFO, "vfio", "%s is in slot %u; reset: %s", device->config->id,
+		 pci_function_slot(pci), vfio_function_reset_name(function));
+	return 0;
+}
+
+int devices_add(struct devices *devices, const struct devices_place *place, struct err *err)
+{
+	int ret;
+
+	if (!devices)
+		return 0;
+	devices->bus = place->bus;
+	devices->loop = place->loop;
+	ret = map_guest(devices, place, err);
+	for (size_t i = 0; !ret && i < devices->n; i++) {
+		ret = add_device(&devices->device[i], err);
+		if (ret)
+			err_prefix(err, "%s", devices->device[i].config->id);
+	}
+	return ret;
+}
+
+void devices_destroy(struct devices *devices)
+{
+	if (!devices)
+		return;
+	for (size_t i = devices->n; i-- > 0;)
+		drop(&devices->device[i]);
+	if (devices->ctx)
+		ioasid_ctx_close(devices->ctx);
+	coherency_close(devices->coherency);
+	free(devices->reserved);
+	free(devices);
+}
