@@ -13,7 +13,7 @@
 /* volatile: the handler runs between any two instructions of the thread that it belongs to. */
 static __thread struct sigbus_guard *volatile armed;
 static struct sigaction before;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* Back to what was there: the instruction is tried again and meets it. */
 static void hand_on(void)
@@ -38,18 +38,20 @@ static void on_sigbus(int sig, siginfo_t *info, void *context)
 }
 
 /* SA_NODEFER: the handler is left by a jump that does not restore the mask, which costs a call. */
-static void install(void)
+void sigbus_install(void)
 {
 	struct sigaction action = { .sa_sigaction = on_sigbus,
 				    .sa_flags = SA_SIGINFO | SA_NODEFER };
+	struct sigaction now;
 
 	sigemptyset(&action.sa_mask);
-	sigaction(SIGBUS, &action, &before);
-}
-
-void sigbus_install(void)
-{
-	pthread_once(&once, install);
+	pthread_mutex_lock(&lock);
+	sigaction(SIGBUS, NULL, &now);
+	if (!(now.sa_flags & SA_SIGINFO) || now.sa_sigaction != on_sigbus) {
+		before = now;
+		sigaction(SIGBUS, &action, NULL);
+	}
+	pthread_mutex_unlock(&lock);
 }
 
 void sigbus_arm(struct sigbus_guard *guard)

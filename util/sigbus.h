@@ -27,7 +27,10 @@ struct sigbus_guard {
 	const void *address;
 };
 
-/* Once per process, however often it is called. The signal must not be blocked where a guard is. */
+/*
+ * May be called again: puts the handler back where somebody else's has replaced it. The signal must
+ * not be blocked where a guard is.
+ */
 void sigbus_install(void);
 void sigbus_arm(struct sigbus_guard *guard);
 void sigbus_disarm(struct sigbus_guard *guard);

@@ -34,7 +34,12 @@ static uint8_t begin(struct dsa_work *work)
 	batch->member.batch = work->job;
 	if (d->size < 2 || d->size > BIT_U64(work->job->max_batch_shift))
 		return DSA_STATUS_BATCH_SIZE;
-	return d->source % DSA_BATCH_ALIGN ? DSA_STATUS_BATCH_ALIGN : DSA_STATUS_OK;
+	if (d->source % DSA_BATCH_ALIGN)
+		return DSA_STATUS_BATCH_ALIGN;
+	if (!range_wraps(d->source, work->operand[LIST].size))
+		return DSA_STATUS_OK;
+	work->outcome->fault = d->source;
+	return DSA_STATUS_BATCH_FAULT;
 }
 
 /* The next part of the list. False: a fault, and nothing of that part is begun. */
@@ -163,8 +168,10 @@ static enum dsa_step batch_step(struct dsa_work *work, uint64_t budget)
 
 	if (step == DSA_STEP_REPORT)
 		return report_member(work) ? DSA_STEP_MORE : DSA_STEP_DONE;
-	if (step != DSA_STEP_DONE || work->faulted)
+	if (step != DSA_STEP_DONE)
 		return step;
+	if (work->faulted)
+		return dsa_work_ends(work, DSA_STATUS_BATCH_FAULT);
 	return dsa_work_ends(work, work->batch->failed ? DSA_STATUS_BATCH_FAILED : DSA_STATUS_OK);
 }
 

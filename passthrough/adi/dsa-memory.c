@@ -28,7 +28,7 @@
 #define GUEST_MEMORY __attribute__((no_sanitize("thread")))
 
 #define LINE	   ((size_t)64)
-#define L2_UNKNOWN (512u * 1024)
+#define L2_UNKNOWN ((size_t)512 * 1024)
 
 #ifdef UNDER_TSAN
 /* The sanitizer would look into a library call; it does not look into these instructions. */

@@ -319,19 +319,31 @@ enum dsa_step dsa_work_guarded(struct dsa_work *work,
 	return step;
 }
 
+/* The page that it waited for will not come. */
+static enum dsa_step refused(struct dsa_work *work)
+{
+	struct dsa_outcome *outcome = work->outcome;
+
+	if (work->blocked.status) {
+		outcome->status = work->blocked.status;
+		outcome->fault = work->blocked.address;
+	}
+	outcome->status = DSA_STATUS_PAGE_REFUSED | (outcome->status & DSA_STATUS_WRITE);
+	return DSA_STEP_DONE;
+}
+
 /* A descriptor that may block on a fault waits for its page, unless the page cannot come. */
 static enum dsa_step met_fault(struct dsa_work *work)
 {
 	struct dsa_outcome *outcome = work->outcome;
-	uint8_t write = outcome->status & DSA_STATUS_WRITE;
 
 	if ((outcome->status & ~DSA_STATUS_WRITE) != DSA_STATUS_PAGE_FAULT ||
 	    !(work->job->descriptor.flags & DSA_FLAG_BLOCK_ON_FAULT))
 		return DSA_STEP_DONE;
-	if (dsa_flagged(&work->live->revoked) || dsa_flagged(&work->live->forgotten)) {
-		outcome->status = DSA_STATUS_PAGE_REFUSED | write;
-		return DSA_STEP_DONE;
-	}
+	if (dsa_flagged(&work->live->revoked) || dsa_flagged(&work->live->forgotten))
+		return refused(work);
+	work->blocked.status = outcome->status;
+	work->blocked.address = outcome->fault;
 	work->faulted = false;
 	outcome->status = 0;
 	outcome->fault = 0;
@@ -345,13 +357,20 @@ static enum dsa_step ended(struct dsa_work *work)
 	return DSA_STEP_DONE;
 }
 
+static enum dsa_step after_step(struct dsa_work *work, enum dsa_step step)
+{
+	if (work->faulted)
+		step = met_fault(work);
+	else
+		work->blocked.status = 0;
+	return step == DSA_STEP_DONE ? ended(work) : step;
+}
+
 enum dsa_step dsa_work_advance(struct dsa_work *work, uint64_t budget)
 {
 	enum dsa_step step = work->operation->step(work, budget);
 
-	if (work->faulted)
-		step = met_fault(work);
-	return step == DSA_STEP_DONE ? ended(work) : step;
+	return after_step(work, step);
 }
 
 enum dsa_step dsa_work_step(struct dsa_work *work)
@@ -367,9 +386,7 @@ enum dsa_step dsa_work_step(struct dsa_work *work)
 		return step == DSA_STEP_DONE ? ended(work) : step;
 	}
 	step = dsa_work_guarded(work, work->operation->step, DSA_SECTION_BYTES);
-	if (work->faulted)
-		step = met_fault(work);
-	return step == DSA_STEP_DONE ? ended(work) : step;
+	return after_step(work, step);
 }
 
 void dsa_execute(struct dsa *dsa, struct ioasid_dma *dma, const struct dsa_job *job,

@@ -71,6 +71,10 @@ struct dsa_work {
 	struct dsa_operand operand[DSA_OPERANDS];
 	uint64_t done; /* bytes */
 	bool faulted;
+	struct {
+		uint8_t status; /* 0: it does not wait for a page */
+		uint64_t address;
+	} blocked;
 	union {
 		struct {
 			bool down, stream;
