@@ -442,6 +442,183 @@ static void moves_between_distinct_mappings_are_joined(void **state)
 	rig_close(&rig);
 }
 
+/* Every check of every operation, one mistake at a time. */
+static struct dsa_descriptor good(uint32_t opcode)
+{
+	struct dsa_descriptor d = move(0x90000, 0x80000, 4096);
+
+	d.flags = opcode << DSA_OPCODE_SHIFT | DSA_FLAG_RECORD_VALID | DSA_FLAG_RECORD;
+	switch (opcode) {
+	case DSA_OP_NOOP:
+	case DSA_OP_DRAIN:
+		d.source = d.destination = d.size = 0;
+		break;
+	case DSA_OP_DELTA_CREATE:
+		d.delta.address = 0xa0000;
+		d.delta.max_size = 80;
+		break;
+	case DSA_OP_DELTA_APPLY:
+		d.delta_size = 10;
+		break;
+	case DSA_OP_DUALCAST:
+		d.destination2 = 0xa0000;
+		break;
+	case DSA_OP_CRC:
+		d.destination = 0;
+		break;
+	case DSA_OP_CACHE_FLUSH:
+		d.source = 0;
+		break;
+	case DSA_OP_DIF_CHECK:
+		d.destination = 0;
+		d.size = 520;
+		break;
+	case DSA_OP_DIF_STRIP:
+	case DSA_OP_DIF_UPDATE:
+		d.size = 520;
+		break;
+	default:
+		break;
+	}
+	if (opcode >= DSA_OP_DIF_CHECK && opcode <= DSA_OP_DIF_UPDATE &&
+	    opcode != DSA_OP_DIF_INSERT)
+		d.dif.source_flags = DSA_DIF_SRC_NO_GUARD | DSA_DIF_SRC_NO_REF;
+	return d;
+}
+
+/* One value into some bytes of a good descriptor. */
+static const struct {
+	uint8_t opcode, at, len;
+	uint64_t value;
+	uint8_t status;
+} mistakes[] = {
+	{ DSA_OP_DRAIN, 16, 8, 1, DSA_STATUS_RESERVED },
+	{ DSA_OP_DRAIN, 32, 4, 1, DSA_STATUS_RESERVED },
+	{ DSA_OP_FILL, 32, 4, 0, DSA_STATUS_SIZE },
+	{ DSA_OP_FILL, 40, 8, 1, DSA_STATUS_RESERVED }, /* patterns of 16 bytes came later */
+	{ DSA_OP_COMPARE, 32, 4, 0, DSA_STATUS_SIZE },
+	{ DSA_OP_COMPARE, 40, 1, 2, DSA_STATUS_RESERVED },
+	{ DSA_OP_COMPARE, 41, 1, 1, DSA_STATUS_RESERVED },
+	{ DSA_OP_COMPARE_PATTERN, 40, 1, 2, DSA_STATUS_RESERVED },
+	{ DSA_OP_COMPARE_PATTERN, 63, 1, 1, DSA_STATUS_RESERVED },
+	{ DSA_OP_DELTA_CREATE, 16, 8, 0x80004, DSA_STATUS_ALIGN },
+	{ DSA_OP_DELTA_CREATE, 24, 8, 0x90001, DSA_STATUS_ALIGN },
+	{ DSA_OP_DELTA_CREATE, 40, 8, 0xa0002, DSA_STATUS_ALIGN },
+	{ DSA_OP_DELTA_CREATE, 32, 4, 12, DSA_STATUS_SIZE },
+	{ DSA_OP_DELTA_CREATE, 32, 4, 0x80008, DSA_STATUS_SIZE },
+	{ DSA_OP_DELTA_CREATE, 48, 4, 70, DSA_STATUS_DELTA_SIZE },
+	{ DSA_OP_DELTA_CREATE, 48, 4, 84, DSA_STATUS_DELTA_SIZE },
+	{ DSA_OP_DELTA_CREATE, 52, 4, 1, DSA_STATUS_RESERVED },
+	{ DSA_OP_DELTA_CREATE, 56, 1, 8, DSA_STATUS_RESERVED },
+	{ DSA_OP_DELTA_CREATE, 57, 1, 1, DSA_STATUS_RESERVED },
+	{ DSA_OP_DELTA_CREATE, 40, 8, 0x80ff8, DSA_STATUS_OVERLAP },
+	{ DSA_OP_DELTA_CREATE, 40, 8, 0x8ffb8, DSA_STATUS_OVERLAP },
+	{ DSA_OP_DELTA_CREATE, 40, 8, 0x91000, DSA_STATUS_OK },
+	{ DSA_OP_DELTA_APPLY, 16, 8, 0x80001, DSA_STATUS_ALIGN },
+	{ DSA_OP_DELTA_APPLY, 24, 8, 0x90004, DSA_STATUS_ALIGN },
+	{ DSA_OP_DELTA_APPLY, 32, 4, 4095, DSA_STATUS_SIZE },
+	{ DSA_OP_DELTA_APPLY, 32, 4, 0x80008, DSA_STATUS_SIZE },
+	{ DSA_OP_DELTA_APPLY, 40, 4, 0, DSA_STATUS_DELTA_SIZE },
+	{ DSA_OP_DELTA_APPLY, 40, 4, 11, DSA_STATUS_DELTA_SIZE },
+	{ DSA_OP_DELTA_APPLY, 44, 4, 1, DSA_STATUS_RESERVED },
+	{ DSA_OP_DELTA_APPLY, 16, 8, 0x90ff8, DSA_STATUS_OVERLAP },
+	{ DSA_OP_DUALCAST, 40, 8, 0xa0001, DSA_STATUS_DUALCAST },
+	{ DSA_OP_DUALCAST, 40, 8, 0x90000, DSA_STATUS_OVERLAP },
+	{ DSA_OP_DUALCAST, 40, 8, 0x80000, DSA_STATUS_OVERLAP },
+	{ DSA_OP_DUALCAST, 16, 8, 0x90fff, DSA_STATUS_OVERLAP },
+	{ DSA_OP_DUALCAST, 48, 1, 1, DSA_STATUS_RESERVED },
+	{ DSA_OP_CRC, 24, 8, 1, DSA_STATUS_RESERVED },
+	{ DSA_OP_CRC, 44, 4, 1, DSA_STATUS_RESERVED },
+	{ DSA_OP_CRC, 48, 8, 4, DSA_STATUS_RESERVED }, /* no seed is read */
+	{ DSA_OP_CRC, 56, 8, 1, DSA_STATUS_RESERVED },
+	{ DSA_OP_COPY_CRC, 24, 8, 0x80fff, DSA_STATUS_OVERLAP },
+	{ DSA_OP_COPY_CRC, 60, 1, 1, DSA_STATUS_RESERVED },
+	{ DSA_OP_DIF_CHECK, 32, 4, 512, DSA_STATUS_SIZE },
+	{ DSA_OP_DIF_CHECK, 41, 1, 8, DSA_STATUS_RESERVED },
+	{ DSA_OP_DIF_CHECK, 42, 1, 0x10, DSA_STATUS_RESERVED },
+	{ DSA_OP_DIF_CHECK, 43, 1, 1, DSA_STATUS_RESERVED },
+	{ DSA_OP_DIF_CHECK, 56, 8, 1, DSA_STATUS_RESERVED },
+	{ DSA_OP_DIF_INSERT, 32, 4, 520, DSA_STATUS_SIZE },
+	{ DSA_OP_DIF_INSERT, 40, 1, 1, DSA_STATUS_RESERVED },
+	{ DSA_OP_DIF_INSERT, 41, 1, 8, DSA_STATUS_RESERVED }, /* nothing to pass through */
+	{ DSA_OP_DIF_INSERT, 48, 8, 1, DSA_STATUS_RESERVED },
+	{ DSA_OP_DIF_INSERT, 24, 8, 0x7f000, DSA_STATUS_OVERLAP }, /* by the fields alone */
+	{ DSA_OP_DIF_STRIP, 32, 4, 521, DSA_STATUS_SIZE },
+	{ DSA_OP_DIF_STRIP, 24, 8, 0x80207, DSA_STATUS_OVERLAP },
+	{ DSA_OP_DIF_STRIP, 56, 8, 1, DSA_STATUS_RESERVED },
+	{ DSA_OP_DIF_UPDATE, 41, 1, 1, DSA_STATUS_RESERVED },
+	{ DSA_OP_DIF_UPDATE, 24, 8, 0x80000, DSA_STATUS_OVERLAP },
+	{ DSA_OP_CACHE_FLUSH, 16, 8, 1, DSA_STATUS_RESERVED },
+	{ DSA_OP_CACHE_FLUSH, 32, 4, 0, DSA_STATUS_SIZE },
+	{ DSA_OP_CACHE_FLUSH, 40, 1, 1, DSA_STATUS_RESERVED },
+};
+
+static void every_operation_is_checked(void **state)
+{
+	RIG(rig, plain());
+	uint32_t done = 0;
+
+	start(&rig);
+	for (uint32_t opcode = 0; opcode < DSA_OPS; opcode++) {
+		struct dsa_descriptor d = good(opcode);
+
+		if (opcode == DSA_OP_BATCH || !(dsa_opcap(0) >> opcode & 1))
+			continue;
+		if (run(&rig, &d) != DSA_STATUS_OK)
+			fail_msg("opcode 0x%x: status 0x%x", opcode, status_at(&rig, RECORD));
+		done++;
+	}
+	assert_int_equal(done, 16);
+	for (unsigned int i = 0; i < ARRAY_SIZE(mistakes); i++) {
+		struct dsa_descriptor d = good(mistakes[i].opcode);
+
+		memcpy((char *)&d + mistakes[i].at, &mistakes[i].value, mistakes[i].len);
+		if (run(&rig, &d) != mistakes[i].status)
+			fail_msg("opcode 0x%x with 0x%lx at %u: status 0x%x", mistakes[i].opcode,
+				 mistakes[i].value, mistakes[i].at, status_at(&rig, RECORD));
+	}
+	rig_close(&rig);
+}
+
+/* Flags that are about writes are no flags of operations that only read, and so on. */
+static void flags_are_each_operations_own(void **state)
+{
+	static const struct {
+		uint32_t flag, opcodes_low, opcodes_high; /* where it is allowed: bits 0-31, 32 */
+	} cases[] = {
+		{ DSA_FLAG_FENCE, 0x3f03ff, 1 },
+		{ DSA_FLAG_CHECK_RESULT, 0x0000e0, 0 },
+		{ DSA_FLAG_CACHE, 0x3a0398, 1 },
+		{ DSA_FLAG_READ_BACK, 0, 0 },
+		{ DSA_FLAG_STEER, 0x3a0398, 1 },
+		{ 0x40, 0, 0 },
+		{ 0x010000, 0x030200, 0 },
+		{ 0x020000, 0x030000, 0 },
+		{ 0x040000, 0x030004, 0 },
+		{ 0x080000, 0x000004, 0 },
+		{ 0x100000, 0, 0 },
+	};
+	RIG(rig, plain());
+
+	start(&rig);
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
+		for (uint32_t opcode = 0; opcode < DSA_OPS; opcode++) {
+			struct dsa_descriptor d = good(opcode);
+			bool allowed = opcode < 32 ? cases[i].opcodes_low >> opcode & 1
+						   : cases[i].opcodes_high >> (opcode - 32) & 1;
+
+			if (!(dsa_opcap(0) >> opcode & 1))
+				continue;
+			d.flags |= cases[i].flag;
+			run(&rig, &d);
+			if (allowed != (status_at(&rig, RECORD) != DSA_STATUS_FLAGS))
+				fail_msg("opcode 0x%x, flag 0x%x: status 0x%x", opcode,
+					 cases[i].flag, status_at(&rig, RECORD));
+		}
+	}
+	rig_close(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -451,6 +628,8 @@ int main(void)
 		cmocka_unit_test(fault_says_where_and_how_far),
 		cmocka_unit_test(descriptors_are_checked),
 		cmocka_unit_test(invalid_flags_are_named),
+		cmocka_unit_test(every_operation_is_checked),
+		cmocka_unit_test(flags_are_each_operations_own),
 		cmocka_unit_test(other_operations_are_unsupported),
 		cmocka_unit_test(record_is_written_as_asked),
 		cmocka_unit_test(bad_record_address_goes_to_swerr),
