@@ -24,6 +24,7 @@ static void hand_on(void)
 static void on_sigbus(int sig, siginfo_t *info, void *context)
 {
 	struct sigbus_guard *guard = armed;
+	sigset_t bus;
 
 	/* si_code above 0: the kernel says that this thread's access failed. */
 	if (!guard || info->si_code <= 0) {
@@ -34,14 +35,16 @@ static void on_sigbus(int sig, siginfo_t *info, void *context)
 	}
 	armed = NULL;
 	guard->address = info->si_addr;
+	/* The jump leaves the mask as it is, for saving it would cost a call for every guard. */
+	sigemptyset(&bus);
+	sigaddset(&bus, SIGBUS);
+	pthread_sigmask(SIG_UNBLOCK, &bus, NULL);
 	siglongjmp(guard->env, 1);
 }
 
-/* SA_NODEFER: the handler is left by a jump that does not restore the mask, which costs a call. */
 void sigbus_install(void)
 {
-	struct sigaction action = { .sa_sigaction = on_sigbus,
-				    .sa_flags = SA_SIGINFO | SA_NODEFER };
+	struct sigaction action = { .sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO };
 	struct sigaction now;
 
 	sigemptyset(&action.sa_mask);

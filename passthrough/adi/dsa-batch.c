@@ -22,6 +22,21 @@ enum {
 	RECORD = DSA_OPERANDS - 1
 };
 
+/* What a descriptor of the batch has of it; its marks are looked at where they are set. */
+static struct dsa_job member_of(const struct dsa_job *job)
+{
+	return (struct dsa_job){
+		.host = job->host,
+		.guest = job->guest,
+		.guest_pasid = job->guest_pasid,
+		.wq = job->wq,
+		.max_xfer_shift = job->max_xfer_shift,
+		.block_on_fault = job->block_on_fault,
+		.sequence = job->sequence,
+		.batch = job,
+	};
+}
+
 static uint8_t begin(struct dsa_work *work)
 {
 	const struct dsa_descriptor *d = &work->job->descriptor;
@@ -30,8 +45,7 @@ static uint8_t begin(struct dsa_work *work)
 	dsa_operand_set(work, LIST, d->source, (uint64_t)d->size * sizeof(*d), IOASID_READ);
 	batch->next = batch->loaded = batch->used = 0;
 	batch->active = batch->failed = false;
-	batch->member = *work->job;
-	batch->member.batch = work->job;
+	batch->member = member_of(work->job);
 	if (d->size < 2 || d->size > BIT_U64(work->job->max_batch_shift))
 		return DSA_STATUS_BATCH_SIZE;
 	if (d->source % DSA_BATCH_ALIGN)

@@ -31,7 +31,8 @@ static uint8_t memmove_begin(struct dsa_work *work)
 	dsa_operand_set(work, SOURCE, d->source, d->size, IOASID_READ);
 	dsa_operand_set(work, DESTINATION, d->destination, d->size, IOASID_WRITE);
 	work->state.move.down = d->destination > d->source && d->destination - d->source < d->size;
-	work->state.move.stream = !(d->flags & DSA_FLAG_CACHE) && d->size >= dsa_stream_from() &&
+	work->state.move.stream = d->size >= MIB && !(d->flags & DSA_FLAG_CACHE) &&
+				  d->size >= dsa_stream_from() &&
 				  !dsa_overlap(work, SOURCE, DESTINATION);
 	return DSA_STATUS_OK;
 }

@@ -64,6 +64,7 @@ void dsa_operand_set(struct dsa_work *work, unsigned int i, uint64_t address, ui
 {
 	work->operand[i] =
 		(struct dsa_operand){ .address = address, .size = size, .rights = rights };
+	work->operands |= 1u << i;
 }
 
 static void fault(struct dsa_work *work, uint64_t address, unsigned int rights, uint8_t status)
@@ -209,7 +210,7 @@ static bool operands_end(struct dsa_work *work)
 	for (unsigned int i = 0; i < DSA_OPERANDS; i++) {
 		struct dsa_operand *operand = &work->operand[i];
 
-		if (range_wraps(operand->address, operand->size)) {
+		if (work->operands & 1u << i && range_wraps(operand->address, operand->size)) {
 			fault(work, operand->address, operand->rights, DSA_STATUS_PAGE_FAULT);
 			return false;
 		}
@@ -255,12 +256,13 @@ void dsa_work_begin(struct dsa_work *work, struct dsa *dsa, struct ioasid_dma *d
 {
 	uint8_t status;
 
-	*work = (struct dsa_work){ .dsa = dsa,
-				   .dma = dma,
-				   .job = job,
-				   .live = job->batch ? job->batch : job,
-				   .outcome = outcome,
-				   .batch = batch };
+	memset(work, 0, offsetof(struct dsa_work, operand));
+	work->dsa = dsa;
+	work->dma = dma;
+	work->job = job;
+	work->live = job->batch ? job->batch : job;
+	work->outcome = outcome;
+	work->batch = batch;
 	*outcome = (struct dsa_outcome){ 0 };
 	if (must_stop(work))
 		return;
@@ -279,7 +281,7 @@ static bool lost(struct dsa_work *work, const char *address)
 	for (unsigned int i = 0; i < DSA_OPERANDS; i++) {
 		const struct dsa_operand *operand = &work->operand[i];
 
-		if (operand->host && address >= operand->host &&
+		if (work->operands & 1u << i && operand->host && address >= operand->host &&
 		    address < operand->host + operand->host_len) {
 			fault(work, operand->near + (uint64_t)(address - operand->host),
 			      operand->rights, DSA_STATUS_TRANSLATION);

@@ -68,9 +68,9 @@ struct dsa_work {
 	struct dsa_outcome *outcome;
 	const struct dsa_operation *operation; /* NULL: it ended before it began */
 	struct dsa_batch *batch;	       /* room for one, the engine's */
-	struct dsa_operand operand[DSA_OPERANDS];
-	uint64_t done; /* bytes */
+	uint64_t done;			       /* bytes */
 	bool faulted;
+	uint8_t operands; /* a bit for each that is set */
 	struct {
 		uint8_t status; /* 0: it does not wait for a page */
 		uint64_t address;
@@ -93,6 +93,7 @@ struct dsa_work {
 			struct dsa_dif_tags source, destination;
 		} dif;
 	} state;
+	struct dsa_operand operand[DSA_OPERANDS]; /* last: beginning a work leaves it as it is */
 };
 
 struct dsa_batch {
