@@ -12,6 +12,7 @@
 
 struct bench_options {
 	const char *json_path; /* NULL: no JSON */
+	const char *svg_path;  /* NULL: no plot */
 	unsigned int rounds;
 	const char *build; /* directory of adit, bench/ and guest/ */
 	/* boot: a Linux kernel instead of flat payloads; NULL: none */
@@ -27,6 +28,8 @@ struct bench {
 };
 
 int bench_boot(const struct bench_options *options);
+int bench_copy(const struct bench_options *options);
+int bench_submit(const struct bench_options *options);
 int bench_boot_kernel(const struct bench_options *options);
 
 /* --- samples (samples.c) -----------------------------------------------------------------------
@@ -64,6 +67,18 @@ void results_note(struct results *results, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 /* Prints the table to stdout, and the JSON where a path is given. 0 or -errno of the file. */
 int results_print(struct results *results, const char *json_path);
+
+/* --- a plot (plot.c): lines over a logarithmic abscissa, as SVG ---------------------------------
+ */
+
+struct plot;
+
+struct plot *plot_new(const char *title, const char *x_name, const char *y_name);
+void plot_free(struct plot *plot);
+/* Adds to the line of that name; x above 0. Past what is room for: dropped. */
+void plot_point(struct plot *plot, const char *name, double x, double y);
+/* 0 or -errno. */
+int plot_write(const struct plot *plot, const char *path);
 
 /* --- child programs (child.c) --------------------------------------------------------------------
  */

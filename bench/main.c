@@ -13,12 +13,13 @@
 #define DEFAULT_ROUNDS 21u
 
 static const struct bench benches[] = {
+	{ "copy", bench_copy, "memory moves by the software engine beside memcpy" },
 	{ "boot", bench_boot, "exec to first output and to exit, memory, and the cost of an exit" },
 };
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: adit bench NAME [--json FILE] [--rounds N]\n"
+	fprintf(stderr, "usage: adit bench NAME [--json FILE] [--svg FILE] [--rounds N]\n"
 			"       adit bench boot --kernel FILE --initramfs FILE --marker TEXT "
 			"[--cmdline WORDS]\n");
 	for (size_t i = 0; i < ARRAY_SIZE(benches); i++)
@@ -46,6 +47,7 @@ int main(int argc, char **argv)
 {
 	static const struct option long_options[] = {
 		{ "json", required_argument, NULL, 'j' },
+		{ "svg", required_argument, NULL, 's' },
 		{ "rounds", required_argument, NULL, 'r' },
 		{ "kernel", required_argument, NULL, 'k' },
 		{ "initramfs", required_argument, NULL, 'i' },
@@ -61,6 +63,9 @@ int main(int argc, char **argv)
 		switch (c) {
 		case 'j':
 			options.json_path = optarg;
+			break;
+		case 's':
+			options.svg_path = optarg;
 			break;
 		case 'r':
 			options.rounds = (unsigned int)strtoul(optarg, NULL, 10);
