@@ -29,6 +29,13 @@ static const struct schema_word serial_modes[] = {
 	{ "Off", .later = true },
 	{ NULL },
 };
+static const struct schema_word port_modes[] = {
+	{ "File", SERIAL_FILE },
+	{ "Pty", SERIAL_PTY },
+	{ "Socket", SERIAL_SOCKET },
+	{ "Null", SERIAL_NULL },
+	{ NULL },
+};
 static const struct schema_word hugepage_sizes[] = {
 	{ "2M", 2 * MIB },
 	{ "1G", 1 * GIB },
@@ -84,7 +91,11 @@ static const struct schema_word coherencies[] = {
 #define DEVICE(member) .field = SCHEMA_FIELD(struct config_device, member)
 #define DISK(member)   .field = SCHEMA_FIELD(struct config_disk, member)
 
-/* The rows of a device's limits, under PATH/rate_limiter_config. */
+/*
+ * The rows of a device's limits, under PATH/rate_limiter_config. Arguments are pasted into literals
+ * and field names.
+ */
+/* NOLINTBEGIN(bugprone-macro-parentheses) */
 #define BUCKET_ROWS(path_, name, size_type, most, struct_, member, size_doc)                    \
 	{ .path = path_ "/rate_limiter_config/" name, .type = SCHEMA_OBJECT, .doc = size_doc }, \
 		{ .path = path_ "/rate_limiter_config/" name "/size",                           \
@@ -114,6 +125,36 @@ static const struct schema_word coherencies[] = {
 			    "Bytes."),                                                       \
 		BUCKET_ROWS(path_, "ops", SCHEMA_INT, 1000000000, struct_, limits.ops,       \
 			    "Operations.")
+/* NOLINTEND(bugprone-macro-parentheses) */
+
+/* A console's sink: where PATH leads, in the member `sink` of struct_ at `at`. */
+/* NOLINTBEGIN(bugprone-macro-parentheses) */
+#define SINK_ROWS(path_, words_, fallback_, struct_, at)                                              \
+	{ .path = path_ "/mode",                                                                      \
+	  .type = SCHEMA_WORD,                                                                        \
+	  .words = words_,                                                                            \
+	  .any_case = true,                                                                           \
+	  .fallback = fallback_,                                                                      \
+	  .field = SCHEMA_FIELD(struct_, at.mode),                                                    \
+	  .doc = "Where it leads; upper and lower case are the same here." },                         \
+		{ .path = path_ "/file",                                                              \
+		  .type = SCHEMA_TEXT,                                                                \
+		  .min = 1,                                                                           \
+		  .max = PATH_BYTES,                                                                  \
+		  .field = SCHEMA_FIELD(struct_, at.file),                                            \
+		  .doc = "File that output is written to; required by mode `File`, only there." },    \
+		{ .path = path_ "/socket",                                                            \
+		  .type = SCHEMA_TEXT,                                                                \
+		  .min = 1,                                                                           \
+		  .max = SOCKET_BYTES,                                                                \
+		  .field = SCHEMA_FIELD(struct_, at.socket),                                          \
+		  .doc = "UNIX socket that is listened on; required by mode `Socket`, only there." }, \
+	{                                                                                             \
+		.path = path_ "/link", .type = SCHEMA_TEXT, .min = 1, .max = PATH_BYTES,              \
+		.field = SCHEMA_FIELD(struct_, at.link),                                              \
+		.doc = "Symbolic link to the terminal that mode `Pty` makes; only there."             \
+	}
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static const struct schema_key keys[] = {
 	{ .path = "/payload",
@@ -286,6 +327,26 @@ static const struct schema_key keys[] = {
 	  .max = PATH_BYTES,
 	  DRAFT(config.rng.src),
 	  .doc = "A file that it is read from; getrandom(2) if absent." },
+	{ .path = "/console",
+	  .type = SCHEMA_OBJECT,
+	  DRAFT(config.console.present),
+	  .doc = "A virtio console, `hvc0` to Linux; there where the key is." },
+	SINK_ROWS("/console", serial_modes, "\"Null\"", struct config_draft, config.console.sink),
+	{ .path = "/console/ports",
+	  .type = SCHEMA_LIST,
+	  .max = CONFIG_MAX_PORTS,
+	  .field = SCHEMA_POINTER(struct config_draft, config.console.ports),
+	  .list = { .count = SCHEMA_FIELD(struct config_draft, config.console.n_ports),
+		    .item = sizeof(struct config_port) },
+	  .doc = "More ports: named channels, `/dev/virtio-ports/NAME` to Linux." },
+	{ .path = "/console/ports/*/name",
+	  .type = SCHEMA_NAME,
+	  .required = true,
+	  .min = 1,
+	  .max = CONFIG_ID_MAX,
+	  .field = SCHEMA_FIELD(struct config_port, name),
+	  .doc = "Its name, once among the ports." },
+	SINK_ROWS("/console/ports/*", port_modes, "\"Null\"", struct config_port, sink),
 	{ .path = "/debug_exit",
 	  .type = SCHEMA_BOOL,
 	  .fallback = "false",

@@ -51,7 +51,7 @@ static int check_names(const struct named *all, size_t n, struct err *err)
 {
 	for (size_t i = 0; i < n; i++) {
 		for (size_t j = 0; j < i; j++) {
-			if (!strcmp(*all[i].id, *all[j].id))
+			if (*all[i].id && *all[j].id && !strcmp(*all[i].id, *all[j].id))
 				return err_set(err, EINVAL,
 					       "/%s/%zu/id: \"%s\" is the name of /%s/%zu "
 					       "already; choose another",
@@ -69,6 +69,66 @@ static int check_queue_size(const char *list, size_t index, uint32_t size, struc
 	return err_set(err, EINVAL, "/%s/%zu/queue_size: %u is no power of two", list, index, size);
 }
 
+/* As for the serial port: each path key belongs to one mode. `at` is the sink's pointer. */
+static int settle_sink(struct config_sink *sink, const char *at, struct err *err)
+{
+	const struct {
+		const char *key, *mode_name;
+		enum config_serial mode;
+		bool required;
+		char **path;
+	} rows[] = {
+		{ "file", "File", SERIAL_FILE, true, &sink->file },
+		{ "socket", "Socket", SERIAL_SOCKET, true, &sink->socket },
+		{ "link", "Pty", SERIAL_PTY, false, &sink->link },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		bool mine = sink->mode == rows[i].mode;
+
+		if (*rows[i].path && !mine)
+			return err_set(err, EINVAL,
+				       "%s/%s: goes only with \"mode\": \"%s\"; remove it or set "
+				       "that",
+				       at, rows[i].key, rows[i].mode_name);
+		if (mine && rows[i].required && !*rows[i].path)
+			return err_set(err, EINVAL,
+				       "%s/%s: is missing; \"mode\": \"%s\" needs this path", at,
+				       rows[i].key, rows[i].mode_name);
+		if (mine) {
+			sink->path = *rows[i].path;
+			*rows[i].path = NULL;
+		}
+	}
+	return 0;
+}
+
+static int settle_console(struct config *config, struct err *err)
+{
+	struct config_console *console = &config->console;
+	int ret = settle_sink(&console->sink, "/console", err);
+
+	if (!ret && console->present && console->sink.mode == SERIAL_TTY &&
+	    config->serial.mode == SERIAL_TTY)
+		ret = err_set(err, EINVAL,
+			      "/console/mode: the serial port has the terminal already; set "
+			      "/serial/mode to \"Null\"");
+	for (size_t i = 0; i < console->n_ports && !ret; i++) {
+		char at[40];
+
+		snprintf(at, sizeof(at), "/console/ports/%zu", i);
+		ret = settle_sink(&console->ports[i].sink, at, err);
+		for (size_t j = 0; j < i && !ret; j++) {
+			if (!strcmp(console->ports[i].name, console->ports[j].name))
+				ret = err_set(err, EINVAL,
+					      "%s/name: \"%s\" is the name of /console/ports/%zu "
+					      "already; choose another",
+					      at, console->ports[i].name, j);
+		}
+	}
+	return ret;
+}
+
 int config_settle_virtio(struct config *config, struct err *err)
 {
 	struct named all[NAMED_MAX];
@@ -79,7 +139,17 @@ int config_settle_virtio(struct config *config, struct err *err)
 		ret = check_names(all, n, err);
 	for (size_t i = 0; i < config->n_disks && !ret; i++)
 		ret = check_queue_size("disks", i, config->disks[i].queue_size, err);
+	if (!ret)
+		ret = settle_console(config, err);
 	return ret;
+}
+
+static void free_sink(struct config_sink *sink)
+{
+	free(sink->path);
+	free(sink->file);
+	free(sink->socket);
+	free(sink->link);
 }
 
 void config_free_virtio(struct config *config)
@@ -91,4 +161,10 @@ void config_free_virtio(struct config *config)
 	}
 	free(config->disks);
 	free(config->rng.src);
+	free_sink(&config->console.sink);
+	for (size_t i = 0; i < config->console.n_ports; i++) {
+		free(config->console.ports[i].name);
+		free_sink(&config->console.ports[i].sink);
+	}
+	free(config->console.ports);
 }

@@ -22,6 +22,7 @@
 #define CONFIG_MAX_DEVICES 31u
 #define CONFIG_ID_MAX	   63u /* characters of an id */
 #define CONFIG_MAX_DISKS   16u
+#define CONFIG_MAX_PORTS   15u /* of the console, beside the first */
 
 enum config_payload {
 	PAYLOAD_KERNEL, /* by its contents: PVH ELF, ELF64 or bzImage */
@@ -144,6 +145,25 @@ struct config_disk {
 	struct config_limits limits;
 };
 
+/* Where a console leads: as for the serial port. */
+struct config_sink {
+	enum config_serial mode;
+	char *path;
+	char *file, *socket, *link; /* as written; NULL after parsing */
+};
+
+struct config_port {
+	char *name;
+	struct config_sink sink;
+};
+
+struct config_console {
+	bool present;
+	struct config_sink sink;
+	struct config_port *ports;
+	size_t n_ports;
+};
+
 struct config_rng {
 	bool present;
 	char *src; /* a file to read from; NULL: getrandom(2) */
@@ -174,6 +194,7 @@ struct config {
 	struct config_disk *disks;
 	size_t n_disks;
 	struct config_rng rng;
+	struct config_console console;
 	bool debug_exit;
 	uint32_t shutdown_timeout_ms; /* grace after the power button; default 10000 */
 

@@ -220,6 +220,8 @@ static int make_virtio(struct machine *machine, struct err *err)
 		.loop = machine->loop,
 		.ram = &machine->ram,
 		.layout = &machine->layout,
+		.quit = on_quit,
+		.quit_arg = machine,
 	};
 
 	return virtio_devices_create(&machine->virtio, &parts, err);

@@ -77,6 +77,7 @@ static void an_image_in_use_is_refused_with_the_place(void **state)
 	assert_ok(guest_create(&a, "hello", "", members), &a.err);
 	assert_int_not_equal(guest_create(&b, "hello", "", members), 0);
 	assert_ptr_equal(strstr(b.err.text, "/disks/0: "), b.err.text);
+	guest_destroy(&b);
 	guest_destroy(&a);
 	unlink(path);
 }

@@ -265,11 +265,14 @@ static inline int driver_take(struct driver_queue *q, uint32_t *written)
 static inline void driver_want_next(struct driver_queue *q)
 {
 	if (!q->event_idx) {
-		*driver_area16(q, q->packed ? 2 : 0) = 0;
+		__atomic_store_n(driver_area16(q, q->packed ? 2 : 0), (uint16_t)0,
+				 __ATOMIC_SEQ_CST);
 		return;
 	}
 	if (q->packed) {
-		*driver_area16(q, 0) = (uint16_t)(q->last_used | (q->used_wrap ? 0x8000 : 0));
+		__atomic_store_n(driver_area16(q, 0),
+				 (uint16_t)(q->last_used | (q->used_wrap ? 0x8000 : 0)),
+				 __ATOMIC_SEQ_CST);
 		__atomic_store_n(driver_area16(q, 2), (uint16_t)2, __ATOMIC_SEQ_CST);
 	} else {
 		__atomic_store_n(driver_area16(q, 4 + 2u * q->size), q->last_used,
@@ -279,7 +282,8 @@ static inline void driver_want_next(struct driver_queue *q)
 static inline void driver_want_none(struct driver_queue *q)
 {
 	if (q->packed || !q->event_idx)
-		*driver_area16(q, q->packed ? 2 : 0) = 1;
+		__atomic_store_n(driver_area16(q, q->packed ? 2 : 0), (uint16_t)1,
+				 __ATOMIC_SEQ_CST);
 }
 
 /* The device's side of the same queue. */

@@ -9,6 +9,7 @@
 #include "vmm/config.h"
 #include "vmm/ram.h"
 #include "vmm/virtio/blk.h"
+#include "vmm/virtio/console.h"
 #include "vmm/virtio/rng.h"
 
 struct virtio_devices {
@@ -99,6 +100,28 @@ static int add_rng(struct virtio_devices *devices, const struct config_rng *rng,
 	return ret ? ret : plug(devices, device, err);
 }
 
+static int add_console(struct virtio_devices *devices, const struct virtio_parts *parts,
+		       struct err *err)
+{
+	const struct config_console *console = &parts->config->console;
+	struct console_options options = {
+		.n = (unsigned int)console->n_ports + 1,
+		.ports[0] = { .mode = console->sink.mode, .path = console->sink.path },
+		.quit = parts->quit,
+		.quit_arg = parts->quit_arg,
+	};
+	struct virtio_device *device;
+	int ret;
+
+	for (size_t i = 0; i < console->n_ports; i++)
+		options.ports[i + 1] =
+			(struct console_port_options){ .name = console->ports[i].name,
+						       .mode = console->ports[i].sink.mode,
+						       .path = console->ports[i].sink.path };
+	ret = console_create(&device, &devices->host, &options, err);
+	return ret ? ret : plug(devices, device, err);
+}
+
 int virtio_devices_create(struct virtio_devices **out, const struct virtio_parts *parts,
 			  struct err *err)
 {
@@ -117,6 +140,8 @@ int virtio_devices_create(struct virtio_devices **out, const struct virtio_parts
 		ret = add_disk(devices, &config->disks[i], i, err);
 	if (!ret && config->rng.present)
 		ret = add_rng(devices, &config->rng, err);
+	if (!ret && config->console.present)
+		ret = add_console(devices, parts, err);
 	if (ret) {
 		virtio_devices_destroy(devices);
 		return ret;

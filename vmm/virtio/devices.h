@@ -22,6 +22,9 @@ struct virtio_parts {
 	struct loop *loop;
 	const struct ram *ram;
 	const struct layout *layout;
+	/* Ctrl-A x at a console's terminal; on the loop. */
+	void (*quit)(void *arg);
+	void *quit_arg;
 };
 
 /* All parts are borrowed for the machine's life. The functions belong to the bus. */
