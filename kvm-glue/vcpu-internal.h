@@ -8,8 +8,9 @@
 #include "kvm-glue/internal.h"
 #include "kvm-glue/vcpu.h"
 
-#define KEPT_EXITS 8u  /* power of two */
-#define INSN_BYTES 15u /* Intel SDM volume 2, 2.3.11: the longest instruction */
+#define KEPT_EXITS  8u /* power of two */
+#define VCPU_SYNCED (KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS)
+#define INSN_BYTES  15u /* Intel SDM volume 2, 2.3.11: the longest instruction */
 
 struct kept_exit {
 	uint64_t where;
@@ -24,8 +25,9 @@ struct vcpu {
 	struct vm *vm;
 	struct epoch_reader reader;
 	int fd;
-	bool kicked; /* atomic */
-	bool bound;  /* atomic; `thread` is valid */
+	bool kicked;   /* atomic */
+	bool bound;    /* atomic; `thread` is valid */
+	bool can_sync; /* KVM_CAP_SYNC_REGS with all that a portal store needs */
 	uint32_t exits;
 	_Alignas(64) struct iomap_cache pio_cache;
 	_Alignas(64) struct iomap_cache mmio_cache;
@@ -43,5 +45,12 @@ struct vcpu {
  * it was none, or the registers cannot be reached.
  */
 bool vcpu_store64(struct vcpu *vcpu, const uint8_t *insn, unsigned int len);
+/* Registers that a store left for the next KVM_RUN are put in place: others will look at them. */
+void vcpu_settle(struct vcpu *vcpu);
+/* Exits of other kinds need no registers. */
+static inline void vcpu_unsync(struct vcpu *vcpu)
+{
+	vcpu->run->kvm_valid_regs = 0;
+}
 
 #endif

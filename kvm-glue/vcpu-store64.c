@@ -50,6 +50,36 @@ static int inject(struct vcpu *vcpu, struct kvm_sregs *sregs, const struct guest
 	return kvm_ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
 }
 
+/*
+ * Registers come by calls, or, once a vCPU has submitted, with the exit itself: KVM_SYNC_REGS
+ * leaves them in the run structure and takes them from there, which is cheaper than the calls but
+ * not free for exits that need none. So the next exit of another kind switches it off again.
+ */
+struct registers {
+	bool synced;
+	struct kvm_regs regs;
+	struct kvm_sregs sregs;
+};
+
+static int read_registers(struct vcpu *vcpu, struct registers *registers)
+{
+	const struct kvm_sync_regs *sync = &vcpu->run->s.regs;
+	int ret;
+
+	registers->synced = vcpu->run->kvm_valid_regs == VCPU_SYNCED;
+	if (registers->synced) {
+		registers->regs = sync->regs;
+		registers->sregs = sync->sregs;
+		return 0;
+	}
+	ret = vcpu_get_regs(vcpu, &registers->regs);
+	if (!ret)
+		ret = vcpu_get_sregs(vcpu, &registers->sregs);
+	if (!ret && vcpu->can_sync)
+		vcpu->run->kvm_valid_regs = VCPU_SYNCED;
+	return ret;
+}
+
 /* STI and MOV SS (CPL 0) shadow the next instruction only, which is the one just done. */
 static int drop_shadow(struct vcpu *vcpu)
 {
@@ -63,22 +93,52 @@ static int drop_shadow(struct vcpu *vcpu)
 	return kvm_ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
 }
 
+/* The instruction is done. */
+static int write_registers(struct vcpu *vcpu, const struct registers *registers)
+{
+	struct kvm_sync_regs *sync = &vcpu->run->s.regs;
+	int ret;
+
+	if (!registers->synced) {
+		ret = vcpu_set_regs(vcpu, &registers->regs);
+		return ret || registers->sregs.ss.dpl ? ret : drop_shadow(vcpu);
+	}
+	sync->regs = registers->regs;
+	vcpu->run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
+	if (sync->events.interrupt.shadow) {
+		sync->events.interrupt.shadow = 0;
+		sync->events.flags |= KVM_VCPUEVENT_VALID_SHADOW;
+		vcpu->run->kvm_dirty_regs |= KVM_SYNC_X86_EVENTS;
+	}
+	return 0;
+}
+
+void vcpu_settle(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+
+	if (run->kvm_dirty_regs & KVM_SYNC_X86_REGS)
+		(void)vcpu_set_regs(vcpu, &run->s.regs.regs);
+	if (run->kvm_dirty_regs & KVM_SYNC_X86_EVENTS)
+		(void)kvm_ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &run->s.regs.events);
+	run->kvm_dirty_regs = 0;
+}
+
 bool vcpu_store64(struct vcpu *vcpu, const uint8_t *insn, unsigned int len)
 {
-	struct kvm_sregs sregs;
-	struct direct_store_cpu cpu = { .sregs = &sregs, .maxphyaddr = vcpu->maxphyaddr };
+	struct registers registers;
+	struct direct_store_cpu cpu = { .sregs = &registers.sregs, .maxphyaddr = vcpu->maxphyaddr };
 	struct guest_fault fault;
-	struct kvm_regs regs;
 
-	if (vcpu_get_regs(vcpu, &regs) || vcpu_get_sregs(vcpu, &sregs))
+	if (read_registers(vcpu, &registers))
 		return false;
-	if (sregs.cr4 & CR4_PKE_BIT && read_pkru(vcpu, &cpu.pkru))
+	if (registers.sregs.cr4 & CR4_PKE_BIT && read_pkru(vcpu, &cpu.pkru))
 		return false;
-	switch (direct_store(vcpu->vm, &cpu, insn, len, &regs, &fault)) {
+	switch (direct_store(vcpu->vm, &cpu, insn, len, &registers.regs, &fault)) {
 	case DIRECT_STORE_DONE:
-		return !vcpu_set_regs(vcpu, &regs) && (sregs.ss.dpl || !drop_shadow(vcpu));
+		return !write_registers(vcpu, &registers);
 	case DIRECT_STORE_INJECTED:
-		return !inject(vcpu, &sregs, &fault);
+		return !inject(vcpu, &registers.sregs, &fault);
 	case DIRECT_STORE_NOT_OURS:
 		break;
 	}

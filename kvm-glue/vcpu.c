@@ -43,6 +43,7 @@ int vcpu_create(struct vcpu **out, struct vm *vm, unsigned int id, struct ioapic
 		free(vcpu);
 		return err_set(err, -ret, "mapping the state of vCPU %u: %s", id, strerror(-ret));
 	}
+	vcpu->can_sync = (vm_has(vm, KVM_CAP_SYNC_REGS) & VCPU_SYNCED) == VCPU_SYNCED;
 	epoch_join(&vm->epoch, &vcpu->reader);
 	*out = vcpu;
 	return 0;
@@ -105,6 +106,7 @@ static void exit_pio(struct vcpu *vcpu)
 	uint8_t *data = (uint8_t *)run + run->io.data_offset;
 	bool out = run->io.direction == KVM_EXIT_IO_OUT;
 
+	vcpu_unsync(vcpu);
 	keep_exit(vcpu, KVM_EXIT_IO, run->io.port, run->io.size, out);
 	count(&vcpu->stats.exits_pio);
 	epoch_enter(&vcpu->vm->epoch, &vcpu->reader);
@@ -124,6 +126,7 @@ static void exit_mmio(struct vcpu *vcpu)
 	struct kvm_run *run = vcpu->run;
 	uint32_t len = MIN(run->mmio.len, (uint32_t)sizeof(run->mmio.data));
 
+	vcpu_unsync(vcpu);
 	keep_exit(vcpu, KVM_EXIT_MMIO, run->mmio.phys_addr, len, run->mmio.is_write);
 	count(&vcpu->stats.exits_mmio);
 	epoch_enter(&vcpu->vm->epoch, &vcpu->reader);
@@ -214,6 +217,7 @@ enum vcpu_event vcpu_run(struct vcpu *vcpu)
 		if (__atomic_load_n(&vcpu->kicked, __ATOMIC_SEQ_CST)) {
 			__atomic_store_n(&vcpu->kicked, false, __ATOMIC_SEQ_CST);
 			count(&vcpu->stats.exits_kick);
+			vcpu_settle(vcpu);
 			return VCPU_KICKED;
 		}
 		ret = ioctl(vcpu->fd, KVM_RUN, 0);
