@@ -156,7 +156,7 @@ int dsa_rig_open(struct dsa_rig *rig, uint64_t size, unsigned int engines, bool 
 {
 	static const struct pci_bus_options windows = {
 		.mem32 = { 0xc0000000, 0x20000000 },
-		.mem64 = { 1ULL << 40, 1ULL << 38 },
+		.mem64 = { 32 * GIB, 4 * GIB },
 		.ecam_base = ECAM,
 	};
 	const struct vm_options options = { .kvm_fd = -1 };

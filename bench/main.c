@@ -14,6 +14,7 @@
 
 static const struct bench benches[] = {
 	{ "copy", bench_copy, "memory moves by the software engine beside memcpy" },
+	{ "submit", bench_submit, "a trapped submission beside a minimal KVM program's exit" },
 	{ "boot", bench_boot, "exec to first output and to exit, memory, and the cost of an exit" },
 };
 
