@@ -2,9 +2,10 @@
 /*
  * The main job, seen from both sides: a guest drives its ADI through the trapped portal, and the
  * machine's counters must agree with what the guest saw. ENQCMD in hardware and a real DSA cannot
- * be shown here; MOVDIR64B is shown where the CPU has it. (Where it has not, a guest that tries
- * gets #UD; under QEMU's emulated SVM the next MMIO exit then looks like one during event delivery,
- * and KVM gives up. So the tests do not try.)
+ * be shown here; MOVDIR64B is shown where the CPU has it, and ENQCMDS where it or KVM's emulation
+ * traps. (Where not, a guest that tries gets #UD; under QEMU's emulated SVM the next MMIO exit then
+ * looks like one during event delivery, and KVM gives up. So the tests do not try, or in a guest
+ * that does nothing else.)
  */
 #include "tests/guest/harness.h"
 
@@ -112,6 +113,88 @@ static void guest_driver_path_by_pci_works_too(void **state)
 	guest_passes("pci", "", ADI WINDOW BOUND, 10);
 }
 
+#define THREE_QUEUES                                                                         \
+	", \"cpus\": {\"boot_vcpus\": 2}, \"adis\": [{\"id\": \"dsa0\", \"type\": \"dsa\", " \
+	"\"wqs\": [{}, {\"mode\": \"shared\", \"size\": 8, \"threshold\": 4}, {}], "         \
+	"\"pasid\": {\"allow\": true, \"width\": 8}}, "                                      \
+	"{\"id\": \"other\", \"type\": \"dsa\", \"wqs\": [{}], \"pasid\": {\"allow\": true}}]"
+#define BINDINGS                                                               \
+	", \"pasids\": [{\"guest\": 5, \"adi\": \"dsa0\", \"space\": \"w\"}, " \
+	"{\"guest\": 6, \"adi\": \"other\"}, "                                 \
+	"{\"guest\": \"none\", \"adi\": \"dsa0\", \"wq\": 2, \"space\": \"w\"}]"
+
+static bool guest_can_enqueue(void)
+{
+	struct guest guest;
+	bool can;
+
+	assert_ok(guest_create(&guest, "portals", "probe", THREE_QUEUES WINDOW BINDINGS),
+		  &guest.err);
+	can = guest_run(&guest) == MACHINE_OFF;
+	guest_destroy(&guest);
+	return can;
+}
+
+static void every_way_into_the_portals(void **state)
+{
+	bool commands = guest_can_enqueue();
+	struct dsa_counters c;
+	struct guest guest;
+	char words[32];
+
+	snprintf(words, sizeof(words), "%s%s", host_has_movdir64b() ? "" : "stores",
+		 commands ? "" : " nocommands");
+	assert_ok(guest_create(&guest, "portals", words, THREE_QUEUES WINDOW BINDINGS), &guest.err);
+	guest_run(&guest);
+	guest_assert_passed(&guest, commands ? 24 : 9);
+	assert_int_equal(guest.end, MACHINE_OFF);
+	machine_pause(guest.machine);
+	dsa_counters_read(machine_dsa(guest.machine, "dsa0"), &c);
+	assert_int_equal(c.refused_unbound, commands ? 2 : 0);
+	assert_int_equal(c.refused_width, commands ? 2 : 0);
+	assert_int_equal(c.retried, commands ? 2 : 0);
+	assert_int_equal(c.accepted, c.completed + c.failed);
+	assert_int_equal(c.failed, commands ? 3 : 1);
+	guest_destroy(&guest);
+}
+
+/* The engines rest until the guest has filled the queue, so what it is told is certain. */
+static void full_shared_queue_tells_the_guest_to_retry(void **state)
+{
+	struct guest guest;
+	struct dsa *dsa;
+
+	if (!guest_can_enqueue())
+		skip_because("this CPU and KVM do not trap ENQCMDS");
+	assert_ok(guest_create(&guest, "portals", "full", THREE_QUEUES WINDOW BINDINGS),
+		  &guest.err);
+	dsa = machine_dsa(guest.machine, "dsa0");
+	dsa_engines_stop(dsa);
+	guest_start(&guest);
+	guest_expect(&guest, "full");
+	dsa_engines_start(dsa);
+	guest_wait(&guest);
+	guest_assert_passed(&guest, 5);
+	guest_destroy(&guest);
+}
+
+static void racing_cpu_gets_no_further(void **state)
+{
+	struct dsa_counters c;
+	struct guest guest;
+
+	if (!guest_can_enqueue())
+		skip_because("this CPU and KVM do not trap ENQCMDS");
+	assert_ok(guest_create(&guest, "portals", "racing", THREE_QUEUES WINDOW BINDINGS),
+		  &guest.err);
+	guest_run(&guest);
+	guest_assert_passed(&guest, 3);
+	machine_pause(guest.machine);
+	dsa_counters_read(machine_dsa(guest.machine, "dsa0"), &c);
+	assert_int_equal(c.accepted, c.completed + c.failed);
+	guest_destroy(&guest);
+}
+
 static void pauses_in_the_middle_of_submissions_change_nothing(void **state)
 {
 	struct guest guest;
@@ -139,6 +222,9 @@ int main(void)
 		cmocka_unit_test(first_key_alone_opens_nothing),
 		cmocka_unit_test(second_key_without_the_first_is_refused),
 		cmocka_unit_test(guest_driver_path_by_pci_works_too),
+		cmocka_unit_test(every_way_into_the_portals),
+		cmocka_unit_test(full_shared_queue_tells_the_guest_to_retry),
+		cmocka_unit_test(racing_cpu_gets_no_further),
 		cmocka_unit_test(pauses_in_the_middle_of_submissions_change_nothing),
 	};
 
