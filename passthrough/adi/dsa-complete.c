@@ -160,6 +160,7 @@ void dsa_report(struct dsa *dsa, struct ioasid_dma *dma, const struct dsa_job *j
 		outcome->status = 0;
 	if (!outcome->status)
 		return;
+	dsa_note_fault(dsa, job, outcome);
 	if (!report(dsa, dma, job, outcome) || !(job->descriptor.flags & DSA_FLAG_INTERRUPT))
 		return;
 	/* A handle may have been released since it was last looked at. */

@@ -267,6 +267,9 @@ bool dsa_job_resume(struct dsa *dsa, struct dsa_job *job);
 /* With the lock held: none that was accepted before it by the same queue has yet to end. */
 bool dsa_job_is_oldest(const struct dsa *dsa, const struct dsa_job *job);
 void dsa_job_done(struct dsa *dsa, struct dsa_job *job, const struct dsa_outcome *outcome);
+/* Without the lock: counts and logs where the descriptor went that it may not, if that is its end.
+ */
+void dsa_note_fault(struct dsa *dsa, const struct dsa_job *job, const struct dsa_outcome *outcome);
 /* With the lock held: which jobs a call is about. */
 typedef bool dsa_job_match(const struct dsa_job *job, uint32_t arg);
 void dsa_jobs_wait(struct dsa *dsa, dsa_job_match *match, uint32_t arg);

@@ -246,6 +246,18 @@ void dsa_job_done(struct dsa *dsa, struct dsa_job *job, const struct dsa_outcome
 	release(dsa, job);
 }
 
+void dsa_note_fault(struct dsa *dsa, const struct dsa_job *job, const struct dsa_outcome *outcome)
+{
+	if ((outcome->status & ~DSA_STATUS_WRITE) != DSA_STATUS_PAGE_FAULT)
+		return;
+	dsa_count(&dsa->counters.faults, 1);
+	log_limited(dsa->log, &dsa->limit, LOG_WARN, "dsa",
+		    "%s: work queue %u: fault: %s %#llx, guest PASID %u%s, host PASID %u", dsa->id,
+		    job->wq, outcome->status & DSA_STATUS_WRITE ? "write to" : "read of",
+		    (unsigned long long)outcome->fault, job->guest,
+		    job->guest_pasid ? "" : " (none)", job->host);
+}
+
 static void wait_for(struct dsa *dsa, struct dsa_job *job)
 {
 	if (!job->waited)

@@ -266,6 +266,7 @@ void dsa_counters_read(const struct dsa *dsa, struct dsa_counters *counters)
 		.refused_key = counted(&dsa->gate.count[PASID_REFUSE_KEY]),
 		.refused_width = counted(&dsa->gate.count[PASID_REFUSE_WIDTH]),
 		.refused_unbound = counted(&dsa->gate.count[PASID_REFUSE_UNBOUND]),
+		.faults = counted(&dsa->counters.faults),
 		.dropped = counted(&dsa->counters.dropped),
 		.retried = counted(&dsa->counters.retried),
 		.bytes = counted(&dsa->counters.bytes),

@@ -98,6 +98,7 @@ struct dsa_counters {
 	uint64_t accepted, completed, failed;
 	uint64_t aborted; /* by a command or a reset: neither completed nor failed */
 	uint64_t refused_key, refused_width, refused_unbound;
+	uint64_t faults;  /* descriptors that met memory which their PASID does not reach */
 	uint64_t dropped; /* portal writes that reached no enabled queue, or a full one */
 	uint64_t retried; /* ENQCMD and ENQCMDS that were told to try again */
 	uint64_t bytes;	  /* moved, also by descriptors that failed later */

@@ -155,6 +155,7 @@ static void every_way_into_the_portals(void **state)
 	assert_int_equal(c.retried, commands ? 2 : 0);
 	assert_int_equal(c.accepted, c.completed + c.failed);
 	assert_int_equal(c.failed, commands ? 3 : 1);
+	assert_int_equal(c.faults, c.failed);
 	guest_destroy(&guest);
 }
 

@@ -61,6 +61,7 @@ static void descriptors_without_a_pasid_stay_inside(void **state)
 		assert_int_equal(run_on(&rig, 0, &out), DSA_STATUS_PAGE_FAULT | DSA_STATUS_WRITE);
 		assert_int_equal(record_at(&rig, WINDOW)->fault, OUTSIDE);
 		assert_int_equal(rig.memory[OUTSIDE], 0);
+		assert_int_equal(counters(&rig).faults, 1);
 		assert_int_equal(ioasid_pasid_state(rig.ctx, host), IOASID_PASID_ACTIVE);
 		rig_close(&rig);
 	}

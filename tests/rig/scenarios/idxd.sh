@@ -9,7 +9,7 @@ TITLE='idxd and dmatest work on the virtual DSA'
 SMOKE=none
 IOMMU=none
 NEED='adit generic stock'
-LIMIT=300
+LIMIT=1200
 
 # Shell functions for the guest: the driver's files, and one dmatest.
 guest_functions() {
@@ -166,7 +166,7 @@ adi='"id": "dsa0", "type": "dsa", "engines": 2, "wqs": [{ "size": 16 }, { "size"
 l1() {
 	guest configurable generic '' "\"adis\": [{ $adi }],
 		\"event_log\": true, \"interrupt_handles\": true }]"
-	check configurable_guest_boots_and_ends l2_run configurable 120
+	check configurable_guest_boots_and_ends l2_run configurable 300
 	check all_settings_are_taken is "$(l2_said configurable refused)" ''
 	check device_and_queues_are_enabled is "$(l2_said configurable state)" 'enabled enabled enabled'
 	check two_channels_of_two_threads_copy is "$(summaries configurable copies_16k)" 4
@@ -178,7 +178,7 @@ l1() {
 	echo "# default batch size: $(l2_said configurable batch)"
 
 	guest fixed generic '' "\"adis\": [{ $adi, \"group\": 1 }], \"fixed\": true }]"
-	check fixed_guest_boots_and_ends l2_run fixed 120
+	check fixed_guest_boots_and_ends l2_run fixed 300
 	check names_of_fixed_queues_are_taken is "$(l2_said fixed refused)" ''
 	check fixed_device_and_queues_are_enabled is "$(l2_said fixed state)" 'enabled enabled enabled'
 	check fixed_shape_is_seen is "$(l2_said fixed size)" '16 16 1'
@@ -190,14 +190,14 @@ l1() {
 	guest confined generic 'mem=384M' "\"adis\": [{ $adi }] }],
 		\"spaces\": [{ \"id\": \"window\", \"offset\": 0, \"size\": \"384M\" }],
 		\"pasids\": [{ \"guest\": \"none\", \"adi\": \"dsa0\", \"space\": \"window\" }]"
-	check confined_guest_boots_and_ends l2_run confined 120
+	check confined_guest_boots_and_ends l2_run confined 300
 	check copies_inside_the_window_are_right is "$(summaries confined copies_inside)" 2
 	check a_copy_that_leaves_it_changes_nothing is "$(l2_said confined reach)" \
 		'inside ended 0, bytes right; outside ended 0, 0 bytes changed'
 	check and_is_a_fault_at_that_address grep -q 'fault.*0x19000000' /out/l2-confined.log
 
 	guest stock stock 'setcpuid=movdir64b' "\"adis\": [{ $adi }] }]"
-	check stock_guest_boots_and_ends l2_run stock 120
+	check stock_guest_boots_and_ends l2_run stock 300
 	check the_signed_module_is_untouched is "$(l2_said stock signed)" '1 0'
 	check its_control_path_works is "$(l2_said stock state3)" 'enabled enabled enabled'
 	check its_settings_are_taken is "$(l2_said stock refused)" ''
