@@ -15,6 +15,8 @@
 #include "vmm/ram.h"
 
 struct adis {
+	const struct ram *ram;
+	const struct layout *layout;
 	struct pci_bus *bus;
 	struct ioasid_ctx *ctx;
 	struct ioasid_space *guest;   /* all of RAM */
@@ -93,11 +95,51 @@ static int make_window(struct adis *adis, size_t index, const struct ram *ram,
 	return ret;
 }
 
+/* What a space maps: as map_window did. */
+static int what_it_maps(void *arg, const struct ioasid_space *space, struct dsa_piece *pieces,
+			unsigned int *n, struct err *err)
+{
+	const struct adis *adis = arg;
+	uint64_t offset = 0, end = UINT64_MAX;
+	bool write = true;
+
+	for (size_t i = 0; i < adis->config->n_spaces; i++) {
+		const struct config_space *window = &adis->config->spaces[i];
+
+		if (adis->spaces[i] != space)
+			continue;
+		offset = window->offset;
+		end = window->offset + window->size;
+		write = window->write;
+	}
+	*n = 0;
+	for (unsigned int i = 0; i < adis->layout->n_ram; i++) {
+		const struct layout_ram *r = &adis->layout->ram[i];
+		uint64_t first = MAX(offset, r->gpa), past = MIN(end, r->gpa + r->size);
+
+		if (first >= past)
+			continue;
+		if (*n == DSA_MAX_PIECES)
+			return err_set(err, E2BIG, "space %s is in more than %u pieces",
+				       ioasid_space_name(space), DSA_MAX_PIECES);
+		pieces[(*n)++] = (struct dsa_piece){
+			.iova = first,
+			.size = past - first,
+			.fd = adis->ram->fd,
+			.fd_offset = r->offset + (first - r->gpa),
+			.rights = IOASID_READ | (write ? IOASID_WRITE : 0),
+		};
+	}
+	return 0;
+}
+
 static int make_function(struct adis *adis, const struct config_adi *adi, struct vm *vm,
 			 struct err *err)
 {
 	struct dsa_options options = {
 		.id = adi->id,
+		.backend = adi->backend,
+		.host = { .reach = what_it_maps, .reach_arg = adis, .node = adi->node },
 		.wqs = adi->n_wqs,
 		.engines = adi->engines,
 		.fixed = adi->fixed,
@@ -186,7 +228,9 @@ int adis_create(struct adis **out, const struct config *config, struct vm *vm, s
 	adis = calloc(1, sizeof(*adis));
 	if (!adis)
 		return err_set(err, ENOMEM, "no memory for the ADIs");
-	*adis = (struct adis){ .bus = bus, .config = config, .log = log };
+	*adis = (struct adis){
+		.ram = ram, .layout = layout, .bus = bus, .config = config, .log = log
+	};
 	adis->spaces = calloc(config->n_spaces + 1, sizeof(struct ioasid_space *));
 	ret = adis->spaces ? 0 : err_set(err, ENOMEM, "no memory for the spaces");
 	if (!ret)

@@ -41,12 +41,36 @@ static int check_wq(const struct config *config, size_t adi, uint32_t index, str
 	return 0;
 }
 
+/* What a host work queue needs, and nothing else has. */
+static int check_backend(const struct config *config, size_t i, struct err *err)
+{
+	const struct config_adi *adi = &config->adis[i];
+
+	if (adi->backend == DSA_BACKEND_IDXD && !adi->node)
+		return err_set(err, EINVAL,
+			       "/adis/%zu/node: is missing; \"backend\": \"idxd\" needs the host "
+			       "work queue, /dev/dsa/wqN.M",
+			       i);
+	if (adi->backend != DSA_BACKEND_IDXD && adi->node)
+		return err_set(err, EINVAL,
+			       "/adis/%zu/node: goes only with \"backend\": \"idxd\"; remove it or "
+			       "set that",
+			       i);
+	if (adi->backend == DSA_BACKEND_IDXD && !config->memory.shared)
+		return err_set(
+			err, EINVAL,
+			"/memory/shared: must be true for \"backend\": \"idxd\" of /adis/%zu, "
+			"whose helper maps guest memory",
+			i);
+	return 0;
+}
+
 static int check_adis(const struct config *config, struct err *err)
 {
 	for (size_t i = 0; i < config->n_adis; i++) {
 		const struct config_adi *adi = &config->adis[i];
 		uint32_t sum = 0;
-		int ret = 0;
+		int ret = check_backend(config, i, err);
 
 		for (size_t j = 0; j < i; j++) {
 			if (!strcmp(adi->id, config->adis[j].id))

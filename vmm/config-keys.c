@@ -43,8 +43,8 @@ static const struct schema_word hugepage_sizes[] = {
 };
 static const struct schema_word adi_types[] = { { "dsa" }, { NULL } };
 static const struct schema_word adi_backends[] = {
-	{ "soft" },
-	{ "idxd", .later = true },
+	{ "soft", DSA_BACKEND_SOFT },
+	{ "idxd", DSA_BACKEND_IDXD },
 	{ "vfio", .later = true },
 	{ NULL },
 };
@@ -381,7 +381,16 @@ static const struct schema_key keys[] = {
 	  .type = SCHEMA_WORD,
 	  .words = adi_backends,
 	  .fallback = "\"soft\"",
-	  .doc = "What does the work: `soft` is a software engine in adit." },
+	  ADI(backend),
+	  .doc = "What does the work: `soft` is a software engine in adit, `idxd` a host work "
+		 "queue." },
+	{ .path = "/adis/*/node",
+	  .type = SCHEMA_TEXT,
+	  .min = 1,
+	  .max = SOCKET_BYTES,
+	  ADI(node),
+	  .doc = "The host work queue, `/dev/dsa/wqN.M` of type user; required by `idxd`, only "
+		 "there." },
 	{ .path = "/adis/*/engines",
 	  .type = SCHEMA_INT,
 	  .min = 1,

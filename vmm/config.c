@@ -150,8 +150,10 @@ void config_free(struct config *config)
 	free(config->payload.cmdline);
 	free(config->serial.path);
 	config_free_virtio(config);
-	for (size_t i = 0; i < config->n_adis; i++)
+	for (size_t i = 0; i < config->n_adis; i++) {
 		free(config->adis[i].id);
+		free(config->adis[i].node);
+	}
 	for (size_t i = 0; i < config->n_spaces; i++)
 		free(config->spaces[i].id);
 	for (size_t i = 0; i < config->n_pasids; i++) {

@@ -46,6 +46,8 @@ struct config_wq {
 
 struct config_adi {
 	char *id;
+	uint8_t backend;  /* enum dsa_backend */
+	char *node;	  /* of a host work queue; NULL: none */
 	uint32_t engines; /* 1 to 4 */
 	uint32_t n_wqs;	  /* 1 to CONFIG_MAX_WQS */
 	struct config_wq wqs[CONFIG_MAX_WQS];

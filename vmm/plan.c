@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "passthrough/adi/dsa.h"
 #include "util/bits.h"
 #include "vmm/config-draft.h"
 #include "vmm/config.h"
@@ -79,7 +80,8 @@ static const char *without_pasid(const struct config *config, const struct confi
 	}
 	if (all)
 		return all->space ? all->space : CONFIG_ALL_MEMORY;
-	return adi->pasid_allow || any ? "refused" : CONFIG_ALL_MEMORY;
+	return adi->pasid_allow || any || adi->backend != DSA_BACKEND_SOFT ? "refused"
+									   : CONFIG_ALL_MEMORY;
 }
 
 static json *wqs_plan(const struct config *config, const struct config_adi *adi)
@@ -112,8 +114,9 @@ static json *adis_plan(const struct config *config)
 
 		put_string(object, "id", adi->id);
 		put_string(object, "type", "dsa");
-		put_string(object, "backend", "soft");
-		put_string(object, "isolation", "software-checked");
+		put_string(object, "backend", dsa_backend_name(adi->backend));
+		put_string(object, "node", adi->node);
+		put_string(object, "isolation", dsa_backend_isolation(adi->backend));
 		put_int(object, "engines", adi->engines);
 		json_object_object_add(object, "fixed", json_object_new_boolean(adi->fixed));
 		json_object_object_add(object, "pasid_allowed",

@@ -29,6 +29,8 @@
 #include "passthrough/pci/pci.h"
 #include "util/log.h"
 
+struct dsa_channel;
+struct dsa_channel_ops;
 struct dsa_gather;
 struct pasid_table;
 
@@ -110,8 +112,18 @@ struct dsa_backend_ops {
 	void (*kick)(struct dsa *dsa);
 	/* Without the lock; every job was told to stop. No job is running when it returns. */
 	void (*stop)(struct dsa *dsa);
+	/*
+	 * A host PASID comes and goes, with the keys' lock held; NULL where nothing is to be done.
+	 * block: what runs under it ends soon, and nothing is written when it has returned but
+	 * records; unbind: no job of it is left.
+	 */
+	int (*bind)(struct dsa *dsa, uint32_t host, const struct ioasid_space *space,
+		    struct err *err);
+	void (*block)(struct dsa *dsa, uint32_t host);
+	void (*unbind)(struct dsa *dsa, uint32_t host);
+	const struct dsa_channel_ops *channel; /* of back ends on real devices */
 };
-extern const struct dsa_backend_ops dsa_soft_backend;
+extern const struct dsa_backend_ops dsa_soft_backend, dsa_idxd_backend, dsa_vfio_backend;
 
 struct dsa_binding {
 	uint32_t guest;		   /* 0: a default binding */
@@ -188,8 +200,10 @@ struct dsa {
 	unsigned int resting; /* dsa_engines_stop calls not yet undone */
 
 	const struct dsa_backend_ops *backend;
-	void *backend_state;	    /* NULL: not started */
-	struct ioasid_dma *log_dma; /* with the lock; NULL: no event log */
+	void *backend_state; /* NULL: not started */
+	struct dsa_host host;
+	struct dsa_channel *channels; /* of back ends on real devices */
+	struct ioasid_dma *log_dma;   /* with the lock; NULL: no event log */
 
 	struct dsa_counters counters; /* atomic */
 };
@@ -279,6 +293,8 @@ void dsa_jobs_abort(struct dsa *dsa, dsa_job_match *match, uint32_t arg);
 void dsa_jobs_abandon(struct dsa *dsa);
 /* Without the lock: no job of that host PASID is left, or can reach anything, when it returns. */
 void dsa_jobs_revoke(struct dsa *dsa, uint32_t host);
+/* They are told so, and nobody waits for them yet. */
+void dsa_jobs_mark(struct dsa *dsa, uint32_t host);
 
 /* dsa-ops.c: runs a job, except for its report. */
 void dsa_execute(struct dsa *dsa, struct ioasid_dma *dma, const struct dsa_job *job,

@@ -18,6 +18,37 @@ static struct dsa_binding *find(struct dsa *dsa, uint32_t guest, unsigned int wq
 	return binding;
 }
 
+/* A host PASID for the space, with all that the back end needs for it. */
+static int attach(struct dsa *dsa, struct dsa_binding *binding, struct ioasid_space *space,
+		  uint32_t want_host, struct err *err)
+{
+	int ret = ioasid_pasid_attach(dsa->device, space, want_host, &binding->host, err);
+
+	if (ret || !dsa->backend->bind)
+		return ret;
+	ret = dsa->backend->bind(dsa, ioasid_pasid_number(binding->host), space, err);
+	if (ret)
+		ioasid_pasid_detach(binding->host);
+	return ret;
+}
+
+/*
+ * No descriptor can be given the number any more. Those that were end, and may still write their
+ * records; then the number's DMA is blocked, and it parks.
+ */
+static void detach(struct dsa *dsa, struct dsa_binding *binding)
+{
+	uint32_t host = ioasid_pasid_number(binding->host);
+
+	dsa_jobs_mark(dsa, host);
+	if (dsa->backend->block)
+		dsa->backend->block(dsa, host);
+	dsa_jobs_revoke(dsa, host);
+	if (dsa->backend->unbind)
+		dsa->backend->unbind(dsa, host);
+	ioasid_pasid_detach(binding->host);
+}
+
 /* With the keys' lock held. */
 static int check(struct dsa *dsa, uint32_t guest, struct err *err)
 {
@@ -55,7 +86,7 @@ static int bind(struct dsa *dsa, uint32_t guest, struct ioasid_space *space, uin
 		return err_set(err, ENOMEM, "no memory to bind guest PASID %u", guest);
 	binding->guest = guest;
 	binding->wq = DSA_ALL_WQS;
-	ret = ioasid_pasid_attach(dsa->device, space, want_host, &binding->host, err);
+	ret = attach(dsa, binding, space, want_host, err);
 	if (ret)
 		goto free_binding;
 	ret = pasid_table_bind(dsa->table, guest, binding->host, err);
@@ -66,7 +97,7 @@ static int bind(struct dsa *dsa, uint32_t guest, struct ioasid_space *space, uin
 		*host = ioasid_pasid_number(binding->host);
 	return 0;
 detach:
-	ioasid_pasid_detach(binding->host);
+	detach(dsa, binding);
 free_binding:
 	free(binding);
 	return ret;
@@ -83,10 +114,6 @@ int dsa_pasid_bind(struct dsa *dsa, uint32_t guest, struct ioasid_space *space, 
 	return ret;
 }
 
-/*
- * The order matters: no descriptor can be given the number once it is out of the table; those that
- * were end, and may still write their records; then the number's DMA is blocked, and it parks.
- */
 int dsa_pasid_unbind(struct dsa *dsa, uint32_t guest, struct err *err)
 {
 	struct dsa_binding *binding;
@@ -101,8 +128,7 @@ int dsa_pasid_unbind(struct dsa *dsa, uint32_t guest, struct err *err)
 	ret = pasid_table_unbind(dsa->table, guest, err);
 	if (ret)
 		goto unlock;
-	dsa_jobs_revoke(dsa, ioasid_pasid_number(binding->host));
-	ioasid_pasid_detach(binding->host);
+	detach(dsa, binding);
 	SLIST_REMOVE(&dsa->bindings, binding, dsa_binding, link);
 	free(binding);
 unlock:
@@ -157,7 +183,7 @@ static int bind_default(struct dsa *dsa, unsigned int wq, struct ioasid_space *s
 	if (!binding)
 		return err_set(err, ENOMEM, "no memory for a default binding");
 	binding->wq = wq;
-	ret = ioasid_pasid_attach(dsa->device, space, want_host, &binding->host, err);
+	ret = attach(dsa, binding, space, want_host, err);
 	if (ret) {
 		free(binding);
 		return ret;
@@ -190,8 +216,7 @@ int dsa_default_unbind(struct dsa *dsa, unsigned int wq, struct err *err)
 	binding = find(dsa, 0, wq);
 	if (binding) {
 		set_fallback(dsa, wq, IOASID_PASID_NONE);
-		dsa_jobs_revoke(dsa, ioasid_pasid_number(binding->host));
-		ioasid_pasid_detach(binding->host);
+		detach(dsa, binding);
 		SLIST_REMOVE(&dsa->bindings, binding, dsa_binding, link);
 		free(binding);
 	} else {
@@ -210,7 +235,7 @@ void dsa_pasids_destroy(struct dsa *dsa)
 	pasid_table_destroy(dsa->table);
 	while ((binding = SLIST_FIRST(&dsa->bindings))) {
 		SLIST_REMOVE_HEAD(&dsa->bindings, link);
-		ioasid_pasid_detach(binding->host);
+		detach(dsa, binding);
 		free(binding);
 	}
 }

@@ -336,6 +336,13 @@ static bool revoke(struct dsa *dsa, uint32_t host)
 	return left;
 }
 
+void dsa_jobs_mark(struct dsa *dsa, uint32_t host)
+{
+	pthread_mutex_lock(&dsa->lock);
+	(void)revoke(dsa, host);
+	pthread_mutex_unlock(&dsa->lock);
+}
+
 void dsa_jobs_revoke(struct dsa *dsa, uint32_t host)
 {
 	pthread_mutex_lock(&dsa->lock);

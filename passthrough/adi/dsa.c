@@ -58,11 +58,32 @@ static int check_options(const struct dsa_options *options, struct err *err)
 				       options->id, i, options->wq[i].group, options->engines,
 				       options->engines - 1);
 	}
+	if (options->backend != DSA_BACKEND_SOFT && !options->host.reach)
+		return err_set(err, EINVAL, "%s: nobody says what its spaces map", options->id);
 	if (options->pasid.allow &&
 	    (!options->pasid.width || options->pasid.width > PASID_MAX_WIDTH))
 		return err_set(err, EINVAL, "%s: PASIDs of %u bits: 1 to %u are possible",
 			       options->id, options->pasid.width, PASID_MAX_WIDTH);
 	return 0;
+}
+
+static const struct {
+	const struct dsa_backend_ops *ops;
+	const char *isolation;
+} backends[] = {
+	[DSA_BACKEND_SOFT] = { &dsa_soft_backend, "software-checked" },
+	[DSA_BACKEND_IDXD] = { &dsa_idxd_backend, "iommu-pasid" },
+	[DSA_BACKEND_VFIO] = { &dsa_vfio_backend, "iommu-pasid" },
+};
+
+const char *dsa_backend_name(enum dsa_backend backend)
+{
+	return backends[backend].ops->name;
+}
+
+const char *dsa_backend_isolation(enum dsa_backend backend)
+{
+	return backends[backend].isolation;
 }
 
 static void take_backend(struct dsa *dsa, const struct dsa_backend_ops *backend)
@@ -91,8 +112,9 @@ static struct dsa *dsa_new(struct vm *vm, struct ioasid_ctx *ctx, const struct d
 	dsa->fixed = options->fixed;
 	dsa->interrupt_handles = options->interrupt_handles;
 	dsa->event_log = options->event_log;
-	dsa->open = !options->pasid.allow;
-	take_backend(dsa, &dsa_soft_backend);
+	dsa->host = options->host;
+	dsa->open = !options->pasid.allow && options->backend == DSA_BACKEND_SOFT;
+	take_backend(dsa, backends[options->backend].ops);
 	for (unsigned int i = 0; i < dsa->wqs; i++) {
 		unsigned int size = options->wq[i].size, threshold = options->wq[i].threshold;
 

@@ -21,15 +21,59 @@
 #include "util/err.h"
 #include "util/log.h"
 
-#define DSA_MAX_WQS	16u
-#define DSA_MAX_WQ_SIZE 128u /* entries, over all queues of a function */
-#define DSA_MAX_ENGINES 4u
-
 struct dsa;
+struct dsa_descriptor;
+struct dsa_record;
 struct ioasid_ctx;
 struct ioasid_space;
 struct pci_function;
 struct vm;
+
+#define DSA_MAX_PIECES	32u /* of guest memory, that one space maps */
+#define DSA_MAX_WQS	16u
+#define DSA_MAX_WQ_SIZE 128u /* entries, over all queues of a function */
+#define DSA_MAX_ENGINES 4u
+
+enum dsa_backend {
+	DSA_BACKEND_SOFT, /* a software engine here */
+	DSA_BACKEND_IDXD, /* a host work queue, through a helper process for each PASID */
+	DSA_BACKEND_VFIO, /* a whole DSA function that this process owns */
+};
+/* "soft", "idxd", "vfio". */
+const char *dsa_backend_name(enum dsa_backend backend);
+/* What stands between a descriptor's DMA and the rest of memory, as in ioasid-client. */
+const char *dsa_backend_isolation(enum dsa_backend backend);
+
+/* A part of guest memory: `size` bytes at iova are `fd` from fd_offset on. */
+struct dsa_piece {
+	uint64_t iova, size;
+	int fd;
+	uint64_t fd_offset;
+	unsigned int rights; /* IOASID_READ, IOASID_WRITE */
+};
+
+/* DSA_BACKEND_VFIO: the function, as its owner gives it. */
+struct dsa_port {
+	/* 64 bytes to a queue of it: 0, or -errno where it takes none any more. */
+	int (*submit)(void *arg, const struct dsa_descriptor *descriptor);
+	struct dsa_record *records; /* one page, which every PASID's space maps... */
+	uint64_t record_iova;	    /* ...here, outside of guest memory */
+	/* Gives a host PASID its space in the IOMMU, and takes it away, drained. May be NULL. */
+	int (*attach)(void *arg, uint32_t host, const struct dsa_piece *pieces, unsigned int n,
+		      struct err *err);
+	void (*detach)(void *arg, uint32_t host);
+	void *arg;
+};
+
+/* What the back ends on real devices need; all of it outlives the function. */
+struct dsa_host {
+	/* What a space maps, ascending: 0 or -errno with a sentence. */
+	int (*reach)(void *arg, const struct ioasid_space *space, struct dsa_piece *pieces,
+		     unsigned int *n, struct err *err);
+	void *reach_arg;
+	const char *node; /* DSA_BACKEND_IDXD: /dev/dsa/wqN.M */
+	const struct dsa_port *port;
+};
 
 struct dsa_options {
 	const char *id; /* 1 to 63 characters; names the function and the ioasid device label */
@@ -40,6 +84,12 @@ struct dsa_options {
 		unsigned int threshold; /* shared: entries that limited portals may fill; 0: all */
 		unsigned int group;	/* fixed: below engines */
 	} wq[DSA_MAX_WQS];
+	/*
+	 * On real devices descriptors without a PASID run under a default binding or not at all:
+	 * such a function never sees all guest memory.
+	 */
+	enum dsa_backend backend;
+	struct dsa_host host;
 	unsigned int engines; /* 1 to DSA_MAX_ENGINES; fixed: engine e serves group e % groups */
 	/* The guest finds queues and groups configured and cannot change them. */
 	bool fixed;

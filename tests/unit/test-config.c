@@ -407,8 +407,9 @@ static void words_of_later_versions_are_refused_by_name(void **state)
 {
 	static const struct refusal rows[] = {
 		{ "{" KERNEL ", \"adis\": [{\"id\": \"a\", \"type\": \"dsa\", \"backend\": "
-		  "\"idxd\", \"wqs\": [{}]}]}",
-		  "/adis/0/backend: \"idxd\" is not in this version, it must be \"soft\"" },
+		  "\"vfio\", \"wqs\": [{}]}]}",
+		  "/adis/0/backend: \"vfio\" is not in this version, it must be one of \"soft\", "
+		  "\"idxd\"" },
 		{ "{" KERNEL ", \"serial\": {\"mode\": \"off\"}}",
 		  "/serial/mode: \"off\" is not in this version, it must be one of \"Tty\", "
 		  "\"File\", \"Pty\", \"Socket\", \"Null\"" },
@@ -639,6 +640,18 @@ static void default_bindings_are_one_a_queue(void **state)
 static void queues_are_checked_by_their_mode(void **state)
 {
 	static const struct refusal rows[] = {
+		{ "{" KERNEL
+		  ", \"adis\": [{\"id\": \"a\", \"type\": \"dsa\", \"backend\": \"idxd\", "
+		  "\"wqs\": [{}]}]}",
+		  "/adis/0/node: is missing; \"backend\": \"idxd\" needs the host work queue, "
+		  "/dev/dsa/wqN.M" },
+		{ "{" KERNEL ", \"adis\": [{\"id\": \"a\", \"type\": \"dsa\", \"node\": \"x\", "
+		  "\"wqs\": [{}]}]}",
+		  "/adis/0/node: goes only with \"backend\": \"idxd\"; remove it or set that" },
+		{ "{" KERNEL ", \"memory\": {\"shared\": false}, \"adis\": [{\"id\": \"a\", "
+		  "\"type\": \"dsa\", \"backend\": \"idxd\", \"node\": \"x\", \"wqs\": [{}]}]}",
+		  "/memory/shared: must be true for \"backend\": \"idxd\" of /adis/0, whose helper "
+		  "maps guest memory" },
 		{ "{" KERNEL ", \"adis\": [{\"id\": \"a\", \"type\": \"dsa\", \"wqs\": "
 		  "[{\"threshold\": 4}]}]}",
 		  "/adis/0/wqs/0/threshold: goes only with \"mode\": \"shared\"; remove it or set "

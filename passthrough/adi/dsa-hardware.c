@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Carrying out jobs on a real DSA: one thread for each engine of the function, which takes a job,
+ * has it checked, and waits for the device. Batches are read here in parts, as the software engine
+ * reads them, and each of their descriptors is a submission of its own, so that nothing that the
+ * guest can still change is ever looked at by the device.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "passthrough/adi/dsa-hardware.h"
+#include "util/bits.h"
+
+#define MAX_BATCH_SHIFT 10u
+
+struct engine {
+	struct dsa *dsa;
+	unsigned int index;
+	struct ioasid_dma *dma; /* NULL: this engine and those after it do not run yet */
+	pthread_t thread;
+	struct dsa_work work;
+	struct dsa_outcome outcome;
+	struct dsa_batch batch;
+};
+
+struct hardware {
+	pthread_cond_t work; /* with the lock of the dsa */
+	bool quit;
+	struct engine engine[DSA_MAX_ENGINES];
+};
+
+/* --- channels --------------------------------------------------------------------------------- */
+
+/* With the lock held, or by the thread whose running job keeps the channel. */
+static struct dsa_channel *find(struct dsa *dsa, uint32_t host)
+{
+	struct dsa_channel *channel = dsa->channels;
+
+	while (channel && channel->host != host)
+		channel = channel->next;
+	return channel;
+}
+
+/* Of a running job: the channel stays until the job has ended. NULL: it is going away. */
+static struct dsa_channel *channel_of(struct dsa *dsa, uint32_t host)
+{
+	struct dsa_channel *channel;
+
+	pthread_mutex_lock(&dsa->lock);
+	channel = find(dsa, host);
+	if (channel && channel->stopped)
+		channel = NULL;
+	pthread_mutex_unlock(&dsa->lock);
+	return channel;
+}
+
+static void free_channel(struct dsa_channel *channel)
+{
+	channel->ops->close(channel);
+	pthread_mutex_destroy(&channel->in_use);
+	free(channel);
+}
+
+static int hardware_bind(struct dsa *dsa, uint32_t host, const struct ioasid_space *space,
+			 struct err *err)
+{
+	struct dsa_channel *channel = calloc(1, sizeof(*channel));
+	struct dsa_piece piece[DSA_MAX_PIECES];
+	unsigned int n = 0;
+	int ret;
+
+	if (!channel)
+		return err_set(err, ENOMEM, "no memory for a way to the device");
+	channel->ops = dsa->backend->channel;
+	channel->host = host;
+	pthread_mutex_init(&channel->in_use, NULL);
+	ret = dsa->host.reach(dsa->host.reach_arg, space, piece, &n, err);
+	if (!ret)
+		ret = channel->ops->open(dsa, channel, piece, n, err);
+	if (ret) {
+		pthread_mutex_destroy(&channel->in_use);
+		free(channel);
+		return ret;
+	}
+	pthread_mutex_lock(&dsa->lock);
+	channel->next = dsa->channels;
+	dsa->channels = channel;
+	pthread_mutex_unlock(&dsa->lock);
+	return 0;
+}
+
+static void hardware_block(struct dsa *dsa, uint32_t host)
+{
+	struct dsa_channel *channel;
+
+	pthread_mutex_lock(&dsa->lock);
+	channel = find(dsa, host);
+	if (channel)
+		__atomic_store_n(&channel->stopped, true, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&dsa->lock);
+	if (channel)
+		channel->ops->stop(channel);
+}
+
+static void hardware_unbind(struct dsa *dsa, uint32_t host)
+{
+	struct dsa_channel **at = &dsa->channels, *channel;
+
+	pthread_mutex_lock(&dsa->lock);
+	while (*at && (*at)->host != host)
+		at = &(*at)->next;
+	channel = *at;
+	if (channel)
+		*at = channel->next;
+	pthread_mutex_unlock(&dsa->lock);
+	if (channel)
+		free_channel(channel);
+}
+
+/* --- one descriptor --------------------------------------------------------------------------- */
+
+static void gone(struct dsa_work *work)
+{
+	if (dsa_flagged(&work->live->revoked) || dsa_flagged(&work->live->forgotten)) {
+		work->outcome->status = DSA_STATUS_PAGE_FAULT;
+		work->outcome->fault = work->operand[0].address;
+		return;
+	}
+	work->outcome->status = DSA_STATUS_HARDWARE;
+	pthread_mutex_lock(&work->dsa->lock);
+	dsa_halt(work->dsa);
+	pthread_mutex_unlock(&work->dsa->lock);
+}
+
+/* The device's word is taken for the status, the result and the counts, within their limits. */
+static void take_record(struct dsa_work *work, const struct dsa_reach *reach,
+			const struct dsa_record *record)
+{
+	struct dsa_outcome *outcome = work->outcome;
+	uint8_t code = record->status & ~DSA_STATUS_WRITE;
+
+	outcome->status = record->status;
+	outcome->result = record->result;
+	outcome->bytes = MIN(record->bytes, work->job->descriptor.size);
+	outcome->moved = code == DSA_STATUS_OK ? work->job->descriptor.size : outcome->bytes;
+	memcpy(outcome->words, record->words, sizeof(outcome->words));
+	if (code == DSA_STATUS_PAGE_FAULT || code == DSA_STATUS_PAGE_REFUSED)
+		outcome->fault = dsa_reach_back(reach, record->fault);
+}
+
+/* The work has begun. In no section. */
+static void run_on_device(struct dsa_work *work, struct dsa_channel *channel)
+{
+	struct dsa_descriptor descriptor;
+	struct dsa_record record = { 0 };
+	int ret;
+
+	if (!channel) {
+		gone(work);
+		return;
+	}
+	work->outcome->status = dsa_private_make(&channel->reach, work, channel->descriptor_pasid,
+						 &descriptor, &work->outcome->fault);
+	if (work->outcome->status != DSA_STATUS_OK)
+		return;
+	pthread_mutex_lock(&channel->in_use);
+	ret = channel->ops->run(channel, &descriptor, &record);
+	pthread_mutex_unlock(&channel->in_use);
+	if (ret || !(record.status & ~DSA_STATUS_WRITE))
+		gone(work);
+	else
+		take_record(work, &channel->reach, &record);
+}
+
+/* --- batches ---------------------------------------------------------------------------------- */
+
+static enum dsa_step read_list(struct dsa_work *work, uint64_t budget)
+{
+	struct dsa_batch *batch = work->batch;
+	uint64_t size = sizeof(batch->list[0]);
+	uint32_t n = MIN(DSA_LIST, work->job->descriptor.size - batch->next);
+
+	batch->loaded = batch->used = 0;
+	if (dsa_read(work, 0, batch->next * size, batch->list, n * size))
+		batch->loaded = n;
+	else
+		work->outcome->status =
+			DSA_STATUS_BATCH_FAULT | (work->outcome->status & DSA_STATUS_WRITE);
+	return DSA_STEP_DONE;
+}
+
+/* False: the batch ends here. */
+static bool run_member(struct dsa_work *work, struct dsa_channel *channel)
+{
+	struct dsa_batch *batch = work->batch;
+
+	batch->member.descriptor = batch->list[batch->used++];
+	if (batch->failed && batch->member.descriptor.flags & DSA_FLAG_FENCE)
+		return false;
+	batch->member.batch_index = (uint16_t)batch->next;
+	dsa_work_begin(&batch->work, work->dsa, work->dma, &batch->member, &batch->outcome, NULL);
+	if (batch->work.operation)
+		run_on_device(&batch->work, channel);
+	dsa_report(work->dsa, work->dma, &batch->member, &batch->outcome, &work->outcome->vectors);
+	work->outcome->moved += batch->outcome.moved;
+	work->outcome->blocked = batch->outcome.blocked;
+	if (!batch->outcome.status || batch->outcome.blocked) {
+		work->outcome->status = batch->outcome.status;
+		return false;
+	}
+	batch->failed |= batch->outcome.status != DSA_STATUS_OK;
+	batch->next++;
+	return true;
+}
+
+static void run_batch(struct dsa_work *work, struct dsa_channel *channel)
+{
+	struct dsa_batch *batch = work->batch;
+	bool more = true;
+
+	work->outcome->status = DSA_STATUS_OK;
+	while (more && batch->next < work->job->descriptor.size) {
+		if (batch->used == batch->loaded)
+			(void)dsa_work_guarded(work, read_list, 0);
+		more = batch->used < batch->loaded && run_member(work, channel);
+	}
+	work->outcome->bytes = batch->next;
+	if (batch->failed && work->outcome->status == DSA_STATUS_OK)
+		work->outcome->status = DSA_STATUS_BATCH_FAILED;
+}
+
+/* --- engines ---------------------------------------------------------------------------------- */
+
+/* The device's own drain would be about all tenants of its queue. */
+static void run_drain(struct dsa_work *work)
+{
+	struct dsa *dsa = work->dsa;
+	struct hardware *hardware;
+
+	pthread_mutex_lock(&dsa->lock);
+	hardware = dsa->backend_state;
+	while (!dsa_job_is_oldest(dsa, work->job) && !dsa_flagged(&work->job->abandon))
+		pthread_cond_wait(&hardware->work, &dsa->lock);
+	pthread_mutex_unlock(&dsa->lock);
+	work->outcome->status = dsa_flagged(&work->job->abandon) ? 0 : DSA_STATUS_OK;
+}
+
+static void carry_out(struct engine *engine, struct dsa_job *job)
+{
+	struct dsa_channel *channel = channel_of(engine->dsa, job->host);
+	struct dsa_work *work = &engine->work;
+
+	dsa_work_begin(work, engine->dsa, engine->dma, job, &engine->outcome, &engine->batch);
+	if (!work->operation)
+		return;
+	switch (dsa_opcode(&job->descriptor)) {
+	case DSA_OP_BATCH:
+		run_batch(work, channel);
+		break;
+	case DSA_OP_DRAIN:
+		run_drain(work);
+		break;
+	default:
+		run_on_device(work, channel);
+	}
+}
+
+static void *engine_main(void *arg)
+{
+	struct engine *engine = arg;
+	struct dsa *dsa = engine->dsa;
+	struct hardware *hardware;
+	struct dsa_job *job;
+
+	pthread_setname_np(pthread_self(), "dsa-engine");
+	pthread_mutex_lock(&dsa->lock);
+	hardware = dsa->backend_state;
+	while (!hardware->quit) {
+		job = dsa_job_take(dsa, engine->index);
+		if (!job) {
+			pthread_cond_wait(&hardware->work, &dsa->lock);
+			continue;
+		}
+		pthread_mutex_unlock(&dsa->lock);
+		carry_out(engine, job);
+		dsa_report_end(dsa, engine->dma, job, &engine->outcome);
+		pthread_mutex_lock(&dsa->lock);
+		dsa_job_done(dsa, job, &engine->outcome);
+		pthread_cond_broadcast(&hardware->work); /* for drains */
+	}
+	pthread_mutex_unlock(&dsa->lock);
+	return NULL;
+}
+
+/* As in dsa-engine.c: signals are for vCPU threads and the loop, but for SIGBUS. */
+static int start_engine(struct engine *engine, struct err *err)
+{
+	sigset_t all, before;
+	int ret = ioasid_dma_open(engine->dsa->ctx, &engine->dma, err);
+
+	if (ret)
+		return ret;
+	sigfillset(&all);
+	sigdelset(&all, SIGBUS);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	ret = pthread_create(&engine->thread, NULL, engine_main, engine);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (!ret)
+		return 0;
+	ioasid_dma_close(engine->dma);
+	engine->dma = NULL;
+	return err_set(err, ret, "pthread_create: %s", strerror(ret));
+}
+
+static int start_engines(struct dsa *dsa, struct err *err)
+{
+	struct hardware *hardware = dsa->backend_state;
+	int ret = 0;
+
+	if (!hardware) {
+		hardware = calloc(1, sizeof(*hardware));
+		if (!hardware)
+			return err_set(err, ENOMEM, "no memory");
+		pthread_cond_init(&hardware->work, NULL);
+		dsa->backend_state = hardware;
+	}
+	for (unsigned int i = 0; i < dsa->engines && !ret; i++) {
+		struct engine *engine = &hardware->engine[i];
+
+		engine->dsa = dsa;
+		engine->index = i;
+		if (!engine->dma)
+			ret = start_engine(engine, err);
+	}
+	return ret;
+}
+
+static int hardware_start(struct dsa *dsa)
+{
+	struct err err = { 0 };
+	int ret = start_engines(dsa, &err);
+
+	if (ret)
+		log_limited(dsa->log, &dsa->limit, LOG_ERROR, "dsa",
+			    "%s: its %u engines cannot be started: %s", dsa->id, dsa->engines,
+			    err.text);
+	return ret;
+}
+
+static void hardware_kick(struct dsa *dsa)
+{
+	struct hardware *hardware = dsa->backend_state;
+
+	if (hardware)
+		pthread_cond_broadcast(&hardware->work);
+}
+
+static void hardware_stop(struct dsa *dsa)
+{
+	struct hardware *hardware = dsa->backend_state;
+
+	if (!hardware)
+		return;
+	pthread_mutex_lock(&dsa->lock);
+	hardware->quit = true;
+	pthread_cond_broadcast(&hardware->work);
+	pthread_mutex_unlock(&dsa->lock);
+	for (unsigned int i = 0; i < dsa->engines && hardware->engine[i].dma; i++) {
+		pthread_join(hardware->engine[i].thread, NULL);
+		ioasid_dma_close(hardware->engine[i].dma);
+	}
+	pthread_cond_destroy(&hardware->work);
+	free(hardware);
+	dsa->backend_state = NULL;
+}
+
+/* What the soft engine does, which makes the checks; no page is ever waited for. */
+#define HARDWARE                                                                         \
+	.gencap = DSA_GENCAP_OVERLAP | DSA_GENCAP_CACHE_MEMORY | DSA_GENCAP_CACHE_CACHE, \
+	.max_batch_shift = MAX_BATCH_SHIFT, .opcap = dsa_opcap, .start = hardware_start, \
+	.kick = hardware_kick, .stop = hardware_stop, .bind = hardware_bind,             \
+	.block = hardware_block, .unbind = hardware_unbind
+
+const struct dsa_backend_ops dsa_idxd_backend = {
+	.name = "idxd",
+	.channel = &dsa_idxd_channel,
+	HARDWARE,
+};
+const struct dsa_backend_ops dsa_vfio_backend = {
+	.name = "vfio",
+	.channel = &dsa_vfio_channel,
+	HARDWARE,
+};

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The process that stands between a PASID and a host work queue. The queue's driver binds the PASID
+ * to the address space of whoever opens the queue; so that this is not the monitor's, each host
+ * PASID has a process that maps the window it may reach and nothing else of the guest, lets go of
+ * the memory's descriptor, and then opens the queue.
+ *
+ * Protocol, on one SOCK_SEQPACKET socket: an idxd_hello with the memory's descriptor; an
+ * idxd_ready; then a private descriptor and an idxd_end for it, again and again. The socket's end
+ * is the process's.
+ */
+#ifndef ADIT_PASSTHROUGH_ADI_IDXD_HELPER_H
+#define ADIT_PASSTHROUGH_ADI_IDXD_HELPER_H
+
+#include <stdint.h>
+
+#include "passthrough/adi/dsa-regs.h"
+#include "passthrough/adi/dsa.h"
+
+#define IDXD_HELPER_WORD "idxd-helper" /* the first argument of a program that is to be one */
+#define IDXD_HELPER_FD	 3
+
+struct idxd_hello {
+	char node[108]; /* of the queue, NUL-terminated */
+	uint32_t n;
+	struct {
+		uint64_t size, fd_offset;
+		uint32_t writable;
+	} piece[DSA_MAX_PIECES];
+};
+
+struct idxd_ready {
+	int32_t error; /* 0 or a positive errno */
+	uint32_t step; /* of what failed; see idxd-helper.c */
+	uint64_t at[DSA_MAX_PIECES];
+};
+
+struct idxd_end {
+	int32_t error;
+	uint32_t reserved;
+	struct dsa_record record;
+};
+
+/* Serves the socket until its end. The process's exit status. */
+int idxd_helper_main(int fd);
+
+#endif
