@@ -204,6 +204,8 @@ int ioasid_dirty_track(struct ioasid_space *space, bool on, struct err *err)
 	pthread_mutex_lock(&ctx->lock);
 	r = ctx->provider->dirty_track(space, on, err);
 	pthread_mutex_unlock(&ctx->lock);
+	/* What was translated before may be written until then, and is in no log. */
+	ctx->provider->quiesce(ctx);
 	return r;
 }
 
@@ -225,6 +227,8 @@ int ioasid_dirty_read(struct ioasid_space *space, const struct ioasid_dirty *dir
 	pthread_mutex_lock(&ctx->lock);
 	r = ctx->provider->dirty_read(space, dirty, err);
 	pthread_mutex_unlock(&ctx->lock);
+	/* What is reported has been written when the caller looks at it. */
+	ctx->provider->quiesce(ctx);
 	return r;
 }
 

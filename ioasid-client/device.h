@@ -20,10 +20,14 @@ const char *ioasid_isolation_name(enum ioasid_isolation isolation);
 struct ioasid_soft_device {
 	unsigned int pasid_width; /* 0 (no PASIDs) to 20 bits */
 	bool snoop_enforced;
-	bool emulated;		 /* as an mdev: no IOMMU of its own, no PASIDs */
-	unsigned int group;	 /* devices of one number share a group; 0: a group of its own */
-	unsigned int addr_width; /* IOVA bits; 0: 64 */
-	bool page_requests;	 /* its faults wait for a response where the space has a queue */
+	bool emulated;		   /* as an mdev: no IOMMU of its own, no PASIDs */
+	unsigned int group;	   /* devices of one number share a group; 0: a group of its own */
+	unsigned int addr_width;   /* IOVA bits; 0: 64 */
+	bool page_requests;	   /* its faults wait for a response where the space has a queue */
+	unsigned int pasid_rights; /* IOASID_EXEC, IOASID_PRIVILEGED */
+	unsigned int nesting;	   /* IOASID_FORMAT_BIT of each format that its IOMMU nests */
+	bool dirty;		   /* its IOMMU keeps dirty logs */
+	struct ioasid_range reserved; /* what may not be mapped; last 0: nothing */
 };
 
 /* Where a device comes from. Kernel providers take descriptors; soft makes a model. */

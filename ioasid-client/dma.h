@@ -16,12 +16,34 @@ void ioasid_dma_close(struct ioasid_dma *dma);
 void ioasid_dma_begin(struct ioasid_dma *dma);
 void ioasid_dma_end(struct ioasid_dma *dma);
 /*
+ * To be added to rights: where the access is blocked, ask for the page (fault.h) rather than fail.
+ * That needs a device with page_requests in a space with faults.
+ */
+#define IOASID_PAGE_REQUEST 0x100u
+/*
  * Inside a section: where `iova` is in host memory for this device under this PASID
  * (IOASID_PASID_NONE: its RID space), and in *len how many bytes from there on are contiguous, at
  * most the *len asked for. NULL: blocked, unmapped or without the rights; the access must not
- * happen.
+ * happen, and there is a fault record of it. rights may have IOASID_EXEC and, in nested spaces that
+ * have supervisor requests, IOASID_PRIVILEGED.
  */
 void *ioasid_translate(struct ioasid_dma *dma, const struct ioasid_device *device, uint32_t pasid,
 		       uint64_t iova, uint64_t *len, unsigned int rights);
+/*
+ * After ioasid_translate gave NULL: the page request that was sent, or 0 where there is none and
+ * the access has failed. Its answer must be taken, by one of:
+ *  - ioasid_dma_wait, outside of sections: waits. 0: try again. -EFAULT: the access fails.
+ *  - ioasid_dma_answer: does not wait: -EAGAIN while there is no answer.
+ * Requests are answered whatever happens to device and space; a full ring of faults answers at
+ * once.
+ */
+uint64_t ioasid_dma_request(const struct ioasid_dma *dma);
+int ioasid_dma_wait(struct ioasid_dma *dma, uint64_t request);
+int ioasid_dma_answer(struct ioasid_dma *dma, uint64_t request);
+/*
+ * From any thread: while on, requests of the handle are answered with -EFAULT at once, those that
+ * wait as well. For whoever has to stop an engine that may wait.
+ */
+void ioasid_dma_refuse(struct ioasid_dma *dma, bool on);
 
 #endif

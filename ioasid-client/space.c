@@ -229,6 +229,10 @@ int ioasid_space_check(const struct ioasid_space *space, const struct ioasid_dev
 			       "space %s has addresses of %u bits, device %s reaches %#llx at most",
 			       space->name, width, label,
 			       (unsigned long long)device->info.iova_last);
+	if (space->options.dirty && !device->info.dirty)
+		return err_set(err, EOPNOTSUPP,
+			       "the IOMMU of device %s keeps no dirty logs, which space %s has",
+			       label, space->name);
 	if (space->options.parent && device->info.emulated)
 		return err_set(err, EINVAL, "device %s has no IOMMU that walks nested space %s",
 			       label, space->name);

@@ -11,8 +11,8 @@
 
 #include "util/bits.h"
 
-#define PAGE_SHIFT    12
 #define IOTLB_ENTRIES 64u
+#define DMA_RIGHTS    (IOASID_READ | IOASID_WRITE | IOASID_EXEC | IOASID_PRIVILEGED)
 
 /* Matches only the generation it was filled in. generation 0 is never current: empty. */
 struct iotlb_entry {
@@ -22,13 +22,15 @@ struct iotlb_entry {
 	uint64_t first, last;		/* IOVA bytes, inclusive */
 	char *hva;			/* of first */
 	uint32_t pasid;
-	uint32_t rights;
+	uint32_t rights; /* with IOASID_PAGE_REQUEST, so that a hit need not mask it out */
 };
 
 struct ioasid_dma {
 	struct epoch_reader reader;
 	struct ioasid_ctx *ctx;
 	struct soft_ctx *soft;
+	uint64_t request; /* of the last translation that gave NULL */
+	bool refuses;	  /* atomic */
 	_Alignas(64) struct iotlb_entry iotlb[IOTLB_ENTRIES];
 };
 
@@ -57,6 +59,7 @@ void ioasid_dma_close(struct ioasid_dma *dma)
 	if (!dma)
 		return;
 	epoch_leave(&dma->soft->epoch, &dma->reader);
+	soft_faults_close(dma->soft->faults, dma);
 	ioasid_ctx_put(dma->ctx);
 	free(dma);
 }
@@ -73,88 +76,60 @@ void ioasid_dma_end(struct ioasid_dma *dma)
 
 static struct iotlb_entry *iotlb_slot(struct ioasid_dma *dma, uint32_t pasid, uint64_t iova)
 {
-	uint64_t page = iova >> PAGE_SHIFT;
+	uint64_t page = iova >> SOFT_PAGE_SHIFT;
 
 	return &dma->iotlb[(page ^ page >> 6 ^ (uint64_t)pasid * 5) % IOTLB_ENTRIES];
 }
 
 static bool iotlb_hit(const struct ioasid_dma *dma, const struct iotlb_entry *entry,
-		      const struct ioasid_device *device, uint32_t pasid, uint64_t iova)
+		      const struct ioasid_device *device, uint32_t pasid, uint64_t iova,
+		      unsigned int rights)
 {
 	return entry->generation == __atomic_load_n(&dma->soft->generation, __ATOMIC_ACQUIRE) &&
 	       entry->device == device && entry->pasid == pasid && iova >= entry->first &&
-	       iova <= entry->last &&
+	       iova <= entry->last && !(rights & ~entry->rights) &&
 	       entry->space_generation ==
 		       __atomic_load_n(&entry->space->generation, __ATOMIC_ACQUIRE);
 }
 
-/* Which space the device reaches under the PASID; NULL: blocked. */
-static const struct soft_space *find_space(const struct ioasid_dma *dma,
-					   const struct ioasid_device *device, uint32_t pasid)
+const struct ioasid_space *soft_space_of(struct ioasid_ctx *ctx, const struct ioasid_device *device,
+					 uint32_t pasid)
 {
-	const struct ioasid_space *space;
+	const struct soft_device *model = device->priv;
 	const struct ioasid_pasid *object;
 	const char *slot;
 
-	if (__atomic_load_n(&dma->soft->blocked, __ATOMIC_ACQUIRE) || pasid > IOASID_PASID_MAX)
+	if (pasid > IOASID_PASID_MAX)
 		return NULL;
-	if (pasid == IOASID_PASID_NONE) {
-		space = __atomic_load_n(&device->space, __ATOMIC_ACQUIRE);
-		return space ? space->priv : NULL;
-	}
-	slot = ioasid_pool_slot(ioasid_pool_of(dma->ctx, device), pasid);
+	if (pasid == IOASID_PASID_NONE)
+		return __atomic_load_n(&model->reach, __ATOMIC_ACQUIRE);
+	slot = ioasid_pool_slot(ioasid_pool_of(ctx, device), pasid);
 	if (!slot || ioasid_slot_parked(slot))
 		return NULL;
 	object = (const struct ioasid_pasid *)slot;
 	if (object->device != device)
 		return NULL;
-	space = __atomic_load_n(&object->space, __ATOMIC_ACQUIRE);
-	return space->priv;
+	return __atomic_load_n(&object->space, __ATOMIC_ACQUIRE);
 }
 
-/* The generations are read before what they guard: soft.h. */
-static bool iotlb_fill(struct ioasid_dma *dma, struct iotlb_entry *entry,
-		       const struct ioasid_device *device, uint32_t pasid, uint64_t iova)
-{
-	uint64_t generation = __atomic_load_n(&dma->soft->generation, __ATOMIC_ACQUIRE);
-	const struct soft_space *space = find_space(dma, device, pasid);
-	struct soft_extent extent;
-	uint64_t space_generation;
-
-	if (!space)
-		return false;
-	space_generation = __atomic_load_n(&space->generation, __ATOMIC_ACQUIRE);
-	if (!soft_map_find(&space->map, iova >> PAGE_SHIFT, &extent))
-		return false;
-	*entry = (struct iotlb_entry){
-		.generation = generation,
-		.space_generation = space_generation,
-		.device = device,
-		.space = space,
-		.first = extent.first << PAGE_SHIFT,
-		.last = extent.last << PAGE_SHIFT | (IOASID_PAGE_SIZE - 1),
-		.hva = extent.hva,
-		.pasid = pasid,
-		.rights = extent.rights,
-	};
-	return true;
-}
-
-/* How far memory goes on past the entry's end into mappings beside it, at most to `asked`. */
-static uint64_t extend(const struct iotlb_entry *entry, uint64_t iova, uint64_t asked,
-		       unsigned int rights)
+/* How far memory goes on past what was found into mappings beside it, at most to `asked`. */
+static uint64_t extend(const struct soft_space *space, const struct iotlb_entry *entry,
+		       uint64_t iova, uint64_t asked, unsigned int rights)
 {
 	const char *hva = entry->hva + (entry->last - entry->first) + 1;
 	uint64_t got = entry->last - iova + 1, next = entry->last + 1;
 
+	/* Another page of a guest's tables or of a dirty log is another walk. */
+	if (space->parent || space->dirty)
+		return got;
 	while (got < asked && next) {
 		struct soft_extent extent;
 		uint64_t bytes;
 
-		if (!soft_map_find(&entry->space->map, next >> PAGE_SHIFT, &extent) ||
-		    extent.hva != hva || rights & ~extent.rights)
+		if (!soft_map_find(&space->map, next >> SOFT_PAGE_SHIFT, &extent) ||
+		    extent.hva != hva || rights & DMA_RIGHTS & ~extent.rights)
 			break;
-		bytes = (extent.last - extent.first + 1) << PAGE_SHIFT;
+		bytes = (extent.last - extent.first + 1) << SOFT_PAGE_SHIFT;
 		hva += bytes;
 		got += bytes;
 		next += bytes;
@@ -162,20 +137,115 @@ static uint64_t extend(const struct iotlb_entry *entry, uint64_t iova, uint64_t 
 	return MIN(got, asked);
 }
 
+/* The access's length as far as it goes on. */
+static uint64_t reach(const struct iotlb_entry *entry, uint64_t iova, uint64_t len,
+		      unsigned int rights)
+{
+	if (len <= entry->last - iova + 1)
+		return len;
+	return extend(entry->space, entry, iova, len, rights);
+}
+
+static bool find(const struct soft_space *space, uint64_t iova, unsigned int rights,
+		 struct soft_found *found)
+{
+	return space->parent ? soft_walk(space, iova, rights & DMA_RIGHTS, found)
+			     : soft_look(space, iova, found);
+}
+
+/*
+ * Past the IOTLB; what is found goes into the entry. The generations are read before what they
+ * guard: soft.h.
+ */
+static char *walk(struct soft_access *access, struct iotlb_entry *entry)
+{
+	const struct soft_ctx *ctx = access->dma->soft;
+	uint64_t generation = __atomic_load_n(&ctx->generation, __ATOMIC_ACQUIRE);
+	const struct soft_space *space;
+	struct soft_found found;
+	uint64_t space_generation;
+
+	access->space = soft_space_of(access->dma->ctx, access->device, access->pasid);
+	if (!access->space || !(access->rights & DMA_RIGHTS))
+		return NULL;
+	space = access->space->priv;
+	space_generation = __atomic_load_n(&space->generation, __ATOMIC_ACQUIRE);
+	if (!find(space, access->iova, access->rights, &found))
+		return NULL;
+	*entry = (struct iotlb_entry){
+		.generation = generation,
+		.space_generation = space_generation,
+		.device = access->device,
+		.space = space,
+		.first = found.first,
+		.last = found.last,
+		.hva = found.hva,
+		.pasid = access->pasid,
+		.rights = found.cached | IOASID_PAGE_REQUEST,
+	};
+	if (access->rights & DMA_RIGHTS & ~found.rights)
+		return NULL;
+	access->len = reach(entry, access->iova, access->len, access->rights);
+	if (found.log && access->rights & IOASID_WRITE)
+		soft_dirty_mark(found.log, found.log_first + (access->iova - found.first),
+				access->len);
+	return found.hva + (access->iova - found.first);
+}
+
 void *ioasid_translate(struct ioasid_dma *dma, const struct ioasid_device *device, uint32_t pasid,
 		       uint64_t iova, uint64_t *len, unsigned int rights)
 {
 	struct iotlb_entry *entry = iotlb_slot(dma, pasid, iova);
+	struct soft_access access;
+	char *at;
 
-	if (!iotlb_hit(dma, entry, device, pasid, iova) &&
-	    !iotlb_fill(dma, entry, device, pasid, iova))
-		goto blocked;
-	if (!rights || rights & ~entry->rights)
-		goto blocked;
-	if (*len > entry->last - iova + 1)
-		*len = extend(entry, iova, *len, rights);
-	return entry->hva + (iova - entry->first);
-blocked:
-	*len = 0;
-	return NULL;
+	if (iotlb_hit(dma, entry, device, pasid, iova, rights) && rights & DMA_RIGHTS) {
+		*len = reach(entry, iova, *len, rights);
+		return entry->hva + (iova - entry->first);
+	}
+	access = (struct soft_access){
+		.dma = dma,
+		.device = device,
+		.pasid = pasid,
+		.iova = iova,
+		.len = *len,
+		.rights = rights,
+	};
+	*len = dma->request = 0;
+	/* Past the end of a context its devices are dead, and no record can name them. */
+	if (__atomic_load_n(&dma->soft->blocked, __ATOMIC_ACQUIRE))
+		return NULL;
+	at = walk(&access, entry);
+	if (at)
+		*len = access.len;
+	else
+		dma->request = soft_fault_report(dma->soft->faults, &access);
+	return at;
+}
+
+uint64_t ioasid_dma_request(const struct ioasid_dma *dma)
+{
+	return dma->request;
+}
+
+int ioasid_dma_wait(struct ioasid_dma *dma, uint64_t request)
+{
+	return soft_fault_answer(dma->soft->faults, request, true);
+}
+
+int ioasid_dma_answer(struct ioasid_dma *dma, uint64_t request)
+{
+	return soft_fault_answer(dma->soft->faults, request, false);
+}
+
+void ioasid_dma_refuse(struct ioasid_dma *dma, bool on)
+{
+	__atomic_store_n(&dma->refuses, on, __ATOMIC_SEQ_CST);
+	if (on)
+		soft_faults_refuse(dma->soft->faults, dma);
+}
+
+bool soft_dma_refuses(const struct ioasid_dma *dma)
+{
+	return __atomic_load_n(&dma->refuses, __ATOMIC_SEQ_CST);
 }
