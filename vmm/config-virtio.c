@@ -18,7 +18,7 @@ struct named {
 	char **id;
 };
 
-#define NAMED_MAX (CONFIG_MAX_DISKS)
+#define NAMED_MAX (CONFIG_MAX_DISKS + CONFIG_MAX_NET)
 
 static size_t collect(struct config *config, struct named *out)
 {
@@ -26,6 +26,8 @@ static size_t collect(struct config *config, struct named *out)
 
 	for (size_t i = 0; i < config->n_disks; i++)
 		out[n++] = (struct named){ "disks", i, &config->disks[i].id };
+	for (size_t i = 0; i < config->n_net; i++)
+		out[n++] = (struct named){ "net", i, &config->net[i].id };
 	return n;
 }
 
@@ -67,6 +69,47 @@ static int check_queue_size(const char *list, size_t index, uint32_t size, struc
 	if (is_pow2(size))
 		return 0;
 	return err_set(err, EINVAL, "/%s/%zu/queue_size: %u is no power of two", list, index, size);
+}
+
+/* "52:54:00:12:34:56": of one station, so the lowest bit of the first byte is 0. */
+static bool parse_mac(const char *text, uint8_t *mac)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (unsigned int i = 0; i < 17; i++) {
+		const char *digit = text[i] ? strchr(digits, text[i] | 0x20) : NULL;
+
+		if (i % 3 == 2 ? text[i] != ':' : !digit)
+			return false;
+		if (i % 3 != 2)
+			mac[i / 3] = (uint8_t)(mac[i / 3] << 4 | (digit - digits));
+	}
+	return !text[17] && !(mac[0] & 1);
+}
+
+static int settle_net(struct config_net *net, size_t index, struct err *err)
+{
+	if (!net->tap == !net->fd)
+		return err_set(err, EINVAL, "/net/%zu: needs \"tap\" or \"fd\", one of the two",
+			       index);
+	if (net->num_queues % 2 || (net->fd && net->num_queues != 2))
+		return err_set(
+			err, EINVAL,
+			"/net/%zu/num_queues: %u: it is two for each pair, and \"fd\" serves "
+			"one pair",
+			index, net->num_queues);
+	if (net->mac_text) {
+		if (!parse_mac(net->mac_text, net->mac))
+			return err_set(
+				err, EINVAL,
+				"/net/%zu/mac: must be six bytes as \"52:54:00:12:34:56\", the "
+				"first of them even",
+				index);
+		net->has_mac = true;
+	}
+	free(net->mac_text);
+	net->mac_text = NULL;
+	return check_queue_size("net", index, net->queue_size, err);
 }
 
 /* As for the serial port: each path key belongs to one mode. `at` is the sink's pointer. */
@@ -139,6 +182,8 @@ int config_settle_virtio(struct config *config, struct err *err)
 		ret = check_names(all, n, err);
 	for (size_t i = 0; i < config->n_disks && !ret; i++)
 		ret = check_queue_size("disks", i, config->disks[i].queue_size, err);
+	for (size_t i = 0; i < config->n_net && !ret; i++)
+		ret = settle_net(&config->net[i], i, err);
 	if (!ret)
 		ret = settle_console(config, err);
 	return ret;
@@ -160,6 +205,12 @@ void config_free_virtio(struct config *config)
 		free(config->disks[i].serial);
 	}
 	free(config->disks);
+	for (size_t i = 0; i < config->n_net; i++) {
+		free(config->net[i].id);
+		free(config->net[i].tap);
+		free(config->net[i].mac_text);
+	}
+	free(config->net);
 	free(config->rng.src);
 	free_sink(&config->console.sink);
 	for (size_t i = 0; i < config->console.n_ports; i++) {

@@ -22,6 +22,7 @@
 #define CONFIG_MAX_DEVICES 31u
 #define CONFIG_ID_MAX	   63u /* characters of an id */
 #define CONFIG_MAX_DISKS   16u
+#define CONFIG_MAX_NET	   8u
 #define CONFIG_MAX_PORTS   15u /* of the console, beside the first */
 
 enum config_payload {
@@ -166,6 +167,19 @@ struct config_console {
 	size_t n_ports;
 };
 
+struct config_net {
+	char *id;	/* never NULL after parsing */
+	char *tap;	/* name of an interface, or NULL with fd */
+	uint32_t fd;	/* 0: none */
+	char *mac_text; /* as written; NULL after parsing */
+	bool has_mac;
+	uint8_t mac[6];
+	uint32_t mtu;			 /* 0: none is told */
+	uint32_t num_queues, queue_size; /* num_queues: two for each pair */
+	bool csum, tso, uso, packed;
+	struct config_limits limits;
+};
+
 struct config_rng {
 	bool present;
 	char *src; /* a file to read from; NULL: getrandom(2) */
@@ -195,6 +209,8 @@ struct config {
 	} serial;
 	struct config_disk *disks;
 	size_t n_disks;
+	struct config_net *net;
+	size_t n_net;
 	struct config_rng rng;
 	struct config_console console;
 	bool debug_exit;

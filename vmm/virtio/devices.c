@@ -10,6 +10,7 @@
 #include "vmm/ram.h"
 #include "vmm/virtio/blk.h"
 #include "vmm/virtio/console.h"
+#include "vmm/virtio/net.h"
 #include "vmm/virtio/rng.h"
 
 struct virtio_devices {
@@ -92,6 +93,32 @@ static int add_disk(struct virtio_devices *devices, const struct config_disk *di
 	return 0;
 }
 
+static int add_net(struct virtio_devices *devices, const struct config_net *net, size_t index,
+		   struct err *err)
+{
+	const struct net_options options = {
+		.id = net->id,
+		.tap = net->tap,
+		.fd = net->fd ? (int)net->fd : -1,
+		.mac = net->has_mac ? net->mac : NULL,
+		.mtu = (uint16_t)net->mtu,
+		.pairs = net->num_queues / 2,
+		.queue_size = (uint16_t)net->queue_size,
+		.packed = net->packed,
+		.csum = net->csum,
+		.tso = net->tso,
+		.uso = net->uso,
+		.bytes = bytes_of(&net->limits),
+		.ops = ops_of(&net->limits),
+	};
+	struct virtio_device *device;
+	int ret = net_create(&device, &devices->host, &options, err);
+
+	if (!ret)
+		ret = plug(devices, device, err);
+	return ret ? err_prefix(err, "/net/%zu", index) : 0;
+}
+
 static int add_rng(struct virtio_devices *devices, const struct config_rng *rng, struct err *err)
 {
 	struct virtio_device *device;
@@ -138,6 +165,8 @@ int virtio_devices_create(struct virtio_devices **out, const struct virtio_parts
 	fill_memory(&devices->memory, parts->layout, parts->ram);
 	for (size_t i = 0; i < config->n_disks && !ret; i++)
 		ret = add_disk(devices, &config->disks[i], i, err);
+	for (size_t i = 0; i < config->n_net && !ret; i++)
+		ret = add_net(devices, &config->net[i], i, err);
 	if (!ret && config->rng.present)
 		ret = add_rng(devices, &config->rng, err);
 	if (!ret && config->console.present)
