@@ -172,6 +172,13 @@ static int settle_console(struct config *config, struct err *err)
 	return ret;
 }
 
+static int settle_vsock(const struct config_vsock *vsock, struct err *err)
+{
+	if (!vsock->present || (vsock->cid && vsock->socket))
+		return 0;
+	return err_set(err, EINVAL, "/vsock/%s: is missing", vsock->cid ? "socket" : "cid");
+}
+
 int config_settle_virtio(struct config *config, struct err *err)
 {
 	struct named all[NAMED_MAX];
@@ -186,6 +193,8 @@ int config_settle_virtio(struct config *config, struct err *err)
 		ret = settle_net(&config->net[i], i, err);
 	if (!ret)
 		ret = settle_console(config, err);
+	if (!ret)
+		ret = settle_vsock(&config->vsock, err);
 	return ret;
 }
 
@@ -218,4 +227,5 @@ void config_free_virtio(struct config *config)
 		free_sink(&config->console.ports[i].sink);
 	}
 	free(config->console.ports);
+	free(config->vsock.socket);
 }

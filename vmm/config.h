@@ -180,6 +180,12 @@ struct config_net {
 	struct config_limits limits;
 };
 
+struct config_vsock {
+	bool present;
+	uint32_t cid; /* 0: absent, only before parsing is over */
+	char *socket;
+};
+
 struct config_rng {
 	bool present;
 	char *src; /* a file to read from; NULL: getrandom(2) */
@@ -213,6 +219,7 @@ struct config {
 	size_t n_net;
 	struct config_rng rng;
 	struct config_console console;
+	struct config_vsock vsock;
 	bool debug_exit;
 	uint32_t shutdown_timeout_ms; /* grace after the power button; default 10000 */
 

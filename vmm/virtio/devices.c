@@ -12,6 +12,7 @@
 #include "vmm/virtio/console.h"
 #include "vmm/virtio/net.h"
 #include "vmm/virtio/rng.h"
+#include "vmm/virtio/vsock.h"
 
 struct virtio_devices {
 	struct virtio_host host;
@@ -149,6 +150,15 @@ static int add_console(struct virtio_devices *devices, const struct virtio_parts
 	return ret ? ret : plug(devices, device, err);
 }
 
+static int add_vsock(struct virtio_devices *devices, const struct config_vsock *vsock,
+		     struct err *err)
+{
+	struct virtio_device *device;
+	int ret = vsock_create(&device, &devices->host, vsock->cid, vsock->socket, err);
+
+	return ret ? ret : plug(devices, device, err);
+}
+
 int virtio_devices_create(struct virtio_devices **out, const struct virtio_parts *parts,
 			  struct err *err)
 {
@@ -171,6 +181,8 @@ int virtio_devices_create(struct virtio_devices **out, const struct virtio_parts
 		ret = add_rng(devices, &config->rng, err);
 	if (!ret && config->console.present)
 		ret = add_console(devices, parts, err);
+	if (!ret && config->vsock.present)
+		ret = add_vsock(devices, &config->vsock, err);
 	if (ret) {
 		virtio_devices_destroy(devices);
 		return ret;
