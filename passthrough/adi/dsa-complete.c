@@ -29,6 +29,10 @@ void dsa_swerr(struct dsa *dsa, const struct dsa_job *job, uint8_t code, uint64_
 			   (uint64_t)dsa_opcode(&job->descriptor) << DSA_SWERR_OP_SHIFT |
 			   (uint64_t)job->guest << DSA_SWERR_PASID_SHIFT;
 		swerr[1] = (uint64_t)invalid_flags << DSA_SWERR_FLAGS_SHIFT;
+		if (job->batch) {
+			swerr[0] |= DSA_SWERR_BATCH;
+			swerr[1] |= job->batch_index;
+		}
 		swerr[2] = address;
 	}
 	if (dsa->config.genctrl & DSA_GENCTRL_SOFTERR)
@@ -112,8 +116,10 @@ static bool write_record(struct dsa *dsa, struct ioasid_dma *dma, const struct d
 static void report_error(struct dsa *dsa, const struct dsa_job *job,
 			 const struct dsa_outcome *outcome)
 {
+	uint32_t flags = outcome->status == DSA_STATUS_FLAGS ? outcome->invalid_flags : 0;
+
 	pthread_mutex_lock(&dsa->lock);
-	dsa_swerr(dsa, job, outcome->status, outcome->fault, outcome->invalid_flags);
+	dsa_swerr(dsa, job, outcome->status, outcome->fault, flags);
 	pthread_mutex_unlock(&dsa->lock);
 }
 

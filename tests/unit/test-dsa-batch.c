@@ -274,6 +274,8 @@ static void unreportable_descriptor_goes_to_swerr(void **state)
 	put(&rig, 2, noop());
 	assert_int_equal(run(&rig, &d), DSA_STATUS_BATCH_FAILED);
 	assert_int_equal(swerr_code(&rig), DSA_STATUS_PAGE_FAULT);
+	assert_int_equal(reg_read(&rig, DSA_SWERR, 8) & DSA_SWERR_BATCH, DSA_SWERR_BATCH);
+	assert_int_equal(reg_read(&rig, DSA_SWERR + 8, 8) & 0xffff, 1);
 	swerr_ack(&rig);
 	/* A record that is not there is a failure too. */
 	put(&rig, 1, noop())->record = MEMORY + 64;
