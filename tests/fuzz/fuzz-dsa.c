@@ -5,9 +5,13 @@
  * when the input says so, on this thread, so that every run is the same; the VM is a stand-in
  * without KVM.
  *
- * Checked: every queue has a PASID or is refused, so nothing outside the window is ever written;
- * the window bound read-only is not written at all; every descriptor is accounted for; and no
- * command stays active once all jobs have ended.
+ * The first byte of the input chooses a function: configurable or fixed, with interrupt handles and
+ * an event log or not. Its queues may be dedicated or shared, its defaults bound or not.
+ *
+ * Checked: every queue has a PASID or a default binding or is refused, so nothing outside the
+ * window is ever written, by a descriptor, a record or the event log; the window bound read-only is
+ * not written at all; every descriptor is accounted for; and no command stays active once all jobs
+ * have ended.
  */
 #include <linux/pci_regs.h>
 #include <stdlib.h>
@@ -36,7 +40,7 @@ struct rig {
 	struct ioasid_space *guest, *rw, *ro;
 	struct dsa *dsa;
 	uint8_t *memory;
-	bool bound[2];
+	bool bound[5]; /* two PASIDs; then the defaults of queues 0 and 2, and of all */
 	unsigned int stops;
 };
 
@@ -176,7 +180,7 @@ static void submit(struct rig *rig, struct input *in, unsigned int how)
 		.source = address(in),
 		.destination = address(in),
 		.size = (uint32_t)take(in, 2),
-		.interrupt = (uint16_t)take(in, 1) & 7,
+		.interrupt = (uint16_t)take(in, 1) & 0x47,
 	};
 	uint64_t offset = (how >> 1 & 3) * DSA_WQ_PORTALS + (how >> 3 & 1) * DSA_PORTAL_PAGE;
 
@@ -196,12 +200,21 @@ static void set_up(struct rig *rig, uint32_t pasid)
 	uint64_t registers = bar(rig, 0);
 
 	mmio_write(rig, config_at(rig, PCI_COMMAND), PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
-	mmio_write(rig, registers + DSA_GRPCFG, 3, 8);
+	mmio_write(rig, registers + DSA_GRPCFG, 7, 8);
 	mmio_write(rig, registers + DSA_GRPCFG + DSA_GRPCFG_ENGINES, 3, 8);
+	/* A log of the window's last page, and one that would go on past it. */
+	mmio_write(rig, registers + DSA_EVLCFG,
+		   (WINDOW + WINDOW_SIZE - 4096) | (pasid & 1 ? DSA_EVLCFG_PASID : 0), 8);
+	mmio_write(rig, registers + DSA_EVLCFG + 8,
+		   (pasid & 2 ? 64 : 128) | (uint64_t)PASID_RW << DSA_EVLCFG_PASID_SHIFT, 8);
+	mmio_write(rig, registers + DSA_GENCTRL, 7, 4);
+	mmio_write(rig, registers + DSA_GENCFG, pasid & 3 ? 0x3000 : 0, 4);
 	command(rig, DSA_ENABLE_DEVICE, 0);
-	for (unsigned int i = 0; i < 2; i++) {
-		uint32_t mode =
-			0x11 | (pasid + i) << DSA_WQCFG_PASID_SHIFT | DSA_WQCFG_PASID_ENABLE;
+	command(rig, DSA_REQUEST_INT_HANDLE, pasid & 3);
+	for (unsigned int i = 0; i < 3; i++) {
+		bool none = i == 1 && pasid & 1;
+		uint32_t mode = (i == 2 ? 0x10 : 0x11) | (pasid + i) << DSA_WQCFG_PASID_SHIFT |
+				(none ? 0 : DSA_WQCFG_PASID_ENABLE);
 
 		mmio_write(rig, registers + DSA_WQCFG + i * DSA_WQCFG_SIZE + 8, mode, 4);
 		command(rig, DSA_ENABLE_WQ, i);
@@ -211,13 +224,26 @@ static void set_up(struct rig *rig, uint32_t pasid)
 /* --- the operator -------------------------------------------------------------------------------
  */
 
+static void toggle_default(struct rig *rig, unsigned int which)
+{
+	static const unsigned int queues[] = { 0, 2, DSA_ALL_WQS };
+	unsigned int wq = queues[which - 2];
+
+	if (rig->bound[which])
+		must(dsa_default_unbind(rig->dsa, wq, NULL));
+	else
+		must(dsa_default_bind(rig->dsa, wq, which == 3 ? rig->ro : rig->rw, 0, NULL, NULL));
+}
+
 /* At rest, for no other thread would end what is queued. */
 static void toggle_binding(struct rig *rig, unsigned int which)
 {
 	uint32_t guest = which ? PASID_RO : PASID_RW;
 
 	dsa_engines_stop(rig->dsa);
-	if (rig->bound[which])
+	if (which > 1)
+		toggle_default(rig, which);
+	else if (rig->bound[which])
 		must(dsa_pasid_unbind(rig->dsa, guest, NULL));
 	else
 		must(dsa_pasid_bind(rig->dsa, guest, which ? rig->ro : rig->rw, 0, NULL, NULL));
@@ -225,23 +251,37 @@ static void toggle_binding(struct rig *rig, unsigned int which)
 	dsa_engines_start(rig->dsa);
 }
 
+/* A back end that is lost. */
+static void halt(struct rig *rig)
+{
+	pthread_mutex_lock(&rig->dsa->lock);
+	dsa_halt(rig->dsa);
+	pthread_mutex_unlock(&rig->dsa->lock);
+}
+
 static void manage(struct rig *rig, unsigned int what)
 {
 	uint32_t devctl = dsa_function(rig->dsa)->express + PCI_EXP_DEVCTL;
 	uint64_t bars[2] = { bar(rig, 0), bar(rig, 2) };
 
-	switch (what % 5) {
+	switch (what % 9) {
 	case 0:
 	case 1:
-		toggle_binding(rig, what % 5);
-		break;
 	case 2:
+	case 3:
+	case 4:
+		toggle_binding(rig, what % 9);
+		break;
+	case 5:
+		halt(rig);
+		break;
+	case 6:
 		if (rig->stops++ & 1)
 			dsa_engines_start(rig->dsa);
 		else
 			dsa_engines_stop(rig->dsa);
 		break;
-	case 3:
+	case 7:
 		mmio_write(rig, config_at(rig, PCI_COMMAND),
 			   PCI_COMMAND_MEMORY | (what & 8 ? PCI_COMMAND_MASTER : 0), 2);
 		break;
@@ -351,13 +391,18 @@ static void build_vm(struct rig *rig)
 	must(pci_bus_create(&rig->bus, &rig->vm, &windows, NULL));
 }
 
-static void build_dsa(struct rig *rig)
+static void build_dsa(struct rig *rig, unsigned int shape)
 {
-	static const struct dsa_options options = {
+	const struct dsa_options options = {
 		.id = "dsa",
-		.wqs = 2,
-		.wq = { { .size = 3 }, { .size = 2 } },
+		.wqs = 3,
+		.wq = { { .size = 3 },
+			{ .size = 2 },
+			{ .size = 2, .shared = true, .threshold = 1 } },
 		.engines = 2,
+		.fixed = shape & 1,
+		.interrupt_handles = shape & 2,
+		.event_log = shape & 4,
 		.pasid = { .allow = true, .width = 4 },
 	};
 
@@ -393,7 +438,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct rig rig = { 0 };
 
 	build_vm(&rig);
-	build_dsa(&rig);
+	build_dsa(&rig, (unsigned int)take(&in, 1));
 	while (in.left)
 		step(&rig, &in);
 	check_account(&rig);
