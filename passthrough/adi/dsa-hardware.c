@@ -125,7 +125,7 @@ static void gone(struct dsa_work *work)
 {
 	if (dsa_flagged(&work->live->revoked) || dsa_flagged(&work->live->forgotten)) {
 		work->outcome->status = DSA_STATUS_PAGE_FAULT;
-		work->outcome->fault = work->operand[0].address;
+		work->outcome->fault = work->operands & 1 ? work->operand[0].address : 0;
 		return;
 	}
 	work->outcome->status = DSA_STATUS_HARDWARE;

@@ -74,7 +74,7 @@ static bool place_all(const struct dsa_reach *reach, const struct dsa_work *work
 		const struct dsa_operand *operand = &work->operand[i];
 		uint64_t at = 0;
 
-		if (!operand->size)
+		if (!(work->operands & 1u << i) || !operand->size)
 			continue;
 		*status = DSA_STATUS_HARDWARE;
 		if (!row[i])

@@ -23,8 +23,8 @@ int dsa_jobs_create(struct dsa *dsa, struct err *err)
 	for (unsigned int i = 0; i < DSA_MAX_WQS; i++)
 		TAILQ_INIT(&dsa->wq[i].jobs);
 	TAILQ_INIT(&dsa->free_jobs);
-	/* Full queues and a job in every engine. */
-	dsa->n_jobs = dsa->total_size + dsa->engines;
+	/* Full queues, and every engine may hold one descriptor of each. */
+	dsa->n_jobs = dsa->total_size + dsa->engines * dsa->wqs;
 	dsa->job = calloc(dsa->n_jobs, sizeof(*dsa->job));
 	if (!dsa->job)
 		return err_set(err, ENOMEM, "%s: no memory for %u descriptors", dsa->id,
