@@ -119,6 +119,8 @@ int ioasid_map_batch(struct ioasid_space *space, const struct ioasid_mapping *ma
 	r = check_open(space, err);
 	while (!r && done < n) {
 		r = ctx->provider->map(space, &mappings[done], &garbage, err);
+		if (r == -EIO)
+			block_for_good(space);
 		if (!r)
 			done++;
 	}
@@ -171,12 +173,13 @@ int ioasid_copy(struct ioasid_space *space, const struct ioasid_copy *copy, stru
 		r = check_rights(space, copy->rights, err);
 	if (r)
 		return r;
-	if (!ctx->provider->copy)
-		return ioasid_lacks(ctx, "copies nothing between spaces; map it again", err);
 	pthread_mutex_lock(&ctx->lock);
 	r = check_open(space, err);
-	if (!r)
+	if (!r) {
 		r = ctx->provider->copy(space, copy, &garbage, err);
+		if (r == -EIO)
+			block_for_good(space);
+	}
 	pthread_mutex_unlock(&ctx->lock);
 	reap(ctx, &garbage);
 	return r;

@@ -5,6 +5,7 @@
  * handle of it, so that they can be let go in any order.
  */
 #include "ioasid-client/provider.h"
+#include "ioasid-client/providers/seam.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,13 +14,12 @@
 
 static const struct row {
 	enum ioasid_provider_id id;
-	const char *name;
-	const struct ioasid_provider *provider; /* NULL: not built into this version */
+	const struct ioasid_provider *provider;
 } rows[] = {
 	/* In the order in which AUTO asks them. */
-	{ IOASID_PROVIDER_IOMMUFD, "iommufd", NULL },
-	{ IOASID_PROVIDER_TYPE1, "type1", NULL },
-	{ IOASID_PROVIDER_SOFT, "soft", &ioasid_soft },
+	{ IOASID_PROVIDER_IOMMUFD, &ioasid_iommufd },
+	{ IOASID_PROVIDER_TYPE1, &ioasid_type1 },
+	{ IOASID_PROVIDER_SOFT, &ioasid_soft },
 };
 
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
@@ -39,20 +39,11 @@ const char *ioasid_isolation_name(enum ioasid_isolation isolation)
 	return "unknown";
 }
 
-/* What is to be opened: a node by its path (NULL: the provider's own), or a descriptor. */
-struct target {
-	const char *node;
-	int fd;
-};
-
-static int open_row(struct ioasid_ctx *ctx, const struct row *row, const struct target *target,
-		    struct err *err)
+static int open_row(struct ioasid_ctx *ctx, const struct row *row,
+		    const struct ioasid_target *target, struct err *err)
 {
 	int r;
 
-	if (!row->provider)
-		return err_set(err, ENOTSUP, "provider %s is not built into this version; use soft",
-			       row->name);
 	ctx->provider = row->provider;
 	r = row->provider->open(ctx, target->node, target->fd, err);
 	if (r)
@@ -64,14 +55,16 @@ static int open_row(struct ioasid_ctx *ctx, const struct row *row, const struct 
  * The node is meant for a kernel's provider: soft opens none, so AUTO does not pass it on. It does
  * not take soft either where a descriptor was handed over, which can only mean the kernel's.
  */
-static int open_auto(struct ioasid_ctx *ctx, const struct target *target, struct err *err)
+static int open_auto(struct ioasid_ctx *ctx, const struct ioasid_target *target, struct err *err)
 {
 	size_t used = 0;
 
 	for (size_t i = 0; i < ROWS; i++) {
 		bool soft = rows[i].provider == &ioasid_soft;
-		const struct target for_row = { .node = soft ? NULL : target->node,
-						.fd = target->fd };
+		const struct ioasid_target for_row = {
+			.node = soft ? NULL : target->node,
+			.fd = target->fd,
+		};
 		struct err why = { 0 };
 
 		if (!open_row(ctx, &rows[i], &for_row, &why))
@@ -84,7 +77,7 @@ static int open_auto(struct ioasid_ctx *ctx, const struct target *target, struct
 }
 
 static int open_named(struct ioasid_ctx *ctx, enum ioasid_provider_id id,
-		      const struct target *target, struct err *err)
+		      const struct ioasid_target *target, struct err *err)
 {
 	for (size_t i = 0; i < ROWS; i++) {
 		if (rows[i].id == id)
@@ -94,8 +87,8 @@ static int open_named(struct ioasid_ctx *ctx, enum ioasid_provider_id id,
 		       (int)id);
 }
 
-static int open_target(struct ioasid_ctx **out, enum ioasid_provider_id provider,
-		       const struct target *target, struct err *err)
+int ioasid_ctx_open_target(struct ioasid_ctx **out, enum ioasid_provider_id provider,
+			   const struct ioasid_target *target, struct err *err)
 {
 	struct ioasid_ctx *ctx = calloc(1, sizeof(*ctx));
 	int r;
@@ -103,6 +96,7 @@ static int open_target(struct ioasid_ctx **out, enum ioasid_provider_id provider
 	if (!ctx)
 		return err_set(err, ENOMEM, "no memory for an I/O address space context");
 	ctx->refs = 1;
+	ctx->seam = target->seam;
 	ctx->pasids = (struct ioasid_pasid_pool){
 		.first = 1, .last = IOASID_PASID_MAX, .lowest = 1, .refs = 1
 	};
@@ -123,19 +117,23 @@ static int open_target(struct ioasid_ctx **out, enum ioasid_provider_id provider
 int ioasid_ctx_open(struct ioasid_ctx **out, enum ioasid_provider_id provider, const char *node,
 		    struct err *err)
 {
-	const struct target target = { .node = node, .fd = -1 };
+	const struct ioasid_target target = {
+		.node = node,
+		.fd = -1,
+		.seam = &ioasid_seam_kernel,
+	};
 
-	return open_target(out, provider, &target, err);
+	return ioasid_ctx_open_target(out, provider, &target, err);
 }
 
 int ioasid_ctx_open_fd(struct ioasid_ctx **out, enum ioasid_provider_id provider, int fd,
 		       struct err *err)
 {
-	const struct target target = { .fd = fd };
+	const struct ioasid_target target = { .fd = fd, .seam = &ioasid_seam_kernel };
 
 	if (fd < 0)
 		return err_set(err, EBADF, "descriptor %d is none", fd);
-	return open_target(out, provider, &target, err);
+	return ioasid_ctx_open_target(out, provider, &target, err);
 }
 
 void ioasid_ctx_close(struct ioasid_ctx *ctx)

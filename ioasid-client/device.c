@@ -174,10 +174,12 @@ static int attach_locked(struct ioasid_device *device, struct ioasid_space *spac
 		move_group(device, before, space);
 	set_space(device, space);
 	r = device->ctx->provider->attach(device, before, err);
-	if (r && before)
-		move_group(device, space, before);
-	if (r)
-		set_space(device, before);
+	if (!r)
+		return 0;
+	/* EIO: it reaches neither. */
+	if (before)
+		move_group(device, space, r == -EIO ? NULL : before);
+	set_space(device, r == -EIO ? NULL : before);
 	return r;
 }
 

@@ -92,9 +92,9 @@ struct ioasid_device_info {
  * Binds a device under a label (1 to 63 printable characters, unique in the context: -EEXIST).
  * It reaches nothing before its first attach. On success its descriptor is the context's and
  * ioasid_unbind closes it (the kernel unbinds with the last close, so dups delay that); on failure
- * it stays the caller's. -EBUSY, -EPERM: somebody else holds the device or a member of its group;
- * the sentence names group, member, its driver and what mends it. -ENOTSUP: the provider takes no
- * such source.
+ * it stays the caller's, to be closed: the kernel may have bound it. -EBUSY, -EPERM: somebody else
+ * holds the device or a member of its group; the sentence names group, member, its driver and what
+ * mends it. -ENOTSUP: the provider takes no such source.
  *
  * Tell KVM of the device (kvm-vfio FILE_ADD) before this call: its driver looks only now.
  */
@@ -116,7 +116,8 @@ int ioasid_device_fd(const struct ioasid_device *device);
  *
  * -EINVAL: device and space do not fit (snooping, address width, an mdev and a nested space, a
  * mapping in a reserved range). -ENOMEM: memory cannot be pinned; the sentence says how much is
- * missing where it is the limit on locked memory. -EIO: space or device is blocked for good.
+ * missing where it is the limit on locked memory. -EIO: space or device is blocked for good, or a
+ * replacement failed both ways; the device is detached.
  */
 int ioasid_attach(struct ioasid_device *device, struct ioasid_space *space, struct err *err);
 /*

@@ -46,12 +46,14 @@ struct ioasid_provider {
 	/* space->options are what was asked for; their name is space->name. */
 	int (*alloc)(struct ioasid_space *space, struct err *err);
 	void (*destroy)(struct ioasid_space *space);
+	/* These three: -EIO: it stopped midway; the generic part blocks the space. */
 	int (*map)(struct ioasid_space *space, const struct ioasid_mapping *mapping,
 		   struct ioasid_garbage *garbage, struct err *err);
-	/* -EIO: it stopped midway; the generic part blocks the space. */
 	int (*unmap)(struct ioasid_space *space, uint64_t iova, uint64_t size,
 		     struct ioasid_garbage *garbage, struct err *err);
-	/* before: the space it was attached to, or NULL. */
+	int (*copy)(struct ioasid_space *space, const struct ioasid_copy *copy,
+		    struct ioasid_garbage *garbage, struct err *err);
+	/* before: the space it was attached to, or NULL. -EIO: it is detached now. */
 	int (*attach)(struct ioasid_device *device, struct ioasid_space *before, struct err *err);
 	/* from: what it was attached to. Failing means that it may still reach that. */
 	int (*detach)(struct ioasid_device *device, struct ioasid_space *from, struct err *err);
@@ -65,8 +67,6 @@ struct ioasid_provider {
 	int (*pasid_replace)(struct ioasid_pasid *pasid, struct ioasid_space *before,
 			     struct err *err);
 	int (*pasid_detach)(struct ioasid_pasid *pasid, struct err *err);
-	int (*copy)(struct ioasid_space *space, const struct ioasid_copy *copy,
-		    struct ioasid_garbage *garbage, struct err *err);
 	int (*dirty_track)(struct ioasid_space *space, bool on, struct err *err);
 	int (*dirty_read)(struct ioasid_space *space, const struct ioasid_dirty *dirty,
 			  struct err *err);
@@ -81,7 +81,7 @@ struct ioasid_provider {
 	void (*memory)(struct ioasid_ctx *ctx, struct ioasid_memory *memory);
 };
 
-extern const struct ioasid_provider ioasid_soft;
+extern const struct ioasid_provider ioasid_iommufd, ioasid_type1, ioasid_soft;
 
 /* -EOPNOTSUPP: "provider NAME WHAT; MEND". */
 int ioasid_lacks(const struct ioasid_ctx *ctx, const char *what, struct err *err);
@@ -107,8 +107,11 @@ struct ioasid_pasid_pool {
 	struct ioasid_pasid_leaf *leaf[PASID_LEAVES]; /* atomic */
 };
 
+struct ioasid_seam;
+
 struct ioasid_ctx {
 	const struct ioasid_provider *provider;
+	const struct ioasid_seam *seam; /* providers/seam.h; outlives the context */
 	void *priv;
 	pthread_mutex_t lock;
 	/* Atomic: the opener, every PASID object and every DMA handle keep the memory of this. */
@@ -198,6 +201,16 @@ static inline bool ioasid_text_ok(const char *text)
 	}
 	return n > 0;
 }
+
+/* What is to be opened: a node by its path (NULL: the provider's own), or a descriptor (else -1).
+ */
+struct ioasid_target {
+	const char *node;
+	int fd;
+	const struct ioasid_seam *seam;
+};
+int ioasid_ctx_open_target(struct ioasid_ctx **out, enum ioasid_provider_id provider,
+			   const struct ioasid_target *target, struct err *err);
 
 void ioasid_ctx_get(struct ioasid_ctx *ctx);
 void ioasid_ctx_put(struct ioasid_ctx *ctx);

@@ -386,19 +386,24 @@ static void what_cannot_be_blocked_is_never_used_again(void **state)
 	ioasid_unbind(dev);
 }
 
+static void type1_like(struct ioasid_ctx *ctx, struct ioasid_caps *caps)
+{
+	*caps = (struct ioasid_caps){ 0 };
+}
+
 static void what_a_provider_lacks_is_said(void **state)
 {
 	struct fixture *f = *state;
 	struct ioasid_provider bare = ioasid_soft;
-	struct ioasid_space *s = space(f, "s");
-	const struct ioasid_copy copy = { .from = s, .size = PAGE, .rights = RW };
+	const struct ioasid_space_options nested = { .name = "n", .nest_parent = true };
+	struct ioasid_space *s;
 	struct ioasid_memory memory;
 
-	bare.copy = NULL;
+	bare.caps = type1_like;
 	bare.memory = NULL;
 	bare.faults_fd = NULL;
 	f->ctx->provider = &bare;
-	refused(f, ioasid_copy(s, &copy, &f->err), EOPNOTSUPP, "provider soft");
+	refused(f, ioasid_alloc(f->ctx, &nested, &s, &f->err), EOPNOTSUPP, "nests no spaces");
 	refused(f, ioasid_faults_fd(f->ctx, &(int){ 0 }, &f->err), EOPNOTSUPP, "no faults");
 	assert_ok(ioasid_memory_predict(f->ctx, UINT64_MAX / 2, &memory, &f->err), &f->err);
 	assert_int_equal(memory.accounting, IOASID_ACCOUNTING_NONE);

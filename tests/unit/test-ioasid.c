@@ -6,10 +6,12 @@
 #include "tests/unit/check.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "ioasid-client/ioasid.h"
 #include "ioasid-client/providers/soft.h"
@@ -161,16 +163,38 @@ static void context_names_its_provider(void **state)
 	assert_string_equal(ioasid_ctx_reason(f->ctx), "");
 }
 
-static void providers_not_built_say_so(void **state)
+static void kernel_providers_say_why_they_do_not_answer(void **state)
 {
+	static const enum ioasid_provider_id ids[] = { IOASID_PROVIDER_IOMMUFD,
+						       IOASID_PROVIDER_TYPE1 };
 	struct fixture *f = fixture(state);
 	struct ioasid_ctx *ctx = NULL;
 
-	refused(f, ioasid_ctx_open(&ctx, IOASID_PROVIDER_IOMMUFD, NULL, &f->err), ENOTSUP,
-		"iommufd is not built into this version");
-	refused(f, ioasid_ctx_open(&ctx, IOASID_PROVIDER_TYPE1, NULL, &f->err), ENOTSUP,
-		"type1 is not built into this version");
+	for (unsigned int i = 0; i < ARRAY_SIZE(ids); i++) {
+		refused(f, ioasid_ctx_open(&ctx, ids[i], "/nonexistent/node", &f->err), ENOTSUP,
+			"there is no /nonexistent/node; load");
+		refused(f, ioasid_ctx_open(&ctx, ids[i], "/dev/null", &f->err), ENOTSUP,
+			"/dev/null does not answer as");
+	}
 	assert_null(ctx);
+}
+
+static void what_is_handed_over_stays_the_callers_when_refused(void **state)
+{
+	struct fixture *f = fixture(state);
+	struct ioasid_ctx *ctx = NULL;
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	refused(f, ioasid_ctx_open_fd(&ctx, IOASID_PROVIDER_IOMMUFD, fd, &f->err), ENOTSUP,
+		"does not answer");
+	refused(f, ioasid_ctx_open_fd(&ctx, IOASID_PROVIDER_TYPE1, fd, &f->err), ENOTSUP,
+		"does not answer");
+	refused(f, ioasid_ctx_open_fd(&ctx, IOASID_PROVIDER_SOFT, fd, &f->err), EINVAL,
+		"needs no descriptor");
+	refused(f, ioasid_ctx_open_fd(&ctx, IOASID_PROVIDER_AUTO, fd, &f->err), ENOTSUP,
+		"no provider answers");
+	refused(f, ioasid_ctx_open_fd(&ctx, IOASID_PROVIDER_AUTO, -1, &f->err), EBADF, "none");
+	assert_int_equal(close(fd), 0);
 }
 
 static void auto_takes_what_answers_and_keeps_why(void **state)
@@ -178,7 +202,8 @@ static void auto_takes_what_answers_and_keeps_why(void **state)
 	struct fixture *f = fixture(state);
 	struct ioasid_ctx *ctx = NULL;
 
-	assert_ok(ioasid_ctx_open(&ctx, IOASID_PROVIDER_AUTO, "/dev/iommu", &f->err), &f->err);
+	assert_ok(ioasid_ctx_open(&ctx, IOASID_PROVIDER_AUTO, "/nonexistent/iommu", &f->err),
+		  &f->err);
 	assert_string_equal(ioasid_ctx_provider(ctx), "soft");
 	assert_non_null(strstr(ioasid_ctx_reason(ctx), "iommufd"));
 	assert_non_null(strstr(ioasid_ctx_reason(ctx), "type1"));
@@ -828,7 +853,6 @@ static void close_in_order(struct fixture *f, unsigned int order)
 {
 	struct ioasid_pasid *pasid = pasid_attach(f, 11);
 	bool done[STEPS] = { false };
-	uint64_t one = 1;
 
 	ioasid_pasid_hold(pasid);
 	map(f, f->space, 0, PAGE, f->memory, RW);
@@ -844,14 +868,12 @@ static void close_in_order(struct fixture *f, unsigned int order)
 			step++;
 		take_step(f, (enum step)step, done, pasid);
 		done[step] = true;
-		/* Once it is unbound there is no pointer left to ask with. */
-		if (!done[STEP_UNBIND])
-			assert_true(!reach(f, f->device, 11, 0, &one, IOASID_READ) ==
-				    (done[STEP_UNMAP] || done[STEP_DESTROY] || done[STEP_PASID]));
-		if (!done[STEP_UNBIND])
-			assert_true(!reach1(f, 0, 0) ==
-				    (done[STEP_UNMAP] || done[STEP_DESTROY] || done[STEP_DETACH]));
-		one = 1;
+		if (!done[STEP_UNBIND]) {
+			bool gone = done[STEP_UNMAP] || done[STEP_DESTROY];
+
+			assert_true(!reach1(f, 11, 0) == (gone || done[STEP_PASID]));
+			assert_true(!reach1(f, 0, 0) == (gone || done[STEP_DETACH]));
+		}
 		assert_true((ioasid_pasid_state(f->ctx, 11) == IOASID_PASID_FREE) ==
 			    (done[STEP_PASID] && done[STEP_RELEASE]));
 	}
@@ -988,7 +1010,8 @@ static void close_waits_for_open_sections(void **state)
 
 static const struct CMUnitTest tests[] = {
 	TEST(context_names_its_provider),
-	TEST(providers_not_built_say_so),
+	TEST(kernel_providers_say_why_they_do_not_answer),
+	TEST(what_is_handed_over_stays_the_callers_when_refused),
 	TEST(auto_takes_what_answers_and_keeps_why),
 	TEST(soft_refuses_a_node),
 	TEST(isolation_is_named),
