@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "ioasid-client/pasid-events.h"
 #include "ioasid-client/provider.h"
 
 #define LEAF_BITS    10u
@@ -25,6 +26,7 @@ struct pasid_table {
 	struct epoch *epoch;
 	pthread_mutex_t lock;
 	unsigned int count;
+	struct pasid_events *events; /* NULL: nobody watches */
 };
 
 int pasid_table_create(struct pasid_table **out, struct epoch *epoch, struct err *err)
@@ -65,6 +67,7 @@ void pasid_table_destroy(struct pasid_table *table)
 	pasid_table_walk(table, release, NULL);
 	for (unsigned int i = 0; i < LEAVES; i++)
 		free(table->leaf[i]);
+	pasid_events_free(table->events);
 	pthread_mutex_destroy(&table->lock);
 	free(table);
 }
@@ -118,6 +121,8 @@ int pasid_table_bind(struct pasid_table *table, uint32_t guest, struct ioasid_pa
 		leaf->host[i] = host;
 		__atomic_store_n(&leaf->number[i], ioasid_pasid_number(host), __ATOMIC_RELEASE);
 		table->count++;
+		if (table->events)
+			pasid_events_add(table->events, guest);
 	}
 	pthread_mutex_unlock(&table->lock);
 	return r;
@@ -137,6 +142,8 @@ int pasid_table_unbind(struct pasid_table *table, uint32_t guest, struct err *er
 		leaf->host[i] = NULL;
 		__atomic_store_n(&leaf->number[i], 0, __ATOMIC_RELEASE);
 		table->count--;
+		if (table->events)
+			pasid_events_add(table->events, guest);
 	}
 	pthread_mutex_unlock(&table->lock);
 	/* Also where another thread unbound it: that one may still be waiting. */
@@ -183,4 +190,34 @@ unsigned int pasid_table_count(struct pasid_table *table)
 	count = table->count;
 	pthread_mutex_unlock(&table->lock);
 	return count;
+}
+
+int pasid_table_watch(struct pasid_table *table, int *fd, struct err *err)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&table->lock);
+	if (!table->events)
+		r = pasid_events_new(&table->events, err);
+	if (!r)
+		*fd = pasid_events_fd(table->events);
+	pthread_mutex_unlock(&table->lock);
+	return r;
+}
+
+size_t pasid_table_events(struct pasid_table *table, struct pasid_event *events, size_t n,
+			  uint64_t *lost)
+{
+	size_t got = 0;
+
+	*lost = 0;
+	pthread_mutex_lock(&table->lock);
+	while (table->events && got < n && pasid_events_take(table->events, &events[got].guest)) {
+		events[got].host = pasid_table_lookup(table, events[got].guest);
+		got++;
+	}
+	if (table->events)
+		*lost = pasid_events_lost(table->events);
+	pthread_mutex_unlock(&table->lock);
+	return got;
 }

@@ -39,4 +39,35 @@ void pasid_table_walk(struct pasid_table *table,
 		      void (*fn)(void *arg, uint32_t guest, struct ioasid_pasid *host), void *arg);
 unsigned int pasid_table_count(struct pasid_table *table);
 
+/* --- changes ------------------------------------------------------------------------------------
+ *
+ * Once it is watched, a table notes which guest PASIDs changed, each once however often it changes
+ * before it is read: what is read is the binding at that time. At most PASID_EVENTS wait; those
+ * that find no room are counted, and who lost some walks the table instead. One reader a table.
+ */
+
+#define PASID_EVENTS 1024u
+
+struct pasid_event {
+	uint32_t guest;
+	uint32_t host; /* 0: unbound */
+};
+
+/* Watches from now on; *fd becomes readable when there are events and stays the table's. */
+int pasid_table_watch(struct pasid_table *table, int *fd, struct err *err);
+/*
+ * Takes up to n events, in the order in which the guest PASIDs first changed; never waits. *lost:
+ * how many changes were lost since the last call.
+ */
+size_t pasid_table_events(struct pasid_table *table, struct pasid_event *events, size_t n,
+			  uint64_t *lost);
+
+/*
+ * The table as JSON: {"count": 1, "entries": [{"guest": 5, "host": 77, "state": "active", "device":
+ * "dsa0", "space": "window"}]}, ascending; "device" and "space" only while the host PASID is
+ * active. NULL: no memory. The caller's to put.
+ */
+struct json_object;
+struct json_object *pasid_table_json(struct pasid_table *table);
+
 #endif

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 static uint32_t pasid_max(const struct ioasid_device *device)
 {
@@ -160,6 +161,32 @@ void ioasid_pasid_detach(struct ioasid_pasid *pasid)
 uint32_t ioasid_pasid_number(const struct ioasid_pasid *pasid)
 {
 	return pasid->number;
+}
+
+const char *ioasid_pasid_state_name(enum ioasid_pasid_state state)
+{
+	static const char *const names[] = {
+		[IOASID_PASID_FREE] = "free",
+		[IOASID_PASID_ACTIVE] = "active",
+		[IOASID_PASID_PARKED] = "parked",
+	};
+
+	return names[state];
+}
+
+void ioasid_pasid_info(struct ioasid_pasid *pasid, struct ioasid_pasid_info *info)
+{
+	*info = (struct ioasid_pasid_info){
+		.number = pasid->number,
+		.guest = __atomic_load_n(&pasid->guest, __ATOMIC_RELAXED),
+	};
+	pthread_mutex_lock(&pasid->ctx->lock);
+	info->state = pool_state(pasid->pool, pasid->number);
+	if (info->state == IOASID_PASID_ACTIVE) {
+		memcpy(info->device, pasid->device->info.label, sizeof(info->device));
+		memcpy(info->space, pasid->space->name, sizeof(info->space));
+	}
+	pthread_mutex_unlock(&pasid->ctx->lock);
 }
 
 void ioasid_pasid_hold(struct ioasid_pasid *pasid)

@@ -48,6 +48,18 @@ enum ioasid_pasid_state {
 	IOASID_PASID_ACTIVE,
 	IOASID_PASID_PARKED
 };
+/* "free", "active" or "parked". */
+const char *ioasid_pasid_state_name(enum ioasid_pasid_state state);
+
+/* What a holder may know of a PASID; device and space are "" once it is parked. */
+struct ioasid_pasid_info {
+	uint32_t number;
+	enum ioasid_pasid_state state;
+	uint32_t guest; /* what is bound to it, as fault records name it, or IOASID_PASID_NONE */
+	char device[64], space[64];
+};
+void ioasid_pasid_info(struct ioasid_pasid *pasid, struct ioasid_pasid_info *info);
+
 /* Of a number of the context's range. */
 enum ioasid_pasid_state ioasid_pasid_state(struct ioasid_ctx *ctx, uint32_t number);
 /* As this device would attach under it: of its own range where it has one. */

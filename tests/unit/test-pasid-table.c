@@ -3,6 +3,8 @@
 #include "tests/unit/check.h"
 
 #include <errno.h>
+#include <json-c/json.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -216,6 +218,84 @@ static void walk_is_in_ascending_order(void **state)
 	}
 }
 
+/* --- changes and snapshots -------------------------------------------------------------------- */
+
+static bool events_wait(int fd)
+{
+	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+
+	return poll(&poll_fd, 1, 0) == 1;
+}
+
+static void changes_are_told_once_with_what_holds_now(void **state)
+{
+	struct fixture *f = *state;
+	struct ioasid_pasid *host = host_pasid(f, 50);
+	struct pasid_event event[8];
+	uint64_t lost;
+	int fd;
+
+	assert_ok(pasid_table_bind(f->table, 1, host, &f->err), &f->err);
+	assert_int_equal(pasid_table_events(f->table, event, 8, &lost), 0);
+	assert_ok(pasid_table_watch(f->table, &fd, &f->err), &f->err);
+	assert_false(events_wait(fd));
+	assert_ok(pasid_table_bind(f->table, 7, host, &f->err), &f->err);
+	assert_ok(pasid_table_unbind(f->table, 1, &f->err), &f->err);
+	for (int i = 0; i < 1000; i++) {
+		assert_ok(pasid_table_unbind(f->table, 7, &f->err), &f->err);
+		assert_ok(pasid_table_bind(f->table, 7, host, &f->err), &f->err);
+	}
+	assert_true(events_wait(fd));
+	assert_int_equal(pasid_table_events(f->table, event, 1, &lost), 1);
+	assert_true(event[0].guest == 7 && event[0].host == 50);
+	assert_true(events_wait(fd));
+	assert_int_equal(pasid_table_events(f->table, event, 8, &lost), 1);
+	assert_true(event[0].guest == 1 && event[0].host == 0);
+	assert_int_equal(lost, 0);
+	assert_false(events_wait(fd));
+	assert_ok(pasid_table_unbind(f->table, 7, &f->err), &f->err);
+	assert_true(events_wait(fd));
+}
+
+static void changes_without_room_are_counted(void **state)
+{
+	static struct pasid_event event[2 * PASID_EVENTS];
+	struct fixture *f = *state;
+	struct ioasid_pasid *host = host_pasid(f, 50);
+	uint64_t lost;
+	int fd;
+
+	assert_ok(pasid_table_watch(f->table, &fd, &f->err), &f->err);
+	for (uint32_t guest = 1; guest <= PASID_EVENTS + 10; guest++)
+		assert_ok(pasid_table_bind(f->table, guest, host, &f->err), &f->err);
+	assert_int_equal(pasid_table_events(f->table, event, ARRAY_SIZE(event), &lost),
+			 PASID_EVENTS);
+	assert_int_equal(lost, 10);
+	assert_int_equal(event[PASID_EVENTS - 1].guest, PASID_EVENTS);
+	assert_false(events_wait(fd));
+	assert_ok(pasid_table_unbind(f->table, PASID_EVENTS + 5, &f->err), &f->err);
+	assert_int_equal(pasid_table_events(f->table, event, ARRAY_SIZE(event), &lost), 1);
+	assert_int_equal(lost, 0);
+}
+
+static void snapshot_names_what_is_bound(void **state)
+{
+	struct fixture *f = *state;
+	struct ioasid_pasid *active = host_pasid(f, 50), *parked = host_pasid(f, 51);
+	struct json_object *json;
+
+	assert_ok(pasid_table_bind(f->table, 9, active, &f->err), &f->err);
+	assert_ok(pasid_table_bind(f->table, 3, parked, &f->err), &f->err);
+	ioasid_pasid_detach(parked);
+	json = pasid_table_json(f->table);
+	assert_non_null(json);
+	assert_string_equal(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN),
+			    "{\"entries\":[{\"guest\":3,\"host\":51,\"state\":\"parked\"},"
+			    "{\"guest\":9,\"host\":50,\"state\":\"active\",\"device\":\"adi0\","
+			    "\"space\":\"guest\"}],\"count\":2}");
+	json_object_put(json);
+}
+
 /* --- lookups race changes --------------------------------------------------------------------- */
 
 #define GUESTS 8u
@@ -321,6 +401,9 @@ int main(void)
 		TEST(destroy_lets_go_of_every_entry),
 		TEST(table_may_outlive_the_context),
 		TEST(walk_is_in_ascending_order),
+		TEST(changes_are_told_once_with_what_holds_now),
+		TEST(changes_without_room_are_counted),
+		TEST(snapshot_names_what_is_bound),
 		TEST(no_lookup_uses_an_entry_after_its_unbind),
 	};
 
