@@ -154,6 +154,7 @@ run: all $(O)/config.example.json
 
 bench: all
 	$(Q)$(O)/adit bench boot
+	$(Q)$(O)/adit bench map
 
 MANPAGES := $(wildcard docs/man/*.[1-8])
 install: programs

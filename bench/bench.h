@@ -28,6 +28,7 @@ struct bench {
 };
 
 int bench_boot(const struct bench_options *options);
+int bench_map(const struct bench_options *options);
 int bench_copy(const struct bench_options *options);
 int bench_submit(const struct bench_options *options);
 int bench_boot_kernel(const struct bench_options *options);

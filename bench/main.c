@@ -16,6 +16,7 @@ static const struct bench benches[] = {
 	{ "copy", bench_copy, "memory moves by the software engine beside memcpy" },
 	{ "submit", bench_submit, "a trapped submission beside a minimal KVM program's exit" },
 	{ "boot", bench_boot, "exec to first output and to exit, memory, and the cost of an exit" },
+	{ "map", bench_map, "map, attach and unmap; translations and PASIDs of the soft provider" },
 };
 
 static int usage(void)

@@ -113,8 +113,9 @@ const struct ioasid_space *soft_space_of(struct ioasid_ctx *ctx, const struct io
 }
 
 /* How far memory goes on past what was found into mappings beside it, at most to `asked`. */
-static uint64_t extend(const struct soft_space *space, const struct iotlb_entry *entry,
-		       uint64_t iova, uint64_t asked, unsigned int rights)
+static __attribute__((noinline)) uint64_t extend(const struct soft_space *space,
+						 const struct iotlb_entry *entry, uint64_t iova,
+						 uint64_t asked, unsigned int rights)
 {
 	const char *hva = entry->hva + (entry->last - entry->first) + 1;
 	uint64_t got = entry->last - iova + 1, next = entry->last + 1;
@@ -192,18 +193,13 @@ static char *walk(struct soft_access *access, struct iotlb_entry *entry)
 	return found.hva + (access->iova - found.first);
 }
 
-void *ioasid_translate(struct ioasid_dma *dma, const struct ioasid_device *device, uint32_t pasid,
-		       uint64_t iova, uint64_t *len, unsigned int rights)
+/* A function of its own: what it needs on the stack would cost every hit. */
+static __attribute__((noinline)) void *translate_anew(struct ioasid_dma *dma,
+						      const struct ioasid_device *device,
+						      uint32_t pasid, uint64_t iova, uint64_t *len,
+						      unsigned int rights)
 {
-	struct iotlb_entry *entry = iotlb_slot(dma, pasid, iova);
-	struct soft_access access;
-	char *at;
-
-	if (iotlb_hit(dma, entry, device, pasid, iova, rights) && rights & DMA_RIGHTS) {
-		*len = reach(entry, iova, *len, rights);
-		return entry->hva + (iova - entry->first);
-	}
-	access = (struct soft_access){
+	struct soft_access access = {
 		.dma = dma,
 		.device = device,
 		.pasid = pasid,
@@ -211,16 +207,29 @@ void *ioasid_translate(struct ioasid_dma *dma, const struct ioasid_device *devic
 		.len = *len,
 		.rights = rights,
 	};
+	char *at;
+
 	*len = dma->request = 0;
 	/* Past the end of a context its devices are dead, and no record can name them. */
 	if (__atomic_load_n(&dma->soft->blocked, __ATOMIC_ACQUIRE))
 		return NULL;
-	at = walk(&access, entry);
+	at = walk(&access, iotlb_slot(dma, pasid, iova));
 	if (at)
 		*len = access.len;
 	else
 		dma->request = soft_fault_report(dma->soft->faults, &access);
 	return at;
+}
+
+void *ioasid_translate(struct ioasid_dma *dma, const struct ioasid_device *device, uint32_t pasid,
+		       uint64_t iova, uint64_t *len, unsigned int rights)
+{
+	const struct iotlb_entry *entry = iotlb_slot(dma, pasid, iova);
+
+	if (!iotlb_hit(dma, entry, device, pasid, iova, rights) || !(rights & DMA_RIGHTS))
+		return translate_anew(dma, device, pasid, iova, len, rights);
+	*len = reach(entry, iova, *len, rights);
+	return entry->hva + (iova - entry->first);
 }
 
 uint64_t ioasid_dma_request(const struct ioasid_dma *dma)
