@@ -70,14 +70,15 @@ SRC_ioasid-client := $(wildcard ioasid-client/*.c ioasid-client/providers/*.c)
 SRC_keeper := $(filter-out keeper/main.c,$(wildcard keeper/*.c))
 SRC_util := $(wildcard util/*.c)
 SRC_adit := vmm/main.c $(wildcard vmm/cmd-*.c)
+SRC_adit-keeper := keeper/main.c
 SRC_bench := $(filter-out bench/floor.c bench/exit-gap.c,$(wildcard bench/*.c))
 
 obj = $(patsubst %.c,$(O)/obj/%.o,$(1))
 ARCHIVES := $(foreach r,$(ROOMS),$(O)/lib$(r).a)
-OBJS := $(foreach r,$(ROOMS),$(call obj,$(SRC_$(r)))) $(call obj,$(SRC_adit))
+OBJS := $(foreach r,$(ROOMS),$(call obj,$(SRC_$(r)))) $(call obj,$(SRC_adit) $(SRC_adit-keeper))
 LIBS = $(JSON_LIBS) $(URING_LIBS)
 
-PROGRAMS := $(O)/adit
+PROGRAMS := $(O)/adit $(O)/adit-keeper
 ifneq ($(wildcard bench/*.c),)
 PROGRAMS += $(O)/adit-bench $(O)/bench/floor $(O)/bench/exit-gap.so
 endif
@@ -111,6 +112,11 @@ $(foreach r,$(ROOMS),$(eval $(call room,$(r))))
 $(O)/adit: $(call obj,$(SRC_adit)) $(ARCHIVES)
 	$(say) LD $@
 	$(Q)$(CC) $(ADIT_LDFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+# Runs with privilege: libc and its own few files.
+$(O)/adit-keeper: $(call obj,$(SRC_adit-keeper)) $(O)/libkeeper.a $(O)/libutil.a
+	$(say) LD $@
+	$(Q)$(CC) $(ADIT_LDFLAGS) $(LDFLAGS) -o $@ $^
 
 # The DSDT: ASL -> AML -> bytes in a header.
 $(O)/gen/dsdt.aml: vmm/dsdt.asl vmm/platform.h | packages

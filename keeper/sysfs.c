@@ -200,3 +200,40 @@ void sysfs_names_free(struct sysfs_names *names)
 	free(names->name);
 	*names = (struct sysfs_names){ 0 };
 }
+
+int sysfs_write(const struct host *host, const char *text, const char *fmt, ...)
+{
+	char path[SYSFS_PATH_MAX];
+	size_t len = strlen(text);
+	va_list ap;
+	int fd, ret;
+
+	va_start(ap, fmt);
+	ret = pathv(host, path, fmt, ap);
+	va_end(ap);
+	if (ret)
+		return ret;
+	if (host->write)
+		return host->write(host->arg, path + strlen(host->root), text);
+	fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0)
+		return -errno;
+	errno = 0;
+	if (write(fd, text, len) != (ssize_t)len)
+		ret = errno ? -errno : -EIO;
+	close(fd);
+	return ret;
+}
+
+int sysfs_open_node(const struct host *host, const char *path)
+{
+	char full[SYSFS_PATH_MAX];
+	int fd, ret = sysfs_path(host, full, "%s", path);
+
+	if (ret)
+		return ret;
+	if (host->open)
+		return host->open(host->arg, path);
+	fd = open(full, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW);
+	return fd < 0 ? -errno : fd;
+}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading sysfs, /dev and /proc below a root, which is "" in life and a made-up tree in tests. What
- * is read is short text: one attribute, the end of a link, the names in a directory.
+ * sysfs, /dev and /proc below a root, which is "" in life and a made-up tree in tests. What is read
+ * is short text: one attribute, the end of a link, the names in a directory.
  */
 #ifndef ADIT_KEEPER_SYSFS_H
 #define ADIT_KEEPER_SYSFS_H
@@ -14,6 +14,13 @@
 
 struct host {
 	const char *root; /* "" or a directory that has its own sys, dev and proc */
+	/*
+	 * NULL in life. Tests play the kernel: what a write makes of the tree, and what a node
+	 * opens as. Paths are without the root; 0 or a descriptor, or -errno.
+	 */
+	int (*write)(void *arg, const char *path, const char *text);
+	int (*open)(void *arg, const char *path);
+	void *arg;
 };
 
 /* Paths are formatted; they start with "/sys", "/dev" or "/proc". -ENAMETOOLONG past the limit. */
@@ -44,5 +51,12 @@ struct sysfs_names {
 int sysfs_list(const struct host *host, struct sysfs_names *out, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 void sysfs_names_free(struct sysfs_names *names);
+
+/* One write(2) of the text to an attribute that is there. 0 or -errno. */
+int sysfs_write(const struct host *host, const char *text, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* A device node, for reading and writing, close-on-exec. A link in its place is refused (-ELOOP).
+ */
+int sysfs_open_node(const struct host *host, const char *path);
 
 #endif

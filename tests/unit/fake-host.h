@@ -17,6 +17,21 @@
 
 #include "keeper/host.h"
 
+/* Not an assertion of cmocka's: it is used by forked processes and by fuzzers too. */
+#define fake_must(condition) ((condition) ? (void)0 : abort())
+
+#define FAKE_TEXT 384
+
+/* out: FAKE_TEXT bytes. */
+__attribute__((unused, format(printf, 2, 3))) static void fake_text(char *out, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	fake_must(vsnprintf(out, FAKE_TEXT, fmt, ap) < FAKE_TEXT);
+	va_end(ap);
+}
+
 struct fake_host {
 	char root[64];
 	struct host host;
@@ -30,7 +45,7 @@ __attribute__((unused, format(printf, 3, 4))) static void fake_path(const struct
 
 	memcpy(out, fake->root, n);
 	va_start(ap, fmt);
-	assert_true(vsnprintf(out + n, SYSFS_PATH_MAX - n, fmt, ap) < (int)(SYSFS_PATH_MAX - n));
+	fake_must(vsnprintf(out + n, SYSFS_PATH_MAX - n, fmt, ap) < (int)(SYSFS_PATH_MAX - n));
 	va_end(ap);
 }
 
@@ -40,7 +55,7 @@ __attribute__((unused)) static void fake_parents(char *path)
 	for (char *p = path + 1; (p = strchr(p, '/')); p++) {
 		*p = 0;
 		if (mkdir(path, 0755))
-			assert_int_equal(errno, EEXIST);
+			fake_must(errno == EEXIST);
 		*p = '/';
 	}
 }
@@ -54,18 +69,18 @@ __attribute__((unused)) static void fake_file(const struct fake_host *fake, cons
 	fake_path(fake, path, "%s", at);
 	fake_parents(path);
 	file = fopen(path, "we");
-	assert_non_null(file);
+	fake_must(file);
 	fputs(text, file);
-	assert_int_equal(fclose(file), 0);
+	fake_must(!fclose(file));
 }
 
 /* One attribute of a directory that is named by a format. */
-#define fake_attr(fake, text, ...)                           \
-	do {                                                 \
-		char attr_[SYSFS_PATH_MAX];                  \
-                                                             \
-		snprintf(attr_, sizeof(attr_), __VA_ARGS__); \
-		fake_file(fake, attr_, text);                \
+#define fake_attr(fake, text, ...)             \
+	do {                                   \
+		char attr_[FAKE_TEXT];         \
+                                               \
+		fake_text(attr_, __VA_ARGS__); \
+		fake_file(fake, attr_, text);  \
 	} while (0)
 
 /* A link whose target is below the root too. */
@@ -78,7 +93,7 @@ __attribute__((unused)) static void fake_link(const struct fake_host *fake, cons
 	fake_path(fake, target, "%s", to);
 	fake_parents(path);
 	unlink(path);
-	assert_int_equal(symlink(target, path), 0);
+	fake_must(!symlink(target, path));
 }
 
 __attribute__((unused)) static void fake_dir(const struct fake_host *fake, const char *at)
@@ -105,14 +120,14 @@ struct fake_function {
 __attribute__((unused)) static void fake_bind(const struct fake_host *fake, const char *bdf,
 					      const char *driver)
 {
-	char at[384], to[256], path[SYSFS_PATH_MAX];
+	char at[FAKE_TEXT], to[FAKE_TEXT], path[SYSFS_PATH_MAX];
 
-	snprintf(at, sizeof(at), FAKE_PCI "/driver", bdf);
+	fake_text(at, FAKE_PCI "/driver", bdf);
 	fake_path(fake, path, "%s", at);
 	unlink(path);
 	if (!driver)
 		return;
-	snprintf(to, sizeof(to), "/sys/bus/pci/drivers/%s", driver);
+	fake_text(to, "/sys/bus/pci/drivers/%s", driver);
 	fake_dir(fake, to);
 	fake_link(fake, at, to);
 }
@@ -120,12 +135,12 @@ __attribute__((unused)) static void fake_bind(const struct fake_host *fake, cons
 __attribute__((unused)) static void fake_cdev(const struct fake_host *fake, const char *device,
 					      const char *cdev, unsigned int minor)
 {
-	char at[384], to[256], number[32];
+	char at[FAKE_TEXT], to[FAKE_TEXT], number[32];
 
 	snprintf(number, sizeof(number), "511:%u\n", minor);
 	fake_attr(fake, number, "%s/vfio-dev/%s/dev", device, cdev);
-	snprintf(at, sizeof(at), "/sys/dev/char/511:%u", minor);
-	snprintf(to, sizeof(to), "%s/vfio-dev/%s", device, cdev);
+	fake_text(at, "/sys/dev/char/511:%u", minor);
+	fake_text(to, "%s/vfio-dev/%s", device, cdev);
 	fake_link(fake, at, to);
 	fake_attr(fake, "", "/dev/vfio/devices/%s", cdev);
 }
@@ -133,13 +148,13 @@ __attribute__((unused)) static void fake_cdev(const struct fake_host *fake, cons
 __attribute__((unused)) static void fake_group(const struct fake_host *fake, const char *device,
 					       const char *name, int group)
 {
-	char at[384], to[256];
+	char at[FAKE_TEXT], to[FAKE_TEXT];
 
-	snprintf(to, sizeof(to), "/sys/kernel/iommu_groups/%d", group);
+	fake_text(to, "/sys/kernel/iommu_groups/%d", group);
 	fake_attr(fake, "DMA-FQ\n", "%s/type", to);
-	snprintf(at, sizeof(at), "%s/iommu_group", device);
+	fake_text(at, "%s/iommu_group", device);
 	fake_link(fake, at, to);
-	snprintf(at, sizeof(at), "%s/devices/%s", to, name);
+	fake_text(at, "%s/devices/%s", to, name);
 	fake_link(fake, at, device);
 	fake_attr(fake, "", "/dev/vfio/%d", group);
 }
@@ -148,7 +163,7 @@ __attribute__((unused)) static void fake_add(const struct fake_host *fake,
 					     const struct fake_function *function)
 {
 	const char *bdf = function->bdf;
-	char text[64], at[384], to[256];
+	char text[64], at[FAKE_TEXT], to[FAKE_TEXT];
 
 	snprintf(text, sizeof(text), "0x%04x\n", function->vendor);
 	fake_attr(fake, text, FAKE_PCI "/vendor", bdf);
@@ -171,8 +186,8 @@ __attribute__((unused)) static void fake_add(const struct fake_host *fake,
 		snprintf(text, sizeof(text), "%s\n", function->resets);
 		fake_attr(fake, text, FAKE_PCI "/reset_method", bdf);
 	}
-	snprintf(at, sizeof(at), "/sys/bus/pci/devices/%s", bdf);
-	snprintf(to, sizeof(to), FAKE_PCI, bdf);
+	fake_text(at, "/sys/bus/pci/devices/%s", bdf);
+	fake_text(to, FAKE_PCI, bdf);
 	fake_link(fake, at, to);
 	if (function->group >= 0)
 		fake_group(fake, to, bdf, function->group);
@@ -182,8 +197,8 @@ __attribute__((unused)) static void fake_add(const struct fake_host *fake,
 		fake_cdev(fake, to, function->cdev,
 			  (unsigned int)strtoul(function->cdev + 4, NULL, 10));
 	if (function->iommu) {
-		snprintf(at, sizeof(at), FAKE_PCI "/iommu", bdf);
-		snprintf(to, sizeof(to), "/sys/devices/virtual/iommu/%s", function->iommu);
+		fake_text(at, FAKE_PCI "/iommu", bdf);
+		fake_text(to, "/sys/devices/virtual/iommu/%s", function->iommu);
 		fake_link(fake, at, to);
 	}
 }
@@ -191,11 +206,11 @@ __attribute__((unused)) static void fake_add(const struct fake_host *fake,
 __attribute__((unused)) static void fake_iommu(const struct fake_host *fake, const char *name,
 					       const char *kind, const char *ecap)
 {
-	char at[384], to[256];
+	char at[FAKE_TEXT], to[FAKE_TEXT];
 
-	snprintf(to, sizeof(to), "/sys/devices/virtual/iommu/%s", name);
+	fake_text(to, "/sys/devices/virtual/iommu/%s", name);
 	fake_attr(fake, ecap, "%s/%s/ecap", to, kind);
-	snprintf(at, sizeof(at), "/sys/class/iommu/%s", name);
+	fake_text(at, "/sys/class/iommu/%s", name);
 	fake_link(fake, at, to);
 }
 
@@ -207,7 +222,7 @@ __attribute__((unused)) static void fake_mtty(const struct fake_host *fake)
 	for (int i = 1; i <= 2; i++) {
 		char type[128], name[32];
 
-		snprintf(type, sizeof(type), FAKE_MTTY "/mdev_supported_types/mtty-%d", i);
+		fake_text(type, FAKE_MTTY "/mdev_supported_types/mtty-%d", i);
 		snprintf(name, sizeof(name), "%s port serial\n", i == 1 ? "Single" : "Dual");
 		fake_attr(fake, name, "%s/name", type);
 		fake_attr(fake, "vfio-pci\n", "%s/device_api", type);
@@ -221,14 +236,14 @@ __attribute__((unused)) static void fake_mtty(const struct fake_host *fake)
 __attribute__((unused)) static void fake_mdev(const struct fake_host *fake, const char *uuid,
 					      const char *type, int group, const char *cdev)
 {
-	char device[256], at[384], to[256];
+	char device[FAKE_TEXT], at[FAKE_TEXT], to[FAKE_TEXT];
 
-	snprintf(device, sizeof(device), FAKE_MTTY "/%s", uuid);
+	fake_text(device, FAKE_MTTY "/%s", uuid);
 	fake_attr(fake, "", "%s/remove", device);
-	snprintf(at, sizeof(at), "%s/mdev_type", device);
-	snprintf(to, sizeof(to), FAKE_MTTY "/mdev_supported_types/%s", type);
+	fake_text(at, "%s/mdev_type", device);
+	fake_text(to, FAKE_MTTY "/mdev_supported_types/%s", type);
 	fake_link(fake, at, to);
-	snprintf(at, sizeof(at), "/sys/bus/mdev/devices/%s", uuid);
+	fake_text(at, "/sys/bus/mdev/devices/%s", uuid);
 	fake_link(fake, at, device);
 	fake_group(fake, device, uuid, group);
 	fake_cdev(fake, device, cdev, (unsigned int)strtoul(cdev + 4, NULL, 10));
@@ -238,7 +253,7 @@ __attribute__((unused)) static void fake_open(struct fake_host *fake)
 {
 	memset(fake, 0, sizeof(*fake));
 	memcpy(fake->root, "/tmp/adit-fake-host-XXXXXX", sizeof("/tmp/adit-fake-host-XXXXXX"));
-	assert_non_null(mkdtemp(fake->root));
+	fake_must(mkdtemp(fake->root));
 	fake->host.root = fake->root;
 	fake_file(fake, "/proc/self/mountinfo", "");
 	fake_file(fake, "/proc/1/mountinfo", "");

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "keeper/node.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+struct target {
+	struct host_name device;
+	char cdev[HOST_TEXT];
+	int group;
+};
+
+static int refuse_open(struct err *err, const char *path, int error)
+{
+	switch (error) {
+	case EBUSY:
+		return err_set(
+			err, EBUSY,
+			"%s: is in use already, by this or another VM; stop that one or name "
+			"another device",
+			path);
+	case EACCES:
+	case EPERM:
+		return err_set(err, error,
+			       "%s: may not be opened by user %u; start adit as root, give that "
+			       "user the node, or hand its descriptor over",
+			       path, (unsigned int)geteuid());
+	case ENOENT:
+	case ENXIO:
+		return err_set(err, error, "%s: is not there; 'modprobe vfio-pci iommufd' makes it",
+			       path);
+	default:
+		errno = error;
+		return err_set(err, error, "%s: cannot be opened: %m", path);
+	}
+}
+
+/* A cdev's number in sysfs says which device it belongs to. */
+static int find_cdev(const struct host *host, const char *node, struct host_identity *out,
+		     struct err *err)
+{
+	const char *name = strrchr(node, '/') + 1;
+	char number[32];
+	unsigned int major, minor;
+
+	if (sysfs_read(host, number, sizeof(number), "/sys/class/vfio-dev/%s/dev", name) ||
+	    sscanf(number, "%u:%u", &major, &minor) != 2)
+		return err_set(err, ENODEV, "%s: there is no such VFIO device on this host", node);
+	return host_identify_number(host, major, minor, out, err);
+}
+
+static int find_function(const struct host *host, struct target *target, const char *const *with,
+			 size_t n_with, struct err *err)
+{
+	struct host_function function;
+	int ret = host_function_read(host, target->device.text, &function);
+
+	if (ret)
+		return err_set(err, -ret, "%s: there is no such PCI function on this host",
+			       target->device.text);
+	ret = host_function_check(host, &function, false, with, n_with, err);
+	memcpy(target->cdev, function.cdev, sizeof(target->cdev));
+	target->group = function.group;
+	return ret;
+}
+
+static int find_mdev(const struct host *host, struct target *target, struct err *err)
+{
+	struct host_mdev mdev;
+	int ret = host_mdev_read(host, target->device.text, &mdev);
+
+	if (ret)
+		return err_set(err, -ret,
+			       "%s: there is no such mdev on this host; make one, or let adit make "
+			       "it with \"mdev\"",
+			       target->device.text);
+	memcpy(target->cdev, mdev.cdev, sizeof(target->cdev));
+	target->group = mdev.group;
+	if (!*target->cdev && target->group == HOST_NO_GROUP)
+		return err_set(err, ENXIO,
+			       "%s: no driver of VFIO's has it; 'modprobe vfio-mdev' or the "
+			       "parent's own",
+			       target->device.text);
+	return 0;
+}
+
+static int find(const struct host *host, const struct host_name *name, struct target *target,
+		const char *const *with, size_t n_with, struct err *err)
+{
+	struct host_identity identity;
+	int ret;
+
+	*target = (struct target){ .device = *name, .group = HOST_NO_GROUP };
+	if (name->kind == HOST_CDEV) {
+		ret = find_cdev(host, name->text, &identity, err);
+		if (ret)
+			return ret;
+		target->device = identity.device;
+	}
+	if (target->device.kind == HOST_MDEV)
+		return find_mdev(host, target, err);
+	return find_function(host, target, with, n_with, err);
+}
+
+/* Nodes are numbered anew when devices come and go: the descriptor itself must say who it is. */
+static int prove(const struct host *host, const struct target *target, bool by_group, int fd,
+		 const char *path, struct err *err)
+{
+	struct host_identity identity;
+	int ret = host_identify(host, fd, &identity, err);
+
+	if (ret)
+		return err_prefix(err, "%s", path);
+	if (by_group ? identity.node == HOST_NODE_GROUP && identity.group == target->group
+		     : identity.node == HOST_NODE_CDEV &&
+			       !strcmp(identity.device.text, target->device.text))
+		return 0;
+	return err_set(err, ESTALE, "%s: is another device than %s by now; try again", path,
+		       target->device.text);
+}
+
+int host_open_device(const struct host *host, const struct host_name *name, enum host_way way,
+		     const char *const *with, size_t n_with, struct host_opened *out,
+		     struct err *err)
+{
+	struct target target;
+	char path[HOST_TEXT + 32];
+	bool by_group;
+	int fd, ret = find(host, name, &target, with, n_with, err);
+
+	*out = (struct host_opened){ .fd = -1 };
+	if (ret)
+		return ret;
+	by_group = way == HOST_WAY_GROUP || (way == HOST_WAY_AUTO && !*target.cdev);
+	if (!by_group && !*target.cdev)
+		return err_set(err, ENOTSUP,
+			       "%s: has no VFIO cdev; this kernel lacks CONFIG_VFIO_DEVICE_CDEV: "
+			       "set \"via\": \"group\" or \"auto\"",
+			       target.device.text);
+	if (by_group)
+		snprintf(path, sizeof(path), "/dev/vfio/%d", target.group);
+	else
+		snprintf(path, sizeof(path), "/dev/vfio/devices/%s", target.cdev);
+	fd = sysfs_open_node(host, path);
+	if (fd < 0)
+		return refuse_open(err, path, -fd);
+	ret = prove(host, &target, by_group, fd, path, err);
+	if (ret) {
+		close(fd);
+		return ret;
+	}
+	*out = (struct host_opened){
+		.fd = fd,
+		.by_group = by_group,
+		.device = target.device,
+		.group = target.group,
+	};
+	return 0;
+}
+
+int host_open_iommu(const struct host *host, const char *node, bool container, struct err *err)
+{
+	const enum host_node want = container ? HOST_NODE_CONTAINER : HOST_NODE_IOMMU;
+	struct host_identity identity;
+	int fd, ret;
+
+	if (!node)
+		node = container			   ? "/dev/vfio/vfio"
+		       : sysfs_exists(host, "/dev/ioasid") ? "/dev/ioasid"
+							   : "/dev/iommu";
+	fd = sysfs_open_node(host, node);
+	if (fd < 0)
+		return refuse_open(err, node, -fd);
+	ret = host_identify(host, fd, &identity, err);
+	if (ret)
+		err_prefix(err, "%s", node);
+	else if (identity.node != want)
+		ret = err_set(err, ENOTTY, "%s: is not %s", node,
+			      container ? "VFIO's container" : "an iommufd node");
+	if (ret)
+		close(fd);
+	return ret ? ret : fd;
+}
