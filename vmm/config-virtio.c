@@ -179,6 +179,22 @@ static int settle_vsock(const struct config_vsock *vsock, struct err *err)
 	return err_set(err, EINVAL, "/vsock/%s: is missing", vsock->cid ? "socket" : "cid");
 }
 
+/* Pages under a device's DMA would stay pinned, and the device would go on using them. */
+static int settle_balloon(const struct config *config, struct err *err)
+{
+	if (!config->balloon.present)
+		return 0;
+	if (config->n_devices)
+		return err_set(err, EINVAL,
+			       "/balloon: does not go with /devices: memory that is mapped for a "
+			       "device's DMA stays pinned and in its reach; remove one of them");
+	if (config->balloon.size >= config->memory.size)
+		return err_set(err, EINVAL,
+			       "/balloon/size: the guest would have nothing left; it must be below "
+			       "/memory/size");
+	return 0;
+}
+
 int config_settle_virtio(struct config *config, struct err *err)
 {
 	struct named all[NAMED_MAX];
@@ -195,6 +211,8 @@ int config_settle_virtio(struct config *config, struct err *err)
 		ret = settle_console(config, err);
 	if (!ret)
 		ret = settle_vsock(&config->vsock, err);
+	if (!ret)
+		ret = settle_balloon(config, err);
 	return ret;
 }
 

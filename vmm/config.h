@@ -186,6 +186,12 @@ struct config_vsock {
 	char *socket;
 };
 
+struct config_balloon {
+	bool present, deflate_on_oom, reporting;
+	uint64_t size; /* bytes, below the guest's memory */
+	uint32_t stats_ms;
+};
+
 struct config_rng {
 	bool present;
 	char *src; /* a file to read from; NULL: getrandom(2) */
@@ -220,6 +226,7 @@ struct config {
 	struct config_rng rng;
 	struct config_console console;
 	struct config_vsock vsock;
+	struct config_balloon balloon;
 	bool debug_exit;
 	uint32_t shutdown_timeout_ms; /* grace after the power button; default 10000 */
 

@@ -438,6 +438,11 @@ int machine_resize_disk(struct machine *machine, const char *id, struct err *err
 	return virtio_devices_resize_disk(machine->virtio, id, err);
 }
 
+struct balloon *machine_balloon(struct machine *machine)
+{
+	return virtio_devices_balloon(machine->virtio);
+}
+
 struct vm *machine_vm(struct machine *machine)
 {
 	return machine->vm;

@@ -13,6 +13,7 @@
 #include "util/err.h"
 #include "util/log.h"
 
+struct balloon;
 struct config;
 struct dsa;
 struct ioapic;
@@ -60,6 +61,9 @@ void machine_resume(struct machine *machine);
 
 /* From any thread: the image of this disk was made larger or smaller; the guest is told. */
 int machine_resize_disk(struct machine *machine, const char *id, struct err *err);
+
+/* To be resized and asked from any thread (vmm/virtio/balloon.h); NULL where there is none. */
+struct balloon *machine_balloon(struct machine *machine);
 
 /* Exits of all vCPUs so far, by kind. */
 void machine_stats(struct machine *machine, struct vcpu_stats *sum);

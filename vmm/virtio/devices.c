@@ -8,6 +8,7 @@
 #include "passthrough/pci/pci.h"
 #include "vmm/config.h"
 #include "vmm/ram.h"
+#include "vmm/virtio/balloon.h"
 #include "vmm/virtio/blk.h"
 #include "vmm/virtio/console.h"
 #include "vmm/virtio/net.h"
@@ -20,6 +21,7 @@ struct virtio_devices {
 	struct pci_bus *bus;
 	unsigned int n;
 	struct virtio_device *all[PCI_SLOTS];
+	struct balloon *balloon;
 	unsigned int n_blk;
 	struct {
 		const char *id;
@@ -159,6 +161,20 @@ static int add_vsock(struct virtio_devices *devices, const struct config_vsock *
 	return ret ? ret : plug(devices, device, err);
 }
 
+static int add_balloon(struct virtio_devices *devices, const struct config *config, struct err *err)
+{
+	const struct balloon_options options = {
+		.size = config->balloon.size,
+		.shared = config->memory.shared,
+		.deflate_on_oom = config->balloon.deflate_on_oom,
+		.reporting = config->balloon.reporting,
+		.stats_ms = config->balloon.stats_ms,
+	};
+	int ret = balloon_create(&devices->balloon, &devices->host, &options, err);
+
+	return ret ? ret : plug(devices, balloon_device(devices->balloon), err);
+}
+
 int virtio_devices_create(struct virtio_devices **out, const struct virtio_parts *parts,
 			  struct err *err)
 {
@@ -183,6 +199,8 @@ int virtio_devices_create(struct virtio_devices **out, const struct virtio_parts
 		ret = add_console(devices, parts, err);
 	if (!ret && config->vsock.present)
 		ret = add_vsock(devices, &config->vsock, err);
+	if (!ret && config->balloon.present)
+		ret = add_balloon(devices, config, err);
 	if (ret) {
 		virtio_devices_destroy(devices);
 		return ret;
@@ -219,4 +237,9 @@ int virtio_devices_resize_disk(struct virtio_devices *devices, const char *id, s
 			return blk_resized(devices->blk[i].blk, err);
 	}
 	return err_set(err, ENOENT, "no disk is called \"%s\"", id);
+}
+
+struct balloon *virtio_devices_balloon(struct virtio_devices *devices)
+{
+	return devices ? devices->balloon : NULL;
 }

@@ -6,6 +6,7 @@
 #include "util/err.h"
 #include "util/log.h"
 
+struct balloon;
 struct config;
 struct layout;
 struct loop;
@@ -39,5 +40,7 @@ void virtio_devices_resume(struct virtio_devices *devices);
 
 /* Any thread: the image behind the disk has another size. -ENOENT: no such disk. */
 int virtio_devices_resize_disk(struct virtio_devices *devices, const char *id, struct err *err);
+/* NULL: there is none. */
+struct balloon *virtio_devices_balloon(struct virtio_devices *devices);
 
 #endif

@@ -270,13 +270,14 @@ static bool hear_one(void *opaque, unsigned int queue)
 	/* Its source is what the device says it is: of others nothing is heard. */
 	if (virtq_read(chain, 0, &header, HEADER) == HEADER &&
 	    header.src_cid == vsock->config.guest_cid) {
-		conn = find(vsock, &header);
-		if (header.dst_cid != VSOCK_HOST_CID || header.type != VIRTIO_VSOCK_TYPE_STREAM ||
-		    header.len > chain->out_bytes - HEADER)
-			refuse(vsock, &header);
-		else if (conn)
+		bool whole = header.dst_cid == VSOCK_HOST_CID &&
+			     header.type == VIRTIO_VSOCK_TYPE_STREAM &&
+			     header.len <= chain->out_bytes - HEADER;
+
+		conn = whole ? find(vsock, &header) : NULL;
+		if (conn)
 			hear(conn, &header, chain);
-		else if (header.op == VIRTIO_VSOCK_OP_REQUEST)
+		else if (whole && header.op == VIRTIO_VSOCK_OP_REQUEST)
 			connect_guest(vsock, &header);
 		else
 			refuse(vsock, &header);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A virtio balloon: memory that the guest gives back goes to the host at once, what it reports as
+ * free too, and it tells how it fares.
+ *
+ * Not with assigned devices: what is pinned for DMA does not come free, and a device would go on
+ * reading and writing pages that the guest does not see any more. The configuration refuses it.
+ */
+#ifndef ADIT_VMM_VIRTIO_BALLOON_H
+#define ADIT_VMM_VIRTIO_BALLOON_H
+
+#include "vmm/virtio/device.h"
+
+#define BALLOON_STATS 10u
+
+struct balloon;
+
+struct balloon_options {
+	uint64_t size;	     /* bytes that the guest shall give at first, whole pages */
+	bool shared;	     /* guest memory is a shared mapping (memfd) */
+	bool deflate_on_oom; /* the guest may take pages back before it kills a process */
+	bool reporting;	     /* free pages are reported */
+	uint32_t stats_ms;   /* how often statistics are asked for; 0: never */
+};
+
+/* What the guest said last; a value that it does not tell is UINT64_MAX. */
+struct balloon_stats {
+	uint64_t wanted, actual; /* bytes */
+	uint64_t reported;	 /* bytes given back by free page reporting, ever */
+	/* By VIRTIO_BALLOON_S_*: bytes and counts. */
+	uint64_t value[BALLOON_STATS];
+};
+
+int balloon_create(struct balloon **out, const struct virtio_host *host,
+		   const struct balloon_options *options, struct err *err);
+struct virtio_device *balloon_device(struct balloon *balloon);
+/* Any thread. */
+void balloon_resize(struct balloon *balloon, uint64_t size);
+void balloon_read_stats(struct balloon *balloon, struct balloon_stats *stats);
+
+#endif
