@@ -201,7 +201,7 @@ int plan_make(json **out, const struct config *config, struct err *err)
 	};
 	struct payload_source source = { .fd = -1 };
 	struct layout layout;
-	json *plan;
+	json *plan, *virtio = NULL;
 	int ret = layout_plan(&layout, &request, err);
 
 	if (!ret)
@@ -211,12 +211,15 @@ int plan_make(json **out, const struct config *config, struct err *err)
 		ret = payload_open(&source, config->payload.initramfs, err);
 		payload_close(&source);
 	}
+	if (!ret)
+		ret = plan_virtio(&virtio, config, err);
 	if (ret)
 		return ret;
 	plan = json_object_new_object();
 	put_string(plan, "payload", config->payload.kernel);
 	put_int(plan, "vcpus", config->cpus.boot_vcpus);
 	json_object_object_add(plan, "memory", memory_plan(config, &layout));
+	json_object_object_add(plan, "virtio", virtio);
 	json_object_object_add(plan, "adis", adis_plan(config));
 	json_object_object_add(plan, "spaces", spaces_plan(config, &layout));
 	json_object_object_add(plan, "pasids", pasids_plan(config));
@@ -296,6 +299,7 @@ void plan_print(json *plan, FILE *to)
 	fprintf(to, "payload: %s, %llu vCPUs\n", get_string(plan, "payload"),
 		(unsigned long long)get_int(plan, "vcpus"));
 	print_memory(to, json_object_object_get(plan, "memory"));
+	plan_virtio_print(json_object_object_get(plan, "virtio"), to);
 	for (size_t i = 0; i < json_object_array_length(adis); i++)
 		print_adi(to, json_object_array_get_idx(adis, i));
 	for (size_t i = 0; i < json_object_array_length(spaces); i++) {

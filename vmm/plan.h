@@ -18,4 +18,8 @@ struct json_object;
 int plan_make(struct json_object **out, const struct config *config, struct err *err);
 void plan_print(struct json_object *plan, FILE *to);
 
+/* plan-virtio.c: the devices as an array; reads images, and changes nothing. */
+int plan_virtio(struct json_object **out, const struct config *config, struct err *err);
+void plan_virtio_print(struct json_object *list, FILE *to);
+
 #endif

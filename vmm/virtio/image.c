@@ -160,7 +160,7 @@ int image_open(struct image *image, const struct image_options *options, struct 
 			       options->readonly ? "reading" : "reading and writing",
 			       strerror(errno));
 	ret = measure(image, options, err);
-	if (!ret)
+	if (!ret && !options->unlocked)
 		ret = lock_image(image, options, err);
 	if (!ret && !options->raw)
 		ret = refuse_formats(image, options->path, err);

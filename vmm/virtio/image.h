@@ -15,7 +15,8 @@
 struct image_options {
 	const char *path;
 	bool readonly, direct;
-	bool raw; /* do not look for image formats */
+	bool raw;      /* do not look for image formats */
+	bool unlocked; /* only to look at it */
 };
 
 struct image {
