@@ -150,7 +150,6 @@ struct dsa_config {
 
 struct dsa {
 	char id[64];
-	struct vm *vm;
 	const struct log *log;
 	struct log_limit limit;
 	struct pci_function *function;

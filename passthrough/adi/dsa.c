@@ -95,14 +95,13 @@ static void take_backend(struct dsa *dsa, const struct dsa_backend_ops *backend)
 		dsa->opcap[i] = backend->opcap(i);
 }
 
-static struct dsa *dsa_new(struct vm *vm, struct ioasid_ctx *ctx, const struct dsa_options *options)
+static struct dsa *dsa_new(struct ioasid_ctx *ctx, const struct dsa_options *options)
 {
 	struct dsa *dsa = calloc(1, sizeof(*dsa));
 
 	if (!dsa)
 		return NULL;
 	snprintf(dsa->id, sizeof(dsa->id), "%s", options->id);
-	dsa->vm = vm;
 	dsa->ctx = ctx;
 	dsa->log = options->log;
 	dsa->wqs = options->wqs;
@@ -213,21 +212,21 @@ static int make_function(struct dsa *dsa, struct err *err)
 	return pci_function_create(&dsa->function, dsa->id, &id, &function_ops, dsa, err);
 }
 
-int dsa_create(struct dsa **out, struct vm *vm, struct ioasid_ctx *ctx,
-	       struct ioasid_space *default_space, const struct dsa_options *options,
-	       struct err *err)
+int dsa_create_apart(struct dsa **out, struct epoch *epoch, struct ioasid_ctx *ctx,
+		     struct ioasid_space *default_space, const struct dsa_options *options,
+		     struct err *err)
 {
 	struct dsa *dsa;
 	int ret = check_options(options, err);
 
 	if (ret)
 		return ret;
-	dsa = dsa_new(vm, ctx, options);
+	dsa = dsa_new(ctx, options);
 	if (!dsa)
 		return err_set(err, ENOMEM, "%s: no memory for a DSA function", options->id);
 	ret = dsa_jobs_create(dsa, err);
 	if (!ret)
-		ret = pasid_table_create(&dsa->table, vm_epoch(vm), err);
+		ret = pasid_table_create(&dsa->table, epoch, err);
 	if (!ret)
 		ret = bind_device(dsa, default_space, err);
 	if (!ret)
@@ -243,6 +242,13 @@ int dsa_create(struct dsa **out, struct vm *vm, struct ioasid_ctx *ctx,
 	}
 	*out = dsa;
 	return 0;
+}
+
+int dsa_create(struct dsa **out, struct vm *vm, struct ioasid_ctx *ctx,
+	       struct ioasid_space *default_space, const struct dsa_options *options,
+	       struct err *err)
+{
+	return dsa_create_apart(out, vm_epoch(vm), ctx, default_space, options, err);
 }
 
 struct pci_function *dsa_function(struct dsa *dsa)

@@ -24,6 +24,7 @@
 struct dsa;
 struct dsa_descriptor;
 struct dsa_record;
+struct epoch;
 struct ioasid_ctx;
 struct ioasid_space;
 struct pci_function;
@@ -105,11 +106,16 @@ struct dsa_options {
 /*
  * Makes the function and binds the device to ctx; default_space (all guest memory) is attached as
  * its RID space. The caller adds dsa_function() to a bus, which then owns the object: removing the
- * function from its bus frees it. vm is used for MSIs and the submission epoch.
+ * function from its bus frees it. vm is used for the submission epoch; MSIs are
+ * the bus's.
  */
 int dsa_create(struct dsa **out, struct vm *vm, struct ioasid_ctx *ctx,
 	       struct ioasid_space *default_space, const struct dsa_options *options,
 	       struct err *err);
+/* The same without a VM: for a function that is exported (pci_function_export). */
+int dsa_create_apart(struct dsa **out, struct epoch *epoch, struct ioasid_ctx *ctx,
+		     struct ioasid_space *default_space, const struct dsa_options *options,
+		     struct err *err);
 struct pci_function *dsa_function(struct dsa *dsa);
 
 /*

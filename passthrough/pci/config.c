@@ -76,8 +76,10 @@ void pci_config_apply(struct pci_function *function)
 	uint16_t command = (uint16_t)load_le(function->config + PCI_COMMAND, 2);
 
 	__atomic_store_n(&function->command, command, __ATOMIC_RELEASE);
-	pci_bars_apply(function);
-	pci_intx_apply(function);
+	if (function->bus) {
+		pci_bars_apply(function);
+		pci_intx_apply(function);
+	}
 	if (function->blocked)
 		return;
 	pci_msix_apply(function);
@@ -93,7 +95,7 @@ void pci_config_power_on(struct pci_function *function)
 	}
 }
 
-static void reset(struct pci_function *function)
+void pci_config_reset(struct pci_function *function)
 {
 	for (unsigned int i = 0; i < PCI_CONFIG_SIZE; i++) {
 		uint8_t writable = function->writable[i];
@@ -104,8 +106,12 @@ static void reset(struct pci_function *function)
 	}
 	pci_msix_reset(function);
 	pci_config_apply(function);
+	if (function->exported)
+		function->exported->quiet(function->exported_opaque, true);
 	if (function->ops && function->ops->reset)
 		function->ops->reset(function->opaque);
+	if (function->exported)
+		function->exported->quiet(function->exported_opaque, false);
 }
 
 void pci_config_write(struct pci_function *function, uint32_t offset, uint64_t value,
@@ -124,7 +130,7 @@ void pci_config_write(struct pci_function *function, uint32_t offset, uint64_t v
 					  (bytes[i] & writable));
 	}
 	if (pci_express_starts_flr(function, offset, value, size)) {
-		reset(function);
+		pci_config_reset(function);
 		return;
 	}
 	pci_config_apply(function);

@@ -96,7 +96,9 @@ struct pci_function {
 	const struct pci_ops *ops; /* may be NULL */
 	void *opaque;
 
-	struct pci_bus *bus; /* NULL before pci_bus_add; then never changed */
+	struct pci_bus *bus;		       /* NULL before pci_bus_add; then never changed */
+	const struct pci_export_ops *exported; /* not NULL: no bus holds it, see export.c */
+	void *exported_opaque;
 	unsigned int slot;
 	uint16_t command; /* as programmed; atomic */
 
@@ -137,6 +139,8 @@ void pci_config_write(struct pci_function *function, uint32_t offset, uint64_t v
 		      unsigned int size);
 /* Remembers what writable bits hold now: a reset brings it back. */
 void pci_config_power_on(struct pci_function *function);
+/* Function-level reset. */
+void pci_config_reset(struct pci_function *function);
 /* Makes true what the registers say: command, BARs, MSI-X. */
 void pci_config_apply(struct pci_function *function);
 

@@ -158,6 +158,12 @@ void pci_function_msix_fire(struct pci_function *function, unsigned int vector)
 
 	if (!msix || msix->source || vector >= msix->vectors)
 		return;
+	if (function->exported) {
+		/* Whoever holds it has the table, and masks for itself. */
+		if (pci_function_bus_master(function))
+			function->exported->fire(function->exported_opaque, vector);
+		return;
+	}
 	pthread_mutex_lock(&msix->lock);
 	if (msix->on && held_back(msix, vector))
 		msix->pending[vector / PENDING_BITS] |= BIT_U64(vector % PENDING_BITS);

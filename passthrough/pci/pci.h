@@ -206,6 +206,47 @@ int pci_function_intx(struct pci_function *function, void (*unmask)(void *opaque
 /* Any thread while the function is on the bus. Held back while the guest disables INTx. */
 void pci_function_intx_set(struct pci_function *function, bool asserted);
 
+/*
+ * What shared virtual memory takes, each by choice: ATS, page requests, PASIDs (with the End-End
+ * TLP prefix that carries them). After pci_function_express. What the guest sets there is kept and
+ * has no effect here: an IOMMU that translates is the business of who holds the function.
+ */
+struct pci_svm_options {
+	bool ats, pri, pasid;
+	unsigned int pasid_width; /* bits, 1 to 20 */
+	bool pasid_exec, pasid_priv;
+};
+int pci_function_svm(struct pci_function *function, const struct pci_svm_options *options,
+		     struct err *err);
+
+/*
+ * A function that another process holds, instead of pci_bus_add: its registers answer to calls, its
+ * BARs have no addresses, and vectors are fired at `fire` whatever the table says, which is the
+ * holder's. Accesses are checked by the caller to lie in the BAR or in configuration space; they
+ * may come from one thread at a time, inside a section where the device asks for one.
+ */
+struct pci_export_ops {
+	void (*fire)(void *opaque, unsigned int vector);
+	/* Around a reset of the device, true before and false after: what it waits for must end. */
+	void (*quiet)(void *opaque, bool quiet);
+};
+int pci_function_export(struct pci_function *function, const struct pci_export_ops *ops,
+			void *opaque, struct err *err);
+void pci_export_config_read(struct pci_function *function, uint32_t offset, void *data,
+			    uint32_t count);
+void pci_export_config_write(struct pci_function *function, uint32_t offset, const void *data,
+			     uint32_t count);
+/* 64 bytes, aligned, are a store like MOVDIR64B's where the BAR has portals. */
+void pci_export_bar_read(struct pci_function *function, unsigned int index, uint64_t offset,
+			 void *data, uint32_t count);
+void pci_export_bar_write(struct pci_function *function, unsigned int index, uint64_t offset,
+			  const void *data, uint32_t count);
+void pci_export_reset(struct pci_function *function);
+/* 0: there is no BAR of that index. */
+uint64_t pci_function_bar_size(const struct pci_function *function, unsigned int index);
+/* Of MSI-X; 0: none. */
+unsigned int pci_function_vectors(const struct pci_function *function);
+
 /* Command register, bit 2. A device must not read or write memory without it. */
 bool pci_function_bus_master(const struct pci_function *function);
 /* Command register, bit 1. */
