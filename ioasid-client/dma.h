@@ -3,6 +3,10 @@
  * The soft provider's DMA: one handle per engine thread. Sections as in util/epoch.h: a pointer
  * that ioasid_translate gave is good until ioasid_dma_end; unmap, detach and unbind wait for open
  * sections, so an engine ends its section at least every 1 MiB of work and never blocks in one.
+ *
+ * Remote spaces (struct ioasid_remote) are the exception: what is not mapped in them is copied in
+ * when it is translated, and what was changed of it is written back at the section's end, by calls
+ * that may wait. Who waits for sections must be able to end those waits.
  */
 #ifndef ADIT_IOASID_CLIENT_DMA_H
 #define ADIT_IOASID_CLIENT_DMA_H
@@ -14,7 +18,10 @@ struct ioasid_dma;
 int ioasid_dma_open(struct ioasid_ctx *ctx, struct ioasid_dma **out, struct err *err);
 void ioasid_dma_close(struct ioasid_dma *dma);
 void ioasid_dma_begin(struct ioasid_dma *dma);
-void ioasid_dma_end(struct ioasid_dma *dma);
+/* -EFAULT: not all that was written has reached a remote space; ioasid_dma_failed says from where.
+ */
+int ioasid_dma_end(struct ioasid_dma *dma);
+uint64_t ioasid_dma_failed(const struct ioasid_dma *dma);
 /*
  * To be added to rights: where the access is blocked, ask for the page (fault.h) rather than fail.
  * That needs a device with page_requests in a space with faults.

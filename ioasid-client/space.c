@@ -72,6 +72,8 @@ static int check_caps(struct ioasid_ctx *ctx, const struct ioasid_space_options 
 	ctx->provider->caps(ctx, &caps);
 	if (options->faults && caps.faults == IOASID_FAULTS_NONE)
 		return ioasid_lacks(ctx, "reports no faults here; leave the fault queue out", err);
+	if (options->remote.read && ctx->provider != &ioasid_soft)
+		return ioasid_lacks(ctx, "has no remote spaces; only soft has", err);
 	if (options->dirty && !caps.dirty)
 		return ioasid_lacks(ctx, "keeps no dirty logs here; leave it out", err);
 	if ((options->nest_parent || options->parent) && !caps.nesting)

@@ -23,6 +23,19 @@ struct ioasid_nesting {
 #define IOASID_VTD_S1_EAFE 2u /* extended accessed flag */
 #define IOASID_VTD_S1_WPE  4u /* write protection of supervisor requests */
 
+/*
+ * Memory that cannot be mapped, but read and written by calls (another process's): it is what a
+ * space holds where nothing is mapped. Calls come from DMA handles (dma.h), several at once, may
+ * wait, and return 0 or -errno. Only the soft provider has such spaces.
+ */
+struct ioasid_remote {
+	int (*read)(void *opaque, uint64_t iova, void *data, uint64_t size);
+	int (*write)(void *opaque, uint64_t iova, const void *data, uint64_t size);
+	void *opaque;
+	struct ioasid_range range; /* nothing outside of it is asked for */
+	unsigned int rights;
+};
+
 /* Zeros are a plain space. */
 struct ioasid_space_options {
 	const char *name;	 /* for messages and tables; copied, 1 to 63 characters */
@@ -39,6 +52,7 @@ struct ioasid_space_options {
 	 */
 	struct ioasid_space *parent;
 	struct ioasid_nesting nesting;
+	struct ioasid_remote remote; /* read not NULL: it is one */
 };
 
 /*

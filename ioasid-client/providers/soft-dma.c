@@ -31,6 +31,7 @@ struct ioasid_dma {
 	struct soft_ctx *soft;
 	uint64_t request; /* of the last translation that gave NULL */
 	bool refuses;	  /* atomic */
+	struct soft_copies copies;
 	_Alignas(64) struct iotlb_entry iotlb[IOTLB_ENTRIES];
 };
 
@@ -48,6 +49,7 @@ int ioasid_dma_open(struct ioasid_ctx *ctx, struct ioasid_dma **out, struct err 
 	memset(dma, 0, sizeof(*dma));
 	dma->ctx = ctx;
 	dma->soft = ctx->priv;
+	soft_copies_init(&dma->copies);
 	ioasid_ctx_get(ctx);
 	epoch_join(&dma->soft->epoch, &dma->reader);
 	*out = dma;
@@ -69,9 +71,17 @@ void ioasid_dma_begin(struct ioasid_dma *dma)
 	epoch_enter(&dma->soft->epoch, &dma->reader);
 }
 
-void ioasid_dma_end(struct ioasid_dma *dma)
+int ioasid_dma_end(struct ioasid_dma *dma)
 {
+	int ret = dma->copies.first ? soft_copies_out(&dma->copies) : 0;
+
 	epoch_exit(&dma->reader);
+	return ret;
+}
+
+uint64_t ioasid_dma_failed(const struct ioasid_dma *dma)
+{
+	return dma->copies.failed;
 }
 
 static struct iotlb_entry *iotlb_slot(struct ioasid_dma *dma, uint32_t pasid, uint64_t iova)
@@ -193,6 +203,21 @@ static char *walk(struct soft_access *access, struct iotlb_entry *entry)
 	return found.hva + (access->iova - found.first);
 }
 
+/* Where walk found nothing: memory that is reached by calls. */
+static char *fetch(struct soft_access *access)
+{
+	unsigned int rights = access->rights & DMA_RIGHTS;
+	const struct soft_space *space;
+	struct soft_extent extent;
+
+	if (!access->space || !rights || !access->len)
+		return NULL;
+	space = access->space->priv;
+	if (!space->remote || soft_map_find(&space->map, access->iova >> SOFT_PAGE_SHIFT, &extent))
+		return NULL;
+	return soft_copy_in(&access->dma->copies, space, access->iova, &access->len, rights);
+}
+
 /* A function of its own: what it needs on the stack would cost every hit. */
 static __attribute__((noinline)) void *translate_anew(struct ioasid_dma *dma,
 						      const struct ioasid_device *device,
@@ -214,6 +239,8 @@ static __attribute__((noinline)) void *translate_anew(struct ioasid_dma *dma,
 	if (__atomic_load_n(&dma->soft->blocked, __ATOMIC_ACQUIRE))
 		return NULL;
 	at = walk(&access, iotlb_slot(dma, pasid, iova));
+	if (!at)
+		at = fetch(&access);
 	if (at)
 		*len = access.len;
 	else

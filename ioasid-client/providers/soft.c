@@ -184,6 +184,7 @@ static int soft_alloc(struct ioasid_space *space, struct err *err)
 		return err_set(err, ENOMEM, "no memory for an address space");
 	soft->generation = 1;
 	soft->faults = options->faults;
+	soft->remote = options->remote.read ? &options->remote : NULL;
 	if (options->parent) {
 		soft->parent = options->parent->priv;
 		soft->nesting = options->nesting;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of the soft provider share: soft.c (management), soft-dma.c (what engines call),
- * soft-walk.c (tables of guests), soft-fault.c (records and page requests), soft-dirty.c (logs).
+ * soft-walk.c (tables of guests), soft-fault.c (records and page requests), soft-dirty.c (logs),
+ * soft-remote.c (memory that is reached by calls).
  */
 #ifndef ADIT_IOASID_CLIENT_PROVIDERS_SOFT_H
 #define ADIT_IOASID_CLIENT_PROVIDERS_SOFT_H
@@ -39,9 +40,10 @@ struct soft_space {
 	uint64_t generation;	   /* atomic; of what is mapped, in its parent as well */
 	struct soft_space *parent; /* of a nested space */
 	struct ioasid_nesting nesting;
-	struct soft_dirty *dirty; /* NULL: it has no log */
-	bool tracking;		  /* atomic */
-	bool faults;		  /* its page requests are reported */
+	struct soft_dirty *dirty;	    /* NULL: it has no log */
+	bool tracking;			    /* atomic */
+	bool faults;			    /* its page requests are reported */
+	const struct ioasid_remote *remote; /* NULL: what is not mapped is not there */
 };
 
 /* Host memory behind an address, in bytes. */
@@ -115,6 +117,21 @@ int soft_faults_read(struct ioasid_ctx *ctx, struct ioasid_fault *faults, size_t
 		     uint64_t *lost, struct err *err);
 int soft_fault_respond(struct ioasid_ctx *ctx, uint64_t cookie, enum ioasid_response response,
 		       struct err *err);
+
+/* --- soft-remote.c ------------------------------------------------------------------------------
+ */
+
+/* Copies of remote memory that a section works on. */
+struct soft_copies {
+	struct soft_copy *first, **last;
+	uint64_t failed; /* where the last section's writing back ended */
+};
+void soft_copies_init(struct soft_copies *copies);
+/* As ioasid_translate, for an address of a remote space where nothing is mapped. */
+void *soft_copy_in(struct soft_copies *copies, const struct soft_space *space, uint64_t iova,
+		   uint64_t *len, unsigned int rights);
+/* Writes back what was changed, and forgets all copies. 0 or -EFAULT. */
+int soft_copies_out(struct soft_copies *copies);
 
 /* --- soft-dma.c ---------------------------------------------------------------------------------
  */

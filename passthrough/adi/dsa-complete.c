@@ -109,7 +109,8 @@ static bool write_record(struct dsa *dsa, struct ioasid_dma *dma, const struct d
 		written = put_record(dsa, dma, job, outcome);
 		sigbus_disarm(&guard);
 	}
-	ioasid_dma_end(dma);
+	if (ioasid_dma_end(dma))
+		return false;
 	return written;
 }
 

@@ -317,8 +317,11 @@ enum dsa_step dsa_work_guarded(struct dsa_work *work,
 	} else {
 		step = after_sigbus(work, guard.address);
 	}
-	ioasid_dma_end(work->dma);
-	return step;
+	if (!ioasid_dma_end(work->dma))
+		return step;
+	/* Memory of another process, which did not take all that was written. */
+	fault(work, ioasid_dma_failed(work->dma), IOASID_WRITE, DSA_STATUS_PAGE_FAULT);
+	return DSA_STEP_DONE;
 }
 
 /* The page that it waited for will not come. */
