@@ -156,6 +156,8 @@ int vfu_serve(struct vfu_server *server, struct err *err)
 	do
 		ret = serve_one(server, &request, &reply, err);
 	while (ret > 0);
+	/* Also a thread that waits in a send to a client which does not read must come back. */
+	vfu_stop(server);
 	vfu_dma_end(server);
 	if (device->ops->unmap_all)
 		device->ops->unmap_all(device->opaque);

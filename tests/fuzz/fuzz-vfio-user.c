@@ -1,22 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a hostile vfio-user client can send: any bytes, cut at any place, with any descriptors. The
- * input is a list of pieces: a byte that says how many descriptors of which kinds go with it, two
- * bytes of length, the bytes. The device checks that it is called inside what it declared.
+ * device checks that it is called inside what it declared.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "passthrough/vfio-user/server-internal.h"
+#include "tests/fuzz/vfio-user-pieces.h"
 #include "util/bits.h"
 
-#define PIECES_MAX 16384u /* bytes, so that the socket's buffer holds them all */
-#define VECTORS	   3u
+#define VECTORS 3u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -79,51 +74,6 @@ static const struct vfu_device_ops ops = { .read = device_read,
 					   .unmap = device_unmap,
 					   .unmap_all = device_unmap_all,
 					   .reset = device_reset };
-
-/* Kinds of descriptors: one bit of the piece's first byte each. */
-static void send_piece(int socket, uint8_t kinds, const uint8_t *bytes, size_t size)
-{
-	int fds[3];
-	unsigned int n = 0;
-	struct iovec iov = { (void *)bytes, size };
-	union {
-		char bytes[CMSG_SPACE(sizeof(fds))];
-		struct cmsghdr align;
-	} control = { { 0 } };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-	if (kinds & 1)
-		fds[n++] = eventfd(0, 0);
-	if (kinds & 2)
-		fds[n++] = memfd_create("fuzz", MFD_CLOEXEC);
-	if (kinds & 4)
-		fds[n++] = eventfd(0, 0);
-	if (n) {
-		msg.msg_control = control.bytes;
-		msg.msg_controllen = CMSG_SPACE(n * sizeof(int));
-		control.align = (struct cmsghdr){ .cmsg_len = CMSG_LEN(n * sizeof(int)),
-						  .cmsg_level = SOL_SOCKET,
-						  .cmsg_type = SCM_RIGHTS };
-		memcpy(CMSG_DATA(&control.align), fds, n * sizeof(int));
-	}
-	if (sendmsg(socket, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && size)
-		abort();
-	while (n)
-		close(fds[--n]);
-}
-
-static void send_all(int socket, const uint8_t *data, size_t size)
-{
-	while (size > 3) {
-		size_t len = MIN((size_t)load_le(data + 1, 2), size - 3);
-
-		if (len)
-			send_piece(socket, data[0], data + 3, len);
-		data += 3 + len;
-		size -= 3 + len;
-	}
-	shutdown(socket, SHUT_WR);
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

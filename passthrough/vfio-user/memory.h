@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A client's memory at the server: the ranges that it mapped, the descriptors behind them, and the
+ * I/O address spaces in which they appear. A space is a window of the client's DMA addresses; a
+ * range appears in each as far as it lies inside.
+ *
+ * A memfd is mapped whole and once however many ranges of it there are, so that 4 KiB ranges of a
+ * virtual IOMMU do not use up this process's mappings. Only memfds that cannot shrink
+ * (F_SEAL_SHRINK) are mapped: an access past the end of another would be a SIGBUS here. Ranges with
+ * other descriptors or none are reached by messages.
+ *
+ * One thread.
+ */
+#ifndef ADIT_PASSTHROUGH_VFIO_USER_MEMORY_H
+#define ADIT_PASSTHROUGH_VFIO_USER_MEMORY_H
+
+#include "ioasid-client/ioasid.h"
+#include "passthrough/vfio-user/server.h"
+
+#define VFU_MAX_RANGES UINT16_MAX /* QEMU's default */
+
+struct vfu_memory;
+
+int vfu_memory_create(struct vfu_memory **out, const struct log *log, struct err *err);
+/* Its spaces must be gone or empty: vfu_memory_unmap_all. */
+void vfu_memory_destroy(struct vfu_memory *memory);
+
+/* What is mapped from now on appears in the space, clipped to the window. No range is mapped yet.
+ */
+int vfu_memory_add_space(struct vfu_memory *memory, struct ioasid_space *space,
+			 struct ioasid_range window, unsigned int rights, struct err *err);
+
+/* -EEXIST where any of it is mapped; -EACCES: the descriptor cannot be written; -EINVAL: it is
+ * shorter than the range says. */
+int vfu_memory_map(struct vfu_memory *memory, const struct vfu_range *range);
+/* Exactly one range: else -ENOENT. No access to it is under way when it returns. */
+int vfu_memory_unmap(struct vfu_memory *memory, uint64_t iova, uint64_t size);
+void vfu_memory_unmap_all(struct vfu_memory *memory);
+
+#endif
