@@ -133,30 +133,38 @@ static int what_it_maps(void *arg, const struct ioasid_space *space, struct dsa_
 	return 0;
 }
 
-static int make_function(struct adis *adis, const struct config_adi *adi, struct vm *vm,
-			 struct err *err)
+void adi_options(struct dsa_options *options, const struct config_adi *adi, const struct log *log)
 {
-	struct dsa_options options = {
+	*options = (struct dsa_options){
 		.id = adi->id,
 		.backend = adi->backend,
-		.host = { .reach = what_it_maps, .reach_arg = adis, .node = adi->node },
 		.wqs = adi->n_wqs,
 		.engines = adi->engines,
 		.fixed = adi->fixed,
 		.interrupt_handles = adi->interrupt_handles,
 		.event_log = adi->event_log,
 		.pasid = { .allow = adi->pasid_allow, .width = adi->pasid_width },
-		.log = adis->log,
+		.log = log,
 	};
+	for (unsigned int i = 0; i < adi->n_wqs; i++) {
+		options->wq[i].size = adi->wqs[i].size;
+		options->wq[i].shared = adi->wqs[i].shared;
+		options->wq[i].threshold = adi->wqs[i].threshold;
+		options->wq[i].group = adi->wqs[i].group;
+	}
+}
+
+static int make_function(struct adis *adis, const struct config_adi *adi, struct vm *vm,
+			 struct err *err)
+{
+	struct dsa_options options;
 	struct dsa *dsa;
 	int ret;
 
-	for (unsigned int i = 0; i < adi->n_wqs; i++) {
-		options.wq[i].size = adi->wqs[i].size;
-		options.wq[i].shared = adi->wqs[i].shared;
-		options.wq[i].threshold = adi->wqs[i].threshold;
-		options.wq[i].group = adi->wqs[i].group;
-	}
+	adi_options(&options, adi, adis->log);
+	options.host.reach = what_it_maps;
+	options.host.reach_arg = adis;
+	options.host.node = adi->node;
 	ret = dsa_create(&dsa, vm, adis->ctx, adis->guest, &options, err);
 	if (ret)
 		return ret;
@@ -192,27 +200,36 @@ static void name_binding(const struct config_pasid *pasid, char *name, size_t si
 		snprintf(name, size, "descriptors without a PASID on work queue %u", pasid->wq);
 }
 
-static int bind_pasid(struct adis *adis, size_t index, struct err *err)
+int adi_bind(struct dsa *dsa, const struct config_pasid *pasid, struct ioasid_space *space,
+	     const struct log *log, struct err *err)
 {
-	const struct config_pasid *pasid = &adis->config->pasids[index];
-	struct ioasid_space *space = space_of(adis, pasid);
-	struct dsa *dsa = adis_find(adis, pasid->adi);
 	char name[64];
 	uint32_t host;
 	int ret;
 
-	if (!dsa || !space)
-		return err_set(err, EINVAL, "/pasids/%zu: no such adi or space", index);
 	if (pasid->guest)
 		ret = dsa_pasid_bind(dsa, pasid->guest, space, pasid->host, &host, err);
 	else
 		ret = dsa_default_bind(dsa, pasid->wq, space, pasid->host, &host, err);
 	if (ret)
-		return err_prefix(err, "/pasids/%zu", index);
+		return ret;
 	name_binding(pasid, name, sizeof(name));
-	log_line(adis->log, LOG_INFO, "pasid", "%s: %s -> host PASID %u, space %s", pasid->adi,
-		 name, host, ioasid_space_name(space));
+	log_line(log, LOG_INFO, "pasid", "%s: %s -> host PASID %u, space %s", pasid->adi, name,
+		 host, ioasid_space_name(space));
 	return 0;
+}
+
+static int bind_pasid(struct adis *adis, size_t index, struct err *err)
+{
+	const struct config_pasid *pasid = &adis->config->pasids[index];
+	struct ioasid_space *space = space_of(adis, pasid);
+	struct dsa *dsa = adis_find(adis, pasid->adi);
+	int ret;
+
+	if (!dsa || !space)
+		return err_set(err, EINVAL, "/pasids/%zu: no such adi or space", index);
+	ret = adi_bind(dsa, pasid, space, adis->log, err);
+	return ret ? err_prefix(err, "/pasids/%zu", index) : 0;
 }
 
 int adis_create(struct adis **out, const struct config *config, struct vm *vm, struct pci_bus *bus,

@@ -14,7 +14,11 @@
 
 struct adis;
 struct config;
+struct config_adi;
+struct config_pasid;
 struct dsa;
+struct dsa_options;
+struct ioasid_space;
 struct layout;
 struct pci_bus;
 struct ram;
@@ -30,5 +34,10 @@ void adis_destroy(struct adis *adis);
 struct dsa *adis_find(struct adis *adis, const char *id);
 void adis_stop_engines(struct adis *adis);
 void adis_start_engines(struct adis *adis);
+
+/* What the configuration says of an ADI, and of a PASID's binding, for who makes them elsewhere. */
+void adi_options(struct dsa_options *options, const struct config_adi *adi, const struct log *log);
+int adi_bind(struct dsa *dsa, const struct config_pasid *pasid, struct ioasid_space *space,
+	     const struct log *log, struct err *err);
 
 #endif

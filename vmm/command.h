@@ -20,6 +20,7 @@ int cmd_run(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_devices(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_adi_serve(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 
 #endif

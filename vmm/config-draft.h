@@ -22,6 +22,11 @@ struct config_draft {
  */
 int config_settle_devices(struct config *config, struct err *err);
 
+/* vmm/config.c: reads the file and has it parsed; the sentence starts with the path. */
+int config_load_with(const char *path,
+		     int (*parse)(void *out, const char *text, size_t len, struct err *err),
+		     void *out, struct err *err);
+
 /* vmm/config-adis.c: checks /adis, /spaces and /pasids across keys. */
 int config_settle_adis(struct config *config, struct err *err);
 

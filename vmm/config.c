@@ -213,14 +213,15 @@ static int read_all(int fd, char *text, size_t size, size_t *len)
 	return 0;
 }
 
-int config_load(struct config *config, const char *path, struct err *err)
+int config_load_with(const char *path,
+		     int (*parse)(void *out, const char *text, size_t len, struct err *err),
+		     void *out, struct err *err)
 {
 	const size_t size = CONFIG_MAX_BYTES + 1;
 	char *text = NULL, name[128];
 	size_t len = 0;
 	int fd, ret;
 
-	memset(config, 0, sizeof(*config));
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	ret = fd < 0 ? -errno : 0;
 	if (!ret) {
@@ -230,8 +231,10 @@ int config_load(struct config *config, const char *path, struct err *err)
 	if (ret) {
 		errno = -ret;
 		err_set(err, -ret, "cannot be read: %m");
+	} else if (len > CONFIG_MAX_BYTES) {
+		ret = err_set(err, E2BIG, "(document): is longer than %u bytes", CONFIG_MAX_BYTES);
 	} else {
-		ret = config_parse(config, text, len, err);
+		ret = parse(out, text, len, err);
 	}
 	if (ret) {
 		json_printable(name, sizeof(name), path);
@@ -241,4 +244,15 @@ int config_load(struct config *config, const char *path, struct err *err)
 	if (fd >= 0)
 		close(fd);
 	return ret;
+}
+
+static int parse_vm(void *out, const char *text, size_t len, struct err *err)
+{
+	return config_parse(out, text, len, err);
+}
+
+int config_load(struct config *config, const char *path, struct err *err)
+{
+	memset(config, 0, sizeof(*config));
+	return config_load_with(path, parse_vm, config, err);
 }

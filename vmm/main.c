@@ -13,6 +13,8 @@ static const struct command commands[] = {
 	{ "check", cmd_check, "CONFIG [--json]", "show the plan before any of it happens" },
 	{ "devices", cmd_devices, "[--json]", "show what this host could assign to a VM" },
 	{ "doctor", cmd_doctor, "[--json]", "show what this host can do, and what mends the rest" },
+	{ "adi-serve", cmd_adi_serve, "SOCKET CONFIG [--log-json] [--log-level LEVEL]",
+	  "offer a composed ADI to another VMM over vfio-user" },
 	{ "bench", cmd_bench, "NAME [--json FILE]", "measure (boot)" },
 };
 
@@ -20,7 +22,7 @@ static void usage(FILE *to)
 {
 	fprintf(to, "usage: adit COMMAND [ARGUMENTS]\n\n");
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		fprintf(to, "  adit %-7s %s\n              %s\n", commands[i].name,
+		fprintf(to, "  adit %-9s %s\n              %s\n", commands[i].name,
 			commands[i].arguments, commands[i].summary);
 	fprintf(to, "\n  adit --version\n  adit --help\n\n"
 		    "exit status of run: 0 the guest powered off, 1 failure, 2 bad configuration\n"

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* adit adi-serve: a composed ADI for other VMMs, in the foreground until a signal. */
+#include <errno.h>
+#include <getopt.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "util/log.h"
+#include "vmm/command.h"
+#include "vmm/serve-config.h"
+#include "vmm/serve.h"
+
+struct job {
+	struct serve *serve;
+	const struct log *log;
+	int status;
+};
+
+/* Signals are the other thread's; a server that ends by itself ends that one too. */
+static void *run(void *arg)
+{
+	struct job *job = arg;
+	struct err err = { 0 };
+
+	if (serve_run(job->serve, &err)) {
+		log_line(job->log, LOG_ERROR, "adi-serve", "%s", err.text);
+		job->status = EXIT_FAILED;
+		kill(getpid(), SIGTERM);
+	}
+	return NULL;
+}
+
+static int serve_until_signal(struct serve *serve, const struct log *log)
+{
+	struct job job = { .serve = serve, .log = log };
+	pthread_t thread;
+	sigset_t set;
+	int signal_number;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	if (pthread_create(&thread, NULL, run, &job)) {
+		log_line(log, LOG_ERROR, "adi-serve", "no thread: %s", strerror(errno));
+		return EXIT_FAILED;
+	}
+	puts("ready");
+	fflush(stdout);
+	sigwait(&set, &signal_number);
+	serve_stop(serve);
+	pthread_join(thread, NULL);
+	return job.status;
+}
+
+static int serve(const char *path, const char *config_path, const struct log *log)
+{
+	struct serve_config config;
+	struct serve *server;
+	struct err err;
+	int status;
+
+	if (serve_config_load(&config, config_path, &err)) {
+		log_line(log, LOG_ERROR, "config", "%s", err.text);
+		return EXIT_CONFIG;
+	}
+	if (serve_create(&server, path, &config, log, &err)) {
+		log_line(log, LOG_ERROR, "adi-serve", "%s", err.text);
+		serve_config_free(&config);
+		return EXIT_FAILED;
+	}
+	status = serve_until_signal(server, log);
+	serve_destroy(server);
+	serve_config_free(&config);
+	return status;
+}
+
+static int usage(FILE *to)
+{
+	fprintf(to,
+		"usage: adit adi-serve SOCKET CONFIG [--log-json] [--log-level "
+		"error|warn|info|debug]\n\n"
+		"Offers the ADI of CONFIG as a PCI function over vfio-user on SOCKET, to one client "
+		"after\nanother, until SIGTERM or SIGINT. It says \"ready\" on standard output when it "
+		"listens.\nmanual: man adit-adi-serve\n");
+	return to == stdout ? EXIT_OK : EXIT_CONFIG;
+}
+
+int cmd_adi_serve(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "log-json", no_argument, NULL, 'j' },
+		{ "log-level", required_argument, NULL, 'l' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	struct log log = { .fd = STDERR_FILENO, .level = LOG_INFO };
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case 'j':
+			log.json = true;
+			break;
+		case 'l':
+			if (!log_level_parse(optarg, &log.level))
+				break;
+			fprintf(stderr,
+				"adit adi-serve: --log-level %s: error, warn, info or debug\n",
+				optarg);
+			return EXIT_CONFIG;
+		case 'h':
+			return usage(stdout);
+		default:
+			return usage(stderr);
+		}
+	}
+	if (optind != argc - 2)
+		return usage(stderr);
+	return serve(argv[optind], argv[optind + 1], &log);
+}
