@@ -180,7 +180,7 @@ int vfu_send_parts(int socket, struct vfu_header *header, const void *head, size
 	if (n_fds > VFU_MAX_FDS || head_size + data_size > VFU_MESSAGE_MAX - sizeof(*header))
 		return -EMSGSIZE;
 	header->size = (uint32_t)(sizeof(*header) + head_size + data_size);
-	if (n_fds)
+	if (fds && n_fds)
 		attach_fds(&msg, &control, fds, n_fds);
 	while (msg.msg_iovlen) {
 		ssize_t n = sendmsg(socket, &msg, MSG_NOSIGNAL);
