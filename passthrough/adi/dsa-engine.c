@@ -25,7 +25,8 @@
 #define DESCRIPTOR_BYTES 1024		/* as which any step counts, beside its bytes */
 #define MAX_BATCH_SHIFT	 10u		/* 1024 descriptors */
 #define INTERRUPT_GAP_NS 20000u
-#define RETRY_NS	 5000000 /* between two looks for a page that is waited for */
+#define RETRY_NS	 2000000   /* between two looks for a page that is waited for, */
+#define RETRY_MAX_NS	 128000000 /* and longer and longer ones, for each leaves a fault record */
 
 /* What an engine does for one queue. */
 struct slot {
@@ -42,6 +43,7 @@ struct engine {
 	unsigned int index;
 	struct ioasid_dma *dma; /* NULL: this engine and those after it do not run yet */
 	pthread_t thread;
+	long retry_ns;
 	uint32_t vectors; /* to be fired */
 	uint64_t fired_at;
 	struct slot slot[DSA_MAX_WQS];
@@ -114,15 +116,33 @@ static uint32_t fill_slots(struct engine *engine)
 	return ready;
 }
 
+/* With the lock held. */
 static void lay_aside(struct engine *engine, struct slot *slot)
 {
-	struct soft *soft;
+	struct soft *soft = engine->dsa->backend_state;
 
-	pthread_mutex_lock(&engine->dsa->lock);
-	soft = engine->dsa->backend_state;
 	slot->waiting = true;
 	soft->waiting++;
 	dsa_job_wait(engine->dsa, slot->job);
+}
+
+/* In the middle of a descriptor; true where the engines are to rest. */
+static bool rests(struct engine *engine, struct slot *slot)
+{
+	bool rest;
+
+	pthread_mutex_lock(&engine->dsa->lock);
+	rest = engine->dsa->resting;
+	if (rest)
+		lay_aside(engine, slot);
+	pthread_mutex_unlock(&engine->dsa->lock);
+	return rest;
+}
+
+static void wait_for_more(struct engine *engine, struct slot *slot)
+{
+	pthread_mutex_lock(&engine->dsa->lock);
+	lay_aside(engine, slot);
 	pthread_mutex_unlock(&engine->dsa->lock);
 }
 
@@ -170,11 +190,17 @@ static bool step_slot(struct engine *engine, unsigned int wq)
 	before = slot->work.done;
 	step = dsa_work_step(&slot->work);
 	slot->credit -= (int64_t)(slot->work.done - before) + DESCRIPTOR_BYTES;
-	if (step == DSA_STEP_WAIT)
-		lay_aside(engine, slot);
-	if (step == DSA_STEP_DONE)
+	switch (step) {
+	case DSA_STEP_MORE:
+		engine->retry_ns = RETRY_NS;
+		return !rests(engine, slot);
+	case DSA_STEP_WAIT:
+		wait_for_more(engine, slot);
+		return false;
+	default:
+		engine->retry_ns = RETRY_NS;
 		return end_slot(engine, wq);
-	return step == DSA_STEP_MORE;
+	}
 }
 
 /* What an idle queue did not use of its share is lost; what it used too much it pays for. */
@@ -199,16 +225,17 @@ static void sleep_until_kicked(struct engine *engine, struct soft *soft)
 	struct timespec until;
 
 	fire(engine, true);
-	if (!soft->waiting) {
+	if (!soft->waiting || engine->dsa->resting) {
 		pthread_cond_wait(&soft->work, &engine->dsa->lock);
 		return;
 	}
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += RETRY_NS;
+	until.tv_nsec += engine->retry_ns;
 	if (until.tv_nsec >= 1000000000) {
 		until.tv_nsec -= 1000000000;
 		until.tv_sec++;
 	}
+	engine->retry_ns = MIN(2 * engine->retry_ns, (long)RETRY_MAX_NS);
 	pthread_cond_timedwait(&soft->work, &engine->dsa->lock, &until);
 }
 
@@ -272,6 +299,7 @@ static struct soft *soft_new(struct dsa *dsa)
 	for (unsigned int i = 0; i < dsa->engines; i++) {
 		soft->engine[i].dsa = dsa;
 		soft->engine[i].index = i;
+		soft->engine[i].retry_ns = RETRY_NS;
 	}
 	return soft;
 }

@@ -144,8 +144,8 @@ int dsa_default_bind(struct dsa *dsa, unsigned int wq, struct ioasid_space *spac
 int dsa_default_unbind(struct dsa *dsa, unsigned int wq, struct err *err);
 
 /*
- * Stops and starts the engines between descriptors (vm.pause). stop returns when they rest. Stops
- * nest.
+ * Stops and starts the engines (vm.pause). stop returns when they rest, within 1 MiB of work: a
+ * descriptor or batch under way goes on after the start. Stops nest.
  */
 void dsa_engines_stop(struct dsa *dsa);
 void dsa_engines_start(struct dsa *dsa);

@@ -291,6 +291,37 @@ static void huge_batch_leaves_the_other_queue_its_turns(void **state)
 	rig_close(&rig);
 }
 
+/* It would take a minute too; what is left of it is done, or aborted, afterwards. */
+static void pause_does_not_wait_for_a_huge_batch(void **state)
+{
+	RIG(rig, one_engine());
+	struct dsa_descriptor d = noop(), *list = (struct dsa_descriptor *)(rig.memory + 0x20000);
+
+	start(&rig);
+	for (unsigned int i = 0; i < 1024; i++) {
+		list[i] = long_move();
+		list[i].record = 0x80000 + i * 32ULL;
+	}
+	d.flags |= DSA_OP_BATCH << DSA_OPCODE_SHIFT;
+	d.source = 0x20000;
+	d.size = 1024;
+	assert_int_equal(submit(&rig, 0, &d), 0);
+	WAIT_FOR(status_at(&rig, 0x80000) == DSA_STATUS_OK);
+	for (unsigned int i = 0; i < 3; i++) {
+		dsa_engines_stop(rig.dsa);
+		assert_quiet(&rig);
+		assert_int_equal(rig.dsa->waiting, 1);
+		dsa_engines_start(rig.dsa);
+	}
+	WAIT_FOR(status_at(&rig, 0x80000 + 2 * 32) == DSA_STATUS_OK);
+	assert_int_equal(status_at(&rig, RECORD), 0);
+	dsa_engines_stop(rig.dsa);
+	assert_int_equal(command(&rig, DSA_ABORT_ALL, 0), 0);
+	dsa_engines_start(rig.dsa);
+	assert_int_equal(counters(&rig).aborted, 1);
+	rig_close(&rig);
+}
+
 /* --- memory that is gone
  * -------------------------------------------------------------------------- */
 
@@ -399,6 +430,7 @@ int main(void)
 		cmocka_unit_test(drain_ends_after_the_older_of_its_queue),
 		cmocka_unit_test(drain_reads_nothing_back),
 		cmocka_unit_test(huge_batch_leaves_the_other_queue_its_turns),
+		cmocka_unit_test(pause_does_not_wait_for_a_huge_batch),
 		cmocka_unit_test(lost_memory_ends_the_descriptor_alone),
 		cmocka_unit_test(lost_record_goes_to_swerr),
 		cmocka_unit_test(lost_memory_within_a_batch),
