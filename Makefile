@@ -159,8 +159,7 @@ run: all $(O)/config.example.json
 	$(Q)$(O)/adit run $(O)/config.example.json
 
 bench: all
-	$(Q)$(O)/adit bench boot
-	$(Q)$(O)/adit bench map
+	$(Q)for b in boot map copy submit; do echo "== $$b"; $(O)/adit bench $$b || exit 1; done
 
 MANPAGES := $(wildcard docs/man/*.[1-8])
 install: programs

@@ -313,7 +313,7 @@ static void measure_small(struct copy *copy, uint32_t batch, bool pasids)
 		    &(struct result){ .name = name,
 				      .unit = "ns",
 				      .reference = DESCRIPTOR_LIMIT,
-				      .reference_name = "limit",
+				      .reference_name = "bar",
 				      .target = batch == MAX_BATCH ? 1 : 0 },
 		    &engine, NULL);
 }
