@@ -31,6 +31,8 @@ PKG_CONFIG ?= pkg-config
 PREFIX ?= /usr/local
 BINDIR ?= $(PREFIX)/bin
 LIBEXECDIR ?= $(PREFIX)/libexec/adit
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include/ioasid
 MANDIR ?= $(PREFIX)/share/man
 DOCDIR ?= $(PREFIX)/share/doc/adit
 BASHCOMPDIR ?= $(PREFIX)/share/bash-completion/completions
@@ -129,6 +131,23 @@ $(O)/gen/dsdt.h: $(O)/gen/dsdt.aml
 		od -An -v -tx1 $< | sed 's/ \(..\)/ 0x\1,/g'; echo '};'; } > $@
 $(call obj,vmm/acpi.c): $(O)/gen/dsdt.h
 
+# --- libioasid: ioasid-client for other programs ------------------------------------------------
+
+# One object with nothing but the public names, so that a program's own names cannot meet ours.
+LIBIOASID_HEADERS := $(addprefix ioasid-client/,ioasid.h types.h ctx.h device.h space.h pasid.h \
+	fault.h memory.h dma.h pasid-table.h) util/err.h util/epoch.h
+LIBIOASID_OBJS = $(call obj,$(SRC_ioasid-client) util/err.c util/epoch.c)
+$(O)/libioasid.a: $(LIBIOASID_OBJS)
+	$(say) AR $@
+	$(Q)$(CC) -r -nostdlib -o $(O)/libioasid.o $^
+	$(Q)$(OBJCOPY) --wildcard $(patsubst %,--keep-global-symbol='%',ioasid_* pasid_table_* \
+		err_* epoch_*) $(O)/libioasid.o
+	$(Q)rm -f $@ && $(AR) rcs $@ $(O)/libioasid.o
+$(O)/libioasid.pc: ioasid-client/libioasid.pc.in VERSION $(O)/flags
+	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+		-e 's|@VERSION@|$(VERSION)|' $< > $@
+.PHONY: $(O)/libioasid.pc
+
 # --- bench -----------------------------------------------------------------------------------
 
 $(O)/adit-bench: $(call obj,$(SRC_bench)) $(ARCHIVES)
@@ -162,7 +181,7 @@ bench: all
 	$(Q)for b in boot map copy submit; do echo "== $$b"; $(O)/adit bench $$b || exit 1; done
 
 MANPAGES := $(wildcard docs/man/*.[1-8])
-install: programs
+install: programs $(O)/libioasid.a $(O)/libioasid.pc
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(DOCDIR) \
 		$(DESTDIR)$(BASHCOMPDIR)
 	install -m 755 $(O)/adit $(DESTDIR)$(BINDIR)/adit
@@ -170,11 +189,17 @@ install: programs
 		install -m 755 $$p $(DESTDIR)$(LIBEXECDIR)/ || exit 1; done
 	for m in $(MANPAGES); do s=$${m##*.}; install -d $(DESTDIR)$(MANDIR)/man$$s && \
 		install -m 644 $$m $(DESTDIR)$(MANDIR)/man$$s/ || exit 1; done
+	install -d $(DESTDIR)$(LIBDIR)/pkgconfig
+	install -m 644 $(O)/libioasid.a $(DESTDIR)$(LIBDIR)/
+	install -m 644 $(O)/libioasid.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
+	for h in $(LIBIOASID_HEADERS); do install -d $(DESTDIR)$(INCLUDEDIR)/$${h%/*} && \
+		install -m 644 $$h $(DESTDIR)$(INCLUDEDIR)/$$h || exit 1; done
 	install -m 644 docs/adit.bash-completion $(DESTDIR)$(BASHCOMPDIR)/adit
 	install -m 644 config.example.json README.md $(DESTDIR)$(DOCDIR)/
 uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/adit $(DESTDIR)$(BASHCOMPDIR)/adit
-	rm -rf $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(DOCDIR)
+	rm -f $(DESTDIR)$(LIBDIR)/libioasid.a $(DESTDIR)$(LIBDIR)/pkgconfig/libioasid.pc
+	rm -rf $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(DOCDIR) $(DESTDIR)$(INCLUDEDIR)
 	for m in $(notdir $(MANPAGES)); do rm -f $(DESTDIR)$(MANDIR)/man$${m##*.}/$$m; done
 
 clean:

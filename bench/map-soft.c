@@ -144,6 +144,7 @@ static void *writer(void *arg)
 /* With sections of GUESTS lookups, for the writer waits for their end. */
 static int time_lookups(struct soft_bench *b)
 {
+	const unsigned int sections = ACCESSES / GUESTS;
 	struct epoch_reader reader;
 	pthread_t thread;
 	double start;
@@ -153,13 +154,13 @@ static int time_lookups(struct soft_bench *b)
 		return err_set(b->err, EAGAIN, "no thread for the writer");
 	epoch_join(&b->epoch, &reader);
 	start = now_ns();
-	for (unsigned int i = 0; i < ACCESSES / GUESTS; i++) {
+	for (unsigned int i = 0; i < sections; i++) {
 		epoch_enter(&b->epoch, &reader);
 		for (uint32_t guest = 1; guest <= GUESTS; guest++)
 			b->sum += pasid_table_lookup(b->table, guest);
 		epoch_exit(&reader);
 	}
-	samples_add(&b->lookup, (now_ns() - start) / (ACCESSES / GUESTS * GUESTS));
+	samples_add(&b->lookup, (now_ns() - start) / ((double)sections * GUESTS));
 	epoch_leave(&b->epoch, &reader);
 	__atomic_store_n(&b->stop, true, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
