@@ -16,7 +16,9 @@ int vfio_reset_choose(struct vfio_function *f, bool allow_none, struct err *err)
 	int ret;
 
 	f->reset = VFIO_RESET_FUNCTION;
-	if (f->info.flags & VFIO_DEVICE_FLAGS_RESET)
+	/* Some mdev drivers can, but do not say so: trying costs nothing, the device was just
+	 * opened. */
+	if (f->info.flags & VFIO_DEVICE_FLAGS_RESET || !vfio_reset_function(f))
 		return 0;
 	f->reset = VFIO_RESET_BUS;
 	ret = vfio_reset_bus(f);

@@ -47,6 +47,7 @@ struct fake_vfio {
 	uint32_t flags;		  /* of the device */
 	bool resizes, sparse;	  /* MSI-X grows; BAR 0 offers two areas */
 	bool bus_reset;		  /* can be reset with its bus */
+	bool shy_reset;		  /* can be reset, but does not say so */
 	int vector[FAKE_VECTORS]; /* eventfds of MSI or MSI-X, -1: none */
 	uint32_t index;		  /* which of both; VFIO_PCI_NUM_IRQS: none */
 	unsigned int enables;	  /* times that it went from none to one */
@@ -215,6 +216,8 @@ static inline int fake_ioctl(void *opaque, int fd, unsigned long request, void *
 	case VFIO_DEVICE_SET_IRQS:
 		return fake_set_irqs(v, arg);
 	case VFIO_DEVICE_RESET:
+		if (!(v->flags & VFIO_DEVICE_FLAGS_RESET) && !v->shy_reset)
+			return -EINVAL;
 		v->resets++;
 		memset(v->bar0, 0, FAKE_BAR0_SIZE);
 		return 0;

@@ -179,7 +179,11 @@ static void a_device_without_reset_is_refused_unless_allowed(void **state)
 	assert_int_equal(m->v.bus_resets, 1);
 	assert_false(cfg(m, FAKE_EXP + PCI_EXP_DEVCAP, 4) & PCI_EXP_DEVCAP_FLR);
 	pci_bus_remove(m->rig.bus, vfio_function_pci(m->f));
-	m->v.bus_reset = false;
+	m->v.shy_reset = true;
+	fake_plug(m, &options);
+	assert_string_equal(vfio_function_reset_name(m->f), "function");
+	pci_bus_remove(m->rig.bus, vfio_function_pci(m->f));
+	m->v.bus_reset = m->v.shy_reset = false;
 	options.allow_no_reset = true;
 	fake_plug(m, &options);
 	assert_string_equal(vfio_function_reset_name(m->f), "none");
