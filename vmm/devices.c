@@ -24,7 +24,8 @@ struct device {
 	bool told; /* KVM knows it, or its group */
 	struct ioasid_device *bound;
 	struct coherency_choice choice;
-	struct pci_function *function; /* on the bus */
+	struct vfio_function *function;
+	bool on_bus; /* the bus owns the function */
 	struct loop_work removal;
 };
 
@@ -156,7 +157,7 @@ static int tell_kvm(struct device *device, struct err *err)
 	if (!ret)
 		ret = coherency_tell(all->coherency, device->node.fd, err);
 	device->told = !ret;
-	return ret;
+	return ret ? err_prefix(err, "%s", device->config->id) : 0;
 }
 
 /* Another device of the same opened group, whose descriptor is the same file to the kernel. */
@@ -220,7 +221,7 @@ static int bind_device(struct device *device, struct err *err)
 		ret = ioasid_bind(device->all->ctx, &source, device->config->id, &device->bound,
 				  err);
 	if (ret)
-		return err_prefix(err, "%s", device->config->id);
+		return ret;
 	device->node.taken = true;
 	return check_claim(device, err);
 }
@@ -416,9 +417,12 @@ static void drop(struct device *device)
 	struct devices *all = device->all;
 	struct err err = { 0 };
 
-	if (device->function)
-		pci_bus_remove(all->bus, device->function);
+	if (device->on_bus)
+		pci_bus_remove(all->bus, vfio_function_pci(device->function));
+	else if (device->function)
+		pci_function_destroy(vfio_function_pci(device->function));
 	device->function = NULL;
+	device->on_bus = false;
 	if (device->bound && ioasid_detach(device->bound, &err))
 		log_line(all->log, LOG_ERROR, "vfio", "%s: %s", device->config->id, err.text);
 	forget(device);
@@ -452,7 +456,8 @@ static void on_event(void *opaque, enum vfio_event event)
 		loop_post(all->loop, &device->removal);
 }
 
-static int add_device(struct device *device, struct err *err)
+/* Made, and its DMA let into guest memory; nobody can ask it for any yet. */
+static int make_device(struct device *device, struct err *err)
 {
 	struct devices *all = device->all;
 	const struct vfio_options options = {
@@ -466,25 +471,26 @@ static int add_device(struct device *device, struct err *err)
 		.event = on_event,
 		.opaque = device,
 	};
-	struct vfio_function *function;
-	struct pci_function *pci;
 	int ret;
 
 	device->removal = (struct loop_work){ .fn = give_back, .arg = device };
-	ret = vfio_function_create(&function, all->vm, &options, err);
+	ret = vfio_function_create(&device->function, all->vm, &options, err);
+	if (!ret)
+		ret = ioasid_attach(device->bound, all->guest, err);
+	return ret;
+}
+
+static int show_device(struct device *device, struct err *err)
+{
+	struct devices *all = device->all;
+	struct pci_function *pci = vfio_function_pci(device->function);
+	int ret = pci_bus_add(all->bus, pci, -1, err);
+
 	if (ret)
 		return ret;
-	pci = vfio_function_pci(function);
-	ret = ioasid_attach(device->bound, all->guest, err);
-	if (!ret)
-		ret = pci_bus_add(all->bus, pci, -1, err);
-	if (ret) {
-		pci_function_destroy(pci);
-		return ret;
-	}
-	device->function = pci;
+	device->on_bus = true;
 	log_line(all->log, LOG_INFO, "vfio", "%s is in slot %u; reset: %s", device->config->id,
-		 pci_function_slot(pci), vfio_function_reset_name(function));
+		 pci_function_slot(pci), vfio_function_reset_name(device->function));
 	return 0;
 }
 
@@ -497,11 +503,11 @@ int devices_add(struct devices *devices, const struct devices_place *place, stru
 	devices->bus = place->bus;
 	devices->loop = place->loop;
 	ret = map_guest(devices, place, err);
-	for (size_t i = 0; !ret && i < devices->n; i++) {
-		ret = add_device(&devices->device[i], err);
-		if (ret)
-			err_prefix(err, "%s", devices->device[i].config->id);
-	}
+	/* All are attached before the first is seen: members of a group are closed together. */
+	for (size_t i = 0; !ret && i < devices->n; i++)
+		ret = make_device(&devices->device[i], err);
+	for (size_t i = 0; !ret && i < devices->n; i++)
+		ret = show_device(&devices->device[i], err);
 	return ret;
 }
 
