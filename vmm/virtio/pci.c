@@ -347,19 +347,39 @@ static void follow_bar(struct virtio_device *device)
 /* --- the function -------------------------------------------------------------------------------
  */
 
-/* The window through configuration space (4.1.4.9), for firmware that cannot map BARs: writes. */
-static void pci_access(struct virtio_device *device, uint32_t offset, unsigned int size)
+/*
+ * The window through configuration space (4.1.4.9), for firmware that cannot map BARs: its place in
+ * BAR 0 as the capability's registers say now. False where they say nothing that can be reached.
+ */
+static bool window_at(const struct virtio_device *device, uint64_t *at, unsigned int *len)
 {
 	const uint8_t *cap = pci_function_config(device->function) + device->pci_cfg;
-	uint64_t at = load_le(cap + CAP_OFFSET, 4), len = load_le(cap + CAP_RANGE, 4);
 
-	if (!range_overlaps(offset, size, device->pci_cfg + CAP_EXTRA, 4))
-		return;
-	if (cap[CAP_BAR] || (len != 1 && len != 2 && len != 4) || !is_aligned(at, len) ||
-	    !range_inside(at, len, 0, VIRTIO_BAR_TABLE))
-		return;
-	virtio_pci_write(device, at, load_le(cap + CAP_EXTRA, (unsigned int)len),
-			 (unsigned int)len);
+	*at = load_le(cap + CAP_OFFSET, 4);
+	*len = (unsigned int)load_le(cap + CAP_RANGE, 4);
+	return !cap[CAP_BAR] && (*len == 1 || *len == 2 || *len == 4) && is_aligned(*at, *len) &&
+	       range_inside(*at, *len, 0, VIRTIO_BAR_TABLE);
+}
+
+static uint64_t on_window_read(void *opaque, uint32_t offset, unsigned int size)
+{
+	struct virtio_device *device = opaque;
+	unsigned int skip = offset - device->pci_cfg - CAP_EXTRA, len;
+	uint64_t at;
+
+	if (!window_at(device, &at, &len))
+		return 0;
+	return virtio_pci_read(device, at, len) >> (8 * skip) & mask_bytes(size);
+}
+
+static void on_window_write(void *opaque, uint32_t offset, uint64_t value, unsigned int size)
+{
+	struct virtio_device *device = opaque;
+	unsigned int len;
+	uint64_t at;
+
+	if (window_at(device, &at, &len) && offset == device->pci_cfg + CAP_EXTRA && size == len)
+		virtio_pci_write(device, at, value, len);
 }
 
 static void on_config_written(void *opaque, uint32_t offset, unsigned int size)
@@ -367,7 +387,6 @@ static void on_config_written(void *opaque, uint32_t offset, unsigned int size)
 	struct virtio_device *device = opaque;
 
 	follow_bar(device);
-	pci_access(device, offset, size);
 	virtio_lock(device);
 	if (device->no_master && pci_function_bus_master(device->function)) {
 		device->no_master = false;
@@ -401,6 +420,8 @@ static void on_free(void *opaque)
 
 static const struct pci_ops function_ops = {
 	.config_written = on_config_written,
+	.config_read = on_window_read,
+	.config_write = on_window_write,
 	.reset = on_function_reset,
 	.free = on_free,
 };
@@ -442,7 +463,8 @@ static int add_capabilities(struct virtio_device *device, struct err *err)
 	if (ret)
 		return ret;
 	pci_function_writable(device->function)[device->pci_cfg + CAP_BAR] = 0xff;
-	memset(pci_function_writable(device->function) + device->pci_cfg + CAP_OFFSET, 0xff, 12);
+	memset(pci_function_writable(device->function) + device->pci_cfg + CAP_OFFSET, 0xff, 8);
+	pci_function_pass(device->function, device->pci_cfg + CAP_EXTRA, 4);
 	return 0;
 }
 

@@ -222,6 +222,39 @@ static void test_resets(struct virtio *disk)
 		   "status 0x%x", virtio_status(disk));
 }
 
+/* The registers once more, through configuration space: device status, and the ISR's own width. */
+static void test_window(struct virtio *disk)
+{
+	unsigned int at = 0, steps = 48;
+	uint8_t before, through;
+
+	for (unsigned int next = (unsigned int)pci_read(disk->slot, PCI_CAPABILITIES, 1);
+	     next && steps--; next = (unsigned int)pci_read(disk->slot, next + 1, 1)) {
+		if (pci_read(disk->slot, next, 1) == 9 && pci_read(disk->slot, next + 3, 1) == 5)
+			at = next;
+	}
+	virtio_agree(disk, VIRTIO_F_VERSION_1);
+	before = virtio_status(disk);
+	pci_write(disk->slot, at + 4, 0, 1);
+	pci_write(disk->slot, at + 8, 20, 4);
+	pci_write(disk->slot, at + 12, 1, 4);
+	through = (uint8_t)pci_read(disk->slot, at + 16, 1);
+	pci_write(disk->slot, at + 16, 0, 1);
+	test_check("window_in_configuration_space",
+		   at && before == 0xb && through == 0xb && !virtio_status(disk),
+		   "at 0x%x: 0x%x and 0x%x, then 0x%x", at, before, through, virtio_status(disk));
+	/* What cannot be reached reads as nothing: another BAR, past its end, a wrong length. */
+	pci_write(disk->slot, at + 4, 1, 1);
+	through = (uint8_t)pci_read(disk->slot, at + 16, 1);
+	pci_write(disk->slot, at + 4, 0, 1);
+	pci_write(disk->slot, at + 8, 0xfffffffc, 4);
+	through |= (uint8_t)pci_read(disk->slot, at + 16, 1);
+	pci_write(disk->slot, at + 8, 20, 4);
+	pci_write(disk->slot, at + 12, 8, 4);
+	through |= (uint8_t)pci_read(disk->slot, at + 16, 1);
+	test_check("window_stays_inside", !through, "0x%x", through);
+}
+
 static void test_rng(void)
 {
 	const struct piece piece = { data, 64, true };
@@ -262,6 +295,7 @@ int payload_main(void)
 	test_breakages(&disk);
 	test_ring_outside_memory(&disk);
 	test_resets(&disk);
+	test_window(&disk);
 	test_rng();
 	return (int)test_failures();
 }
