@@ -40,6 +40,13 @@ int ioasid_faults_fd(struct ioasid_ctx *ctx, int *fd, struct err *err);
 int ioasid_faults_read(struct ioasid_ctx *ctx, struct ioasid_fault *faults, size_t n, size_t *got,
 		       uint64_t *lost, struct err *err);
 /*
+ * Records what a device was refused before it became an access, so that whoever reads faults sees
+ * it: a submission under a guest PASID that stands for nothing. Nothing happens where the provider
+ * makes no records of its own.
+ */
+void ioasid_fault_note(const struct ioasid_device *device, uint32_t guest_pasid, uint64_t iova,
+		       unsigned int rights);
+/*
  * -ENOENT: nobody waits for that cookie: answered already, or the space was detached, replaced or
  * destroyed, which answers INVALID.
  */

@@ -77,6 +77,9 @@ struct ioasid_provider {
 			   size_t *got, uint64_t *lost, struct err *err);
 	int (*fault_respond)(struct ioasid_ctx *ctx, uint64_t cookie, enum ioasid_response response,
 			     struct err *err);
+	/* Any thread. May be NULL. */
+	void (*fault_note)(const struct ioasid_device *device, uint32_t guest_pasid, uint64_t iova,
+			   unsigned int rights);
 	/* Fills accounting, limit, pinned and left. Without it: nothing is pinned. */
 	void (*memory)(struct ioasid_ctx *ctx, struct ioasid_memory *memory);
 };

@@ -30,6 +30,13 @@ int ioasid_faults_read(struct ioasid_ctx *ctx, struct ioasid_fault *faults, size
 	return ctx->provider->faults_read(ctx, faults, n, got, lost ? lost : &ignored, err);
 }
 
+void ioasid_fault_note(const struct ioasid_device *device, uint32_t guest_pasid, uint64_t iova,
+		       unsigned int rights)
+{
+	if (device->ctx->provider->fault_note)
+		device->ctx->provider->fault_note(device, guest_pasid, iova, rights);
+}
+
 int ioasid_fault_respond(struct ioasid_ctx *ctx, uint64_t cookie, enum ioasid_response response,
 			 struct err *err)
 {

@@ -262,6 +262,31 @@ unlock:
 	return cookie;
 }
 
+void soft_fault_note(const struct ioasid_device *device, uint32_t guest_pasid, uint64_t iova,
+		     unsigned int rights)
+{
+	struct soft_faults *faults = ((struct soft_ctx *)device->ctx->priv)->faults;
+	struct ioasid_fault *record;
+
+	pthread_mutex_lock(&faults->lock);
+	if (faults->count == RECORDS) {
+		faults->lost++;
+	} else {
+		record = &faults->record[(faults->first + faults->count++) % RECORDS];
+		*record = (struct ioasid_fault){
+			.host_pasid = IOASID_PASID_NONE,
+			.guest_pasid = guest_pasid,
+			.iova = iova,
+			.rights = rights,
+			.last = true,
+		};
+		memcpy(record->label, device->info.label, sizeof(record->label));
+		if (faults->count == 1)
+			raise_fd(faults);
+	}
+	pthread_mutex_unlock(&faults->lock);
+}
+
 int soft_faults_fd(struct ioasid_ctx *ctx, int *fd, struct err *err)
 {
 	struct soft_faults *faults = ((struct soft_ctx *)ctx->priv)->faults;

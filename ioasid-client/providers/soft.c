@@ -518,4 +518,5 @@ const struct ioasid_provider ioasid_soft = {
 	.faults_fd = soft_faults_fd,
 	.faults_read = soft_faults_read,
 	.fault_respond = soft_fault_respond,
+	.fault_note = soft_fault_note,
 };

@@ -115,6 +115,8 @@ void soft_faults_close(struct soft_faults *faults, const struct ioasid_dma *dma)
 int soft_faults_fd(struct ioasid_ctx *ctx, int *fd, struct err *err);
 int soft_faults_read(struct ioasid_ctx *ctx, struct ioasid_fault *faults, size_t n, size_t *got,
 		     uint64_t *lost, struct err *err);
+void soft_fault_note(const struct ioasid_device *device, uint32_t guest_pasid, uint64_t iova,
+		     unsigned int rights);
 int soft_fault_respond(struct ioasid_ctx *ctx, uint64_t cookie, enum ioasid_response response,
 		       struct err *err);
 
