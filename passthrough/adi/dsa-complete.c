@@ -12,27 +12,35 @@
 #include "util/bits.h"
 #include "util/sigbus.h"
 
+void dsa_error_words(const struct dsa_job *job, uint8_t code, uint32_t invalid_flags,
+		     uint64_t words[2])
+{
+	uint64_t status = code & ~DSA_STATUS_WRITE & 0xff;
+
+	words[0] = DSA_SWERR_DESC_VALID | DSA_SWERR_WQ_VALID |
+		   (code & DSA_STATUS_WRITE ? DSA_SWERR_WRITE : 0) |
+		   status << DSA_SWERR_CODE_SHIFT | (uint64_t)job->wq << DSA_SWERR_WQ_SHIFT |
+		   (uint64_t)dsa_opcode(&job->descriptor) << DSA_SWERR_OP_SHIFT |
+		   (uint64_t)job->guest << DSA_SWERR_PASID_SHIFT;
+	words[1] = (uint64_t)invalid_flags << DSA_SWERR_FLAGS_SHIFT;
+	if (job->batch) {
+		words[0] |= DSA_SWERR_BATCH;
+		words[1] |= job->batch_index;
+	}
+}
+
 void dsa_swerr(struct dsa *dsa, const struct dsa_job *job, uint8_t code, uint64_t address,
 	       uint32_t invalid_flags)
 {
 	uint64_t *swerr = dsa->config.swerr;
-	uint32_t status = code & ~DSA_STATUS_WRITE;
 
 	if (dsa_event_log(dsa, job, code, address, invalid_flags))
 		return;
 	if (swerr[0] & DSA_SWERR_VALID) {
 		swerr[0] |= DSA_SWERR_OVERFLOW;
 	} else {
-		swerr[0] = DSA_SWERR_VALID | DSA_SWERR_DESC_VALID | DSA_SWERR_WQ_VALID |
-			   (code & DSA_STATUS_WRITE ? DSA_SWERR_WRITE : 0) |
-			   status << DSA_SWERR_CODE_SHIFT | job->wq << DSA_SWERR_WQ_SHIFT |
-			   (uint64_t)dsa_opcode(&job->descriptor) << DSA_SWERR_OP_SHIFT |
-			   (uint64_t)job->guest << DSA_SWERR_PASID_SHIFT;
-		swerr[1] = (uint64_t)invalid_flags << DSA_SWERR_FLAGS_SHIFT;
-		if (job->batch) {
-			swerr[0] |= DSA_SWERR_BATCH;
-			swerr[1] |= job->batch_index;
-		}
+		dsa_error_words(job, code, invalid_flags, swerr);
+		swerr[0] |= DSA_SWERR_VALID;
 		swerr[2] = address;
 	}
 	if (dsa->config.genctrl & DSA_GENCTRL_SOFTERR)

@@ -15,8 +15,7 @@
 #include "passthrough/adi/dsa-internal.h"
 
 struct event {
-	uint64_t head; /* as the first quadword of SWERR, without the overflow */
-	uint64_t flags;
+	uint64_t words[2]; /* as SWERR begins, without its valid and overflow bits */
 	uint64_t address;
 	uint64_t reserved;
 	struct dsa_record record;
@@ -107,19 +106,15 @@ static bool add(struct dsa *dsa, const struct event *event)
 bool dsa_event_log(struct dsa *dsa, const struct dsa_job *job, uint8_t code, uint64_t address,
 		   uint32_t invalid_flags)
 {
-	const struct event event = {
-		.head = DSA_SWERR_DESC_VALID | DSA_SWERR_WQ_VALID |
-			(code & DSA_STATUS_WRITE ? DSA_SWERR_WRITE : 0) |
-			(uint64_t)(code & ~DSA_STATUS_WRITE & 0xff) << DSA_SWERR_CODE_SHIFT |
-			(uint64_t)job->wq << DSA_SWERR_WQ_SHIFT |
-			(uint64_t)dsa_opcode(&job->descriptor) << DSA_SWERR_OP_SHIFT |
-			(uint64_t)job->guest << DSA_SWERR_PASID_SHIFT,
-		.flags = (uint64_t)invalid_flags << DSA_SWERR_FLAGS_SHIFT,
+	struct event event = {
 		.address = address,
 		.record = { .status = code, .fault = address, .invalid_flags = invalid_flags },
 	};
 
-	if (!enabled(dsa) || !add(dsa, &event))
+	if (!enabled(dsa))
+		return false;
+	dsa_error_words(job, code, invalid_flags, event.words);
+	if (!add(dsa, &event))
 		return false;
 	if (dsa->config.evl.pending)
 		return true;

@@ -316,6 +316,9 @@ void dsa_record_store(void *at, const struct dsa_outcome *outcome);
 /* With the lock held. */
 void dsa_swerr(struct dsa *dsa, const struct dsa_job *job, uint8_t code, uint64_t address,
 	       uint32_t invalid_flags);
+/* What SWERR and an entry of the event log begin with. */
+void dsa_error_words(const struct dsa_job *job, uint8_t code, uint32_t invalid_flags,
+		     uint64_t words[2]);
 /* May the interrupt be raised that the descriptor names? */
 bool dsa_vector_allowed(struct dsa *dsa, const struct dsa_job *job);
 

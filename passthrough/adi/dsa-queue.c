@@ -149,6 +149,8 @@ int dsa_submit(struct dsa *dsa, unsigned int wq, enum dsa_way way, const void *b
 	ret = submit(dsa, wq, way, &job, &verdict);
 	pthread_mutex_unlock(&dsa->lock);
 	if (verdict != PASID_ADMIT)
+		ioasid_fault_note(dsa->device, job.guest, job.descriptor.record, IOASID_WRITE);
+	if (verdict != PASID_ADMIT)
 		log_limited(dsa->log, &dsa->limit, LOG_WARN, "dsa",
 			    "%s: work queue %u: descriptor with guest PASID %u%s refused: %s",
 			    dsa->id, wq, job.guest, job.guest_pasid ? "" : " (none)",

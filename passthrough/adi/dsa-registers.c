@@ -56,7 +56,7 @@ void dsa_wq_reset(struct dsa *dsa, unsigned int wq)
 /* Engines are dealt out to the groups that have queues. */
 static void fixed_groups(struct dsa *dsa)
 {
-	unsigned int groups = 0;
+	unsigned int groups = 1;
 
 	for (unsigned int i = 0; i < dsa->wqs; i++) {
 		dsa->config.group[dsa->shape[i].group].wqs |= BIT_U64(i);

@@ -56,25 +56,24 @@ static int receive_hello(int fd, struct idxd_hello *hello, int *memory)
 /* Pieces that follow each other in guest memory follow each other here, too. */
 static int map_window(const struct idxd_hello *hello, int memory, struct idxd_ready *ready)
 {
-	uint64_t total = 0, at;
-	char *base;
+	uint64_t total = 0;
+	char *at;
 
 	for (uint32_t i = 0; i < hello->n; i++) {
 		if (hello->piece[i].size > (1ULL << 46) - total)
 			return -E2BIG;
 		total += hello->piece[i].size;
 	}
-	base = mmap(NULL, total, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (base == MAP_FAILED)
+	at = mmap(NULL, total, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (at == MAP_FAILED)
 		return -errno;
-	at = (uintptr_t)base;
 	for (uint32_t i = 0; i < hello->n; i++) {
 		int rights = PROT_READ | (hello->piece[i].writable ? PROT_WRITE : 0);
 
-		if (mmap((void *)at, hello->piece[i].size, rights, MAP_SHARED | MAP_FIXED, memory,
+		if (mmap(at, hello->piece[i].size, rights, MAP_SHARED | MAP_FIXED, memory,
 			 (off_t)hello->piece[i].fd_offset) == MAP_FAILED)
 			return -errno;
-		ready->at[i] = at;
+		ready->at[i] = (uintptr_t)at;
 		at += hello->piece[i].size;
 	}
 	return 0;

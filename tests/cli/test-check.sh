@@ -24,6 +24,30 @@ assert plan["pasids"] == [{"adi": "dsa0", "guest": 5, "host": "any", "space": "w
 assert {"id": "window0", "rights": "rw", "base": 32 << 20, "size": 16 << 20} in plan["spaces"]
 ' "$work/out"
 
+cat >"$work/queues.json" <<-EOF
+	{ "payload": { "flat": "$build/guest/demo.bin" },
+	  "adis": [{ "id": "dsa0", "type": "dsa", "fixed": true, "engines": 2,
+	             "wqs": [{ "mode": "shared", "size": 8, "threshold": 6 }, { "group": 1 }] },
+	           { "id": "dsa1", "type": "dsa", "backend": "idxd", "node": "/dev/dsa/wq0.0", "wqs": [{}] }],
+	  "spaces": [{ "id": "w", "offset": "32M", "size": "16M" }],
+	  "pasids": [{ "guest": "none", "adi": "dsa0", "wq": 1, "space": "w" }] }
+EOF
+run "$adit" check "$work/queues.json"
+ok "check of several kinds of queues gives status 0" is "$status" 0
+ok "it shows a shared queue and its threshold" has "$work/out" 'wq 0: shared, 8 entries (6 for limited portals), group 0; without a PASID: refused'
+ok "it shows where a default binding leads" has "$work/out" 'wq 1: dedicated, 16 entries, group 1; without a PASID: w'
+ok "it shows the binding" has "$work/out" '^dsa0  *none  *1  *any  *w'
+ok "it shows a host work queue, which never sees all memory" has "$work/out" '^adi dsa1: dsa, back end idxd, .*iommu-pasid'
+run "$adit" check "$work/queues.json" --json
+ok "check --json shows the queues" python3 -c '
+import json, sys
+plan = json.load(open(sys.argv[1]))
+assert plan["adis"][0]["wqs"][0] == {"mode": "shared", "size": 8, "threshold": 6, "group": 0, "without_pasid": "refused"}
+assert plan["adis"][0]["wqs"][1]["without_pasid"] == "w"
+assert plan["adis"][1]["wqs"][0]["without_pasid"] == "refused" and plan["adis"][1]["node"] == "/dev/dsa/wq0.0"
+assert plan["pasids"] == [{"adi": "dsa0", "guest": "none", "wq": 1, "host": "any", "space": "w"}], plan["pasids"]
+' "$work/out"
+
 printf '{"payload": {"flat": "x"}, "pasids": [{"guest": 5, "adi": "dsa1"}]}' >"$work/bad.json"
 run "$adit" check "$work/bad.json"
 ok "a PASID for an ADI that is not there gives status 2" is "$status" 2

@@ -51,6 +51,8 @@ static void descriptors_without_a_pasid_stay_inside(void **state)
 		RIG(rig, rig_options(allow));
 		struct dsa_descriptor in, out;
 		uint32_t host = bind_default(&rig, 0, rig.window);
+		struct ioasid_fault fault;
+		size_t got = 0;
 
 		enable_both(&rig);
 		memset(rig.memory + INSIDE + 0x1000, 0x3c, 0x100);
@@ -62,6 +64,11 @@ static void descriptors_without_a_pasid_stay_inside(void **state)
 		assert_int_equal(record_at(&rig, WINDOW)->fault, OUTSIDE);
 		assert_int_equal(rig.memory[OUTSIDE], 0);
 		assert_int_equal(counters(&rig).faults, 1);
+		assert_ok(ioasid_faults_read(rig.ctx, &fault, 1, &got, NULL, &rig.err), &rig.err);
+		assert_int_equal(got, 1);
+		assert_int_equal(fault.host_pasid, host);
+		assert_int_equal(fault.iova, OUTSIDE);
+		assert_int_equal(fault.rights, IOASID_WRITE);
 		assert_int_equal(ioasid_pasid_state(rig.ctx, host), IOASID_PASID_ACTIVE);
 		rig_close(&rig);
 	}

@@ -53,6 +53,30 @@ static void bind_without_the_first_key_is_refused(void **state)
 	rig_close(&rig);
 }
 
+static void drain_faults(struct dsa_rig *rig)
+{
+	struct ioasid_fault fault;
+	size_t got = 1;
+
+	while (got)
+		assert_ok(ioasid_faults_read(rig->ctx, &fault, 1, &got, NULL, &rig->err),
+			  &rig->err);
+}
+
+/* One, of this device, under no host PASID: it never became an access. */
+static void expect_fault_record(struct dsa_rig *rig, uint64_t address)
+{
+	struct ioasid_fault fault[2];
+	size_t got = 0;
+
+	assert_ok(ioasid_faults_read(rig->ctx, fault, 2, &got, NULL, &rig->err), &rig->err);
+	assert_int_equal(got, 1);
+	assert_string_equal(fault[0].label, rig->dsa->id);
+	assert_int_equal(fault[0].host_pasid, IOASID_PASID_NONE);
+	assert_int_equal(fault[0].iova, address);
+	assert_int_equal(fault[0].rights, IOASID_WRITE);
+}
+
 /* A submission that must reach nothing and be reported. */
 static void expect_refusal(struct dsa_rig *rig, unsigned int wq)
 {
@@ -61,7 +85,9 @@ static void expect_refusal(struct dsa_rig *rig, unsigned int wq)
 	memset(rig->memory + INSIDE, 0xc7, 64);
 	memset(rig->memory + INSIDE + 0x8000, 0, 32);
 	swerr_ack(rig);
+	drain_faults(rig);
 	assert_int_equal(submit(rig, wq, &d), -EAGAIN);
+	expect_fault_record(rig, d.record);
 	assert_int_equal(command(rig, DSA_DRAIN_ALL, 0), 0);
 	assert_int_equal(status_at(rig, INSIDE + 0x8000), 0);
 	for (unsigned int i = 0; i < 64; i++)
