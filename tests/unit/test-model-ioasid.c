@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "ioasid-client/ioasid.h"
+#include "ioasid-client/pasid-table.h"
 #include "util/bits.h"
 
 #define PAGE ((uint64_t)IOASID_PAGE_SIZE)
@@ -45,6 +46,7 @@ static uint64_t next_random(uint64_t *seed)
 #define PASIDS	 24u
 #define NUMBERS	 16u /* states are compared for those below */
 #define WINDOW	 96u /* pages */
+#define GUESTS	 8u  /* guest PASIDs 1 to 8 */
 
 /* Where mappings are put: at levels' borders, and at both ends of the address space. */
 static const uint64_t bases[] = { 0, GIB - 48 * PAGE, (1ULL << 48) - 20 * PAGE, 0 - WINDOW *PAGE };
@@ -82,6 +84,10 @@ struct model {
 	struct model_device device[DEVICES];
 	struct model_space space[SPACES];
 	struct model_pasid pasid[PASIDS];
+	struct epoch epoch;
+	struct epoch_reader reader;
+	struct pasid_table *table;
+	struct model_pasid *guest[GUESTS + 1]; /* NULL: unbound */
 	struct err err;
 };
 
@@ -436,21 +442,125 @@ static void op_hold(struct model *m)
 static void op_release(struct model *m)
 {
 	struct model_pasid *pasid = &m->pasid[below(m, PASIDS)];
+	unsigned int of_guests = 0;
 
-	if (!pasid->real || !pasid->holds)
+	for (uint32_t guest = 1; guest <= GUESTS; guest++)
+		of_guests += m->guest[guest] == pasid;
+	if (!pasid->real || pasid->holds == of_guests)
 		return;
 	ioasid_pasid_release(pasid->real);
 	pasid->holds--;
 	forget_if_free(pasid);
 }
 
+/* To another space, or as it is; -ENOENT where it is parked. */
+static void op_replace(struct model *m)
+{
+	struct model_pasid *pasid = &m->pasid[below(m, PASIDS)];
+	unsigned int space = below(m, SPACES);
+	int expected = 0;
+
+	if (!pasid->real || !m->space[space].real)
+		return;
+	if (pasid->space < 0)
+		expected = -ENOENT;
+	else if (!m->space[space].pasid_capable)
+		expected = -EINVAL;
+	assert_int_equal(ioasid_pasid_replace(pasid->real, m->space[space].real, &m->err),
+			 expected);
+	if (!expected)
+		pasid->space = (int)space;
+}
+
+/* One mapping, or a part of it, into another space with some of its rights. */
+static void op_copy(struct model *m)
+{
+	struct model_space *to = &m->space[below(m, SPACES)], *from = &m->space[below(m, SPACES)];
+	const struct model_mapping *old = &from->mapping[below(m, MAPPINGS)];
+	struct model_mapping new = { .iova = random_iova(m) }, *slot = NULL;
+	struct ioasid_copy copy = { .from = from->real,
+				    .iova = new.iova,
+				    .rights = 1 + below(m, 3) };
+	int expected = 0;
+
+	if (!to->real || !from->real || !old->size)
+		return;
+	copy.from_iova = old->iova + below(m, (unsigned int)(old->size / PAGE)) * PAGE;
+	copy.size = old->size - (copy.from_iova - old->iova);
+	if (range_wraps(copy.iova, copy.size))
+		return;
+	new.size = copy.size;
+	new.hva = old->hva + (copy.from_iova - old->iova);
+	new.rights = old->rights &copy.rights;
+	for (size_t i = 0; i < MAPPINGS; i++) {
+		if (!to->mapping[i].size)
+			slot = &to->mapping[i];
+		else if (range_overlaps(to->mapping[i].iova, to->mapping[i].size, new.iova,
+					new.size))
+			expected = -EEXIST;
+	}
+	if (!new.rights)
+		expected = -EINVAL;
+	if (!expected && !slot)
+		return;
+	assert_int_equal(ioasid_copy(to->real, &copy, &m->err), expected);
+	if (!expected)
+		*slot = new;
+}
+
+/* An entry is a hold; what the guest PASID stands for is looked up as often as it changes. */
+static void op_guest_bind(struct model *m)
+{
+	struct model_pasid *pasid = &m->pasid[below(m, PASIDS)];
+	uint32_t guest = below(m, GUESTS + 1);
+	int expected = !guest ? -EINVAL : m->guest[guest] ? -EEXIST : 0;
+
+	if (!pasid->real)
+		return;
+	assert_int_equal(pasid_table_bind(m->table, guest, pasid->real, &m->err), expected);
+	if (expected)
+		return;
+	m->guest[guest] = pasid;
+	pasid->holds++;
+}
+
+static void op_guest_unbind(struct model *m)
+{
+	uint32_t guest = below(m, GUESTS + 1);
+	struct model_pasid *pasid = m->guest[guest];
+
+	assert_int_equal(pasid_table_unbind(m->table, guest, &m->err), pasid ? 0 : -ENOENT);
+	if (!pasid)
+		return;
+	m->guest[guest] = NULL;
+	pasid->holds--;
+	forget_if_free(pasid);
+}
+
+static void compare_guests(struct model *m)
+{
+	unsigned int count = 0;
+
+	epoch_enter(&m->epoch, &m->reader);
+	for (uint32_t guest = 1; guest <= GUESTS; guest++) {
+		count += m->guest[guest] != NULL;
+		assert_int_equal(pasid_table_lookup(m->table, guest),
+				 m->guest[guest] ? m->guest[guest]->number : 0);
+	}
+	epoch_exit(&m->reader);
+	assert_int_equal(pasid_table_count(m->table), count);
+}
+
 static const struct operation {
 	void (*run)(struct model *m);
 	unsigned int weight;
 } table[] = {
-	{ op_bind, 4 },		{ op_unbind, 3 },	{ op_alloc, 4 },  { op_destroy, 3 },
-	{ op_map, 30 },		{ op_unmap, 18 },	{ op_attach, 6 }, { op_detach, 2 },
-	{ op_pasid_attach, 8 }, { op_pasid_detach, 6 }, { op_hold, 3 },	  { op_release, 4 },
+	{ op_bind, 4 },		{ op_unbind, 3 }, { op_alloc, 4 },
+	{ op_destroy, 3 },	{ op_map, 30 },	  { op_unmap, 18 },
+	{ op_attach, 6 },	{ op_detach, 2 }, { op_pasid_attach, 8 },
+	{ op_pasid_detach, 6 }, { op_hold, 3 },	  { op_release, 4 },
+	{ op_replace, 4 },	{ op_copy, 4 },	  { op_guest_bind, 4 },
+	{ op_guest_unbind, 4 },
 };
 
 static void random_operation(struct model *m)
@@ -473,6 +583,13 @@ static void random_operation(struct model *m)
 static void model_close(struct model *m)
 {
 	ioasid_ctx_close(m->ctx);
+	for (uint32_t guest = 1; guest <= GUESTS; guest++) {
+		if (!m->guest[guest])
+			continue;
+		m->guest[guest]->holds--;
+		assert_ok(pasid_table_unbind(m->table, guest, &m->err), &m->err);
+		m->guest[guest] = NULL;
+	}
 	for (size_t i = 0; i < PASIDS; i++) {
 		struct model_pasid *pasid = &m->pasid[i];
 
@@ -484,22 +601,41 @@ static void model_close(struct model *m)
 	ioasid_dma_close(m->dma);
 }
 
+static void model_open(struct model *m)
+{
+	memset(m->device, 0, sizeof(m->device));
+	memset(m->space, 0, sizeof(m->space));
+	memset(m->pasid, 0, sizeof(m->pasid));
+	for (size_t i = 0; i < PASIDS; i++)
+		m->pasid[i].device = m->pasid[i].space = -1;
+	assert_ok(ioasid_ctx_open(&m->ctx, IOASID_PROVIDER_SOFT, NULL, &m->err), &m->err);
+	assert_ok(ioasid_dma_open(m->ctx, &m->dma, &m->err), &m->err);
+}
+
 static void run_model(uint64_t seed, unsigned long ops)
 {
 	struct model *m = calloc(1, sizeof(*m));
 
 	m->seed = seed;
-	assert_ok(ioasid_ctx_open(&m->ctx, IOASID_PROVIDER_SOFT, NULL, &m->err), &m->err);
-	assert_ok(ioasid_dma_open(m->ctx, &m->dma, &m->err), &m->err);
-	for (size_t i = 0; i < PASIDS; i++)
-		m->pasid[i].device = m->pasid[i].space = -1;
+	epoch_init(&m->epoch);
+	epoch_join(&m->epoch, &m->reader);
+	assert_ok(pasid_table_create(&m->table, &m->epoch, &m->err), &m->err);
+	model_open(m);
 	for (unsigned long i = 0; i < ops; i++) {
 		random_operation(m);
 		for (int j = 0; j < 3; j++)
 			compare_reach(m);
 		compare_states(m);
+		compare_guests(m);
+		if (!below(m, 5000)) {
+			model_close(m);
+			model_open(m);
+		}
 	}
 	model_close(m);
+	pasid_table_destroy(m->table);
+	epoch_leave(&m->epoch, &m->reader);
+	epoch_destroy(&m->epoch);
 	free(m);
 }
 
