@@ -116,23 +116,7 @@ static int undo_one(const struct keeper_plan *plan, struct keeper_state *state, 
 /* --- operations
  * ----------------------------------------------------------------------------------- */
 
-static int on_take(struct answer *answer, struct err *err)
-{
-	const struct keeper_device *device = device_of(answer);
-
-	if (answer->state->taken[answer->request.index])
-		return 0;
-	if (device->kind == KEEPER_NEW_MDEV)
-		return make_mdev(answer, err);
-	return device->kind == KEEPER_FUNCTION && device->managed ? take_function(answer, err) : 0;
-}
-
-static int on_release(struct answer *answer, struct err *err)
-{
-	return undo_one(answer->plan, answer->state, answer->request.index, err);
-}
-
-static int on_open(struct answer *answer, struct err *err)
+static int find(struct answer *answer, enum host_way way, struct host_found *found, struct err *err)
 {
 	static const enum host_kind kinds[] = {
 		[KEEPER_FUNCTION] = HOST_FUNCTION,
@@ -143,7 +127,44 @@ static int on_open(struct answer *answer, struct err *err)
 	const struct keeper_device *device = device_of(answer);
 	struct keeper_reply *reply = answer->reply;
 	struct host_name name = { .kind = kinds[device->kind] };
-	struct host_opened opened;
+	int ret;
+
+	memcpy(name.text, device->name, sizeof(name.text));
+	ret = host_find_device(&answer->plan->host, &name, way, answer->with, answer->plan->n,
+			       found, err);
+	if (ret)
+		return ret;
+	reply->by_group = found->by_group;
+	reply->group = found->group;
+	reply->kind = found->device.kind;
+	memcpy(reply->name, found->device.text, sizeof(reply->name));
+	return 0;
+}
+
+static int on_take(struct answer *answer, struct err *err)
+{
+	const struct keeper_device *device = device_of(answer);
+	struct host_found found;
+	int ret = 0;
+
+	if (answer->state->taken[answer->request.index])
+		ret = 0;
+	else if (device->kind == KEEPER_NEW_MDEV)
+		ret = make_mdev(answer, err);
+	else if (device->kind == KEEPER_FUNCTION && device->managed)
+		ret = take_function(answer, err);
+	return ret ? ret : find(answer, HOST_WAY_AUTO, &found, err);
+}
+
+static int on_release(struct answer *answer, struct err *err)
+{
+	return undo_one(answer->plan, answer->state, answer->request.index, err);
+}
+
+static int on_open(struct answer *answer, struct err *err)
+{
+	const struct keeper_device *device = device_of(answer);
+	struct host_found found;
 	int ret;
 
 	if (answer->request.way > HOST_WAY_GROUP)
@@ -152,17 +173,11 @@ static int on_open(struct answer *answer, struct err *err)
 	/* An mdev of this UUID that was there before is somebody else's. */
 	if (device->kind == KEEPER_NEW_MDEV && !answer->state->taken[answer->request.index])
 		return err_set(err, ENODEV, "mdev %s: is not made yet", device->name);
-	memcpy(name.text, device->name, sizeof(name.text));
-	ret = host_open_device(&answer->plan->host, &name, (enum host_way)answer->request.way,
-			       answer->with, answer->plan->n, &opened, err);
+	ret = find(answer, (enum host_way)answer->request.way, &found, err);
 	if (ret)
 		return ret;
-	answer->fd = opened.fd;
-	reply->by_group = opened.by_group;
-	reply->group = opened.group;
-	reply->kind = opened.device.kind;
-	memcpy(reply->name, opened.device.text, sizeof(reply->name));
-	return 0;
+	answer->fd = host_open_found(&answer->plan->host, &found, err);
+	return answer->fd < 0 ? answer->fd : 0;
 }
 
 static int on_iommu(struct answer *answer, struct err *err)
@@ -216,7 +231,7 @@ void keeper_answer(const struct keeper_plan *plan, struct keeper_state *state, c
 	reply->code = run(&answer, message, size, &err);
 	if (reply->code)
 		memcpy(reply->text, err.text, MIN(sizeof(reply->text), sizeof(err.text)));
-	*fd = answer.fd;
+	*fd = answer.fd < 0 ? -1 : answer.fd;
 }
 
 bool keeper_may_wait(const void *message, size_t size)

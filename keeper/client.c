@@ -71,12 +71,25 @@ static int ask(int keeper, struct keeper_request request, struct keeper_reply *r
 	return ret;
 }
 
-int keeper_take(int keeper, unsigned int index, struct err *err)
+static void read_found(const struct keeper_reply *reply, struct host_found *out)
 {
-	struct keeper_reply reply;
+	*out = (struct host_found){
+		.device = { .kind = (enum host_kind)reply->kind },
+		.by_group = reply->by_group,
+		.group = reply->group,
+	};
+	memcpy(out->device.text, reply->name, sizeof(reply->name));
+}
 
-	return ask(keeper, (struct keeper_request){ .op = KEEPER_TAKE, .index = index }, &reply,
-		   NULL, err);
+int keeper_take(int keeper, unsigned int index, struct host_found *out, struct err *err)
+{
+	const struct keeper_request request = { .op = KEEPER_TAKE, .index = index };
+	struct keeper_reply reply;
+	int ret = ask(keeper, request, &reply, NULL, err);
+
+	if (!ret)
+		read_found(&reply, out);
+	return ret;
 }
 
 int keeper_release(int keeper, unsigned int index, struct err *err)
@@ -87,22 +100,17 @@ int keeper_release(int keeper, unsigned int index, struct err *err)
 		   NULL, err);
 }
 
-int keeper_open(int keeper, unsigned int index, enum host_way way, struct host_opened *out,
+int keeper_open(int keeper, unsigned int index, enum host_way way, struct host_found *out,
 		struct err *err)
 {
 	const struct keeper_request request = { .op = KEEPER_OPEN, .index = index, .way = way };
 	struct keeper_reply reply;
 	int fd = -1, ret = ask(keeper, request, &reply, &fd, err);
 
-	*out = (struct host_opened){ .fd = -1 };
 	if (ret)
 		return ret;
-	out->fd = fd;
-	out->by_group = reply.by_group;
-	out->group = reply.group;
-	out->device.kind = (enum host_kind)reply.kind;
-	memcpy(out->device.text, reply.name, sizeof(reply.name));
-	return 0;
+	read_found(&reply, out);
+	return fd;
 }
 
 int keeper_open_iommu(int keeper, bool container, struct err *err)

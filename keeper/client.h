@@ -9,8 +9,9 @@
 #include "keeper/node.h"
 
 /* index: of the device in the order in which the keeper was told of them. */
-int keeper_take(int keeper, unsigned int index, struct err *err);
-int keeper_open(int keeper, unsigned int index, enum host_way way, struct host_opened *out,
+int keeper_take(int keeper, unsigned int index, struct host_found *out, struct err *err);
+/* The descriptor or -errno. */
+int keeper_open(int keeper, unsigned int index, enum host_way way, struct host_found *out,
 		struct err *err);
 int keeper_release(int keeper, unsigned int index, struct err *err);
 /* The descriptor or -errno. */

@@ -104,60 +104,60 @@ static int find(const struct host *host, const struct host_name *name, struct ta
 	return find_function(host, target, with, n_with, err);
 }
 
+int host_find_device(const struct host *host, const struct host_name *name, enum host_way way,
+		     const char *const *with, size_t n_with, struct host_found *out,
+		     struct err *err)
+{
+	struct target target;
+	int ret = find(host, name, &target, with, n_with, err);
+
+	*out = (struct host_found){ .group = HOST_NO_GROUP };
+	if (ret)
+		return ret;
+	out->device = target.device;
+	out->group = target.group;
+	out->by_group = way == HOST_WAY_GROUP || (way == HOST_WAY_AUTO && !*target.cdev);
+	if (!out->by_group && !*target.cdev)
+		return err_set(err, ENOTSUP,
+			       "%s: has no VFIO cdev; this kernel lacks CONFIG_VFIO_DEVICE_CDEV: "
+			       "set \"via\": \"group\" or \"auto\"",
+			       target.device.text);
+	if (out->by_group && target.group == HOST_NO_GROUP)
+		return err_set(err, ENXIO, "%s: is in no IOMMU group that could be opened",
+			       target.device.text);
+	if (out->by_group)
+		snprintf(out->path, sizeof(out->path), "/dev/vfio/%d", target.group);
+	else
+		snprintf(out->path, sizeof(out->path), "/dev/vfio/devices/%s", target.cdev);
+	return 0;
+}
+
 /* Nodes are numbered anew when devices come and go: the descriptor itself must say who it is. */
-static int prove(const struct host *host, const struct target *target, bool by_group, int fd,
-		 const char *path, struct err *err)
+static int prove(const struct host *host, const struct host_found *found, int fd, struct err *err)
 {
 	struct host_identity identity;
 	int ret = host_identify(host, fd, &identity, err);
 
 	if (ret)
-		return err_prefix(err, "%s", path);
-	if (by_group ? identity.node == HOST_NODE_GROUP && identity.group == target->group
-		     : identity.node == HOST_NODE_CDEV &&
-			       !strcmp(identity.device.text, target->device.text))
+		return err_prefix(err, "%s", found->path);
+	if (found->by_group ? identity.node == HOST_NODE_GROUP && identity.group == found->group
+			    : identity.node == HOST_NODE_CDEV &&
+				      !strcmp(identity.device.text, found->device.text))
 		return 0;
-	return err_set(err, ESTALE, "%s: is another device than %s by now; try again", path,
-		       target->device.text);
+	return err_set(err, ESTALE, "%s: is another device than %s by now; try again", found->path,
+		       found->device.text);
 }
 
-int host_open_device(const struct host *host, const struct host_name *name, enum host_way way,
-		     const char *const *with, size_t n_with, struct host_opened *out,
-		     struct err *err)
+int host_open_found(const struct host *host, const struct host_found *found, struct err *err)
 {
-	struct target target;
-	char path[HOST_TEXT + 32];
-	bool by_group;
-	int fd, ret = find(host, name, &target, with, n_with, err);
+	int fd = sysfs_open_node(host, found->path), ret;
 
-	*out = (struct host_opened){ .fd = -1 };
-	if (ret)
-		return ret;
-	by_group = way == HOST_WAY_GROUP || (way == HOST_WAY_AUTO && !*target.cdev);
-	if (!by_group && !*target.cdev)
-		return err_set(err, ENOTSUP,
-			       "%s: has no VFIO cdev; this kernel lacks CONFIG_VFIO_DEVICE_CDEV: "
-			       "set \"via\": \"group\" or \"auto\"",
-			       target.device.text);
-	if (by_group)
-		snprintf(path, sizeof(path), "/dev/vfio/%d", target.group);
-	else
-		snprintf(path, sizeof(path), "/dev/vfio/devices/%s", target.cdev);
-	fd = sysfs_open_node(host, path);
 	if (fd < 0)
-		return refuse_open(err, path, -fd);
-	ret = prove(host, &target, by_group, fd, path, err);
-	if (ret) {
+		return refuse_open(err, found->path, -fd);
+	ret = prove(host, found, fd, err);
+	if (ret)
 		close(fd);
-		return ret;
-	}
-	*out = (struct host_opened){
-		.fd = fd,
-		.by_group = by_group,
-		.device = target.device,
-		.group = target.group,
-	};
-	return 0;
+	return ret ? ret : fd;
 }
 
 int host_open_iommu(const struct host *host, const char *node, bool container, struct err *err)

@@ -14,20 +14,27 @@ enum host_way {
 	HOST_WAY_GROUP,
 };
 
-struct host_opened {
-	int fd;
-	bool by_group; /* fd is the group's: the device is still to be asked for by name */
+/* Where a device is reached. */
+struct host_found {
 	struct host_name device; /* a BDF or UUID, also where a cdev's path was given */
+	bool by_group;		 /* the node is its group's: the device is asked for by name */
 	int group;
+	char path[96];
 };
 
 /*
- * The device is checked as host_function_check does, opened, and the descriptor is proved to be it.
- * A group's node opens once: who has it already is told so (-EBUSY).
+ * The device is checked as host_function_check does; nothing is opened. HOST_WAY_AUTO takes the
+ * cdev where there is one.
  */
-int host_open_device(const struct host *host, const struct host_name *name, enum host_way way,
-		     const char *const *with, size_t n_with, struct host_opened *out,
+int host_find_device(const struct host *host, const struct host_name *name, enum host_way way,
+		     const char *const *with, size_t n_with, struct host_found *out,
 		     struct err *err);
+
+/*
+ * Opens the node and proves that it is the one that was found. A group's node opens once: who is
+ * late is told so (-EBUSY). Returns the descriptor or -errno.
+ */
+int host_open_found(const struct host *host, const struct host_found *found, struct err *err);
 
 /*
  * A node for I/O address spaces: `node`, else /dev/ioasid where it is, else /dev/iommu; or VFIO's

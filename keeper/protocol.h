@@ -16,7 +16,7 @@
 #define KEEPER_TEXT	   512
 
 enum keeper_op {
-	KEEPER_TAKE,	/* have the device ready: taken from its host driver, or made */
+	KEEPER_TAKE,	/* have the device ready (taken, or made); the reply says which it is */
 	KEEPER_OPEN,	/* its cdev or its group's node, by `way` (enum host_way) */
 	KEEPER_RELEASE, /* back to its host driver, or removed; the child has closed it */
 	KEEPER_IOMMU,	/* a node for I/O address spaces: `way` 0 iommufd, 1 VFIO's container */

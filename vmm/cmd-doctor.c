@@ -8,11 +8,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "keeper/host.h"
+#include "keeper/journal.h"
 #include "kvm-glue/caps.h"
 #include "kvm-glue/vm.h"
 #include "util/bits.h"
 #include "util/loop.h"
 #include "vmm/command.h"
+
+#define CLASS_DISPLAY 0x03
 
 enum verdict {
 	GOOD,
@@ -145,6 +149,67 @@ static void look_at_passthrough(struct report *report)
 		add(report, GOOD, "/dev/vfio", "there");
 }
 
+/* What dead keepers left: their VMs' devices are still away from the host. */
+static void look_at_journals(struct report *report, const char *run_dir)
+{
+	unsigned int stale, count = journal_count(run_dir, &stale);
+	char text[128];
+
+	if (stale) {
+		snprintf(text, sizeof(text),
+			 "%u of %u keepers died without giving their devices back: "
+			 "'adit doctor --clean'",
+			 stale, count);
+		add(report, NOTE, "keepers", text);
+		return;
+	}
+	snprintf(text, sizeof(text), "%u running, nothing left behind", count);
+	add(report, GOOD, "keepers", text);
+}
+
+static void look_at_switches(struct report *report)
+{
+	const struct host host = { .root = "" };
+	const char *module = host_unsafe_interrupts(&host);
+	char text[160];
+
+	if (host_noiommu_mode(&host))
+		add(report, NOTE, "VFIO's no-IOMMU mode",
+		    "is on, in which a device reaches all memory; adit assigns nothing: 'echo N > "
+		    "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode'");
+	if (module) {
+		snprintf(text, sizeof(text),
+			 "%s's is on, so a device may forge interrupts; adit assigns nothing: "
+			 "'echo N > /sys/module/%s/parameters/allow_unsafe_interrupts'",
+			 module, module);
+		add(report, NOTE, "allow_unsafe_interrupts", text);
+	}
+}
+
+/* Displays are the class of device that commonly relies on no-snoop DMA: advice, never applied. */
+static void look_at_displays(struct report *report)
+{
+	const struct host host = { .root = "" };
+	struct host_inventory all;
+	char text[256];
+
+	if (host_scan(&host, &all))
+		return;
+	for (size_t i = 0; i < all.n_functions; i++) {
+		const struct host_function *function = &all.functions[i];
+
+		if (function->class >> 16 != CLASS_DISPLAY || function->group == HOST_NO_GROUP)
+			continue;
+		snprintf(text, sizeof(text),
+			 "a display, whose drivers commonly use no-snoop DMA; IOMMU enforces "
+			 "snooping: %s. \"coherency\": \"auto\" lets the kernel decide, "
+			 "\"guest-pat\" is what its driver in the guest may need",
+			 host_snoop_word(function->snoop));
+		add(report, NOTE, function->bdf, text);
+	}
+	host_inventory_free(&all);
+}
+
 static void print(const struct report *report)
 {
 	for (size_t i = 0; i < json_object_array_length(report->items); i++) {
@@ -157,26 +222,58 @@ static void print(const struct report *report)
 	}
 }
 
+static int clean_up(const char *run_dir)
+{
+	const struct host host = { .root = "" };
+	unsigned int done, failed;
+	struct err err;
+
+	if (journal_clean(&host, run_dir, stdout, &done, &failed, &err)) {
+		fprintf(stderr, "adit doctor: %s\n", err.text);
+		return EXIT_FAILED;
+	}
+	printf("%u cleaned, %u could not be\n", done, failed);
+	return failed ? EXIT_FAILED : EXIT_OK;
+}
+
 int cmd_doctor(int argc, char **argv)
 {
-	static const struct option options[] = { { "json", no_argument, NULL, 'j' }, { 0 } };
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },
+		{ "clean", no_argument, NULL, 'c' },
+		{ "run-dir", required_argument, NULL, 'r' },
+		{ 0 },
+	};
+	const char *run_dir = JOURNAL_DIR;
+	bool clean = false;
 	struct report report = { .items = json_object_new_array() };
 	bool json = false, bad = false;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		json |= c == 'j';
-		bad |= c != 'j';
+		clean |= c == 'c';
+		bad |= c == '?';
+		if (c == 'r')
+			run_dir = optarg;
 	}
-	if (bad || optind != argc) {
-		fprintf(stderr, "usage: adit doctor [--json]\n");
+	if (bad || optind != argc || (clean && json)) {
+		fprintf(stderr, "usage: adit doctor [--json] [--run-dir DIR]\n"
+				"       adit doctor --clean [--run-dir DIR]\n");
 		json_object_put(report.items);
 		return EXIT_CONFIG;
+	}
+	if (clean) {
+		json_object_put(report.items);
+		return clean_up(run_dir);
 	}
 	look_at_kvm(&report);
 	look_at_loop(&report);
 	look_at_huge_pages(&report);
 	look_at_passthrough(&report);
+	look_at_switches(&report);
+	look_at_displays(&report);
+	look_at_journals(&report, run_dir);
 	if (json)
 		printf("%s\n",
 		       json_object_to_json_string_ext(report.items, JSON_C_TO_STRING_PRETTY));

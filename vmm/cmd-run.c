@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* adit run: one VM in the foreground, from its configuration to its end. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -14,11 +17,14 @@
 #include "vmm/command.h"
 #include "vmm/config.h"
 #include "vmm/machine.h"
+#include "vmm/start-keeper.h"
 
 #define NS_PER_MS 1000000ull
 
 struct run {
-	const char *path;
+	const char *path, *run_dir;
+	char **argv;
+	int keeper; /* the keeper that started us; 0: none */
 	bool no_reboot;
 	struct log log;
 	struct config config;
@@ -79,6 +85,7 @@ static int run_once(struct run *run, enum machine_end *end, struct err *err)
 		.config = &run->config,
 		.log = &run->log,
 		.kvm_fd = -1,
+		.keeper_fd = run->keeper,
 	};
 	struct loop_watch *watch = NULL;
 	int ret = machine_create(&run->machine, &options, err);
@@ -111,6 +118,12 @@ static int run_all(struct run *run)
 		log_line(&run->log, LOG_ERROR, "config", "%s", err.text);
 		return EXIT_CONFIG;
 	}
+	/* Before anything else is there; it starts us again. Others than root are refused later. */
+	if (!run->keeper && keeper_is_needed(&run->config) && !geteuid()) {
+		keeper_exec(&run->config, run->run_dir, run->argv, &err);
+		log_line(&run->log, LOG_ERROR, "run", "%s", err.text);
+		return EXIT_FAILED;
+	}
 	if (open_signals(run)) {
 		log_line(&run->log, LOG_ERROR, "run", "no signalfd: %s", strerror(errno));
 		return EXIT_FAILED;
@@ -124,12 +137,26 @@ static int run_all(struct run *run)
 	return status_of(end);
 }
 
+/* A descriptor past the standard ones that is open, which from now on is ours alone; else -1. */
+static int parse_fd(const char *text)
+{
+	char *end;
+	long fd = strtol(text, &end, 10);
+
+	if (!*text || *end || fd <= STDERR_FILENO || fd > INT_MAX ||
+	    fcntl((int)fd, F_SETFD, FD_CLOEXEC))
+		return -1;
+	return (int)fd;
+}
+
 static int parse(struct run *run, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "no-reboot", no_argument, NULL, 'n' },
 		{ "log-json", no_argument, NULL, 'j' },
 		{ "log-level", required_argument, NULL, 'l' },
+		{ "run-dir", required_argument, NULL, 'r' },
+		{ "keeper-fd", required_argument, NULL, 'k' },
 		{ 0 },
 	};
 	int c;
@@ -142,6 +169,16 @@ static int parse(struct run *run, int argc, char **argv)
 		case 'j':
 			run->log.json = true;
 			break;
+		case 'r':
+			run->run_dir = optarg;
+			break;
+		case 'k':
+			run->keeper = parse_fd(optarg);
+			if (run->keeper > 0)
+				break;
+			fprintf(stderr, "adit run: --keeper-fd %s: adit-keeper alone gives this\n",
+				optarg);
+			return -EINVAL;
 		case 'l':
 			if (!log_level_parse(optarg, &run->log.level))
 				break;
@@ -154,7 +191,7 @@ static int parse(struct run *run, int argc, char **argv)
 	}
 	if (optind != argc - 1) {
 		fprintf(stderr, "usage: adit run CONFIG [--no-reboot] [--log-json] "
-				"[--log-level error|warn|info|debug]\n");
+				"[--log-level error|warn|info|debug] [--run-dir DIR]\n");
 		return -EINVAL;
 	}
 	run->path = argv[optind];
@@ -164,11 +201,16 @@ static int parse(struct run *run, int argc, char **argv)
 int cmd_run(int argc, char **argv)
 {
 	struct run run = { .log = { .fd = STDERR_FILENO, .level = LOG_INFO }, .signals = -1 };
-	int status;
+	int status = EXIT_CONFIG;
 
-	if (parse(&run, argc, argv))
-		return EXIT_CONFIG;
-	status = run_all(&run);
+	/* getopt moves the arguments about, and the keeper wants them as they came. */
+	run.argv = calloc((size_t)argc + 1, sizeof(*run.argv));
+	if (!run.argv)
+		return EXIT_FAILED;
+	memcpy(run.argv, argv, (size_t)argc * sizeof(*run.argv));
+	if (!parse(&run, argc, argv))
+		status = run_all(&run);
+	free(run.argv);
 	if (run.signals >= 0)
 		close(run.signals);
 	config_free(&run.config);

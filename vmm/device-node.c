@@ -1,176 +1,158 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/device-node.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
-#define PATH_BYTES 512
+#include "keeper/client.h"
 
-/* The directory of the device in sysfs. */
-static void sysfs_of(const struct config_device *device, char *out)
+static const struct host here = { .root = "" };
+
+unsigned int device_node_index(const struct config *config, size_t i)
 {
-	snprintf(out, PATH_BYTES, "/sys/bus/%s/devices/%.128s",
-		 device->source == SOURCE_MDEV ? "mdev" : "pci", device->path);
+	unsigned int index = 0;
+
+	while (i--)
+		index += !config->devices[i].fd;
+	return index;
 }
 
-/* The last part of where a link leads. */
-static bool link_name(const char *dir, const char *link, char *out, size_t size)
+/* How it is asked for; type1 knows groups alone. */
+static enum host_way way_of(const struct config *config, const struct config_device *device)
 {
-	char path[PATH_BYTES + 32], to[PATH_BYTES];
-	const char *last;
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, link);
-	n = readlink(path, to, sizeof(to) - 1);
-	if (n <= 0)
-		return false;
-	to[n] = '\0';
-	last = strrchr(to, '/');
-	last = last ? last + 1 : to;
-	if (strlen(last) >= size)
-		return false;
-	memcpy(out, last, strlen(last) + 1);
-	return true;
+	if (device->via == VIA_CDEV)
+		return HOST_WAY_CDEV;
+	return device->via == VIA_GROUP || config->iommu.provider == PROVIDER_TYPE1 ? HOST_WAY_GROUP
+										    : HOST_WAY_AUTO;
 }
 
-/* "vfio3", where VFIO has a node for it. */
-static bool cdev_name(const char *dir, char *out, size_t size)
+/* A group's descriptor does not say which of its devices is meant: the group must have that one. */
+static int check_group(const struct config_device *device, int group, struct err *err)
 {
-	char path[PATH_BYTES + 32];
-	bool found = false;
-	struct dirent *entry;
-	DIR *list;
+	struct host_member members[64];
+	size_t n;
 
-	snprintf(path, sizeof(path), "%s/vfio-dev", dir);
-	list = opendir(path);
-	while (list && !found && (entry = readdir(list))) {
-		found = !strncmp(entry->d_name, "vfio", 4) && strlen(entry->d_name) < size;
-		if (found)
-			memcpy(out, entry->d_name, strlen(entry->d_name) + 1);
+	if (!device->path)
+		return err_set(
+			err, EINVAL,
+			"%s: descriptor %u is group %d, which may hold several devices; name "
+			"one by \"path\"",
+			device->id, device->fd, group);
+	if (host_group_members(&here, group, members, 64, &n))
+		return err_set(err, ENOMEM, "out of memory");
+	for (size_t i = 0; i < n && i < 64; i++) {
+		if (!strcmp(members[i].name, device->path))
+			return 0;
 	}
-	if (list)
-		closedir(list);
-	return found;
+	return err_set(err, EINVAL, "%s: descriptor %u is group %d, and %s is not in it",
+		       device->id, device->fd, group, device->path);
 }
 
-static int refuse_driver(const struct config_device *device, const char *dir, struct err *err)
+static int check_identity(struct device_node *node, const struct config_device *device,
+			  const struct host_identity *identity, struct err *err)
 {
-	char driver[64];
+	bool group = identity->node == HOST_NODE_GROUP;
 
-	if (access(dir, F_OK))
-		return err_set(err, ENODEV, "%s: there is no %s on this host", device->id,
-			       device->path);
-	if (device->source != SOURCE_FUNCTION)
+	if (!group && identity->node != HOST_NODE_CDEV)
+		return err_set(err, ENOTTY, "%s: descriptor %u is neither a VFIO cdev nor a group",
+			       device->id, device->fd);
+	if (device->via != VIA_AUTO && (device->via == VIA_GROUP) != group)
+		return err_set(err, EINVAL, "%s: descriptor %u is a %s, which \"via\" denies",
+			       device->id, device->fd, group ? "group" : "cdev");
+	node->group = group;
+	node->number = identity->group;
+	if (group) {
+		memcpy(node->name, device->path ? device->path : "",
+		       device->path ? strlen(device->path) + 1 : 1);
+		return check_group(device, identity->group, err);
+	}
+	memcpy(node->name, identity->device.text, sizeof(node->name));
+	if (!device->path || device->source == SOURCE_CDEV || !strcmp(device->path, node->name))
 		return 0;
-	if (!link_name(dir, "driver", driver, sizeof(driver)))
-		return err_set(err, ENODEV,
-			       "%s: %s has no driver: give it to vfio-pci (write vfio-pci to its "
-			       "driver_override and %s to /sys/bus/pci/drivers_probe)",
-			       device->id, device->path, device->path);
-	if (!strstr(driver, "vfio"))
-		return err_set(err, EBUSY,
-			       "%s: %s is on its host driver %s: take it from there and give it to "
-			       "vfio-pci",
-			       device->id, device->path, driver);
-	return 0;
-}
-
-static int find_group(struct device_node *node, const struct config_device *device, const char *dir,
-		      struct err *err)
-{
-	char number[32];
-
-	if (!link_name(dir, "iommu_group", number, sizeof(number)))
-		return err_set(err, ENOTSUP,
-			       "%s: %s has no IOMMU group: this host has no IOMMU, or it is off",
-			       device->id, device->path);
-	node->group = true;
-	node->number = atoi(number);
-	snprintf(node->path, sizeof(node->path), "/dev/vfio/%d", node->number);
-	return 0;
-}
-
-static int find_named(struct device_node *node, const struct config_device *device,
-		      enum config_provider provider, struct err *err)
-{
-	char dir[PATH_BYTES], cdev[64];
-	bool has_cdev, group;
-	int ret;
-
-	sysfs_of(device, dir);
-	ret = refuse_driver(device, dir, err);
-	if (ret)
-		return ret;
-	snprintf(node->name, sizeof(node->name), "%s", device->path);
-	has_cdev = cdev_name(dir, cdev, sizeof(cdev));
-	group = device->via == VIA_GROUP ||
-		(device->via == VIA_AUTO && (provider == PROVIDER_TYPE1 || !has_cdev));
-	if (group)
-		return find_group(node, device, dir, err);
-	if (!has_cdev)
-		return err_set(err, ENOTSUP,
-			       "%s: VFIO has no cdev for %s: this kernel has no "
-			       "CONFIG_VFIO_DEVICE_CDEV; use \"via\": \"group\"",
-			       device->id, device->path);
-	snprintf(node->path, sizeof(node->path), "/dev/vfio/devices/%s", cdev);
-	return 0;
+	return err_set(err, EINVAL, "%s: descriptor %u is %s and not %s", device->id, device->fd,
+		       node->name, device->path);
 }
 
 /* A descriptor that was handed over; it is kept for the machine's next life. */
-static int open_given(struct device_node *node, const struct config_device *device, struct err *err)
+static int find_given(struct device_node *node, const struct config_device *device, struct err *err)
 {
+	struct host_identity identity;
+	int ret = host_identify(&here, (int)device->fd, &identity, err);
+
+	if (ret)
+		return err_prefix(err, "%s", device->id);
+	ret = check_identity(node, device, &identity, err);
+	if (ret)
+		return ret;
 	node->fd = fcntl((int)device->fd, F_DUPFD_CLOEXEC, 3);
 	if (node->fd < 0)
 		return err_set(err, errno, "%s: descriptor %u: %s", device->id, device->fd,
 			       strerror(errno));
-	node->group = device->via == VIA_GROUP;
-	if (device->path)
-		snprintf(node->name, sizeof(node->name), "%s", device->path);
-	if (node->group && !*node->name)
-		return err_set(err, EINVAL,
-			       "%s: a group's descriptor may hold several devices: name one by "
-			       "\"path\"",
-			       device->id);
 	return 0;
 }
 
-int device_node_find(struct device_node *node, const struct config_device *device,
-		     enum config_provider provider, struct err *err)
+static int find_here(struct device_node *node, const struct config *config, size_t i,
+		     struct err *err)
 {
-	*node = (struct device_node){ .fd = -1, .number = -1 };
-	if (device->fd)
-		return open_given(node, device, err);
+	const struct config_device *device = &config->devices[i];
+	const char *with[CONFIG_MAX_DEVICES];
+	struct host_name name;
+
 	if (device->managed || device->source == SOURCE_NEW_MDEV)
-		return err_set(err, EOPNOTSUPP,
-			       "%s: only adit-keeper can %s; prepare it yourself and name it by "
-			       "\"path\"",
-			       device->id,
+		return err_set(err, EPERM,
+			       "only adit-keeper can %s, and only root can start it; start adit as "
+			       "root, or prepare the device and name it by \"path\"",
 			       device->managed ? "take a function from its host driver"
 					       : "make an mdev");
-	if (device->source != SOURCE_CDEV)
-		return find_named(node, device, provider, err);
-	snprintf(node->path, sizeof(node->path), "%s", device->path);
+	for (size_t j = 0; j < config->n_devices; j++)
+		with[j] = config->devices[j].path;
+	if (host_name_parse(&name, device->path))
+		return err_set(err, EINVAL, "%s names no device", device->path);
+	return host_find_device(&here, &name, way_of(config, device), with, config->n_devices,
+				&node->found, err);
+}
+
+int device_node_find(struct device_node *node, const struct config *config, size_t i, int keeper,
+		     struct err *err)
+{
+	const struct config_device *device = &config->devices[i];
+	int ret;
+
+	*node = (struct device_node){ .fd = -1, .number = -1 };
+	if (device->fd)
+		return find_given(node, device, err);
+	node->keeper = keeper;
+	node->index = device_node_index(config, i);
+	ret = keeper ? keeper_take(keeper, node->index, &node->found, err)
+		     : find_here(node, config, i, err);
+	if (ret)
+		return err_prefix(err, "%s", device->id);
+	node->group = node->found.by_group || way_of(config, device) == HOST_WAY_GROUP;
+	node->found.by_group = node->group;
+	node->number = node->found.group;
+	memcpy(node->name, node->found.device.text, sizeof(node->name));
 	return 0;
 }
 
 int device_node_open(struct device_node *node, const struct device_node *same, const char *id,
 		     struct err *err)
 {
+	struct host_found found;
+
 	if (node->fd >= 0)
 		return 0;
-	node->fd =
-		same ? fcntl(same->fd, F_DUPFD_CLOEXEC, 3) : open(node->path, O_RDWR | O_CLOEXEC);
-	if (node->fd >= 0)
-		return 0;
-	return err_set(err, errno, "%s: %s: %s%s", id, node->path, strerror(errno),
-		       errno == EBUSY ? " (somebody else has it open)" : "");
+	if (same) {
+		node->fd = fcntl(same->fd, F_DUPFD_CLOEXEC, 3);
+		return node->fd < 0 ? err_set(err, errno, "%s: %s", id, strerror(errno)) : 0;
+	}
+	if (node->keeper)
+		node->fd = keeper_open(node->keeper, node->index,
+				       node->group ? HOST_WAY_GROUP : HOST_WAY_CDEV, &found, err);
+	else
+		node->fd = host_open_found(&here, &node->found, err);
+	return node->fd < 0 ? err_prefix(err, "%s", id) : 0;
 }
 
 void device_node_close(struct device_node *node)

@@ -1,31 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From a device of the configuration to an open VFIO node: the cdev of its own, or its group's.
- * Nothing is bound, made or taken here: what is not ready is refused.
+ * From a device of the configuration to an open VFIO node, its own cdev or its group's: from a
+ * descriptor that was handed over, from the keeper, or by opening it here. What a descriptor is
+ * gets read from it. Without a keeper nothing is taken or made: what is not ready is refused.
  */
 #ifndef ADIT_VMM_DEVICE_NODE_H
 #define ADIT_VMM_DEVICE_NODE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
+#include "keeper/node.h"
 #include "util/err.h"
 #include "vmm/config.h"
 
 struct device_node {
-	int fd;	       /* -1: none */
-	bool taken;    /* somebody else closes it */
-	bool group;    /* a group's node, else a cdev */
-	int number;    /* of the group, where it is one */
-	char name[64]; /* BDF or UUID; "" where only the descriptor knows */
-	char path[128];
+	int fd;				/* -1: none */
+	bool taken;			/* somebody else closes it */
+	bool group;			/* a group's node, else a cdev */
+	int number;			/* of the group, or -1 */
+	char name[HOST_NAME_CHARS + 1]; /* BDF or UUID */
+	int keeper;			/* that opens it; 0: none */
+	unsigned int index;		/* in the keeper's list */
+	struct host_found found;
 };
 
-/* Which node; a descriptor that was handed over is there already. */
-int device_node_find(struct device_node *node, const struct config_device *device,
-		     enum config_provider provider, struct err *err);
+/* Which node device `i` is reached by. keeper: 0 for none. */
+int device_node_find(struct device_node *node, const struct config *config, size_t i, int keeper,
+		     struct err *err);
 /* same: another device's open node of the same group, for a group opens once; else NULL. */
 int device_node_open(struct device_node *node, const struct device_node *same, const char *id,
 		     struct err *err);
 void device_node_close(struct device_node *node);
+
+/* Where a device of the configuration is in the keeper's list: descriptors are not in it. */
+unsigned int device_node_index(const struct config *config, size_t i);
 
 #endif

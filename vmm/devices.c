@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "ioasid-client/ioasid.h"
+#include "keeper/client.h"
 #include "kvm-glue/coherency.h"
 #include "passthrough/pci/pci.h"
 #include "passthrough/vfio/vfio.h"
@@ -35,6 +36,7 @@ struct devices {
 	struct pci_bus *bus;
 	struct loop *loop;
 	const struct log *log;
+	int keeper; /* 0: none */
 	struct ioasid_ctx *ctx;
 	struct ioasid_space *guest;
 	struct coherency *coherency;
@@ -74,13 +76,17 @@ static int open_ctx(struct devices *devices, struct err *err)
 			       "/iommu/provider: \"soft\" is a model for ADIs of software; "
 			       "\"%s\" is a device of the host",
 			       devices->device[0].config->id);
-	if (!config->iommu.fd)
+	if (!config->iommu.fd && !devices->keeper)
 		return ioasid_ctx_open(&devices->ctx, provider, config->iommu.node, err);
 	/* The context closes it; the next life of the machine needs it again. */
-	fd = dup((int)config->iommu.fd);
+	if (config->iommu.fd)
+		fd = dup((int)config->iommu.fd);
+	else
+		fd = keeper_open_iommu(devices->keeper, provider == IOASID_PROVIDER_TYPE1, err);
 	if (fd < 0)
-		return err_set(err, errno, "/iommu/fd: descriptor %u: %s", config->iommu.fd,
-			       strerror(errno));
+		return config->iommu.fd ? err_set(err, errno, "/iommu/fd: descriptor %u: %s",
+						  config->iommu.fd, strerror(errno))
+					: fd;
 	ret = ioasid_ctx_open_fd(&devices->ctx, provider, fd, err);
 	if (ret)
 		close(fd);
@@ -98,6 +104,20 @@ static const struct device_node *same_group(const struct devices *devices, size_
 	return NULL;
 }
 
+/* A cdev's path and a descriptor show only now whose they are. */
+static int check_once(const struct devices *devices, size_t i, struct err *err)
+{
+	const struct device *device = &devices->device[i];
+
+	for (size_t j = 0; j < i; j++) {
+		if (!strcmp(devices->device[j].node.name, device->node.name))
+			return err_set(err, EINVAL, "%s and %s are both %s; remove one",
+				       devices->device[j].config->id, device->config->id,
+				       device->node.name);
+	}
+	return 0;
+}
+
 static int open_nodes(struct devices *devices, struct err *err)
 {
 	const struct config *config = devices->config;
@@ -108,7 +128,9 @@ static int open_nodes(struct devices *devices, struct err *err)
 
 		device->all = devices;
 		device->config = &config->devices[i];
-		ret = device_node_find(&device->node, device->config, config->iommu.provider, err);
+		ret = device_node_find(&device->node, config, i, devices->keeper, err);
+		if (!ret)
+			ret = check_once(devices, i, err);
 		if (!ret)
 			ret = device_node_open(&device->node, same_group(devices, i),
 					       device->config->id, err);
@@ -351,7 +373,7 @@ void devices_limit(const struct devices *devices, struct layout_request *request
 	request->n_reserved = devices->n_reserved;
 }
 
-int devices_open(struct devices **out, const struct config *config, struct vm *vm,
+int devices_open(struct devices **out, const struct config *config, int keeper, struct vm *vm,
 		 const struct log *log, struct err *err)
 {
 	struct devices *devices;
@@ -363,8 +385,9 @@ int devices_open(struct devices **out, const struct config *config, struct vm *v
 	devices = calloc(1, sizeof(*devices) + config->n_devices * sizeof(devices->device[0]));
 	if (!devices)
 		return err_set(err, ENOMEM, "no memory for the devices");
-	*devices =
-		(struct devices){ .config = config, .vm = vm, .log = log, .n = config->n_devices };
+	*devices = (struct devices){
+		.config = config, .keeper = keeper, .vm = vm, .log = log, .n = config->n_devices
+	};
 	for (size_t i = 0; i < devices->n; i++)
 		devices->device[i].node.fd = -1;
 	ret = open_nodes(devices, err);

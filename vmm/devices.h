@@ -24,10 +24,11 @@ struct ram;
 struct vm;
 
 /*
- * Binds all devices of the configuration. Before the memory layout, which must keep out of what
- * they cannot reach. *out is NULL where there are none.
+ * Binds all devices of the configuration; keeper: who takes, makes and opens them, 0: none. Before
+ * the memory layout, which must keep out of what they cannot reach. *out is NULL where there are
+ * none.
  */
-int devices_open(struct devices **out, const struct config *config, struct vm *vm,
+int devices_open(struct devices **out, const struct config *config, int keeper, struct vm *vm,
 		 const struct log *log, struct err *err);
 /* Reserved ranges and the aperture; what request points to stays valid until devices_destroy. */
 void devices_limit(const struct devices *devices, struct layout_request *request);

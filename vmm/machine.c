@@ -321,8 +321,8 @@ int machine_create(struct machine **out, const struct machine_options *options, 
 	machine->end = RUNNING;
 	ret = vm_create(&machine->vm, &vm_options, err);
 	if (!ret)
-		ret = devices_open(&machine->devices, machine->config, machine->vm, machine->log,
-				   err);
+		ret = devices_open(&machine->devices, machine->config, options->keeper_fd,
+				   machine->vm, machine->log, err);
 	if (!ret)
 		ret = make_memory(machine, err);
 	if (!ret)

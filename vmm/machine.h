@@ -26,6 +26,7 @@ struct machine_options {
 	const struct config *config; /* borrowed for the machine's life */
 	const struct log *log;	     /* borrowed; may be NULL */
 	int kvm_fd;		     /* -1: open /dev/kvm */
+	int keeper_fd;		     /* the keeper that started us; 0: none */
 };
 
 enum machine_end {

@@ -149,18 +149,21 @@ static unsigned int minor_of(int fd)
 static int take_and_open(int keeper, unsigned int index, enum host_way way, unsigned int minor,
 			 const char *name)
 {
-	struct host_opened opened;
+	struct host_found found;
 	struct err err;
 
-	if (keeper_take(keeper, index, &err) || keeper_open(keeper, index, way, &opened, &err)) {
-		fprintf(stderr, "%s\n", err.text);
+	int fd;
+
+	if (keeper_take(keeper, index, &found, &err))
 		return 10;
-	}
-	if (minor_of(opened.fd) != minor)
-		return 11;
-	if (strcmp(opened.device.text, name) != 0)
+	if (strcmp(found.device.text, name) != 0)
 		return 12;
-	return opened.by_group == (way == HOST_WAY_GROUP) ? 0 : 13;
+	fd = keeper_open(keeper, index, way, &found, &err);
+	if (minor_of(fd) != minor)
+		return 11;
+	if (strcmp(found.device.text, name) != 0)
+		return 12;
+	return found.by_group == (way == HOST_WAY_GROUP) ? 0 : 13;
 }
 
 static int part_takes_all(int keeper, int pipe_end)
@@ -182,9 +185,10 @@ static int part_takes_by_group(int keeper, int pipe_end)
 
 static int part_takes_and_waits(int keeper, int pipe_end)
 {
+	struct host_found found;
 	struct err err;
 
-	if (keeper_take(keeper, 0, &err) || keeper_take(keeper, 1, &err))
+	if (keeper_take(keeper, 0, &found, &err) || keeper_take(keeper, 1, &found, &err))
 		return 10;
 	say(pipe_end, getpid());
 	for (;;)
@@ -193,18 +197,18 @@ static int part_takes_and_waits(int keeper, int pipe_end)
 
 static int part_releases(int keeper, int pipe_end)
 {
-	struct host_opened opened;
+	struct host_found found;
 	struct err err;
 
 	for (int i = 0; i < 3; i++) {
-		if (keeper_take(keeper, 0, &err) || keeper_take(keeper, 1, &err))
+		if (keeper_take(keeper, 0, &found, &err) || keeper_take(keeper, 1, &found, &err))
 			return 10;
 		if (keeper_release(keeper, 0, &err) || keeper_release(keeper, 1, &err))
 			return 11;
 		/* Both are as before, so neither opens. */
-		if (keeper_open(keeper, 0, HOST_WAY_AUTO, &opened, &err) != -EBUSY)
+		if (keeper_open(keeper, 0, HOST_WAY_AUTO, &found, &err) != -EBUSY)
 			return 12;
-		if (keeper_open(keeper, 1, HOST_WAY_AUTO, &opened, &err) != -ENODEV)
+		if (keeper_open(keeper, 1, HOST_WAY_AUTO, &found, &err) != -ENODEV)
 			return 13;
 	}
 	return 0;
@@ -252,24 +256,25 @@ static int part_lies(int keeper, int pipe_end)
 /* The first device is not managed, and the second has a file system mounted. */
 static int part_takes_what_is_used(int keeper, int pipe_end)
 {
-	struct host_opened opened;
+	struct host_found found;
 	struct err err;
 
-	if (keeper_take(keeper, 0, &err) ||
-	    keeper_open(keeper, 0, HOST_WAY_AUTO, &opened, &err) != -EBUSY)
+	if (keeper_take(keeper, 0, &found, &err) != -EBUSY ||
+	    keeper_open(keeper, 0, HOST_WAY_AUTO, &found, &err) != -EBUSY)
 		return 10;
 	if (!strstr(err.text, "on its host driver e1000e"))
 		return 11;
-	if (keeper_take(keeper, 1, &err) != -EBUSY)
+	if (keeper_take(keeper, 1, &found, &err) != -EBUSY)
 		return 12;
 	return strstr(err.text, "(driver nvme): file system of nvme0n1 at /srv") ? 0 : 13;
 }
 
 static int part_is_refused_by_vfio(int keeper, int pipe_end)
 {
+	struct host_found found;
 	struct err err;
 
-	if (keeper_take(keeper, 0, &err) != -EBUSY)
+	if (keeper_take(keeper, 0, &found, &err) != -EBUSY)
 		return 10;
 	return strstr(err.text, "did not go to vfio-pci") ? 0 : 11;
 }
@@ -299,12 +304,13 @@ static int part_waits_for_sigterm(int keeper, int pipe_end)
 /* Gives a device back while it is still held: the keeper's worker waits for the kernel. */
 static int part_releases_what_it_holds(int keeper, int pipe_end)
 {
+	struct host_found found;
 	const struct keeper_request request = { .op = KEEPER_RELEASE };
 	const char *held = getenv("ADIT_TEST_HELD");
 	struct err err;
 	int fd;
 
-	if (keeper_take(keeper, 0, &err) || !held || mkfifo(held, 0600))
+	if (keeper_take(keeper, 0, &found, &err) || !held || mkfifo(held, 0600))
 		return 10;
 	fd = open(held, O_RDWR | O_CLOEXEC);
 	if (fd < 0 || send(keeper, &request, sizeof(request), 0) != sizeof(request))
@@ -351,12 +357,13 @@ static int part_floods(int keeper, int pipe_end)
 
 static int part_hangs_up(int keeper, int pipe_end)
 {
+	struct host_found found;
 	struct err err;
 
-	if (keeper_take(keeper, 0, &err))
+	if (keeper_take(keeper, 0, &found, &err))
 		return 10;
 	close(keeper);
-	return keeper_take(keeper, 0, &err) == -EPIPE ? 8 : 11;
+	return keeper_take(keeper, 0, &found, &err) == -EPIPE ? 8 : 11;
 }
 
 static const struct {
