@@ -10,9 +10,10 @@
 
 static int check(const char *path, bool as_json)
 {
-	struct json_object *plan;
+	struct json_object *plan, *problems;
 	struct config config;
 	struct err err;
+	int status;
 
 	if (config_load(&config, path, &err)) {
 		fprintf(stderr, "adit check: %s\n", err.text);
@@ -27,9 +28,14 @@ static int check(const char *path, bool as_json)
 		printf("%s\n", json_object_to_json_string_ext(plan, JSON_C_TO_STRING_PRETTY));
 	else
 		plan_print(plan, stdout);
+	problems = json_object_object_get(plan, "problems");
+	status = json_object_array_length(problems) ? EXIT_FAILED : EXIT_OK;
+	for (size_t i = 0; i < json_object_array_length(problems); i++)
+		fprintf(stderr, "adit check: %s\n",
+			json_object_get_string(json_object_array_get_idx(problems, i)));
 	json_object_put(plan);
 	config_free(&config);
-	return EXIT_OK;
+	return status;
 }
 
 int cmd_check(int argc, char **argv)

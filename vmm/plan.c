@@ -13,6 +13,7 @@
 #include "vmm/config.h"
 #include "vmm/layout.h"
 #include "vmm/payload.h"
+#include "vmm/plan-devices.h"
 
 typedef struct json_object json;
 
@@ -173,25 +174,6 @@ static json *pasids_plan(const struct config *config)
 	return pasids;
 }
 
-/* No assigned device: KVM is told of none, and nothing is pinned by the kernel. */
-static json *coherency_plan(void)
-{
-	json *object = json_object_new_object();
-
-	put_string(object, "wbinvd", "nop");
-	put_string(object, "why", "no assigned device may do no-snoop DMA");
-	return object;
-}
-
-static json *budget_plan(void)
-{
-	json *object = json_object_new_object();
-
-	put_int(object, "locked_memory", 0);
-	put_string(object, "why", "composed ADIs reach memory through the monitor's own mapping");
-	return object;
-}
-
 int plan_make(json **out, const struct config *config, struct err *err)
 {
 	const struct layout_request request = {
@@ -223,8 +205,7 @@ int plan_make(json **out, const struct config *config, struct err *err)
 	json_object_object_add(plan, "adis", adis_plan(config));
 	json_object_object_add(plan, "spaces", spaces_plan(config, &layout));
 	json_object_object_add(plan, "pasids", pasids_plan(config));
-	json_object_object_add(plan, "coherency", coherency_plan());
-	json_object_object_add(plan, "budget", budget_plan());
+	plan_devices(plan, config);
 	*out = plan;
 	return 0;
 }
@@ -293,8 +274,6 @@ void plan_print(json *plan, FILE *to)
 	json *adis = json_object_object_get(plan, "adis");
 	json *spaces = json_object_object_get(plan, "spaces");
 	json *pasids = json_object_object_get(plan, "pasids");
-	json *coherency = json_object_object_get(plan, "coherency");
-	json *budget = json_object_object_get(plan, "budget");
 
 	fprintf(to, "payload: %s, %llu vCPUs\n", get_string(plan, "payload"),
 		(unsigned long long)get_int(plan, "vcpus"));
@@ -319,8 +298,5 @@ void plan_print(json *plan, FILE *to)
 			json_object_object_get(pasid, "wq") ? get_string(pasid, "wq") : "-",
 			get_string(pasid, "host"), get_string(pasid, "space"));
 	}
-	fprintf(to, "coherency: wbinvd %s (predicted: %s)\n", get_string(coherency, "wbinvd"),
-		get_string(coherency, "why"));
-	fprintf(to, "locked memory: %llu bytes (%s)\n",
-		(unsigned long long)get_int(budget, "locked_memory"), get_string(budget, "why"));
+	plan_devices_print(plan, to);
 }

@@ -52,6 +52,27 @@ printf '{"payload": {"flat": "x"}, "pasids": [{"guest": 5, "adi": "dsa1"}]}' >"$
 run "$adit" check "$work/bad.json"
 ok "a PASID for an ADI that is not there gives status 2" is "$status" 2
 ok "its pointer is named" has "$work/err" '/pasids/0/adi'
+cat >"$work/device.json" <<END
+{"payload": {"flat": "$build/guest/hello.bin"}, "devices": [
+	{"id": "nic", "path": "ffff:ff:1f.7", "managed": true},
+	{"id": "port", "mdev": {"type": "no-such-type", "parent": "no-such-parent"}}]}
+END
+run "$adit" check "$work/device.json"
+ok "devices that are not there give status 1" is "$status" 1
+ok "each is named with its reason" has "$work/err" 'nic: there is no PCI function ffff:ff:1f.7'
+ok "so is an mdev that cannot be made" has "$work/err" 'port: .*parent no-such-parent has no type no-such-type'
+ok "the plan is printed all the same" has "$work/out" '^device nic: '
+ok "its coherency is said to be predicted" has "$work/out" '^coherency: .*predicted'
+ok "the budget says what is allowed" has "$work/out" '^locked memory: [0-9]* bytes, allowed '
+run "$adit" check "$work/device.json" --json
+ok "check --json has devices, groups, budget and problems" python3 -c '
+import json, sys
+plan = json.load(open(sys.argv[1]))
+assert [d["id"] for d in plan["devices"]] == ["nic", "port"]
+assert len(plan["problems"]) >= 2 and plan["groups"] == []
+assert {"locked_memory", "allowed", "huge_page_percent", "map_ms"} <= set(plan["budget"])
+' "$work/out"
+
 run "$adit" check
 ok "no configuration gives status 2" is "$status" 2
 
@@ -69,6 +90,12 @@ items = json.load(open(sys.argv[1]))
 assert all(set(i) == {"name", "verdict", "text"} for i in items)
 assert any(i["name"] == "/dev/kvm" for i in items)
 ' "$work/out"
+run "$adit" doctor --clean --run-dir "$work/nothing"
+ok "doctor --clean finds nothing where nothing is" is "$status" 0
+printf 'rubbish\n' >"$work/keeper-1-1.journal"
+chmod 700 "$work" && run "$adit" doctor --clean --run-dir "$work"
+ok "doctor --clean says which journal it does not believe" has "$work/out" 'keeper-1-1.journal: is damaged'
+ok "that is status 1" is "$status" 1
 run "$adit" doctor --bad --json
 ok "doctor refuses an unknown option with status 2" is "$status" 2
 done_testing

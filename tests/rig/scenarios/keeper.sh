@@ -16,8 +16,8 @@ keeper=/adit/build/adit-keeper
 
 driver_of() { basename "$(readlink "/sys/bus/pci/devices/$1/driver" 2>/dev/null)"; }
 override_of() { cat "/sys/bus/pci/devices/$1/driver_override"; }
-mdevs() { ls /sys/bus/mdev/devices 2>/dev/null | wc -l; }
-journals() { ls /run/adit 2>/dev/null | wc -l; }
+mdevs() { find /sys/bus/mdev/devices -mindepth 1 -maxdepth 1 2>/dev/null | wc -l; }
+journals() { find /run/adit -mindepth 1 -maxdepth 1 2>/dev/null | wc -l; }
 as_before() {
 	is "$(driver_of "$nic")" "$nic_driver" && is "$(override_of "$nic")" '(null)' &&
 		is "$(driver_of "$edu")" '' && is "$(override_of "$edu")" '(null)' &&
