@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An assigned edu device (QEMU's docs/specs/edu.rst): DMA into it and back, its BAR moved about
+ * under it moves=N times, MSIs counted. With `forever` it then keeps doing DMA until it is stopped.
+ */
+#include "pci.h"
+
+#define EDU_ID	     0x11e81234
+#define EDU_VERSION  0x010000ed
+#define REG_ID	     0x00
+#define REG_RAISE    0x60
+#define REG_ACK	     0x64
+#define REG_SOURCE   0x80
+#define REG_TARGET   0x88
+#define REG_COUNT    0x90
+#define REG_COMMAND  0x98
+#define COMMAND_RUN  1
+#define COMMAND_BACK 2 /* from the device to memory */
+#define EDU_BUFFER   0x40000
+#define BYTES	     512
+
+#define PCI_CAPABILITY_MSI 0x05
+#define MSI_VECTOR	   0x51
+#define MSI_ADDRESS	   0xfee00000
+
+static uint64_t from[BYTES / 8] __attribute__((aligned(4096)));
+static uint64_t to[BYTES / 8] __attribute__((aligned(4096)));
+
+static void transfer(uint64_t bar, uint64_t source, uint64_t target, uint64_t command)
+{
+	write64(bar + REG_SOURCE, source);
+	write64(bar + REG_TARGET, target);
+	write64(bar + REG_COUNT, BYTES);
+	write64(bar + REG_COMMAND, command | COMMAND_RUN);
+	while (read64(bar + REG_COMMAND) & COMMAND_RUN)
+		cpu_relax();
+}
+
+/* Through the device and back; are they the same bytes? */
+static bool round_trip(uint64_t bar, uint64_t seed)
+{
+	for (unsigned int i = 0; i < BYTES / 8; i++) {
+		from[i] = (seed + i) * 0x9e3779b97f4a7c15;
+		to[i] = 0;
+	}
+	transfer(bar, (uint64_t)from, EDU_BUFFER, 0);
+	transfer(bar, EDU_BUFFER, (uint64_t)to, COMMAND_BACK);
+	return !memcmp(from, to, BYTES);
+}
+
+/* To and fro between two places; it answers at one of them at a time. */
+static uint64_t move_about(unsigned int slot, uint64_t home, uint64_t size, unsigned int moves)
+{
+	uint64_t away = home + 16 * size, at = home;
+	bool good = map_device(away, size);
+
+	for (unsigned int i = 0; good && i < moves; i++) {
+		uint64_t next = at == home ? away : home;
+
+		pci_bar_set(slot, 0, next);
+		good = read32(next + REG_ID) == EDU_VERSION && read32(at + REG_ID) == ~0u;
+		at = next;
+	}
+	test_check("the_bar_answers_where_it_is_and_nowhere_else", good, "at %lx of %lx", at, home);
+	test_check("dma_is_right_after_moves", round_trip(at, moves), "first %lx, not %lx", to[0],
+		   from[0]);
+	return at;
+}
+
+static void count_msis(unsigned int slot, uint64_t bar, unsigned int count)
+{
+	unsigned int cap = pci_capability(slot, PCI_CAPABILITY_MSI);
+	bool all = cap;
+
+	if (!cap) {
+		test_fail("every_msi_arrives_once", "no MSI capability");
+		return;
+	}
+	pci_write(slot, cap + 4, MSI_ADDRESS, 4);
+	pci_write(slot, cap + 8, 0, 4);
+	pci_write(slot, cap + 12, MSI_VECTOR, 2);
+	pci_write(slot, cap + 2, 1, 2);
+	for (unsigned int i = 1; all && i <= count; i++) {
+		write32(bar + REG_RAISE, 1);
+		all = wait_count(MSI_VECTOR, i, 60 * CYCLES_SECOND) && irq_count(MSI_VECTOR) == i;
+		write32(bar + REG_ACK, 1);
+	}
+	pci_write(slot, cap + 2, 0, 2);
+	test_check("every_msi_arrives_once", all, "%lu of %u", irq_count(MSI_VECTOR), count);
+}
+
+int payload_main(void)
+{
+	struct pci_bar info;
+	uint64_t bar;
+	int slot;
+
+	if (!pci_init() || (slot = pci_find(EDU_ID, 1)) < 0) {
+		test_fail("edu_is_there", "no function 1234:11e8");
+		return 1;
+	}
+	info = pci_bar((unsigned int)slot, 0);
+	bar = pci_bar_map((unsigned int)slot, 0);
+	pci_command((unsigned int)slot, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 0);
+	test_check("edu_answers", read32(bar + REG_ID) == EDU_VERSION, "%x", read32(bar + REG_ID));
+	test_check("dma_is_right", round_trip(bar, 1), "first %lx, not %lx", to[0], from[0]);
+	bar = move_about((unsigned int)slot, bar, info.size,
+			 (unsigned int)command_number("moves", 2));
+	count_msis((unsigned int)slot, bar, (unsigned int)command_number("msis", 10));
+	if (command_word("forever", NULL)) {
+		kprintf("goes on\n");
+		for (uint64_t seed = 2;; seed++)
+			round_trip(bar, seed);
+	}
+	return (int)test_failures();
+}
