@@ -32,8 +32,7 @@ run() { # run NAME CMDLINE DEVICES-JSON: does every check of the payload pass?
 }
 refused() { # refused NAME DEVICES-JSON WORDS
 	config "$1" '' "$2"
-	/adit/build/adit run --no-reboot "/out/$1.json" >"/out/$1.log" 2>&1
-	[ $? != 0 ] && grep -q "$3" "/out/$1.log" && return
+	! /adit/build/adit run --no-reboot "/out/$1.json" >"/out/$1.log" 2>&1 && grep -q "$3" "/out/$1.log" && return
 	cat "/out/$1.log"
 	return 1
 }

@@ -1,0 +1,59 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: Apache-2.0
+# Network functions under unmodified drivers: an e1000e and a VF of an igb have a link and send and
+# receive packets, through QEMU's user network behind each.
+# shellcheck disable=SC2034,SC2154 # settings for tests/rig/run, and from it
+TITLE='an e1000e and an igb VF are assigned: link and packets'
+SMOKE=''
+IOMMU='intel amd'
+NETS='n0 n1'
+DEVICES='e1000e,netdev=n0,mac=52:54:00:00:00:01
+igb,netdev=n1,mac=52:54:00:00:00:02'
+NEED='adit generic'
+LIMIT=1500
+
+guest_work() {
+	cat <<-'EOF'
+		modprobe e1000e
+		modprobe igbvf
+		n=0
+		for i in /sys/class/net/eth*; do
+			nic=${i##*/} n=$((n + 1))
+			driver=$(basename "$(readlink "$i/device/driver")")
+			ip addr add 10.0.2.1$n/24 dev "$nic"
+			ip link set "$nic" up
+			until [ "$(cat "$i/carrier")" = 1 ]; do sleep 1; done
+			say "link_$driver" "$(cat "$i/carrier")"
+			ping -c 20 -A -I "$nic" 10.0.2.2 >/tmp/ping
+			say "packets_$driver" "$(grep -q ' 0% packet loss' /tmp/ping && echo all || tail -n 2 /tmp/ping | words)"
+			ip link set "$nic" down
+			ip addr flush dev "$nic"
+		done
+	EOF
+}
+
+try() { # try WAY
+	l2_config "$1" /kernels/generic/vmlinuz "$(l2_image generic /tmp/work)" 1 512M quiet \
+		"\"devices\": [{ \"id\": \"nic\", \"path\": \"$nic\", \"via\": \"$1\" },
+		    { \"id\": \"vf\", \"path\": \"$vf\", \"via\": \"$1\" }]"
+	check "$1: guest boots and ends" l2_run "$1" 20000 # L1's clock runs fast on a busy machine
+	check "$1: e1000e has a link" is "$(l2_said "$1" link_e1000e)" 1
+	check "$1: e1000e loses no packet" is "$(l2_said "$1" packets_e1000e)" all
+	check "$1: the VF has a link" is "$(l2_said "$1" link_igbvf)" 1
+	check "$1: the VF loses no packet" is "$(l2_said "$1" packets_igbvf)" all
+}
+
+l1() {
+	nic=$(pci_find 8086:10d3)
+	pf=$(pci_find 8086:10c9)
+	check e1000e_goes_to_vfio_pci vfio_bind "$nic"
+	modprobe igb
+	check igb_makes_a_vf sh -c "echo 1 >/sys/bus/pci/devices/$pf/sriov_numvfs"
+	ip link set "$(ls "/sys/bus/pci/devices/$pf/net")" up
+	vf=$(basename "$(readlink "/sys/bus/pci/devices/$pf/virtfn0")")
+	check the_vf_goes_to_vfio_pci vfio_bind "$vf"
+	guest_work >/tmp/work
+	try cdev
+	try group
+	end
+}
