@@ -53,7 +53,7 @@ struct vfio_watch {
 struct vfio_intx {
 	pthread_mutex_t lock; /* below the PCI core's and the I/O APIC's hooks */
 	bool there, on, asserted;
-	bool automasked; /* masked by the kernel when it fires */
+	bool maskable; /* it may have masked itself when it fired: EOI unmasks */
 	struct vfio_watch watch;
 };
 

@@ -96,7 +96,7 @@ static void intx_unmask(void *opaque)
 	if (f->intx.asserted) {
 		f->intx.asserted = false;
 		pci_function_intx_set(f->pci, false);
-		if (f->intx.automasked)
+		if (f->intx.maskable)
 			vfio_unmask_intx(f);
 	}
 	pthread_mutex_unlock(&f->intx.lock);
@@ -324,7 +324,7 @@ static int make_intx(struct vfio_function *f, struct err *err)
 	if (!ret)
 		ret = pci_function_intx(f->pci, intx_unmask, f, err);
 	f->intx.there = !ret;
-	f->intx.automasked = info.flags & VFIO_IRQ_INFO_AUTOMASKED;
+	f->intx.maskable = info.flags & (VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED);
 	return ret;
 }
 

@@ -41,6 +41,7 @@
 struct fake_vfio {
 	struct vfio_sys sys;
 	uint8_t config[PCI_CONFIG_SIZE];
+	size_t config_size;
 	uint8_t io[32], rom[64 * KIB];
 	uint8_t *bar0; /* a memfd's pages */
 	int memfd;
@@ -87,7 +88,7 @@ static inline uint8_t *fake_region(struct fake_vfio *v, unsigned int index, size
 		*size = sizeof(v->rom);
 		return v->rom;
 	case VFIO_PCI_CONFIG_REGION_INDEX:
-		*size = sizeof(v->config);
+		*size = v->config_size;
 		return v->config;
 	default:
 		*size = 0;
@@ -322,6 +323,7 @@ static inline void fake_open(struct fake_vfio *v)
 	*v = (struct fake_vfio){
 		.sys = { fake_ioctl, fake_pread, fake_pwrite, fake_mmap, v },
 		.flags = VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET,
+		.config_size = PCI_CONFIG_SIZE,
 		.resizes = true,
 		.index = VFIO_PCI_NUM_IRQS,
 		.intx = -1,

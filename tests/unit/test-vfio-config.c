@@ -208,6 +208,23 @@ static void what_is_no_pci_function_is_refused(void **state)
 	fake_rig_close(m);
 }
 
+static void a_configuration_space_that_ends_early_reads_as_0(void **state)
+{
+	struct vfio_options options;
+	struct err err = { 0 };
+	FAKE_RIG(m);
+
+	options = fake_options(m);
+	m->v.config_size = 32;
+	assert_int_equal(vfio_function_create(&m->f, m->rig.vm, &options, &err), -EINVAL);
+	m->v.config_size = 255;
+	fake_plug(m, &options);
+	assert_int_equal(cfg(m, 0, 4), 0x00101b36);
+	assert_int_equal(cfg(m, 0xfc, 4), 0);
+	assert_int_equal(cfg(m, FAKE_AER, 4), 0);
+	fake_rig_close(m);
+}
+
 static void capability_lists_that_loop_or_overlap_end(void **state)
 {
 	struct vfio_options options;
@@ -320,6 +337,7 @@ int main(void)
 		cmocka_unit_test(a_function_level_reset_resets_the_device),
 		cmocka_unit_test(a_device_without_reset_is_refused_unless_allowed),
 		cmocka_unit_test(what_is_no_pci_function_is_refused),
+		cmocka_unit_test(a_configuration_space_that_ends_early_reads_as_0),
 		cmocka_unit_test(capability_lists_that_loop_or_overlap_end),
 		cmocka_unit_test(pages_of_the_msix_table_are_not_mapped),
 		cmocka_unit_test(only_what_the_region_offers_is_mapped),
