@@ -4,7 +4,7 @@
 # group; a monitor that is killed in the middle of DMA, and the device in the hands of the next.
 # shellcheck disable=SC2034,SC2154 # settings for tests/rig/run, and from it
 TITLE='edu under a payload that moves its BAR, groups, and a monitor that is killed'
-SMOKE='intel amd'
+SMOKE=''
 IOMMU='intel intel-snoop intel-legacy amd'
 DEVICES='edu,dma_mask=0xffffffffffffffff
 edu,dma_mask=0xffffffffffffffff,multifunction=on,addr=0x8.0

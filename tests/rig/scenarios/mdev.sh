@@ -4,7 +4,7 @@
 # buffer keeps what is written to it. They need no IOMMU.
 # shellcheck disable=SC2034,SC2154 # settings for tests/rig/run, and from it
 TITLE='mtty and mdpy mdevs are assigned, by cdev and by group'
-SMOKE='none'
+SMOKE=''
 IOMMU='none intel amd'
 NEED='adit generic'
 LIMIT=1500

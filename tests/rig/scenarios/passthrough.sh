@@ -4,7 +4,7 @@
 # again from outside; by cdev and iommufd, and by group and container.
 # shellcheck disable=SC2034,SC2154 # settings for tests/rig/run, and from it
 TITLE='edu and NVMe are assigned, by cdev and by group'
-SMOKE='intel amd'
+SMOKE=''
 IOMMU='intel intel-snoop intel-legacy amd'
 DEVICES='edu,dma_mask=0xffffffffffffffff
 nvme,serial=adit,drive=d0'
