@@ -29,6 +29,20 @@ static void region_write(void *opaque, uint64_t offset, uint64_t value, unsigned
 	vfio_region_write(opaque, offset, value, size);
 }
 
+/* A portal behind a socket: the other side has the bytes as one store. */
+static int region_store64(void *opaque, uint64_t offset, enum store64_kind kind, const void *data)
+{
+	const struct vfio_region *region = opaque;
+	struct vfio_function *f = region->function;
+
+	if (kind != STORE64_MOVDIR64B || !range_inside(offset, 64, 0, region->size))
+		return -EAGAIN;
+	return f->sys->store64(f->sys->opaque, f->fd, data, region->offset + offset) ? -EAGAIN : 0;
+}
+
+static const struct io_ops portal_ops = { .read = region_read,
+					  .write = region_write,
+					  .store64 = region_store64 };
 static const struct io_ops region_ops = { .read = region_read, .write = region_write };
 static const struct io_ops rom_ops = { .read = region_read };
 
@@ -46,7 +60,8 @@ static int make_bar(struct vfio_function *f, unsigned int index, struct err *err
 		type = PCI_BAR_MEM64;
 	return pci_function_bar(f->pci, index, type,
 				type != PCI_BAR_IO && reg & PCI_BASE_ADDRESS_MEM_PREFETCH,
-				region->size, &region_ops, region, err);
+				region->size, f->sys->store64 ? &portal_ops : &region_ops, region,
+				err);
 }
 
 static int make_rom(struct vfio_function *f, struct err *err)

@@ -38,6 +38,8 @@ struct vfio_sys {
 	/* Over a reservation, at exactly `at`. */
 	int (*mmap)(void *opaque, int fd, void *at, size_t size, bool write, uint64_t offset);
 	void *opaque;
+	/* 64 bytes in one piece, to what is not mapped. NULL: the device cannot be told so. */
+	int (*store64)(void *opaque, int fd, const void *data, uint64_t offset);
 };
 extern const struct vfio_sys vfio_sys_kernel;
 
