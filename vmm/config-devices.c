@@ -207,6 +207,53 @@ static int check_once(const struct config *config, size_t i, struct err *err)
 	return 0;
 }
 
+/* A served device has nothing of the host's. */
+static int check_socket(const struct config *config, size_t i, struct err *err)
+{
+	const struct config_device *device = &config->devices[i];
+
+	if (device->path || device->fd || device->mdev.type || device->mdev.parent ||
+	    device->mdev.uuid || device->vf_token || device->managed || device->rom ||
+	    device->behind_iommu || device->allow_no_reset || device->unsafe_stale_reads ||
+	    device->via != VIA_AUTO || device->coherency != COHERENCY_AUTO)
+		return err_set(err, EINVAL,
+			       "/devices/%zu/socket: goes only with \"id\" and \"share\"; remove "
+			       "the keys of host devices",
+			       i);
+	for (size_t j = 0; j < i; j++) {
+		if (config->devices[j].socket && !strcmp(device->socket, config->devices[j].socket))
+			return err_set(err, EINVAL,
+				       "/devices/%zu/socket: is that of /devices/%zu already; a "
+				       "connection is one device's",
+				       i, j);
+	}
+	return 0;
+}
+
+/* Served devices into a list of their own: what handles devices of the host never sees one. */
+static int part_user_devices(struct config *config, struct err *err)
+{
+	size_t kept = 0;
+
+	config->user_devices = calloc(config->n_devices + 1, sizeof(*config->user_devices));
+	if (!config->user_devices)
+		return err_set(err, ENOMEM, "out of memory");
+	for (size_t i = 0; i < config->n_devices; i++) {
+		struct config_device *device = &config->devices[i];
+
+		if (device->socket) {
+			config->user_devices[config->n_user_devices++] =
+				(struct config_user_device){ .id = device->id,
+							     .socket = device->socket,
+							     .share = device->share };
+		} else {
+			config->devices[kept++] = *device;
+		}
+	}
+	config->n_devices = kept;
+	return 0;
+}
+
 static int settle_device(struct config *config, size_t i, struct err *err)
 {
 	struct config_device *device = &config->devices[i];
@@ -214,6 +261,11 @@ static int settle_device(struct config *config, size_t i, struct err *err)
 
 	if (ret)
 		return ret;
+	if (device->socket)
+		return check_socket(config, i, err);
+	if (device->share != SHARE_MEMORY)
+		return err_set(err, EINVAL,
+			       "/devices/%zu/share: goes only with \"socket\"; remove it", i);
 	if (device->mdev.type || device->mdev.parent || device->mdev.uuid) {
 		ret = settle_mdev(device, i, err);
 	} else if (device->path) {
@@ -233,6 +285,15 @@ static int settle_device(struct config *config, size_t i, struct err *err)
 	return ret ? ret : check_once(config, i, err);
 }
 
+static bool has_host_device(const struct config *config)
+{
+	for (size_t i = 0; i < config->n_devices; i++) {
+		if (!config->devices[i].socket)
+			return true;
+	}
+	return false;
+}
+
 static int check_iommu(const struct config *config, struct err *err)
 {
 	if (config->iommu.fd && config->iommu.node)
@@ -242,7 +303,7 @@ static int check_iommu(const struct config *config, struct err *err)
 		return err_set(err, EINVAL,
 			       "/iommu/%s: the provider \"soft\" opens no node; remove it",
 			       config->iommu.fd ? "fd" : "node");
-	if (config->iommu.provider == PROVIDER_SOFT && config->n_devices)
+	if (config->iommu.provider == PROVIDER_SOFT && has_host_device(config))
 		return err_set(err, EINVAL,
 			       "/iommu/provider: \"soft\" is a model and drives no host device; "
 			       "/devices need \"iommufd\", \"type1\" or \"auto\"");
@@ -264,5 +325,7 @@ int config_settle_devices(struct config *config, struct err *err)
 
 	for (size_t i = 0; i < config->n_devices && !ret; i++)
 		ret = settle_device(config, i, err);
-	return ret ? ret : check_iommu(config, err);
+	if (!ret)
+		ret = check_iommu(config, err);
+	return ret ? ret : part_user_devices(config, err);
 }

@@ -77,6 +77,11 @@ static const struct schema_word vias[] = {
 	{ "group", VIA_GROUP },
 	{ NULL },
 };
+static const struct schema_word shares[] = {
+	{ "memory", SHARE_MEMORY },
+	{ "messages", SHARE_MESSAGES },
+	{ NULL },
+};
 static const struct schema_word coherencies[] = {
 	{ "auto", COHERENCY_AUTO },	      { "enforce", COHERENCY_ENFORCE },
 	{ "allow", COHERENCY_ALLOW },	      { "deny", COHERENCY_DENY },
@@ -703,6 +708,20 @@ static const struct schema_key keys[] = {
 	  DEVICE(path),
 	  .doc = "Which device: a BDF, an mdev's UUID, a path under `/sys` that ends in one of "
 		 "them, or `/dev/vfio/devices/vfioN`." },
+	{ .path = "/devices/*/socket",
+	  .type = SCHEMA_TEXT,
+	  .min = 1,
+	  .max = SOCKET_BYTES,
+	  DEVICE(socket),
+	  .doc = "Path of a socket where a vfio-user server offers a device, instead of a host "
+		 "device; goes only with `id` and `share`." },
+	{ .path = "/devices/*/share",
+	  .type = SCHEMA_WORD,
+	  .words = shares,
+	  .fallback = "\"memory\"",
+	  DEVICE(share),
+	  .doc = "Whether that server gets guest memory itself, for good, or asks for each access "
+		 "by a message; only with `socket`." },
 	{ .path = "/devices/*/fd",
 	  .type = SCHEMA_INT,
 	  .min = FD_FIRST,

@@ -138,6 +138,7 @@ static void free_device(struct config_device *device)
 	free(device->id);
 	free(device->path);
 	free(device->vf_token);
+	free(device->socket);
 	free(device->mdev.type);
 	free(device->mdev.parent);
 	free(device->mdev.uuid);
@@ -166,6 +167,11 @@ void config_free(struct config *config)
 	for (size_t i = 0; i < config->n_devices; i++)
 		free_device(&config->devices[i]);
 	free(config->devices);
+	for (size_t i = 0; i < config->n_user_devices; i++) {
+		free(config->user_devices[i].id);
+		free(config->user_devices[i].socket);
+	}
+	free(config->user_devices);
 	free(config->iommu.node);
 	memset(config, 0, sizeof(*config));
 }

@@ -120,6 +120,8 @@ struct config_device {
 	bool rom;
 	bool behind_iommu; /* always false once it is parsed */
 	char *vf_token;	   /* UUID or NULL */
+	char *socket;	   /* always NULL once it is parsed: see config_user_device */
+	uint32_t share;	   /* likewise */
 	struct {
 		char *type, *parent; /* "mtty-2", "mtty" */
 		char *uuid;	     /* NULL: a random one */
@@ -197,6 +199,18 @@ struct config_rng {
 	char *src; /* a file to read from; NULL: getrandom(2) */
 };
 
+enum config_share {
+	SHARE_MEMORY,
+	SHARE_MESSAGES
+};
+
+/* A device that a server gives over vfio-user: an entry of /devices with a socket. */
+struct config_user_device {
+	char *id;
+	char *socket;
+	enum config_share share;
+};
+
 struct config {
 	struct {
 		enum config_payload type;
@@ -244,6 +258,8 @@ struct config {
 	} iommu;
 	struct config_device *devices;
 	size_t n_devices;
+	struct config_user_device *user_devices;
+	size_t n_user_devices;
 };
 
 /*

@@ -26,6 +26,7 @@
 #include "vmm/rtc.h"
 #include "vmm/serial.h"
 #include "vmm/serial-sink.h"
+#include "vmm/user-devices.h"
 #include "vmm/virtio/devices.h"
 
 #define RUNNING (-1)
@@ -50,6 +51,7 @@ struct machine {
 	struct adis *adis;
 	struct virtio_devices *virtio;
 	struct devices *devices;
+	struct user_devices *user_devices;
 
 	int end; /* atomic: RUNNING, then one enum machine_end for good */
 	uint32_t exit_value;
@@ -236,7 +238,12 @@ static int make_devices(struct machine *machine, struct err *err)
 		.layout = &machine->layout,
 	};
 
-	return devices_add(machine->devices, &place, err);
+	int ret = devices_add(machine->devices, &place, err);
+
+	if (ret)
+		return ret;
+	return user_devices_create(&machine->user_devices, machine->config, machine->vm, &place,
+				   machine->log, err);
 }
 
 static int write_acpi(struct machine *machine, const struct boot_memory *memory, struct err *err)
@@ -352,6 +359,7 @@ void machine_destroy(struct machine *machine)
 		return;
 	processors_destroy(machine->processors);
 	virtio_devices_destroy(machine->virtio);
+	user_devices_destroy(machine->user_devices);
 	devices_destroy(machine->devices);
 	adis_destroy(machine->adis);
 	if (machine->bus)

@@ -1,0 +1,84 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# adit as a client of adit adi-serve: the example's guest on a served DSA, with memory given away
+# and by messages, and servers that are not there or go away.
+# shellcheck source=tap.sh
+. "$(dirname "$0")/tap.sh"
+need_kvm
+
+# The example cut in two: the machine, and what is served to it.
+cut() { # cut SHARE
+	python3 - "$build" "$work" "$1" <<'END'
+import json, sys
+build, work, share = sys.argv[1:]
+vm = json.load(open("config.example.json"))
+vm["payload"]["flat"] = build + "/guest/demo.bin"
+served = {key: vm.pop(key) for key in ("adis", "spaces", "pasids")}
+vm["devices"] = [{"id": "served", "socket": work + "/socket", "share": share}]
+json.dump(vm, open(work + "/vm.json", "w"))
+json.dump(served, open(work + "/served.json", "w"))
+END
+}
+server=
+trap 'kill -KILL $server 2>/dev/null; rm -rf "$work"' EXIT
+serve() {
+	"$adit" adi-serve "$work/socket" "$work/served.json" >"$work/served" 2>"$work/served.err" &
+	server=$!
+	until_says "$work/served" ready
+}
+end_server() { # end_server SIGNAL; keeps $status
+	kill -"$1" "$server"
+	wait "$server"
+	status=$?
+}
+
+for share in memory messages; do
+	cut $share
+	ok "a server listens ($share)" serve
+	run "$adit" run "$work/vm.json"
+	ok "the example ends with status 0 ($share)" is "$status" 0
+	ok "the guest finds the ADI ($share)" has "$work/out" '8086:0b25'
+	ok "memory is moved under the PASID ($share)" has "$work/out" '^ok demo_memmove_in_window'
+	ok "outside of its window it faults ($share)" has "$work/out" '^ok demo_write_outside_faults'
+	ok "the unbound PASID reaches nothing ($share)" has "$work/out" '^ok demo_unbound_reaches_nothing'
+	ok "no check failed ($share)" sh -c '! grep -q "^not ok" "$1"' -- "$work/out"
+	ok "how memory is shared is logged ($share)" has "$work/err" 'guest memory shared'
+	run "$adit" run "$work/vm.json"
+	ok "the next machine finds the same ($share)" has "$work/out" '^adit demo: all checks passed'
+	end_server TERM
+	ok "a signal ends the server with status 0 ($share)" is "$status" 0
+	ok "its socket is gone ($share)" test ! -e "$work/socket"
+done
+
+run "$adit" run "$work/vm.json"
+ok "without a server the machine does not start" is "$status" 1
+ok "which is said with the device's name" has "$work/err" 'served: cannot connect to'
+
+# A server that dies under a running guest: it spins on, and ends when it is told to.
+cut memory
+serve
+sed "s|demo.bin|spin.bin|" "$work/vm.json" >"$work/spin.json"
+"$adit" run "$work/spin.json" >"$work/out" 2>"$work/err" &
+machine=$!
+until_says "$work/err" 'guest memory shared'
+end_server KILL
+ok "a server that dies is a removed device" until_says "$work/err" 'its server is gone'
+ok "and the machine goes on" kill -0 "$machine"
+kill -TERM "$machine"
+kill -TERM "$machine"
+wait "$machine"
+ok "until it is told to end" is "$?" 1
+
+# What cannot be served, or be a device.
+sed 's/"id": "dsa0"/"id": "dsa0", "event_log": true/' "$work/served.json" >"$work/bad.json"
+run "$adit" adi-serve "$work/socket" "$work/bad.json"
+ok "an event log is refused with status 2" is "$status" 2
+ok "its pointer is named" has "$work/err" '/adis/0/event_log'
+printf '{"adis": []}' >"$work/bad.json"
+run "$adit" adi-serve "$work/socket" "$work/bad.json"
+ok "no ADI is refused with status 2" is "$status" 2
+printf '{"payload": {"flat": "x"}, "devices": [{"socket": "a", "managed": true}]}' >"$work/bad.json"
+run "$adit" run "$work/bad.json"
+ok "a socket with a host device's key is refused with status 2" is "$status" 2
+ok "its pointer is named as well" has "$work/err" '/devices/0/socket'
+done_testing
