@@ -57,19 +57,19 @@ static unsigned int reporting_queue(const struct balloon *balloon)
 /* The whole pages inside [at, at + len) go back to the host; they read as zeros afterwards. */
 static uint64_t give_back(struct balloon *balloon, uint8_t *at, uint64_t len)
 {
-	uintptr_t first = align_up((uintptr_t)at, PAGE),
-		  end = align_down((uintptr_t)at + len, PAGE);
+	uint64_t skip = -(uintptr_t)at & (PAGE - 1), whole;
 
-	if (first >= end)
+	if (len < skip + PAGE)
 		return 0;
-	if (madvise((void *)first, end - first, balloon->shared ? MADV_REMOVE : MADV_DONTNEED)) {
+	whole = align_down(len - skip, PAGE);
+	if (madvise(at + skip, whole, balloon->shared ? MADV_REMOVE : MADV_DONTNEED)) {
 		/* Huge pages go back whole or not at all. */
 		log_limited(balloon->host.log, &balloon->limit, LOG_DEBUG, "balloon",
-			    "%zu bytes do not come free: %s", (size_t)(end - first),
+			    "%llu bytes do not come free: %s", (unsigned long long)whole,
 			    strerror(errno));
 		return 0;
 	}
-	return end - first;
+	return whole;
 }
 
 /* --- inflate, deflate
