@@ -124,8 +124,10 @@ static void what_is_written_is_read_in_every_layout(void **state)
 	struct disk d;
 	struct blk_options options = plain(make_image(d.path, SECTORS * 512));
 
-	for (int direct = 0; direct < 2; direct++) {
-		options.image.direct = direct;
+	/* Through the page cache and past it, each with memory registered and not. */
+	for (int mode = 0; mode < 4; mode++) {
+		options.image.direct = mode & 1;
+		options.pinned = mode & 2;
 		open_disk(&d, &options);
 		for (size_t i = 0; i < ARRAY_SIZE(bench_layouts); i++) {
 			start(&d, bench_layouts[i]);

@@ -16,6 +16,8 @@
 #define BLK_ZERO_SECTORS (BLK_ZERO_BYTES / BLK_SECTOR * VIRTQ_SIZE_MAX)
 #define BLK_BOUNCE_MAX	 (32 * MIB)
 #define BLK_QUEUES_MAX	 32u
+#define BLK_FIXED_BYTES	 GIB /* of one registered buffer, the kernel's limit */
+#define BLK_FIXED_MAX	 1024u
 
 enum blk_op {
 	BLK_READ,
@@ -45,7 +47,7 @@ struct blk {
 	struct virtio_host host;
 	char id[64];
 	struct image image;
-	bool readonly, direct;
+	bool readonly, direct, pinned;
 	uint8_t serial[BLK_SERIAL_MAX];
 	struct virtio_blk_config config; /* under the device's lock */
 
@@ -58,6 +60,8 @@ struct blk {
 	struct blk_request *free;
 	bool no_zero_range; /* the file system cannot: zeros are written */
 	void *zeros;
+	struct iovec *fixed; /* guest memory as registered; NULL: it is not */
+	unsigned int n_fixed;
 	uint64_t starved; /* queues that wait for a free request */
 	uint64_t touched; /* queues with answers that are not published */
 

@@ -121,18 +121,45 @@ static bool write_through(const struct blk *blk)
 	return !virtio_has(blk->device, VIRTIO_BLK_F_FLUSH) || !blk->config.wce;
 }
 
-static void prepare(struct blk *blk, struct blk_request *r, struct io_uring_sqe *sqe)
+/* The registered buffer that holds the piece, or -1. */
+static int fixed_index(const struct blk *blk, const struct iovec *piece)
+{
+	for (unsigned int i = 0; i < blk->n_fixed; i++) {
+		if (range_inside((uintptr_t)piece->iov_base, piece->iov_len,
+				 (uintptr_t)blk->fixed[i].iov_base, blk->fixed[i].iov_len))
+			return (int)i;
+	}
+	return -1;
+}
+
+static void prepare_transfer(struct blk *blk, struct blk_request *r, struct io_uring_sqe *sqe)
 {
 	const struct iovec *iov = r->iov + r->first_iov;
+	unsigned int n = r->n_iov - r->first_iov;
+	int fixed = n == 1 ? fixed_index(blk, iov) : -1;
+
+	if (r->op == BLK_READ && fixed >= 0)
+		io_uring_prep_read_fixed(sqe, 0, iov->iov_base, (unsigned int)iov->iov_len,
+					 r->offset, fixed);
+	else if (r->op == BLK_READ)
+		io_uring_prep_readv(sqe, 0, iov, n, r->offset);
+	else if (fixed >= 0)
+		io_uring_prep_write_fixed(sqe, 0, iov->iov_base, (unsigned int)iov->iov_len,
+					  r->offset, fixed);
+	else
+		io_uring_prep_writev(sqe, 0, iov, n, r->offset);
+	if (r->op == BLK_WRITE && write_through(blk))
+		sqe->rw_flags = RWF_DSYNC;
+}
+
+static void prepare(struct blk *blk, struct blk_request *r, struct io_uring_sqe *sqe)
+{
 	int mode = FALLOC_FL_KEEP_SIZE;
 
 	switch (r->op) {
 	case BLK_READ:
-		io_uring_prep_readv(sqe, 0, iov, r->n_iov - r->first_iov, r->offset);
-		break;
 	case BLK_WRITE:
-		io_uring_prep_writev2(sqe, 0, iov, r->n_iov - r->first_iov, r->offset,
-				      write_through(blk) ? RWF_DSYNC : 0);
+		prepare_transfer(blk, r, sqe);
 		break;
 	case BLK_FLUSH:
 		io_uring_prep_fsync(sqe, 0, IORING_FSYNC_DATASYNC);
@@ -290,6 +317,34 @@ static void on_ring(void *arg, uint32_t ready)
 	virtio_unlock(blk->device);
 }
 
+/* Where it cannot be (too little memory may be locked, say), transfers pin their pages one by one.
+ */
+static void register_memory(struct blk *blk)
+{
+	const struct virtio_memory *memory = blk->host.memory;
+	unsigned int n = 0;
+	int ret = -ENOMEM;
+
+	blk->fixed = calloc(BLK_FIXED_MAX, sizeof(*blk->fixed));
+	for (unsigned int i = 0; blk->fixed && i < memory->n; i++) {
+		const struct virtio_range *r = &memory->range[i];
+
+		for (uint64_t at = 0; at < r->size && n < BLK_FIXED_MAX; at += BLK_FIXED_BYTES)
+			blk->fixed[n++] = (struct iovec){
+				.iov_base = r->hva + at,
+				.iov_len = (size_t)MIN(BLK_FIXED_BYTES, r->size - at),
+			};
+	}
+	if (blk->fixed)
+		ret = io_uring_register_buffers(&blk->ring, blk->fixed, n);
+	if (!ret)
+		blk->n_fixed = n;
+	else
+		log_line(blk->host.log, LOG_INFO, "blk",
+			 "%s: guest memory is not registered with io_uring: %s", blk->id,
+			 strerror(-ret));
+}
+
 int blk_io_open(struct blk *blk, struct err *err)
 {
 	int ret = io_uring_queue_init(BLK_RING, &blk->ring, 0);
@@ -302,6 +357,8 @@ int blk_io_open(struct blk *blk, struct err *err)
 	if (ret)
 		return err_set(err, -ret, "%s: io_uring does not take the image: %s", blk->id,
 			       strerror(-ret));
+	if (blk->pinned)
+		register_memory(blk);
 	return loop_watch(blk->host.loop, blk->ring.ring_fd, POLLIN, on_ring, blk, &blk->watch,
 			  err);
 }
@@ -327,6 +384,7 @@ void blk_io_close(struct blk *blk)
 		free(r->iov);
 		free(r);
 	}
+	free(blk->fixed);
 	if (blk->zeros)
 		munmap(blk->zeros, BLK_ZERO_BYTES);
 }

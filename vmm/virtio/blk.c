@@ -422,6 +422,7 @@ int blk_create(struct blk **out, const struct virtio_host *host, const struct bl
 	blk->host = *host;
 	blk->readonly = options->image.readonly;
 	blk->direct = options->image.direct;
+	blk->pinned = options->pinned;
 	limiter_init(&blk->limiter, &options->bytes, &options->ops, limiter_now());
 	ret = image_open(&blk->image, &options->image, err);
 	if (!ret) {

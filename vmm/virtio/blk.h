@@ -28,6 +28,11 @@ struct blk_options {
 	uint16_t queue_size; /* a power of two from 4 */
 	const char *serial;  /* up to BLK_SERIAL_MAX bytes; NULL: the id */
 	struct bucket bytes, ops;
+	/*
+	 * Guest memory is there for good: it is registered with the ring, so that transfers of one
+	 * piece find their pages pinned. Not with a balloon, which takes pages away.
+	 */
+	bool pinned;
 };
 
 int blk_create(struct blk **out, const struct virtio_host *host, const struct blk_options *options,

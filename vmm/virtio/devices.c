@@ -68,9 +68,10 @@ static struct bucket ops_of(const struct config_limits *limits)
 				.refill_ms = limits->ops.refill_ms };
 }
 
-static int add_disk(struct virtio_devices *devices, const struct config_disk *disk, size_t index,
+static int add_disk(struct virtio_devices *devices, const struct config *config, size_t index,
 		    struct err *err)
 {
+	const struct config_disk *disk = &config->disks[index];
 	const struct blk_options options = {
 		.id = disk->id,
 		.image = { .path = disk->path,
@@ -83,6 +84,7 @@ static int add_disk(struct virtio_devices *devices, const struct config_disk *di
 		.serial = disk->serial,
 		.bytes = bytes_of(&disk->limits),
 		.ops = ops_of(&disk->limits),
+		.pinned = config->memory.prefault && !config->balloon.present,
 	};
 	struct blk *blk;
 	int ret = blk_create(&blk, &devices->host, &options, err);
@@ -190,7 +192,7 @@ int virtio_devices_create(struct virtio_devices **out, const struct virtio_parts
 	};
 	fill_memory(&devices->memory, parts->layout, parts->ram);
 	for (size_t i = 0; i < config->n_disks && !ret; i++)
-		ret = add_disk(devices, &config->disks[i], i, err);
+		ret = add_disk(devices, config, i, err);
 	for (size_t i = 0; i < config->n_net && !ret; i++)
 		ret = add_net(devices, &config->net[i], i, err);
 	if (!ret && config->rng.present)
