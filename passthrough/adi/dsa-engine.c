@@ -25,14 +25,17 @@
 #define DESCRIPTOR_BYTES 1024		/* as which any step counts, beside its bytes */
 #define MAX_BATCH_SHIFT	 10u		/* 1024 descriptors */
 #define INTERRUPT_GAP_NS 20000u
-#define RETRY_NS	 2000000   /* between two looks for a page that is waited for, */
-#define RETRY_MAX_NS	 128000000 /* and longer and longer ones, for each leaves a fault record */
+#define RETRY_NS	 2000000u   /* between two looks for a page that is waited for, */
+#define RETRY_MAX_NS	 128000000u /* and longer and longer ones, for each leaves a fault record */
 
 /* What an engine does for one queue. */
 struct slot {
 	struct dsa_job *job; /* NULL: nothing */
 	bool waiting;	     /* its last step could do nothing */
 	int64_t credit;	     /* bytes that are left of its share */
+	/* While its descriptor waits for a page: when to look again, and how much later than
+	 * before. */
+	uint64_t look_at, pause_ns;
 	struct dsa_work work;
 	struct dsa_outcome outcome;
 	struct dsa_batch batch;
@@ -43,7 +46,6 @@ struct engine {
 	unsigned int index;
 	struct ioasid_dma *dma; /* NULL: this engine and those after it do not run yet */
 	pthread_t thread;
-	long retry_ns;
 	uint32_t vectors; /* to be fired */
 	uint64_t fired_at;
 	struct slot slot[DSA_MAX_WQS];
@@ -82,6 +84,20 @@ static void fire(struct engine *engine, bool now)
 
 /* --- slots ----------------------------------------------------------------------------------- */
 
+static bool waits_for_page(const struct slot *slot)
+{
+	return slot->waiting && slot->work.blocked.status;
+}
+
+/* With the lock held. Each look leaves a fault record, so they are not made at every turn. */
+static bool may_look(const struct slot *slot)
+{
+	const struct dsa_job *job = slot->job;
+
+	return !waits_for_page(slot) || job->abandon || job->revoked || job->forgotten ||
+	       now_ns() >= slot->look_at;
+}
+
 /* With the lock held: there is a descriptor to go on with. */
 static bool fill_slot(struct engine *engine, unsigned int wq)
 {
@@ -89,7 +105,7 @@ static bool fill_slot(struct engine *engine, unsigned int wq)
 	struct soft *soft = engine->dsa->backend_state;
 
 	if (slot->waiting) {
-		if (!dsa_job_resume(engine->dsa, slot->job))
+		if (!may_look(slot) || !dsa_job_resume(engine->dsa, slot->job))
 			return false;
 		slot->waiting = false;
 		soft->waiting--;
@@ -99,9 +115,11 @@ static bool fill_slot(struct engine *engine, unsigned int wq)
 	if (!(engine->dsa->engine_wqs[engine->index] & 1u << wq))
 		return false;
 	slot->job = dsa_job_take_from(engine->dsa, wq);
-	if (slot->job)
-		slot->work.dsa = NULL;
-	return slot->job;
+	if (!slot->job)
+		return false;
+	slot->work.dsa = NULL;
+	slot->pause_ns = RETRY_NS;
+	return true;
 }
 
 /* With the lock held. Which slots have work: a bit each. */
@@ -141,6 +159,8 @@ static bool rests(struct engine *engine, struct slot *slot)
 
 static void wait_for_more(struct engine *engine, struct slot *slot)
 {
+	slot->look_at = now_ns() + slot->pause_ns;
+	slot->pause_ns = MIN(2 * slot->pause_ns, (uint64_t)RETRY_MAX_NS);
 	pthread_mutex_lock(&engine->dsa->lock);
 	lay_aside(engine, slot);
 	pthread_mutex_unlock(&engine->dsa->lock);
@@ -192,13 +212,12 @@ static bool step_slot(struct engine *engine, unsigned int wq)
 	slot->credit -= (int64_t)(slot->work.done - before) + DESCRIPTOR_BYTES;
 	switch (step) {
 	case DSA_STEP_MORE:
-		engine->retry_ns = RETRY_NS;
+		slot->pause_ns = RETRY_NS;
 		return !rests(engine, slot);
 	case DSA_STEP_WAIT:
 		wait_for_more(engine, slot);
 		return false;
 	default:
-		engine->retry_ns = RETRY_NS;
 		return end_slot(engine, wq);
 	}
 }
@@ -219,24 +238,32 @@ static void run_round(struct engine *engine, uint32_t ready)
 
 /* --- threads --------------------------------------------------------------------------------- */
 
+/* When the first of the pages that its descriptors wait for is to be looked for; 0: never. */
+static uint64_t next_look(const struct engine *engine)
+{
+	uint64_t first = 0;
+
+	for (unsigned int wq = 0; wq < engine->dsa->wqs; wq++) {
+		const struct slot *slot = &engine->slot[wq];
+
+		if (waits_for_page(slot) && (!first || slot->look_at < first))
+			first = slot->look_at;
+	}
+	return first;
+}
+
 /* With the lock held. A page may come without anybody telling an engine: it looks again. */
 static void sleep_until_kicked(struct engine *engine, struct soft *soft)
 {
-	struct timespec until;
+	uint64_t look = next_look(engine);
+	const struct timespec until = { .tv_sec = (time_t)(look / 1000000000u),
+					.tv_nsec = (long)(look % 1000000000u) };
 
 	fire(engine, true);
-	if (!soft->waiting || engine->dsa->resting) {
+	if (!look || engine->dsa->resting)
 		pthread_cond_wait(&soft->work, &engine->dsa->lock);
-		return;
-	}
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += engine->retry_ns;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_nsec -= 1000000000;
-		until.tv_sec++;
-	}
-	engine->retry_ns = MIN(2 * engine->retry_ns, (long)RETRY_MAX_NS);
-	pthread_cond_timedwait(&soft->work, &engine->dsa->lock, &until);
+	else
+		pthread_cond_timedwait(&soft->work, &engine->dsa->lock, &until);
 }
 
 static void *engine_main(void *arg)
@@ -299,7 +326,6 @@ static struct soft *soft_new(struct dsa *dsa)
 	for (unsigned int i = 0; i < dsa->engines; i++) {
 		soft->engine[i].dsa = dsa;
 		soft->engine[i].index = i;
-		soft->engine[i].retry_ns = RETRY_NS;
 	}
 	return soft;
 }
