@@ -17,6 +17,7 @@
 #include "passthrough/pci/internal.h"
 #include "util/bits.h"
 #include "vmm/virtio/balloon.h"
+#include "vmm/virtio/blk-internal.h"
 #include "vmm/virtio/console.h"
 #include "vmm/virtio/internal.h"
 #include "vmm/virtio/rng.h"
@@ -24,7 +25,8 @@
 
 #define BASE	0x1000ULL
 #define BYTES	0x10000u
-#define DEVICES 4u
+#define DEVICES 5u
+#define IMAGE	0x8000
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -33,6 +35,7 @@ struct fleet {
 	struct virtio_memory table;
 	struct virtio_host host;
 	struct virtio_device *device[DEVICES];
+	struct blk *blk;
 	char path[64];
 };
 
@@ -68,6 +71,37 @@ static void check(int ret, const struct err *err)
 	abort();
 }
 
+static void make_disk(struct fleet *fleet)
+{
+	char path[] = "/tmp/adit-fuzz-disk-XXXXXX";
+	const struct blk_options options = {
+		.id = "disk", .image.path = path, .queues = 1, .queue_size = 16, .packed = true
+	};
+	int fd = mkstemp(path);
+	struct err err;
+
+	if (fd < 0 || ftruncate(fd, IMAGE))
+		abort();
+	close(fd);
+	check(blk_create(&fleet->blk, &fleet->host, &options, &err), &err);
+	unlink(path);
+	fleet->device[4] = blk_device(fleet->blk);
+}
+
+/* What the loop would do, until nothing is in flight. */
+static void work(struct fleet *fleet, struct virtio_device *device)
+{
+	device->work.fn(device);
+	if (device != blk_device(fleet->blk))
+		return;
+	virtio_lock(device);
+	do {
+		blk_reap(fleet->blk);
+		blk_answer(fleet->blk);
+	} while (fleet->blk->in_flight);
+	virtio_unlock(device);
+}
+
 static struct fleet *fleet_new(void)
 {
 	const struct console_options console = {
@@ -91,8 +125,9 @@ static struct fleet *fleet_new(void)
 	fleet->device[1] = balloon_device(made);
 	check(rng_create(&fleet->device[2], &fleet->host, NULL, &err), &err);
 	check(vsock_create(&fleet->device[3], &fleet->host, 3, fleet->path, &err), &err);
-	/* The process may end at any input; nobody needs the name. */
+	/* The process may end at any input; nobody needs the names. */
 	unlink(fleet->path);
+	make_disk(fleet);
 	for (unsigned int i = 0; i < DEVICES; i++) {
 		fleet->device[i]->interrupt = interrupt;
 		fleet->device[i]->interrupt_arg = fleet->device[i];
@@ -110,10 +145,10 @@ static void kick(struct virtio_device *device, unsigned int queue)
 }
 
 /* A driver's short way to running queues of 8 entries, rings at fixed places. */
-static void bring_up(struct virtio_device *device, uint64_t features)
+static void bring_up(struct fleet *fleet, struct virtio_device *device, uint64_t features)
 {
 	virtio_pci_write(device, 0x14, 0, 1);
-	device->work.fn(device);
+	work(fleet, device);
 	virtio_pci_write(device, 0x14, 3, 1);
 	virtio_pci_write(device, 0x08, 0, 4);
 	virtio_pci_write(device, 0x0c, features & device->offered & 0xffffffff, 4);
@@ -132,7 +167,7 @@ static void bring_up(struct virtio_device *device, uint64_t features)
 		virtio_pci_write(device, 0x1c, 1, 2);
 	}
 	virtio_pci_write(device, 0x14, 0xf, 1);
-	device->work.fn(device);
+	work(fleet, device);
 }
 
 static void step(struct fleet *fleet, struct virtio_device *device, struct reader *r)
@@ -152,10 +187,10 @@ static void step(struct fleet *fleet, struct virtio_device *device, struct reade
 		(void)virtio_pci_read(device, take(r, 2) % VIRTIO_BAR_TABLE, size);
 		break;
 	case 2:
-		device->work.fn(device);
+		work(fleet, device);
 		break;
 	case 3:
-		bring_up(device, take(r, 8));
+		bring_up(fleet, device, take(r, 8));
 		break;
 	case 4:
 	case 5:
@@ -182,7 +217,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(fleet->memory, 0, BYTES);
 	device = fleet->device[take(&r, 1) % DEVICES];
 	virtio_pci_write(device, 0x14, 0, 1);
-	device->work.fn(device);
+	work(fleet, device);
 	while (r.size)
 		step(fleet, device, &r);
 	return 0;
