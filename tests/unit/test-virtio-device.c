@@ -402,9 +402,14 @@ static void a_paused_device_stands_still_and_goes_on(void **state)
 	bench_start(&b, BENCH_VERSION_1, 1);
 	echo_once(&b, 0);
 	virtio_pause(b.device);
+	virtio_pause(b.device);
 	driver_add(&b.q[0], &piece, 1);
 	bench_kick(&b, 0);
 	assert_int_equal(driver_take(&b.q[0], NULL), -1);
+	virtio_resume(b.device);
+	virtio_lock(b.device);
+	assert_false(virtio_live(b.device, 0));
+	virtio_unlock(b.device);
 	virtio_resume(b.device);
 	bench_take(&b, 0, NULL);
 	close_echo(&b, &echo);

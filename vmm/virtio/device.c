@@ -20,11 +20,6 @@
 #include "util/bits.h"
 #include "vmm/virtio/internal.h"
 
-static bool paused(const struct virtio_device *device)
-{
-	return __atomic_load_n(&device->paused, __ATOMIC_ACQUIRE);
-}
-
 static bool broken(const struct virtio_device *device)
 {
 	return device->status & STATUS_NEEDS_RESET;
@@ -70,7 +65,7 @@ void virtio_config_changed(struct virtio_device *device)
 
 bool virtio_live(struct virtio_device *device, unsigned int queue)
 {
-	if (!device->running || device->stopping || broken(device) || paused(device) ||
+	if (!device->running || device->stopping || broken(device) || device->pauses ||
 	    !device->queues[queue].enabled)
 		return false;
 	if (pci_function_bus_master(device->function))
@@ -320,15 +315,15 @@ void virtio_look_again(struct virtio_device *device)
 void virtio_pause(struct virtio_device *device)
 {
 	virtio_lock(device);
-	__atomic_store_n(&device->paused, true, __ATOMIC_RELEASE);
+	device->pauses++;
 	virtio_unlock(device);
 }
 
 void virtio_resume(struct virtio_device *device)
 {
 	virtio_lock(device);
-	__atomic_store_n(&device->paused, false, __ATOMIC_RELEASE);
-	virtio_look_again(device);
+	if (!--device->pauses)
+		virtio_look_again(device);
 	virtio_unlock(device);
 }
 

@@ -99,9 +99,9 @@ struct virtio_device {
 	uint32_t offered_select, accepted_select;
 	uint16_t queue_select, config_vector;
 	uint8_t status, generation, isr;
-	bool running;	/* start() was called and stop() has not finished */
-	bool stopping;	/* the driver asked for a reset */
-	bool paused;	/* atomic */
+	bool running;  /* start() was called and stop() has not finished */
+	bool stopping; /* the driver asked for a reset */
+	unsigned int pauses;
 	bool kick_all;	/* every queue is to be looked at */
 	bool no_master; /* a kick was refused for want of bus mastering */
 	struct loop_work work;
@@ -172,7 +172,10 @@ void virtio_drain(struct virtio_device *device, unsigned int queue,
 /* --- for the machine ---------------------------------------------------------------------------
  */
 
-/* After it returned, no queue is looked at until virtio_resume. What is in flight completes. */
+/*
+ * After it returned, no queue is looked at until as many virtio_resume. What is in flight
+ * completes.
+ */
 void virtio_pause(struct virtio_device *device);
 void virtio_resume(struct virtio_device *device);
 
