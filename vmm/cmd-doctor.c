@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* adit doctor: what this host can and cannot do for VMs, and the command that mends each. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -8,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ioasid-client/ioasid.h"
 #include "keeper/host.h"
 #include "keeper/journal.h"
 #include "kvm-glue/caps.h"
@@ -134,19 +136,116 @@ static void look_at_huge_pages(struct report *report)
 		add(report, GOOD, "huge pages for shared memory", "guest RAM gets them by itself");
 }
 
+/* How many entries a directory has, the first of which goes to `first`. */
+static unsigned int entries(const char *path, char *first, size_t size)
+{
+	const struct dirent *entry;
+	DIR *dir = opendir(path);
+	unsigned int n = 0;
+
+	while (dir && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		if (!n++)
+			snprintf(first, size, "%.*s", (int)size - 1, entry->d_name);
+	}
+	if (dir)
+		closedir(dir);
+	return n;
+}
+
+static void look_at_iommu(struct report *report)
+{
+	unsigned int iommus, groups;
+	char name[64] = "", group[64];
+	char text[200];
+
+	iommus = entries("/sys/class/iommu", name, sizeof(name));
+	groups = entries("/sys/kernel/iommu_groups", group, sizeof(group));
+	if (!groups) {
+		add(report, NOTE, "IOMMU",
+		    "none in use, so no device of this host can be assigned: enable VT-d or AMD-Vi in "
+		    "the firmware, and 'intel_iommu=on' on the kernel's command line");
+		return;
+	}
+	snprintf(text, sizeof(text), "%u in use (%s), devices in %u groups", iommus, name, groups);
+	add(report, GOOD, "IOMMU", text);
+}
+
+/* What a provider that answers can do, or why it does not. */
+static struct ioasid_ctx *look_at_provider(struct report *report, enum ioasid_provider_id id,
+					   const char *name, const char *node)
+{
+	struct ioasid_ctx *ctx = NULL;
+	struct ioasid_caps caps;
+	struct err err;
+	char text[300];
+
+	if (ioasid_ctx_open(&ctx, id, NULL, &err)) {
+		add(report, NOTE, name, err.text);
+		return NULL;
+	}
+	ioasid_ctx_caps(ctx, &caps);
+	snprintf(text, sizeof(text), "answers on %s: %s%s%s%s", node,
+		 caps.pasids ? "PASIDs" : "no PASIDs",
+		 caps.atomic_replace ? ", moves between spaces without a pause"
+				     : ", a device that moves between spaces is blocked in between",
+		 caps.spaces_share_memory ? ", memory pinned once"
+					  : ", memory pinned once for each IOMMU group",
+		 caps.faults == IOASID_FAULTS_NONE ? ", no faults reported" : ", page requests");
+	add(report, GOOD, name, text);
+	return ctx;
+}
+
+static void look_at_locked_memory(struct report *report, struct ioasid_ctx *ctx)
+{
+	struct ioasid_memory memory;
+	char text[240];
+
+	ioasid_memory(ctx, &memory);
+	if (memory.limit == UINT64_MAX) {
+		add(report, GOOD, "locked memory", "no limit: guests of any size can be pinned");
+		return;
+	}
+	snprintf(text, sizeof(text),
+		 "%llu MiB of the limit of %llu MiB are left, and guests with assigned devices are "
+		 "pinned whole: raise RLIMIT_MEMLOCK (ulimit -l, LimitMEMLOCK=infinity)",
+		 (unsigned long long)(memory.left / MIB), (unsigned long long)(memory.limit / MIB));
+	add(report, NOTE, "locked memory", text);
+}
+
+static void look_at_vfio(struct report *report)
+{
+	char name[64] = "", text[200];
+	unsigned int n = entries("/dev/vfio/devices", name, sizeof(name));
+
+	if (!n && access("/dev/vfio", F_OK))
+		snprintf(text, sizeof(text),
+			 "not there: 'modprobe vfio-pci' on a host with an IOMMU makes it");
+	else if (!n)
+		snprintf(
+			text, sizeof(text),
+			"no device is bound to VFIO: 'driverctl set-override BDF vfio-pci' gives one");
+	else
+		snprintf(text, sizeof(text), "%u devices are bound to VFIO (%s)", n, name);
+	add(report, n ? GOOD : NOTE, "/dev/vfio", text);
+}
+
 static void look_at_passthrough(struct report *report)
 {
-	if (access("/dev/iommu", F_OK))
-		add(report, NOTE, "/dev/iommu",
-		    "not there: composed ADIs run on the soft provider; for VFIO cdevs load it with "
-		    "'modprobe iommufd' on a kernel with CONFIG_IOMMUFD");
-	else
-		add(report, GOOD, "/dev/iommu", "there");
-	if (access("/dev/vfio", F_OK))
-		add(report, NOTE, "/dev/vfio",
-		    "not there: 'modprobe vfio-pci' on a host with an IOMMU makes it");
-	else
-		add(report, GOOD, "/dev/vfio", "there");
+	struct ioasid_ctx *iommufd, *type1;
+
+	look_at_iommu(report);
+	iommufd =
+		look_at_provider(report, IOASID_PROVIDER_IOMMUFD, "provider iommufd", "/dev/iommu");
+	type1 = look_at_provider(report, IOASID_PROVIDER_TYPE1, "provider type1", "/dev/vfio/vfio");
+	add(report, GOOD, "provider soft",
+	    "in this process, for ADIs that are composed of software");
+	look_at_vfio(report);
+	if (iommufd || type1)
+		look_at_locked_memory(report, iommufd ? iommufd : type1);
+	ioasid_ctx_close(iommufd);
+	ioasid_ctx_close(type1);
 }
 
 /* What dead keepers left: their VMs' devices are still away from the host. */

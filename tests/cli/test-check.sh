@@ -83,6 +83,10 @@ if [ -w /dev/kvm ]; then
 else
 	ok "doctor gives status 1 where they cannot" is "$status" 1
 fi
+ok "doctor names each provider of I/O address spaces" sh -c '
+	for p in iommufd type1 soft; do grep -q "provider $p " "$1" || exit 1; done' - "$work/out"
+ok "doctor says what mends a provider that does not answer" sh -c '
+	! grep "^note .*provider" "$1" | grep -v "load\|handed over\|use provider"' - "$work/out"
 run "$adit" doctor --json
 ok "doctor --json is a list of findings" python3 -c '
 import json, sys

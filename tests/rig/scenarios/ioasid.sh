@@ -52,6 +52,11 @@ l1() {
 	check an_mdev_is_made make_mdev
 	export ADIT_TEST_EDU ADIT_TEST_SHARED="$held" ADIT_TEST_GROUP="$free" ADIT_TEST_MDEV=$uuid
 	export ADIT_BUILD=/adit/build ADIT_TEST_TIMEOUT=500
+	/adit/build/adit doctor >/out/doctor
+	for p in iommufd type1 soft; do
+		check "doctor_finds_$p" grep "^ok .*provider $p" /out/doctor
+	done
+	check doctor_finds_the_iommu grep '^ok .*IOMMU  .*in use' /out/doctor
 	end
 	sh tests/run conformance /out/conformance build/tests/unit/test-conformance \
 		build/tests/unit/test-ioasid-inject
