@@ -50,7 +50,7 @@ l1() {
 	check edu_goes_to_vfio_pci vfio_bind "$ADIT_TEST_EDU"
 	check groups_are_shared share_groups
 	check an_mdev_is_made make_mdev
-	export ADIT_TEST_EDU ADIT_TEST_SHARED="$held" ADIT_TEST_GROUP="$free" ADIT_TEST_MDEV=$uuid
+	export ADIT_TEST_EDU ADIT_TEST_SHARED="$held" ADIT_TEST_GROUP="$free" ADIT_TEST_MDEV="$uuid"
 	export ADIT_BUILD=/adit/build ADIT_TEST_TIMEOUT=500
 	/adit/build/adit doctor >/out/doctor
 	for p in iommufd type1 soft; do
