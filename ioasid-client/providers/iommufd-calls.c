@@ -1,6 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ioasid-client/providers/iommufd-calls.h"
 
+#include <errno.h>
+
+/* A size of 0 is less than any request has: a kernel that knows it says EINVAL and no more. */
+bool ifd_knows(const struct ifd *ifd, unsigned long request)
+{
+	struct ifd_destroy arg = { .size = 0 };
+
+	return seam_ioctl(ifd->seam, ifd->fd, request, &arg) != -ENOTTY;
+}
+
 int ifd_destroy(const struct ifd *ifd, uint32_t id)
 {
 	struct ifd_destroy arg = { .size = sizeof(arg), .id = id };

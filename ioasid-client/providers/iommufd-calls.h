@@ -15,6 +15,8 @@ struct ifd {
 	int fd;
 };
 
+/* Whether the kernel knows the request at all; nothing else comes of asking. */
+bool ifd_knows(const struct ifd *ifd, unsigned long request);
 int ifd_destroy(const struct ifd *ifd, uint32_t id);
 int ifd_ioas_alloc(const struct ifd *ifd, uint32_t *ioas);
 /* *n: room in ranges, then how many there are; -EMSGSIZE: more than that. */

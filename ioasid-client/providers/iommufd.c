@@ -113,16 +113,31 @@ static void iommufd_block(struct ioasid_ctx *ctx)
 	/* The generic part has detached every device. */
 }
 
+/* Which requests the running kernel knows; what a device's IOMMU can is asked at bind. */
+static void ask(struct iommufd *iommufd)
+{
+	if (iommufd->asked)
+		return;
+	iommufd->asked = true;
+	iommufd->no_map_file |= !ifd_knows(&iommufd->ifd, IFD_IOAS_MAP_FILE);
+	iommufd->no_faults = !ifd_knows(&iommufd->ifd, IFD_FAULT_QUEUE_ALLOC);
+	iommufd->no_dirty = !ifd_knows(&iommufd->ifd, IFD_HWPT_SET_DIRTY);
+	iommufd->no_nesting = !ifd_knows(&iommufd->ifd, IFD_HWPT_INVALIDATE);
+}
+
 static void iommufd_caps(struct ioasid_ctx *ctx, struct ioasid_caps *caps)
 {
+	struct iommufd *iommufd = iommufd_of(ctx);
+
+	ask(iommufd);
 	*caps = (struct ioasid_caps){
-		.faults = IOASID_FAULTS_PAGE_REQUESTS,
+		.faults = iommufd->no_faults ? IOASID_FAULTS_NONE : IOASID_FAULTS_PAGE_REQUESTS,
 		.atomic_replace = true,
 		.pasids = true,
 		.copy = true,
-		.map_file = !iommufd_of(ctx)->no_map_file,
-		.dirty = true,
-		.nesting = true,
+		.map_file = !iommufd->no_map_file,
+		.dirty = !iommufd->no_dirty,
+		.nesting = !iommufd->no_nesting,
 		.spaces_share_memory = true,
 	};
 }

@@ -19,6 +19,8 @@ struct iommufd {
 	uint32_t empty;	  /* an IOAS in which nothing is ever mapped: where a device goes that the
 			   * kernel refuses to detach */
 	bool no_map_file; /* ENOTTY: a kernel before 6.13 */
+	bool asked;	  /* the next three are known */
+	bool no_faults, no_dirty, no_nesting;
 	bool mm_accounting;
 	uint32_t fault_queue;
 	int fault_fd; /* -1: no space has asked for it yet */

@@ -27,6 +27,7 @@
 
 #include "ioasid-client/provider.h"
 #include "ioasid-client/providers/seam.h"
+#include "tests/unit/fake-iommu.h"
 #include "util/bits.h"
 
 #define PAGE	((uint64_t)IOASID_PAGE_SIZE)
@@ -37,7 +38,8 @@
 struct row {
 	const char *name;
 	enum ioasid_provider_id provider;
-	bool kernel;
+	bool kernel; /* one of the kernel's providers */
+	bool fake;   /* on the fake of its kernel */
 };
 
 /* One context with one device in it. */
@@ -47,6 +49,7 @@ struct bench {
 	struct ioasid_ctx *ctx;
 	struct ioasid_device *device;
 	struct ioasid_dma *dma;	     /* soft */
+	struct fake *fake;	     /* rows that are fake */
 	volatile unsigned char *bar; /* edu's; kept mapped across unbind on purpose */
 	unsigned char *memory;	     /* PAGES pages of a memfd */
 	int memfd;
@@ -65,6 +68,11 @@ struct bench {
 static inline const char *edu_bdf(void)
 {
 	return getenv("ADIT_TEST_EDU");
+}
+
+static inline const char *row_bdf(const struct row *row)
+{
+	return row->fake ? FAKE_BDF : edu_bdf();
 }
 
 /* The device's node: /dev/vfio/devices/vfioN, or /dev/vfio/N. */
@@ -104,6 +112,15 @@ static inline struct ioasid_source row_source(const struct row *row, const char 
 
 	if (!row->kernel)
 		return source;
+	if (row->fake) {
+		int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+		source.type = row->provider == IOASID_PROVIDER_TYPE1 ? IOASID_SOURCE_GROUP
+								     : IOASID_SOURCE_CDEV;
+		source.group.fd = fd; /* where cdev.fd is */
+		source.group.name = bdf;
+		return source;
+	}
 	if (row->provider == IOASID_PROVIDER_TYPE1)
 		return (struct ioasid_source){
 			.type = IOASID_SOURCE_GROUP,
@@ -133,7 +150,7 @@ static inline int bench_open(struct bench *b)
 
 static inline int bench_bind(struct bench *b)
 {
-	struct ioasid_source source = row_source(b->row, edu_bdf());
+	struct ioasid_source source = row_source(b->row, row_bdf(b->row));
 	int r = ioasid_bind(b->ctx, &source, "edu", &b->device, &b->err);
 
 	if (r)
@@ -205,10 +222,11 @@ static inline bool writes(const struct bench *b, uint64_t iova, unsigned char *a
 	unsigned char *target;
 
 	memset(at, 0, 16);
-	if (b->row->kernel) {
+	if (b->row->kernel && !b->row->fake) {
 		edu_move(b, iova, 16, true);
 	} else {
-		target = soft_reach(b, 0, iova, IOASID_WRITE);
+		target = b->row->fake ? fake_reach(b->fake, iova, true)
+				      : soft_reach(b, 0, iova, IOASID_WRITE);
 		if (target)
 			memset(target, PATTERN, 16);
 	}
@@ -229,6 +247,11 @@ static inline bool reads(const struct bench *b, uint64_t iova, unsigned char *at
 
 	memset(at, 0x33, 16);
 	memset(scratch, 0, 16);
+	if (b->row->fake) {
+		const unsigned char *source = fake_reach(b->fake, iova, false);
+
+		return source && !memcmp(source, at, 16);
+	}
 	if (!b->row->kernel) {
 		const unsigned char *source = soft_reach(b, 0, iova, IOASID_READ);
 
@@ -248,7 +271,7 @@ static inline void edu_arm(struct bench *b)
 	const struct ioasid_space_options options = { .name = "arming" };
 	struct ioasid_space *space;
 
-	if (!b->row->kernel)
+	if (!b->row->kernel || b->row->fake)
 		return;
 	edu_open(b);
 	assert_ok(ioasid_alloc(b->ctx, &options, &space, &b->err), &b->err);
@@ -267,10 +290,18 @@ static inline void bench_memory(struct bench *b)
 	assert_true((void *)b->memory != MAP_FAILED);
 }
 
+/* b->fake: one that the caller has started, or NULL. */
 static inline void bench_start(struct bench *b, const struct row *row,
 			       const struct ioasid_seam *seam)
 {
-	*b = (struct bench){ .row = row, .seam = seam };
+	struct fake *fake = b->fake;
+
+	*b = (struct bench){ .row = row, .seam = seam, .fake = fake };
+	if (row->fake && !fake) {
+		b->fake = malloc(sizeof(*b->fake));
+		fake_start(b->fake, row->provider == IOASID_PROVIDER_TYPE1);
+		b->seam = &b->fake->seam;
+	}
 	bench_memory(b);
 	assert_ok(bench_open(b), &b->err);
 	if (!row->kernel)
@@ -286,6 +317,10 @@ static inline void bench_end(struct bench *b)
 	ioasid_dma_close(b->dma);
 	munmap(b->memory, PAGES * PAGE);
 	close(b->memfd);
+	if (b->fake)
+		fake_end(b->fake);
+	free(b->fake);
+	b->fake = NULL;
 }
 
 static inline struct ioasid_space *space_of(struct bench *b, const char *name)
@@ -328,7 +363,7 @@ static inline void attach(struct bench *b, struct ioasid_space *space)
 /* Rows whose device is not here are skipped, and say so. */
 static inline void need_row(const struct row *row)
 {
-	if (row->kernel && !edu_bdf())
+	if (row->kernel && !row->fake && !edu_bdf())
 		skip_because("provider %s: ADIT_TEST_EDU names no edu function (the rig has one)",
 			     row->name);
 }
@@ -337,10 +372,10 @@ static inline void need_row(const struct row *row)
 static inline int run_rows(const struct row *rows, size_t n_rows, const struct CMUnitTest *suite,
 			   size_t n)
 {
-	static struct CMUnitTest tests[128];
-	static char names[128][96];
+	static struct CMUnitTest tests[160];
+	static char names[160][96];
 
-	assert_true(n_rows * n <= 128);
+	assert_true(n_rows * n <= 160);
 	for (size_t i = 0; i < n_rows * n; i++) {
 		const struct row *row = &rows[i / n];
 

@@ -14,6 +14,7 @@ struct inject {
 	bool all;    /* those after it too */
 	bool failed; /* one did */
 	int error;
+	const struct ioasid_seam *below; /* the kernel's, or a fake's */
 };
 
 static int inject_ioctl(const struct ioasid_seam *seam, int fd, unsigned long request, void *arg)
@@ -28,7 +29,21 @@ static int inject_ioctl(const struct ioasid_seam *seam, int fd, unsigned long re
 	}
 	if (inject->left > 0)
 		inject->left--;
-	return ioasid_seam_kernel.ioctl(seam, fd, request, arg);
+	return inject->below->ioctl(inject->below, fd, request, arg);
+}
+
+static void inject_start(struct inject *inject, struct bench *b, const struct row *row)
+{
+	b->fake = NULL;
+	*inject = (struct inject){ .left = -1, .below = &ioasid_seam_kernel };
+	if (row->fake) {
+		b->fake = malloc(sizeof(*b->fake));
+		fake_start(b->fake, row->provider == IOASID_PROVIDER_TYPE1);
+		inject->below = &b->fake->seam;
+	}
+	inject->seam = (struct ioasid_seam){ .ioctl = inject_ioctl,
+					     .root = inject->below->root,
+					     .arg = inject };
 }
 
 /* A device at A in space one; another space in which A is another page. */
@@ -53,9 +68,8 @@ static void disarm(struct scene *s)
 
 static void scene_start(struct scene *s, const struct row *row)
 {
-	*s = (struct scene){ .inject = { .left = -1,
-					 .seam = { .ioctl = inject_ioctl, .root = "" } } };
-	s->inject.seam.arg = &s->inject;
+	*s = (struct scene){ 0 };
+	inject_start(&s->inject, &s->b, row);
 	bench_start(&s->b, row, &s->inject.seam);
 	s->one = space_of(&s->b, "one");
 	s->two = space_of(&s->b, "two");
@@ -350,13 +364,13 @@ static void bind_fails_cleanly(void **state)
 static void open_fails_cleanly(void **state)
 {
 	const struct row *row = *state;
-	struct scene s = { .inject = { .left = -1,
-				       .seam = { .ioctl = inject_ioctl, .root = "" } } };
+	struct scene s = { 0 };
 	int r, n;
 
 	need_row(row);
-	s.inject.seam.arg = &s.inject;
-	s.b = (struct bench){ .row = row, .seam = &s.inject.seam };
+	inject_start(&s.inject, &s.b, row);
+	s.b.row = row;
+	s.b.seam = &s.inject.seam;
 	for (n = 0;; n++) {
 		arm(&s, n, EIO);
 		r = bench_open(&s.b);
@@ -368,11 +382,16 @@ static void open_fails_cleanly(void **state)
 	assert_ok(r, &s.b.err);
 	assert_int_equal(n, 2);
 	ioasid_ctx_close(s.b.ctx);
+	if (s.b.fake)
+		fake_end(s.b.fake);
+	free(s.b.fake);
 }
 
 static const struct row rows[] = {
-	{ "iommufd", IOASID_PROVIDER_IOMMUFD, true },
-	{ "type1", IOASID_PROVIDER_TYPE1, true },
+	{ "fake iommufd", IOASID_PROVIDER_IOMMUFD, true, true },
+	{ "fake type1", IOASID_PROVIDER_TYPE1, true, true },
+	{ "iommufd", IOASID_PROVIDER_IOMMUFD, true, false },
+	{ "type1", IOASID_PROVIDER_TYPE1, true, false },
 };
 
 int main(void)
