@@ -45,7 +45,23 @@ ok "its path is named" has "$work/err" 'absent.bin: No such file'
 
 run "$adit" run "$(config hello '"devices": [{"id": "nic", "path": "ffff:ff:1f.7"}]')"
 ok "a host device that cannot be assigned gives status 1" is "$status" 1
-ok "its refusal is about the device" has "$work/err" "nic: "
+ok "its refusal names the device" has "$work/err" 'nic: ffff:ff:1f.7: there is no such PCI function'
+run "$adit" run "$(config hello '"devices": [{"id": "nic", "fd": 3}]')" 3</dev/null
+ok "a descriptor that is no device gives status 1" is "$status" 1
+ok "its refusal says what it is not" has "$work/err" 'nic: descriptor 3 is neither a VFIO cdev nor a group'
+run "$adit" run "$(config hello '"devices": [{"id": "nic", "fd": 3}]')" 3<README.md
+ok "nor is a file one" has "$work/err" 'descriptor 3 is no character device'
+run "$adit" run "$(config hello)" --keeper-fd=999
+ok "a keeper's descriptor that is not there gives status 2" is "$status" 2
+if [ "$(id -u)" = 0 ]; then
+	run "$adit" run "$(config hello '"devices": [{"id": "nic", "path": "ffff:ff:1f.7", "managed": true}]')" --run-dir "$work/run"
+	ok "a device that has to be taken is refused by the keeper" has "$work/err" 'nic: ffff:ff:1f.7: there is no such PCI function'
+	ok "the VM's status comes through it" is "$status" 1
+	ok "no journal is left" is "$(ls "$work/run")" ''
+else
+	run "$adit" run "$(config hello '"devices": [{"id": "nic", "path": "ffff:ff:1f.7", "managed": true}]')"
+	ok "what needs the keeper is refused without root" has "$work/err" 'only adit-keeper can take a function'
+fi
 
 run "$adit" run "$(config triple)" --log-json
 ok "--log-json gives one JSON object a line" python3 -c '
