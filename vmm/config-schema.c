@@ -130,11 +130,10 @@ void schema_describe(const struct schema_key *key, char *out, size_t size)
 		snprintf(out, size, "true or false");
 		break;
 	case SCHEMA_INT:
-		n = snprintf(out, size, "an integer from %llu to %llu", min, max);
-		if (key->words && n > 0 && (size_t)n + 4 < size) {
-			memcpy(out + n, " or ", 4);
-			describe_words(key, out + n + 4, size - (size_t)n - 4);
-		}
+		n = snprintf(out, size, "an integer from %llu to %llu%s", min, max,
+			     key->words ? " or " : "");
+		if (key->words && n > 0 && (size_t)n < size)
+			describe_words(key, out + n, size - (size_t)n);
 		break;
 	case SCHEMA_SIZE:
 		if (key->words)
