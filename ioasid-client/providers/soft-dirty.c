@@ -65,7 +65,8 @@ static void *make(void **slot, size_t size)
 	return there;
 }
 
-static struct leaf *leaf_of(struct soft_dirty *dirty, uint64_t page, bool may_make)
+/* *span: how many pages lie in what is missing, where nothing may be made. */
+static struct leaf *leaf_of(struct soft_dirty *dirty, uint64_t page, bool may_make, uint64_t *span)
 {
 	struct node *node = &dirty->root;
 
@@ -76,6 +77,7 @@ static struct leaf *leaf_of(struct soft_dirty *dirty, uint64_t page, bool may_ma
 
 		if (!next && may_make)
 			next = make(slot, level ? sizeof(struct node) : sizeof(struct leaf));
+		*span = BIT_U64(LEAF_BITS + level * NODE_BITS);
 		if (!next || !level)
 			return next;
 		node = next;
@@ -88,7 +90,8 @@ void soft_dirty_mark(struct soft_dirty *dirty, uint64_t iova, uint64_t len)
 	uint64_t last = (iova + len - 1) >> SOFT_PAGE_SHIFT;
 
 	for (uint64_t page = iova >> SOFT_PAGE_SHIFT; len && page <= last; page++) {
-		struct leaf *leaf = leaf_of(dirty, page, true);
+		uint64_t span;
+		struct leaf *leaf = leaf_of(dirty, page, true, &span);
 
 		if (!leaf) {
 			__atomic_store_n(&dirty->all, true, __ATOMIC_RELEASE);
@@ -111,25 +114,29 @@ static bool take(struct leaf *leaf, uint64_t page, bool keep)
 	return true;
 }
 
-static void report(const struct ioasid_dirty *out, uint64_t page)
+static void report(const struct ioasid_dirty *out, uint64_t i)
 {
-	uint64_t i = ((page << SOFT_PAGE_SHIFT) - out->iova) / out->page_size;
-
 	out->bitmap[i / 64] |= BIT_U64(i % 64);
 }
 
 void soft_dirty_read(struct soft_dirty *dirty, const struct ioasid_dirty *out)
 {
 	uint64_t last = (out->iova + out->size - 1) >> SOFT_PAGE_SHIFT;
-	bool all = __atomic_load_n(&dirty->all, __ATOMIC_ACQUIRE);
+	uint64_t first = out->iova >> SOFT_PAGE_SHIFT;
 
-	for (uint64_t page = out->iova >> SOFT_PAGE_SHIFT; page <= last; page++) {
-		struct leaf *leaf = leaf_of(dirty, page, false);
+	if (__atomic_load_n(&dirty->all, __ATOMIC_ACQUIRE)) {
+		for (uint64_t i = 0; i <= (out->size - 1) / out->page_size; i++)
+			report(out, i);
+		return;
+	}
+	for (uint64_t page = first; page <= last; page++) {
+		uint64_t span;
+		struct leaf *leaf = leaf_of(dirty, page, false, &span);
 
-		if (all || (leaf && take(leaf, page, out->keep)))
-			report(out, page);
-		else if (!leaf)
-			page |= LEAF_PAGES - 1;
+		if (!leaf)
+			page |= span - 1;
+		else if (take(leaf, page, out->keep))
+			report(out, ((page - first) << SOFT_PAGE_SHIFT) / out->page_size);
 	}
 }
 
