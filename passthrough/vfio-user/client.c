@@ -257,6 +257,11 @@ static int connect_socket(struct vfu_client *client, const char *path, struct er
 	unsigned int ms = client->options.timeout_ms ? client->options.timeout_ms : TIMEOUT_MS;
 	struct timeval limit = { .tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
 
+	if (!path) {
+		client->socket = client->options.fd;
+		(void)setsockopt(client->socket, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+		return 0;
+	}
 	if (strlen(path) >= sizeof(address.sun_path))
 		return err_set(err, EINVAL, "%s: the socket's path has more than %zu characters",
 			       client->name, sizeof(address.sun_path) - 1);
@@ -354,8 +359,11 @@ int vfu_client_create(struct vfu_client **out, const struct vfu_client_options *
 	struct vfu_client *client = calloc(1, sizeof(*client));
 	int ret;
 
-	if (!client)
+	if (!client) {
+		if (!options->socket)
+			close(options->fd);
 		return err_set(err, ENOMEM, "%s: no memory for a client", options->name);
+	}
 	init(client, options);
 	ret = connect_socket(client, options->socket, err);
 	if (!ret)

@@ -35,8 +35,9 @@ struct vfu_shared {
 
 struct vfu_client_options {
 	const char *name;   /* for messages; copied */
-	const char *socket; /* path */
-	bool messages;	    /* memory is not given away: the server asks for each access */
+	const char *socket; /* path; NULL: `fd` is connected, and taken over in any case */
+	int fd;
+	bool messages; /* memory is not given away: the server asks for each access */
 	struct vfu_shared shared[VFU_CLIENT_RANGES];
 	unsigned int n_shared;
 	unsigned int timeout_ms; /* for an answer; 0: 10 seconds */

@@ -30,10 +30,11 @@ static int piece_memfd(void)
 }
 
 /* Kinds of descriptors: one bit of the piece's first byte each. */
-static inline void send_piece(int socket, uint8_t kinds, const uint8_t *bytes, size_t size)
+static inline bool try_piece(int socket, uint8_t kinds, const uint8_t *bytes, size_t size)
 {
 	int fds[3];
 	unsigned int n = 0;
+	bool sent;
 	struct iovec iov = { (void *)bytes, size };
 	union {
 		char bytes[CMSG_SPACE(sizeof(fds))];
@@ -55,10 +56,16 @@ static inline void send_piece(int socket, uint8_t kinds, const uint8_t *bytes, s
 						  .cmsg_type = SCM_RIGHTS };
 		memcpy(CMSG_DATA(&control.align), fds, n * sizeof(int));
 	}
-	if (sendmsg(socket, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-		abort();
+	sent = sendmsg(socket, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
 	while (n)
 		close(fds[--n]);
+	return sent;
+}
+
+static inline void must_send(int socket, uint8_t kinds, const uint8_t *bytes, size_t size)
+{
+	if (!try_piece(socket, kinds, bytes, size))
+		abort();
 }
 
 static inline void send_all(int socket, const uint8_t *data, size_t size)
@@ -67,7 +74,7 @@ static inline void send_all(int socket, const uint8_t *data, size_t size)
 		size_t len = MIN((size_t)load_le(data + 1, 2), size - 3);
 
 		if (len)
-			send_piece(socket, data[0], data + 3, len);
+			must_send(socket, data[0], data + 3, len);
 		data += 3 + len;
 		size -= 3 + len;
 	}
