@@ -67,6 +67,7 @@ static void become_child(struct run *run, pid_t keeper, int sock, char **argv)
 	if (getppid() != keeper)
 		_exit(FAILED);
 	sigprocmask(SIG_SETMASK, &run->before, NULL);
+	signal(SIGPIPE, SIG_DFL);
 	if (fcntl(sock, F_SETFD, 0) == 0)
 		execvp(argv[0], argv);
 	log_line(run->log, LOG_ERROR, "keeper", "%s: cannot be run: %s", argv[0], strerror(errno));
@@ -370,6 +371,8 @@ static int prepare(struct run *run, struct err *err)
 	run->shared->fd = -1;
 	run->shared->state.journal = &run->journal;
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	/* A log that nobody reads any more must not end who has things to give back. */
+	signal(SIGPIPE, SIG_IGN);
 	ret = open_signals(run);
 	return ret ? err_set(err, -ret, "no signalfd for the keeper") : 0;
 }

@@ -72,11 +72,11 @@ static void plan_add(struct scene *scene, enum keeper_kind kind, const char *nam
 }
 
 /* A keeper with this program as its child, playing `part`. */
-static pid_t start(struct scene *scene, const char *part)
+static pid_t start_logging(struct scene *scene, const char *part, int log_fd)
 {
 	char self[] = "/proc/self/exe", end[16], name[32];
 	char *argv[] = { self, name, end, NULL };
-	const struct log log = { .fd = -1 };
+	const struct log log = { .fd = log_fd, .level = LOG_DEBUG };
 	pid_t pid;
 
 	snprintf(name, sizeof(name), "%s", part);
@@ -86,6 +86,11 @@ static pid_t start(struct scene *scene, const char *part)
 		_exit(keeper_run(&scene->plan, argv, &log));
 	assert_true(pid > 0);
 	return pid;
+}
+
+static pid_t start(struct scene *scene, const char *part)
+{
+	return start_logging(scene, part, -1);
 }
 
 static int status_of(pid_t keeper)
@@ -508,6 +513,29 @@ static void a_killed_child_leaves_nothing(void **state)
 	assert_as_before(scene);
 }
 
+static void a_log_that_nobody_reads_does_not_keep_it_from_cleaning_up(void **state)
+{
+	struct scene *scene = *state;
+	pid_t keeper, child;
+	int pipes[2];
+
+	plan_add(scene, KEEPER_FUNCTION, NIC, true);
+	plan_add(scene, KEEPER_NEW_MDEV, UUID, false);
+	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+	close(pipes[0]);
+	/* The keeper keeps it only below 3: that is where logs are. */
+	keeper = fork();
+	if (!keeper) {
+		dup2(pipes[1], STDERR_FILENO);
+		_exit(status_of(start_logging(scene, "takes-and-waits", STDERR_FILENO)));
+	}
+	close(pipes[1]);
+	child = hear(scene);
+	assert_int_equal(kill(child, SIGKILL), 0);
+	assert_int_equal(status_of(keeper), 1);
+	assert_as_before(scene);
+}
+
 /* The end of all who hold the pipe's other end: the child is gone. */
 static void wait_for_silence(struct scene *scene)
 {
@@ -773,6 +801,7 @@ int main(int argc, char **argv)
 		TEST(a_function_that_was_on_vfio_before_stays_there),
 		TEST(an_mdev_that_was_there_before_is_not_ours),
 		TEST(a_killed_child_leaves_nothing),
+		TEST(a_log_that_nobody_reads_does_not_keep_it_from_cleaning_up),
 		TEST(a_killed_keeper_takes_its_child_along_and_the_journal_is_cleaned),
 		TEST(the_next_start_cleans_up_after_both_were_killed),
 		TEST(a_signal_is_handed_on_and_the_status_comes_back),

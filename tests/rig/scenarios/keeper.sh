@@ -14,7 +14,7 @@ LIMIT=300
 adit=/adit/build/adit
 keeper=/adit/build/adit-keeper
 
-driver_of() { basename "$(readlink "/sys/bus/pci/devices/$1/driver" 2>/dev/null)"; }
+driver_of() { readlink "/sys/bus/pci/devices/$1/driver" | sed 's|.*/||'; }
 override_of() { cat "/sys/bus/pci/devices/$1/driver_override"; }
 mdevs() { find /sys/bus/mdev/devices -mindepth 1 -maxdepth 1 2>/dev/null | wc -l; }
 journals() { find /run/adit -mindepth 1 -maxdepth 1 2>/dev/null | wc -l; }
@@ -27,7 +27,8 @@ as_before() {
 state_of() { $adit devices | awk -v f="$1" '$1 == f { print $6 }'; }
 # The first line that a background child says means that it is there.
 hear() { read -r heard <"$1" && echo "$heard"; }
-gone() { while kill -0 "$1" 2>/dev/null; do usleep 20000; done; }
+# Waits for the end of a process that somebody else may have to reap.
+gone() { while grep -q '^State:.[^ZX]' "/proc/$1/status" 2>/dev/null; do usleep 20000; done; }
 
 # A VM of adit's, whose log is shown where it fails: vm DEVICES [ARGS...]
 vm() {
@@ -112,7 +113,7 @@ l1() {
 		check "${victim}_killed_leaves_nothing" as_before
 	done
 
-	printf '{"payload": {"kernel": "/proc/version"}, "devices": [{"id": "nic", "path": "%s", "managed": true}]}' \
+	printf '{"payload": {"flat": "/adit/build/guest/spin.bin"}, "devices": [{"id": "nic", "path": "%s", "managed": true}]}' \
 		"$nic" >/tmp/check.json
 	$adit check /tmp/check.json >/out/check 2>&1
 	note </out/check
