@@ -5,9 +5,10 @@
  * in one go ("engine"), or written to the portal while others are under way ("portal"). memcpy
  * walks the same addresses in the same order.
  *
- * "engine" rows are CPU time, of the engine's thread and of the one that calls memcpy: all that
- * accepted descriptors cost up to their records, whoever else wants the CPUs. "portal" rows are the
- * wall clock's, with the thread that submits; they need two idle CPUs to mean something.
+ * "engine" and "portal" rows are CPU time, of the engine's thread and of the one that calls memcpy:
+ * all that accepted descriptors cost up to their records, whoever else wants the CPUs. "wall" rows
+ * are the same streams by the clock on the wall, with the thread that submits; they need two idle
+ * CPUs to mean something.
  */
 #include <errno.h>
 #include <math.h>
@@ -149,16 +150,23 @@ static void expect_ok(struct dsa_rig *rig, uint64_t record)
 	exit(1);
 }
 
-/* Units through the portal, as long as there are some under way: wall time. */
-static double stream(struct dsa_rig *rig, const struct shape *shape)
+/* ns for a move: of the CPU time of who makes it, and by the clock on the wall. */
+struct timing {
+	double cpu, wall;
+};
+
+/* Units through the portal, submitted while others are under way. */
+static struct timing stream(struct dsa_rig *rig, const struct shape *shape)
 {
 	unsigned int units = units_of(shape), depth = MIN(depth_of(shape), units), sent = 0;
+	double moves = (double)units * shape->batch;
 	struct dsa_descriptor d[16 * DEPTH];
-	struct stopwatch watch;
+	struct stopwatch cpu, wall;
 
 	for (unsigned int lane = 0; lane < depth; lane++)
 		prepare(rig, shape, lane, lane, &d[lane]);
-	stopwatch_start(&watch, CLOCK_MONOTONIC);
+	stopwatch_start(&cpu, rig->engine_clock);
+	stopwatch_start(&wall, CLOCK_MONOTONIC);
 	for (unsigned int done = 0; done < units; done++) {
 		for (; sent < units && sent < done + depth; sent++) {
 			*(uint64_t *)(rig->memory + record_of(shape, sent % depth)) = 0;
@@ -166,7 +174,7 @@ static double stream(struct dsa_rig *rig, const struct shape *shape)
 		}
 		expect_ok(rig, record_of(shape, done % depth));
 	}
-	return stopwatch_stop(&watch) / ((double)units * shape->batch);
+	return (struct timing){ stopwatch_stop(&cpu) / moves, stopwatch_stop(&wall) / moves };
 }
 
 static void copy_unit(struct dsa_rig *rig, const struct shape *shape, unsigned int unit)
@@ -180,15 +188,17 @@ static void copy_unit(struct dsa_rig *rig, const struct shape *shape, unsigned i
 }
 
 /* The same moves by memcpy, lane after lane. */
-static double memcpy_stream(struct dsa_rig *rig, const struct shape *shape)
+static struct timing memcpy_stream(struct dsa_rig *rig, const struct shape *shape)
 {
 	unsigned int units = units_of(shape), depth = MIN(depth_of(shape), units);
-	struct stopwatch watch;
+	double moves = (double)units * shape->batch;
+	struct stopwatch cpu, wall;
 
-	stopwatch_start(&watch, CLOCK_MONOTONIC);
+	stopwatch_start(&cpu, CLOCK_THREAD_CPUTIME_ID);
+	stopwatch_start(&wall, CLOCK_MONOTONIC);
 	for (unsigned int unit = 0; unit < units; unit++)
 		copy_unit(rig, shape, unit % depth);
-	return stopwatch_stop(&watch) / ((double)units * shape->batch);
+	return (struct timing){ stopwatch_stop(&cpu) / moves, stopwatch_stop(&wall) / moves };
 }
 
 /* As many units as have a place of their own, accepted while the engine rests; then it starts. */
@@ -251,7 +261,7 @@ static const char *size_name(uint32_t size, char *text)
 
 /* Of one shape: the engine's rate by its CPU time, and the stream's by the wall clock. */
 struct rates {
-	struct samples engine, engine_memcpy, portal, portal_memcpy;
+	struct samples engine, engine_memcpy, portal, portal_memcpy, wall, wall_memcpy;
 };
 
 /* What else runs on the machine only ever makes it slower: of a few times in a row the best. */
@@ -273,6 +283,16 @@ static double best_memcpy(struct dsa_rig *rig, const struct shape *shape)
 	return best;
 }
 
+static void add_streams(struct dsa_rig *rig, const struct shape *shape, struct rates *rates)
+{
+	struct timing ours = stream(rig, shape), theirs = memcpy_stream(rig, shape);
+
+	samples_add(&rates->portal, shape->size / ours.cpu);
+	samples_add(&rates->portal_memcpy, shape->size / theirs.cpu);
+	samples_add(&rates->wall, shape->size / ours.wall);
+	samples_add(&rates->wall_memcpy, shape->size / theirs.wall);
+}
+
 /* Interleaved, so that a disturbance meets both. */
 static void sample(struct copy *copy, const struct shape *shape, struct dsa_rig *rig,
 		   struct rates *rates)
@@ -281,8 +301,7 @@ static void sample(struct copy *copy, const struct shape *shape, struct dsa_rig 
 	for (unsigned int i = 0; i < copy->options->rounds; i++) {
 		samples_add(&rates->engine, shape->size / best_burst(rig, shape));
 		samples_add(&rates->engine_memcpy, shape->size / best_memcpy(rig, shape));
-		samples_add(&rates->portal, shape->size / stream(rig, shape));
-		samples_add(&rates->portal_memcpy, shape->size / memcpy_stream(rig, shape));
+		add_streams(rig, shape, rates);
 	}
 }
 
@@ -319,6 +338,8 @@ static void measure(struct copy *copy, const struct shape *shape, bool pasids)
 			   samples_quantile(&rates->engine_memcpy, 0.5));
 	snprintf(name, sizeof(name), "portal: %s%s%s", size, how, pasids ? ", PASID" : "");
 	add_rate(copy, name, target && shape->batch >= 64, &rates->portal, &rates->portal_memcpy);
+	snprintf(name, sizeof(name), "wall:   %s%s%s", size, how, pasids ? ", PASID" : "");
+	add_rate(copy, name, false, &rates->wall, &rates->wall_memcpy);
 	free(rates);
 }
 
