@@ -51,7 +51,7 @@ enum vfio_event {
 struct vfio_options {
 	const char *name;	    /* for messages; copied */
 	int fd;			    /* the VFIO device, borrowed for the function's life */
-	const struct vfio_sys *sys; /* NULL: the kernel */
+	const struct vfio_sys *sys; /* borrowed for the function's life; NULL: the kernel */
 	bool allow_no_reset;	    /* take a device that cannot be reset */
 	bool rom;		    /* show its expansion ROM */
 	bool no_snoop;		    /* No Snoop Enable is the guest's; else it stays off */
