@@ -18,6 +18,7 @@ struct bench_options {
 	/* boot: a Linux kernel instead of flat payloads; NULL: none */
 	const char *kernel, *initramfs, *cmdline;
 	const char *marker; /* what its user space says first */
+	const char *cdev;   /* map: a VFIO character device; NULL: none */
 };
 
 /* One row of main.c's table. Returns the process's exit status. */

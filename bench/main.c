@@ -22,6 +22,7 @@ static const struct bench benches[] = {
 static int usage(void)
 {
 	fprintf(stderr, "usage: adit bench NAME [--json FILE] [--svg FILE] [--rounds N]\n"
+			"       adit bench map [--cdev /dev/vfio/devices/vfioN]\n"
 			"       adit bench boot --kernel FILE --initramfs FILE --marker TEXT "
 			"[--cmdline WORDS]\n");
 	for (size_t i = 0; i < ARRAY_SIZE(benches); i++)
@@ -55,6 +56,7 @@ int main(int argc, char **argv)
 		{ "initramfs", required_argument, NULL, 'i' },
 		{ "cmdline", required_argument, NULL, 'c' },
 		{ "marker", required_argument, NULL, 'm' },
+		{ "cdev", required_argument, NULL, 'd' },
 		{ 0 },
 	};
 	char build[PATH_MAX];
@@ -83,6 +85,9 @@ int main(int argc, char **argv)
 			break;
 		case 'm':
 			options.marker = optarg;
+			break;
+		case 'd':
+			options.cdev = optarg;
 			break;
 		default:
 			return usage();

@@ -9,8 +9,10 @@ int bench_map(const struct bench_options *options)
 {
 	struct results *results = results_new("map");
 	struct err err = { 0 };
-	int r = bench_map_soft(options, results, &err);
+	int r = bench_map_iommufd(options, results, &err);
 
+	if (!r)
+		r = bench_map_soft(options, results, &err);
 	if (r)
 		fprintf(stderr, "adit bench map: %s\n", err.text);
 	else if ((r = results_print(results, options->json_path)))

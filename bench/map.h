@@ -8,6 +8,8 @@
 #include "bench/bench.h"
 #include "util/err.h"
 
+int bench_map_iommufd(const struct bench_options *options, struct results *results,
+		      struct err *err);
 int bench_map_soft(const struct bench_options *options, struct results *results, struct err *err);
 
 #endif

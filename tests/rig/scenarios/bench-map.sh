@@ -1,0 +1,26 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: Apache-2.0
+# adit bench map on a function of vfio-pci: ioasid-client beside the bare ioctls in one interleaved run.
+# The figures are in the report; whether they are good is for `make bench`, not for a test.
+# shellcheck disable=SC2034 # settings of tests/rig/run
+TITLE='what mapping memory for a device costs, beside the bare ioctls'
+SMOKE=''
+IOMMU='intel intel-legacy amd'
+DEVICES='edu,dma_mask=0xffffffffffffffff'
+NEED='adit bench'
+APPEND='hugepages=140'
+MEMORY=2G
+LIMIT=600
+
+l1() {
+	edu=$(pci_find 1234:11e8)
+	check edu_goes_to_vfio_pci vfio_bind "$edu"
+	/adit/build/adit bench map --cdev "$(vfio_cdev "$edu")" --rounds 11 --json /out/bench.json \
+		>/out/bench.txt 2>&1
+	status=$?
+	note </out/bench.txt
+	check bench_runs_to_its_end test $status = 0
+	check map_by_address_is_measured grep -q '"iommufd, 4K pages: attach"' /out/bench.json
+	check map_by_file_is_measured grep -q '"iommufd by file, 2M pages: map"' /out/bench.json
+	end
+}
