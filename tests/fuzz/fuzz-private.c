@@ -58,9 +58,14 @@ static void check(const struct dsa_descriptor *in, const struct dsa_descriptor *
 		abort();
 }
 
-/* Near the borders more often than anywhere: the upper bytes of an address choose how. */
+/*
+ * Near the borders more often than anywhere: the upper bits of an address choose how. What is 0
+ * stays so, since most operations have reserved bytes there.
+ */
 static uint64_t near(uint64_t raw)
 {
+	if (!raw)
+		return 0;
 	switch (raw >> 62) {
 	case 0:
 		return WINDOW + raw % (2 * SIZE);
@@ -90,6 +95,10 @@ static void one(struct dsa *dsa, const uint8_t *bytes)
 	d->source = near(d->source);
 	d->destination = near(d->destination);
 	d->destination2 = near(d->destination2);
+	if (dsa_opcode(d) == DSA_OP_CRC || dsa_opcode(d) == DSA_OP_COPY_CRC) {
+		d->crc.reserved_word = 0;
+		d->crc.seed_address = near(d->crc.seed_address) & ~3ULL;
+	}
 	dsa_work_begin(&work, dsa, NULL, &job, &outcome, &batch);
 	if (work.operation && dsa_private_make(&reach, &work, PASID, &out, &fault) == DSA_STATUS_OK)
 		check(d, &out);
@@ -98,11 +107,10 @@ static void one(struct dsa *dsa, const uint8_t *bytes)
 /* Of a function, the checks ask for its vectors and whether it is a bus master. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct pci_function function = { 0 };
+	struct pci_function function = { .command = PCI_COMMAND_MASTER };
 	struct dsa dsa = { .wqs = 2, .function = &function };
 
 	pthread_mutex_init(&dsa.lock, NULL);
-	function.config[PCI_COMMAND] = PCI_COMMAND_MASTER;
 	dsa.config.msixperm[0] = DSA_MSIXPERM_IGNORE;
 	dsa.config.msixperm[1] = DSA_MSIXPERM_IGNORE;
 	for (; size >= sizeof(struct dsa_descriptor); size -= sizeof(struct dsa_descriptor)) {
