@@ -13,6 +13,7 @@ import json, sys
 build, work, share = sys.argv[1:]
 vm = json.load(open("config.example.json"))
 vm["payload"]["flat"] = build + "/guest/demo.bin"
+vm["payload"]["cmdline"] = "wait_ms=30000" # for what must come: messages take their time
 served = {key: vm.pop(key) for key in ("adis", "spaces", "pasids")}
 vm["devices"] = [{"id": "served", "socket": work + "/socket", "share": share}]
 json.dump(vm, open(work + "/vm.json", "w"))
