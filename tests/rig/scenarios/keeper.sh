@@ -4,7 +4,7 @@
 # whoever is killed; adit devices and adit check say what is there.
 # shellcheck disable=SC2034,SC2154 # settings for tests/rig/run, and from it
 TITLE='the keeper takes, makes, hands over and gives back'
-SMOKE=''
+SMOKE='intel'
 IOMMU='intel intel-snoop intel-legacy amd'
 DEVICES='edu,dma_mask=0xffffffffffffffff
 e1000e'
