@@ -105,7 +105,7 @@ check-arrows:
 	$(Q)tests/arrows
 check-words: check-packages
 	$(say) WORDS
-	$(Q)codespell -L inout,te,fo,ser,wqs,thre,nd,ist,memroy,sise -S '*.json,./build*,./.git,corpus' $$(git ls-files ':!tests/fuzz/corpus')
+	$(Q)codespell -L inout,te,fo,ser,wqs,thre,nd,ist,fro,memroy,sise -S '*.json,./build*,./.git,corpus' $$(git ls-files ':!tests/fuzz/corpus')
 	$(Q)shellcheck -x $(SHELL_FILES)
 check-cppcheck: check-packages
 	$(say) CPPCHECK
