@@ -132,15 +132,16 @@ static void ask_region(const struct vfio_sys *sys, uint32_t index)
 static void ask_all(const struct vfio_sys *sys)
 {
 	struct vfio_device_info info = { .argsz = sizeof(info) };
-	struct {
+	static const int fds[] = { -1, STDERR_FILENO, STDERR_FILENO };
+	union {
 		struct vfio_irq_set set;
-		int fds[3];
+		uint8_t bytes[sizeof(struct vfio_irq_set) + sizeof(fds)];
 	} irqs = { .set = { .argsz = sizeof(irqs),
 			    .flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
 			    .index = VFIO_PCI_MSIX_IRQ_INDEX,
-			    .count = 3 },
-		   .fds = { -1, STDERR_FILENO, STDERR_FILENO } };
+			    .count = 3 } };
 
+	memcpy(irqs.set.data, fds, sizeof(fds));
 	if (!sys->ioctl(sys->opaque, -1, VFIO_DEVICE_GET_INFO, &info) &&
 	    (info.num_regions > REGIONS || info.num_irqs > 5))
 		abort();

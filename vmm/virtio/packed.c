@@ -173,6 +173,6 @@ bool packed_kicks_on(struct virtq *q)
 			     (uint16_t)(q->next_avail | (q->avail_wrap ? EVENT_WRAP : 0)));
 	/* The flags name the kind, so they come after what they point to. */
 	ring_store16(q->device_area + EVENT_FLAGS, q->event_idx ? EVENT_DESC : EVENT_ENABLE);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__sync_synchronize();
 	return is_available(q);
 }

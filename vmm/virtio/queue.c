@@ -133,7 +133,7 @@ bool virtq_publish(struct virtq *q)
 bool virtq_should_notify(struct virtq *q)
 {
 	/* What was published must be visible before the driver's wish is read, as it is there. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__sync_synchronize();
 	return q->packed ? packed_should_notify(q) : split_should_notify(q);
 }
 

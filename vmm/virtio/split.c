@@ -161,6 +161,6 @@ bool split_kicks_on(struct virtq *q)
 	else
 		ring_store16(q->device_area + RING_FLAGS, 0);
 	/* The wish first, then the look: the driver does it the other way round. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__sync_synchronize();
 	return ring_load16(q->driver_area + RING_IDX) != q->next_avail;
 }
