@@ -4,6 +4,7 @@
  */
 #include "ioasid-client/provider.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,17 @@ static bool label_taken(const struct ioasid_ctx *ctx, const char *label)
 	return device != NULL;
 }
 
+static bool token_ok(const char *token)
+{
+	for (size_t i = 0; i < 36; i++) {
+		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+
+		if (dash ? token[i] != '-' : !isxdigit((unsigned char)token[i]))
+			return false;
+	}
+	return !token[36];
+}
+
 int ioasid_bind(struct ioasid_ctx *ctx, const struct ioasid_source *source, const char *label,
 		struct ioasid_device **out, struct err *err)
 {
@@ -26,6 +38,8 @@ int ioasid_bind(struct ioasid_ctx *ctx, const struct ioasid_source *source, cons
 
 	if (!ioasid_text_ok(label))
 		return err_set(err, EINVAL, "a device label must be 1 to 63 printable characters");
+	if (source->vf_token && !token_ok(source->vf_token))
+		return err_set(err, EINVAL, "%s: the VF token is no UUID", label);
 	device = calloc(1, sizeof(*device));
 	if (!device)
 		return err_set(err, ENOMEM, "%s: no memory for the device", label);

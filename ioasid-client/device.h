@@ -48,6 +48,7 @@ struct ioasid_source {
 				*name; /* BDF or mdev UUID, as VFIO_GROUP_GET_DEVICE_FD takes it */
 		} group;
 	};
+	const char *vf_token; /* cdev, group: the UUID that a VF needs whose PF VFIO holds */
 };
 
 enum ioasid_snoop {
@@ -94,7 +95,7 @@ struct ioasid_device_info {
  * ioasid_unbind closes it (the kernel unbinds with the last close, so dups delay that); on failure
  * it stays the caller's, to be closed: the kernel may have bound it. -EBUSY, -EPERM: somebody else
  * holds the device or a member of its group; the sentence names group, member, its driver and what
- * mends it. -ENOTSUP: the provider takes no such source.
+ * mends it. -EACCES: a VF needs another token. -ENOTSUP: the provider takes no such source.
  *
  * Tell KVM of the device (kvm-vfio FILE_ADD) before this call: its driver looks only now.
  */

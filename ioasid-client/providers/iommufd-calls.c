@@ -196,9 +196,15 @@ int ifd_fault_alloc(const struct ifd *ifd, uint32_t *queue, int *fd)
 	return r;
 }
 
-int cdev_bind(const struct ifd *ifd, int device, uint32_t *id)
+int cdev_bind(const struct ifd *ifd, int device, const unsigned char *vf_token, uint32_t *id)
 {
-	struct vfio_cdev_bind arg = { .argsz = sizeof(arg), .iommufd = ifd->fd };
+	struct vfio_cdev_bind arg = {
+		/* Kernels before 6.17 know no token here and are shown none. */
+		.argsz = vf_token ? sizeof(arg) : offsetof(struct vfio_cdev_bind, token),
+		.flags = vf_token ? VFIO_CDEV_BIND_TOKEN : 0,
+		.iommufd = ifd->fd,
+		.token = vf_token ? seam_ptr(vf_token) : 0,
+	};
 	int r = seam_ioctl(ifd->seam, device, VFIO_CDEV_BIND, &arg);
 
 	if (!r)

@@ -38,7 +38,8 @@ int ifd_invalidate(const struct ifd *ifd, uint32_t hwpt, const struct ifd_vtd_s1
 		   uint32_t *n);
 int ifd_fault_alloc(const struct ifd *ifd, uint32_t *queue, int *fd);
 
-int cdev_bind(const struct ifd *ifd, int device, uint32_t *id);
+/* vf_token: 16 bytes, or NULL. */
+int cdev_bind(const struct ifd *ifd, int device, const unsigned char *vf_token, uint32_t *id);
 /* pasid: 0 for the RID. */
 int cdev_attach(const struct ifd *ifd, int device, uint32_t pasid, uint32_t pt);
 int cdev_detach(const struct ifd *ifd, int device, uint32_t pasid);

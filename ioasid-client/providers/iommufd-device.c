@@ -18,8 +18,8 @@
 #define VTD_ECAP_NEST	(1ULL << 26)
 #define MAX_IOVA_RANGES 64u
 
-static int explain_bind(const struct ioasid_device *device, const struct sysfs_device *id, int r,
-			struct err *err)
+static int explain_bind(const struct ioasid_device *device, const struct sysfs_device *id,
+			const char *token, int r, struct err *err)
 {
 	const struct ioasid_seam *seam = device->ctx->seam;
 
@@ -39,7 +39,16 @@ static int explain_bind(const struct ioasid_device *device, const struct sysfs_d
 				"allow_unsafe_interrupts=1)",
 				id->name);
 		return sysfs_explain_group(seam, id, -r, err);
+	case -EACCES:
+		return sysfs_explain_token(id, token, err);
 	case -EINVAL:
+		if (token)
+			return err_set(
+				err, EINVAL,
+				"device %s: no VF token is taken: its physical function is not "
+				"VFIO's, the device is bound already, or the kernel knows tokens "
+				"with groups only (before 6.17)",
+				id->name);
 		/* Two binds of a device, by whomever; or an IOMMU that is not coherent, which no
 		 * x86 has. */
 		return err_set(
@@ -226,8 +235,19 @@ static void free_device(struct ioasid_device *device)
 	device->priv = NULL;
 }
 
+/* A UUID's bytes are in the order in which it is written (the kernel's uuid_t). */
+static void parse_token(const char *text, unsigned char token[16])
+{
+	for (size_t i = 0; i < 16; i++) {
+		text += *text == '-';
+		sscanf(text, "%2hhx", &token[i]);
+		text += 2;
+	}
+}
+
 int iommufd_bind(struct ioasid_device *device, const struct ioasid_source *source, struct err *err)
 {
+	unsigned char token[16];
 	struct iommufd_device *dev;
 	struct sysfs_device id;
 	int r;
@@ -247,9 +267,12 @@ int iommufd_bind(struct ioasid_device *device, const struct ioasid_source *sourc
 	r = read_group(device, &id, err);
 	if (r)
 		goto out;
-	r = cdev_bind(&iommufd_of(device->ctx)->ifd, dev->fd, &dev->id);
+	if (source->vf_token)
+		parse_token(source->vf_token, token);
+	r = cdev_bind(&iommufd_of(device->ctx)->ifd, dev->fd, source->vf_token ? token : NULL,
+		      &dev->id);
 	if (r) {
-		r = explain_bind(device, &id, r, err);
+		r = explain_bind(device, &id, source->vf_token, r, err);
 		goto out;
 	}
 	r = probe(device, err);

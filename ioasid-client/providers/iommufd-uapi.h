@@ -184,7 +184,10 @@ struct vfio_cdev_bind {
 	uint32_t argsz, flags;
 	int32_t iommufd;
 	uint32_t out_devid;
+	uint64_t token;
 };
+
+#define VFIO_CDEV_BIND_TOKEN 1u
 
 #define VFIO_CDEV_PASID 1u
 

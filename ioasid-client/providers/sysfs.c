@@ -298,3 +298,16 @@ bool sysfs_group_is_free(const struct ioasid_seam *seam, const struct sysfs_devi
 	free(members);
 	return is_free;
 }
+
+int sysfs_explain_token(const struct sysfs_device *device, bool token, struct err *err)
+{
+	if (token)
+		return err_set(err, EACCES,
+			       "device %s: the VF token is not the one that the holder of its "
+			       "physical function set; give that one",
+			       device->name);
+	return err_set(err, EACCES,
+		       "device %s: VFIO holds its physical function, or its VFs; give the VF token "
+		       "that was set there",
+		       device->name);
+}

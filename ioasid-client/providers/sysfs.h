@@ -40,6 +40,9 @@ int sysfs_reserved(const struct ioasid_seam *seam, int group, struct ioasid_rang
 int sysfs_explain_group(const struct ioasid_seam *seam, const struct sysfs_device *device, int code,
 			struct err *err);
 
+/* Why a function with a token, or without one, is refused by VFIO. Returns -EACCES. */
+int sysfs_explain_token(const struct sysfs_device *device, bool token, struct err *err);
+
 /* The device is alone in its group, and no driver but VFIO's holds it. */
 bool sysfs_group_is_free(const struct ioasid_seam *seam, const struct sysfs_device *device);
 

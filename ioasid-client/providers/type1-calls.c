@@ -87,10 +87,12 @@ int group_unset_container(const struct ioasid_seam *seam, int group)
 	return seam_ioctl(seam, group, VFIO_GROUP_UNSET_CONTAINER, NULL);
 }
 
-int group_device_fd(const struct ioasid_seam *seam, int group, const char *name)
+int group_device_fd(const struct ioasid_seam *seam, int group, const char *name,
+		    const char *vf_token)
 {
-	char text[64];
+	char text[96];
 
-	snprintf(text, sizeof(text), "%s", name);
+	snprintf(text, sizeof(text), "%s%s%s", name, vf_token ? " vf_token=" : "",
+		 vf_token ? vf_token : "");
 	return seam_ioctl(seam, group, VFIO_GROUP_GET_DEVICE_FD, text);
 }

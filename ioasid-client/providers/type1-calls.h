@@ -24,6 +24,7 @@ int group_status(const struct ioasid_seam *seam, int group, uint32_t *flags);
 int group_set_container(const struct ioasid_seam *seam, int group, int container);
 int group_unset_container(const struct ioasid_seam *seam, int group);
 /* The device's descriptor, or -errno. */
-int group_device_fd(const struct ioasid_seam *seam, int group, const char *name);
+int group_device_fd(const struct ioasid_seam *seam, int group, const char *name,
+		    const char *vf_token);
 
 #endif

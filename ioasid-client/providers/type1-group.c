@@ -280,10 +280,13 @@ int type1_bind(struct ioasid_device *device, const struct ioasid_source *source,
 		r = group_open(ctx, source->group.fd, &id, &group, err);
 	if (!group)
 		goto fail;
-	dev->fd = group_device_fd(ctx->seam, group->fd, id.name);
+	dev->fd = group_device_fd(ctx->seam, group->fd, id.name, source->vf_token);
 	if (dev->fd < 0) {
-		r = err_set(err, -dev->fd, "device %s does not come out of IOMMU group %d: %s",
-			    id.name, id.group, strerror(-dev->fd));
+		r = dev->fd == -EACCES
+			    ? sysfs_explain_token(&id, source->vf_token, err)
+			    : err_set(err, -dev->fd,
+				      "device %s does not come out of IOMMU group %d: %s", id.name,
+				      id.group, strerror(-dev->fd));
 		if (fresh)
 			group_close(ctx, group, true);
 		goto fail;

@@ -51,8 +51,10 @@ struct fake {
 	char root[64];
 	struct fake_object object[FAKE_OBJECTS];
 	struct fake_fd fd[FAKE_FDS];
-	uint32_t edu; /* the page table of the device that was bound last */
-	int device;   /* its descriptor's number: closing that is not seen here */
+	uint32_t edu;	      /* the page table of the device that was bound last */
+	int device;	      /* its descriptor's number: closing that is not seen here */
+	const char *vf_token; /* what the device needs to be had, where it needs one: UUID */
+	unsigned char vf_token_bytes[16];
 };
 
 static inline uint32_t fake_new(struct fake *k)
@@ -213,6 +215,16 @@ static inline int fake_ranges(struct ifd_iova_ranges *r)
 	return 0;
 }
 
+static inline bool fake_bind_token(const struct fake *k, const struct vfio_cdev_bind *bind)
+{
+	const bool given = bind->flags & VFIO_CDEV_BIND_TOKEN;
+
+	if (given != !!k->vf_token)
+		return false;
+	return !given || (bind->argsz == sizeof(*bind) &&
+			  !memcmp((const void *)(uintptr_t)bind->token, k->vf_token_bytes, 16));
+}
+
 static inline int fake_iommufd(struct fake *k, int fd, unsigned long request, void *arg)
 {
 	struct ifd_ioas_map *map = arg;
@@ -251,6 +263,8 @@ static inline int fake_iommufd(struct fake *k, int fd, unsigned long request, vo
 		info->out_capabilities = 0;
 		return 0;
 	case VFIO_CDEV_BIND:
+		if (!fake_bind_token(k, arg))
+			return -EACCES;
 		k->fd[fd] = (struct fake_fd){ 0 };
 		k->device = fd;
 		((struct vfio_cdev_bind *)arg)->out_devid = 1000;
@@ -265,6 +279,15 @@ static inline int fake_iommufd(struct fake *k, int fd, unsigned long request, vo
 	default:
 		return -ENOTTY; /* an older kernel: no MAP_FILE, no fault queues */
 	}
+}
+
+static inline bool fake_group_token(const struct fake *k, const char *text)
+{
+	char needed[96];
+
+	snprintf(needed, sizeof(needed), FAKE_BDF "%s%s", k->vf_token ? " vf_token=" : "",
+		 k->vf_token ? k->vf_token : "");
+	return !strcmp(text, needed);
 }
 
 /* A group's container shows its space to the device from SET_IOMMU on. */
@@ -310,6 +333,8 @@ static inline int fake_type1(struct fake *k, int fd, unsigned long request, void
 		k->fd[fd].container = 0;
 		return 0;
 	case VFIO_GROUP_GET_DEVICE_FD:
+		if (!fake_group_token(k, arg))
+			return -EACCES;
 		k->device = open("/dev/null", O_RDWR | O_CLOEXEC);
 		return k->device;
 	default:

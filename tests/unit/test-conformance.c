@@ -535,6 +535,32 @@ static void a_descriptor_is_believed_only_as_far_as_it_shows(void **state)
 	bench_end(b);
 }
 
+static void a_vf_is_had_with_its_token_alone(void **state)
+{
+	struct bench b_, *b = start(state, &b_);
+	struct ioasid_source source;
+
+	if (!b->row->fake) {
+		bench_end(b);
+		skip_because("%s: nobody holds the function that this one would be of",
+			     b->row->name);
+	}
+	ioasid_unbind(b->device);
+	b->fake->vf_token = "83b8f4f2-509f-382f-3c1e-E6bfe0fa1001";
+	memcpy(b->fake->vf_token_bytes,
+	       "\x83\xb8\xf4\xf2\x50\x9f\x38\x2f\x3c\x1e\xe6\xbf\xe0\xfa\x10\x01", 16);
+	source = row_source(b->row, row_bdf(b->row));
+	refused(b, ioasid_bind(b->ctx, &source, "vf", &b->device, &b->err), EACCES,
+		"give the VF token");
+	source.vf_token = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1002";
+	refused(b, ioasid_bind(b->ctx, &source, "vf", &b->device, &b->err), EACCES, "is not the");
+	source.vf_token = "83b8f4f2-509f-382f-3c1e-e6bfe0fa10010";
+	refused(b, ioasid_bind(b->ctx, &source, "vf", &b->device, &b->err), EINVAL, "no UUID");
+	source.vf_token = b->fake->vf_token;
+	assert_ok(ioasid_bind(b->ctx, &source, "vf", &b->device, &b->err), &b->err);
+	bench_end(b);
+}
+
 /* ADIT_TEST_MDEV: an mdev's UUID. */
 static void an_mdev_has_no_iommu_of_its_own(void **state)
 {
@@ -604,6 +630,7 @@ int main(void)
 		cmocka_unit_test(a_partial_group_is_refused_by_name),
 		cmocka_unit_test(a_group_goes_to_one_space),
 		cmocka_unit_test(a_descriptor_is_believed_only_as_far_as_it_shows),
+		cmocka_unit_test(a_vf_is_had_with_its_token_alone),
 		cmocka_unit_test(an_mdev_has_no_iommu_of_its_own),
 	};
 
