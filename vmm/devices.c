@@ -2,6 +2,7 @@
 #include "vmm/devices.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -80,7 +81,7 @@ static int open_ctx(struct devices *devices, struct err *err)
 		return ioasid_ctx_open(&devices->ctx, provider, config->iommu.node, err);
 	/* The context closes it; the next life of the machine needs it again. */
 	if (config->iommu.fd)
-		fd = dup((int)config->iommu.fd);
+		fd = fcntl((int)config->iommu.fd, F_DUPFD_CLOEXEC, 3);
 	else
 		fd = keeper_open_iommu(devices->keeper, provider == IOASID_PROVIDER_TYPE1, err);
 	if (fd < 0)
@@ -226,9 +227,25 @@ static int check_claim(const struct device *device, struct err *err)
 		       info.name, config->path);
 }
 
+/* Drivers of some mdevs (KVMGT's, for one) do not open without KVM, and say so by an errno. */
+static int explain_deny(const struct device *device, struct err *err)
+{
+	const struct err said = *err;
+
+	if (policy_tells(device->config) || strlen(device->node.name) != HOST_UUID_CHARS)
+		return -said.code;
+	return err_set(err, said.code,
+		       "%s; KVM was not told of it, and the driver of this mdev may not open "
+		       "without: use 'auto' instead of 'deny'",
+		       said.text);
+}
+
 static int bind_device(struct device *device, struct err *err)
 {
-	struct ioasid_source source = { .type = IOASID_SOURCE_CDEV };
+	struct ioasid_source source = {
+		.type = IOASID_SOURCE_CDEV,
+		.vf_token = device->config->vf_token,
+	};
 	int ret;
 
 	if (device->node.group) {
@@ -239,11 +256,10 @@ static int bind_device(struct device *device, struct err *err)
 		source.cdev.fd = device->node.fd;
 	}
 	ret = tell_kvm(device, err);
-	if (!ret)
-		ret = ioasid_bind(device->all->ctx, &source, device->config->id, &device->bound,
-				  err);
 	if (ret)
 		return ret;
+	if (ioasid_bind(device->all->ctx, &source, device->config->id, &device->bound, err))
+		return explain_deny(device, err);
 	device->node.taken = true;
 	return check_claim(device, err);
 }
