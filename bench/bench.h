@@ -18,7 +18,8 @@ struct bench_options {
 	/* boot: a Linux kernel instead of flat payloads; NULL: none */
 	const char *kernel, *initramfs, *cmdline;
 	const char *marker; /* what its user space says first */
-	const char *cdev;   /* map: a VFIO character device; NULL: none */
+	/* map: a VFIO character device; a VFIO group and a device of it. NULL: none */
+	const char *cdev, *group, *device;
 };
 
 /* One row of main.c's table. Returns the process's exit status. */

@@ -22,7 +22,8 @@ static const struct bench benches[] = {
 static int usage(void)
 {
 	fprintf(stderr, "usage: adit bench NAME [--json FILE] [--svg FILE] [--rounds N]\n"
-			"       adit bench map [--cdev /dev/vfio/devices/vfioN]\n"
+			"       adit bench map [--cdev /dev/vfio/devices/vfioN] "
+			"[--group /dev/vfio/N --device BDF]\n"
 			"       adit bench boot --kernel FILE --initramfs FILE --marker TEXT "
 			"[--cmdline WORDS]\n");
 	for (size_t i = 0; i < ARRAY_SIZE(benches); i++)
@@ -57,6 +58,8 @@ int main(int argc, char **argv)
 		{ "cmdline", required_argument, NULL, 'c' },
 		{ "marker", required_argument, NULL, 'm' },
 		{ "cdev", required_argument, NULL, 'd' },
+		{ "group", required_argument, NULL, 'g' },
+		{ "device", required_argument, NULL, 'b' },
 		{ 0 },
 	};
 	char build[PATH_MAX];
@@ -89,11 +92,19 @@ int main(int argc, char **argv)
 		case 'd':
 			options.cdev = optarg;
 			break;
+		case 'g':
+			options.group = optarg;
+			break;
+		case 'b':
+			options.device = optarg;
+			break;
 		default:
 			return usage();
 		}
 	}
 	if (!!options.kernel != !!options.initramfs || !!options.kernel != !!options.marker)
+		return usage();
+	if (!options.group != !options.device)
 		return usage();
 	if (optind != argc - 1 || !options.rounds || options.rounds > SAMPLES_MAX)
 		return usage();

@@ -1,151 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The iommufd rows of adit bench map: map, attach and unmap of 256 MiB through ioasid-client and by
- * the bare ioctls, interleaved, in pages of 4 KiB and, where the host has some reserved, 2 MiB and
- * 1 GiB; by address and by descriptor. Each round binds the device anew, for each contestant.
- *
- * Pages are pinned while a page table holds them: by map into a space that the device is attached
- * to, and by attach to a space in which they are mapped. Both are measured so.
- */
-#include <errno.h>
+/* iommufd in adit bench map: the device, and the ioctls that ioasid-client makes, without it. */
 #include <fcntl.h>
-#include <linux/memfd.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "bench/map.h"
-#include "ioasid-client/ioasid.h"
 #include "ioasid-client/providers/iommufd-uapi.h"
 #include "util/bits.h"
 
-#ifndef MFD_HUGE_SHIFT
-#define MFD_HUGE_SHIFT 26
-#endif
-
-#define IOVA (4 * GIB)
-
-enum part {
-	MAP,
-	ATTACH,
-	UNMAP,
-	PARTS
-};
-static const char *const part_names[PARTS] = { "map", "attach", "unmap" };
-
-struct memory {
-	unsigned int page_shift;
-	uint64_t size;
-	int fd;
-	void *at;
-	double populate_us;
-};
-
-struct taken {
-	struct samples part[PARTS];
-};
-
-static double now_us(void)
+static int open_source(const struct bench_options *options, struct ioasid_source *source,
+		       struct err *err)
 {
-	struct timespec ts;
+	int fd = open(options->cdev, O_RDWR | O_CLOEXEC);
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
+	*source = (struct ioasid_source){ .type = IOASID_SOURCE_CDEV, .cdev = { .fd = fd } };
+	return fd < 0 ? err_set(err, errno, "%s: %m", options->cdev) : 0;
 }
 
-/* Memory of such pages, all of it there; -errno where the host has none. */
-static int memory_new(struct memory *memory, unsigned int page_shift)
-{
-	unsigned int flags = MFD_CLOEXEC;
-	double start;
-
-	if (page_shift > 12)
-		flags |= MFD_HUGETLB | page_shift << MFD_HUGE_SHIFT;
-	*memory = (struct memory){ .page_shift = page_shift,
-				   .size = MAX(256 * MIB, BIT_U64(page_shift)) };
-	memory->fd = memfd_create("bench-map", flags);
-	if (memory->fd < 0)
-		return -errno;
-	if (ftruncate(memory->fd, (off_t)memory->size))
-		goto fail;
-	memory->at = mmap(NULL, memory->size, PROT_READ | PROT_WRITE, MAP_SHARED, memory->fd, 0);
-	if (memory->at == MAP_FAILED)
-		goto fail;
-	start = now_us();
-	if (fallocate(memory->fd, 0, 0, (off_t)memory->size)) {
-		munmap(memory->at, memory->size);
-		goto fail;
-	}
-	memory->populate_us = now_us() - start;
-	return 0;
-fail:
-	close(memory->fd);
-	return -ENOMEM;
-}
-
-static void memory_free(struct memory *memory)
-{
-	munmap(memory->at, memory->size);
-	close(memory->fd);
-}
-
-static int open_cdev(const char *path, struct err *err)
-{
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-
-	return fd >= 0 ? fd : err_set(err, errno, "%s: %m", path);
-}
-
-static int adit_round(const char *cdev, const struct memory *memory, bool by_file,
-		      struct taken *taken, struct err *err)
-{
-	const struct ioasid_mapping mapping = {
-		.iova = IOVA,
-		.size = memory->size,
-		.hva = memory->at,
-		.rights = IOASID_READ | IOASID_WRITE,
-		.fd = by_file ? memory->fd : IOASID_NO_FD,
-	};
-	const struct ioasid_space_options options = { .name = "bench" };
-	struct ioasid_source source = { .type = IOASID_SOURCE_CDEV };
-	struct ioasid_device *device = NULL;
-	struct ioasid_space *space;
-	struct ioasid_ctx *ctx;
-	double start[PARTS], end[PARTS];
-	int r = ioasid_ctx_open(&ctx, IOASID_PROVIDER_IOMMUFD, NULL, err);
-
-	if (r)
-		return r;
-	source.cdev.fd = r = open_cdev(cdev, err);
-	if (r >= 0)
-		r = ioasid_bind(ctx, &source, "device", &device, err);
-	if (r && source.cdev.fd >= 0)
-		close(source.cdev.fd);
-	if (!r)
-		r = ioasid_alloc(ctx, &options, &space, err);
-	if (r)
-		goto close;
-	r = ioasid_attach(device, space, err);
-	start[MAP] = now_us();
-	r = r ? r : ioasid_map(space, &mapping, err);
-	end[MAP] = now_us();
-	r = r ? r : ioasid_detach(device, err);
-	start[ATTACH] = now_us();
-	r = r ? r : ioasid_attach(device, space, err);
-	end[ATTACH] = start[UNMAP] = now_us();
-	r = r ? r : ioasid_unmap(space, IOVA, memory->size, err);
-	end[UNMAP] = now_us();
-	for (int i = 0; !r && i < PARTS; i++)
-		samples_add(&taken->part[i], end[i] - start[i]);
-close:
-	ioasid_ctx_close(ctx);
-	return r;
-}
-
-static int raw_map(int iommufd, uint32_t ioas, const struct memory *memory, bool by_file)
+static int raw_map(int iommufd, uint32_t ioas, const struct map_memory *memory, bool by_file)
 {
 	struct ifd_ioas_map map = {
 		.size = sizeof(map),
@@ -153,7 +25,7 @@ static int raw_map(int iommufd, uint32_t ioas, const struct memory *memory, bool
 		.ioas_id = ioas,
 		.user_va = (uintptr_t)memory->at,
 		.length = memory->size,
-		.iova = IOVA,
+		.iova = MAP_IOVA,
 	};
 	struct ifd_ioas_map_file file = {
 		.size = sizeof(file),
@@ -161,46 +33,59 @@ static int raw_map(int iommufd, uint32_t ioas, const struct memory *memory, bool
 		.ioas_id = ioas,
 		.fd = memory->fd,
 		.length = memory->size,
-		.iova = IOVA,
+		.iova = MAP_IOVA,
 	};
 
 	return by_file ? ioctl(iommufd, IFD_IOAS_MAP_FILE, &file)
 		       : ioctl(iommufd, IFD_IOAS_MAP, &map);
 }
 
-static int raw_round(const char *cdev, const struct memory *memory, bool by_file,
-		     struct taken *taken, struct err *err)
+/* Of a device that is bound, and an IOAS: 0 or -1 with errno. */
+static int raw_parts(int iommufd, int device, uint32_t ioas, const struct map_memory *memory,
+		     bool by_file, double us[MAP_PARTS])
 {
-	int iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC), device = open_cdev(cdev, err);
+	struct vfio_cdev_attach attach = { .argsz = sizeof(attach), .pt_id = ioas };
+	struct vfio_cdev_detach detach = { .argsz = sizeof(detach) };
+	struct ifd_ioas_unmap unmap = {
+		.size = sizeof(unmap),
+		.ioas_id = ioas,
+		.iova = MAP_IOVA,
+		.length = memory->size,
+	};
+	double start;
+
+	if (ioctl(device, VFIO_CDEV_ATTACH, &attach))
+		return -1;
+	start = map_now_us();
+	if (raw_map(iommufd, ioas, memory, by_file))
+		return -1;
+	us[MAP_MAP] = map_now_us() - start;
+	if (ioctl(device, VFIO_CDEV_DETACH, &detach))
+		return -1;
+	attach.pt_id = ioas; /* the kernel put the page table's number there */
+	start = map_now_us();
+	if (ioctl(device, VFIO_CDEV_ATTACH, &attach))
+		return -1;
+	us[MAP_ATTACH] = map_now_us() - start;
+	start = map_now_us();
+	if (ioctl(iommufd, IFD_IOAS_UNMAP, &unmap))
+		return -1;
+	us[MAP_UNMAP] = map_now_us() - start;
+	return 0;
+}
+
+static int raw_round(const struct bench_options *options, const struct map_memory *memory,
+		     bool by_file, double us[MAP_PARTS], struct err *err)
+{
+	int iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC), r = 0;
+	int device = open(options->cdev, O_RDWR | O_CLOEXEC);
 	struct vfio_cdev_bind bind = { .argsz = sizeof(bind), .iommufd = iommufd };
 	struct ifd_ioas_alloc alloc = { .size = sizeof(alloc) };
-	struct vfio_cdev_attach attach = { .argsz = sizeof(attach) };
-	struct vfio_cdev_detach detach = { .argsz = sizeof(detach) };
-	struct ifd_ioas_unmap unmap = { .size = sizeof(unmap),
-					.iova = IOVA,
-					.length = memory->size };
-	double start[PARTS], end[PARTS];
-	int r = -1;
 
 	if (iommufd < 0 || device < 0 || ioctl(device, VFIO_CDEV_BIND, &bind) ||
-	    ioctl(iommufd, IFD_IOAS_ALLOC, &alloc))
-		goto close;
-	attach.pt_id = unmap.ioas_id = alloc.out_ioas_id;
-	r = ioctl(device, VFIO_CDEV_ATTACH, &attach);
-	start[MAP] = now_us();
-	r = r ? r : raw_map(iommufd, alloc.out_ioas_id, memory, by_file);
-	end[MAP] = now_us();
-	r = r ? r : ioctl(device, VFIO_CDEV_DETACH, &detach);
-	start[ATTACH] = now_us();
-	r = r ? r : ioctl(device, VFIO_CDEV_ATTACH, &attach);
-	end[ATTACH] = start[UNMAP] = now_us();
-	r = r ? r : ioctl(iommufd, IFD_IOAS_UNMAP, &unmap);
-	end[UNMAP] = now_us();
-	for (int i = 0; !r && i < PARTS; i++)
-		samples_add(&taken->part[i], end[i] - start[i]);
-close:
-	if (r)
-		r = err_set(err, errno, "the bare ioctls: %m");
+	    ioctl(iommufd, IFD_IOAS_ALLOC, &alloc) ||
+	    raw_parts(iommufd, device, alloc.out_ioas_id, memory, by_file, us))
+		r = err_set(err, errno, "iommufd by the bare ioctls: %m");
 	if (device >= 0)
 		close(device);
 	if (iommufd >= 0)
@@ -208,60 +93,17 @@ close:
 	return r;
 }
 
-static int measure(const struct bench_options *options, struct results *results,
-		   const struct memory *memory, bool by_file, struct err *err)
-{
-	static const char *const sizes[] = { [12] = "4K", [21] = "2M", [30] = "1G" };
-	static struct taken ours, bare;
-	int r = 0;
+const struct map_contest map_iommufd = {
+	.name = "iommufd",
+	.provider = IOASID_PROVIDER_IOMMUFD,
+	.open = open_source,
+	.bare = raw_round,
+};
 
-	ours = bare = (struct taken){ 0 };
-	for (unsigned int i = 0; !r && i < options->rounds; i++) {
-		r = adit_round(options->cdev, memory, by_file, &ours, err);
-		if (!r)
-			r = raw_round(options->cdev, memory, by_file, &bare, err);
-	}
-	for (int i = 0; !r && i < PARTS; i++) {
-		char name[64];
-		const struct result row = {
-			.name = name,
-			.unit = "us",
-			.reference_name = "bare ioctls",
-			.target = 1.02,
-		};
-
-		snprintf(name, sizeof(name), "iommufd%s, %s pages: %s", by_file ? " by file" : "",
-			 sizes[memory->page_shift], part_names[i]);
-		results_add(results, &row, &ours.part[i], &bare.part[i]);
-	}
-	return r;
-}
-
-int bench_map_iommufd(const struct bench_options *options, struct results *results, struct err *err)
-{
-	static const unsigned int shifts[] = { 12, 21, 30 };
-	int r = 0;
-
-	if (!options->cdev) {
-		results_note(results,
-			     "iommufd: not measured without --cdev /dev/vfio/devices/vfioN");
-		return 0;
-	}
-	for (size_t i = 0; !r && i < ARRAY_SIZE(shifts); i++) {
-		struct memory memory;
-
-		if (memory_new(&memory, shifts[i])) {
-			results_note(results, "pages of 2^%u bytes: this host has too few free",
-				     shifts[i]);
-			continue;
-		}
-		results_note(results, "pages of 2^%u bytes: populating %llu MiB took %.0f us",
-			     shifts[i], (unsigned long long)(memory.size / MIB),
-			     memory.populate_us);
-		r = measure(options, results, &memory, false, err);
-		if (!r)
-			r = measure(options, results, &memory, true, err);
-		memory_free(&memory);
-	}
-	return r;
-}
+const struct map_contest map_iommufd_by_file = {
+	.name = "iommufd by file",
+	.provider = IOASID_PROVIDER_IOMMUFD,
+	.by_file = true,
+	.open = open_source,
+	.bare = raw_round,
+};

@@ -9,7 +9,7 @@ int bench_map(const struct bench_options *options)
 {
 	struct results *results = results_new("map");
 	struct err err = { 0 };
-	int r = bench_map_iommufd(options, results, &err);
+	int r = bench_map_kernel(options, results, &err);
 
 	if (!r)
 		r = bench_map_soft(options, results, &err);

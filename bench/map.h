@@ -1,15 +1,65 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The parts of adit bench map. Each adds its rows; 0 or -errno. */
+/*
+ * The parts of adit bench map. Each adds its rows; 0 or -errno.
+ *
+ * What the kernel's providers are measured with is shared: memory of some page size, and a contest
+ * of ioasid-client with the bare ioctls of one provider.
+ */
 #ifndef ADIT_BENCH_MAP_H
 #define ADIT_BENCH_MAP_H
 
 #include <errno.h>
 
 #include "bench/bench.h"
+#include "ioasid-client/ioasid.h"
 #include "util/err.h"
 
-int bench_map_iommufd(const struct bench_options *options, struct results *results,
-		      struct err *err);
+int bench_map_kernel(const struct bench_options *options, struct results *results, struct err *err);
 int bench_map_soft(const struct bench_options *options, struct results *results, struct err *err);
+
+double map_now_us(void);
+
+/* --- memory (map-memory.c) ---------------------------------------------------------------------
+ */
+
+struct map_memory {
+	const char *pages; /* their size, for people */
+	uint64_t size;
+	int fd;
+	void *at;
+};
+
+/* Guest memory, all of it there; -ENOMEM where the host has too little of such pages. */
+int map_memory_new(struct map_memory *memory, unsigned int page_shift);
+void map_memory_free(struct map_memory *memory);
+/* The row of populating as much. */
+int bench_map_populate(const struct bench_options *options, struct results *results,
+		       unsigned int page_shift, struct err *err);
+
+/* --- a contest: one provider beside the ioctls that it is made of ------------------------------
+ */
+
+#define MAP_IOVA (4 * GIB)
+
+enum map_part {
+	MAP_MAP,
+	MAP_ATTACH,
+	MAP_UNMAP,
+	MAP_PARTS
+};
+
+struct map_contest {
+	const char *name;
+	enum ioasid_provider_id provider;
+	bool by_file; /* memory by its descriptor */
+	/* What ioasid_bind takes: opened anew for each round. */
+	int (*open)(const struct bench_options *options, struct ioasid_source *source,
+		    struct err *err);
+	/* One round by the bare ioctls, from open to close; us[] are what the parts took. */
+	int (*bare)(const struct bench_options *options, const struct map_memory *memory,
+		    bool by_file, double us[MAP_PARTS], struct err *err);
+};
+
+extern const struct map_contest map_iommufd, map_iommufd_by_file, map_type1;
 
 #endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The memory that adit bench map maps: a memfd as guest RAM is one; and what it takes to have all
+ * of it there, which is the kernel's alone.
+ */
+#include <fcntl.h>
+#include <linux/memfd.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench/map.h"
+#include "util/bits.h"
+
+#ifndef MFD_HUGE_SHIFT
+#define MFD_HUGE_SHIFT 26
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
+
+double map_now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
+}
+
+static const char *pages_of(unsigned int page_shift)
+{
+	return page_shift == 12 ? "4K" : page_shift == 21 ? "2M" : "1G";
+}
+
+static int memory_new(struct map_memory *memory, unsigned int page_shift)
+{
+	unsigned int huge = page_shift > 12 ? MFD_HUGETLB | page_shift << MFD_HUGE_SHIFT : 0;
+
+	*memory = (struct map_memory){
+		.pages = pages_of(page_shift),
+		.size = MAX(256 * MIB, BIT_U64(page_shift)),
+		.at = MAP_FAILED,
+	};
+	memory->fd = memfd_create("bench-map", MFD_CLOEXEC | huge);
+	if (memory->fd >= 0 && !ftruncate(memory->fd, (off_t)memory->size))
+		memory->at =
+			mmap(NULL, memory->size, PROT_READ | PROT_WRITE, MAP_SHARED, memory->fd, 0);
+	if (memory->at != MAP_FAILED)
+		return 0;
+	map_memory_free(memory);
+	return -ENOMEM;
+}
+
+void map_memory_free(struct map_memory *memory)
+{
+	if (memory->at != MAP_FAILED)
+		munmap(memory->at, memory->size);
+	if (memory->fd >= 0)
+		close(memory->fd);
+}
+
+/* us of either way; below 0 where there is too little. */
+static double populate(const struct map_memory *memory, bool by_file)
+{
+	double start = map_now_us();
+	int r = by_file ? fallocate(memory->fd, 0, 0, (off_t)memory->size)
+			: madvise(memory->at, memory->size, MADV_POPULATE_WRITE);
+
+	return r ? -1 : map_now_us() - start;
+}
+
+int map_memory_new(struct map_memory *memory, unsigned int page_shift)
+{
+	int r = memory_new(memory, page_shift);
+
+	if (!r && populate(memory, false) < 0) {
+		map_memory_free(memory);
+		r = -ENOMEM;
+	}
+	return r;
+}
+
+int bench_map_populate(const struct bench_options *options, struct results *results,
+		       unsigned int page_shift, struct err *err)
+{
+	struct samples samples[2] = { 0 };
+	struct map_memory memory;
+	char name[64];
+	const struct result row = {
+		.name = name,
+		.unit = "us",
+		.reference_name = "fallocate",
+	};
+
+	for (unsigned int i = 0; i < 2 * options->rounds; i++) {
+		double us = -1;
+
+		if (!memory_new(&memory, page_shift)) {
+			us = populate(&memory, i % 2);
+			map_memory_free(&memory);
+		}
+		if (us < 0)
+			return err_set(err, ENOMEM, "%llu MiB in pages of %s cannot be had again",
+				       (unsigned long long)(memory.size / MIB), memory.pages);
+		samples_add(&samples[i % 2], us);
+	}
+	snprintf(name, sizeof(name), "memory, %s pages: populate", pages_of(page_shift));
+	results_add(results, &row, &samples[0], &samples[1]);
+	return 0;
+}
