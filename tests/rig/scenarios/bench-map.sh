@@ -1,6 +1,7 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: Apache-2.0
-# adit bench map on a function of vfio-pci: ioasid-client beside the bare ioctls in one interleaved run.
+# adit bench map on a function of vfio-pci: ioasid-client beside the bare ioctls of iommufd and type1
+# in one interleaved run.
 # The figures are in the report; whether they are good is for `make bench`, not for a test.
 # shellcheck disable=SC2034 # settings of tests/rig/run
 TITLE='what mapping memory for a device costs, beside the bare ioctls'
@@ -15,12 +16,15 @@ LIMIT=600
 l1() {
 	edu=$(pci_find 1234:11e8)
 	check edu_goes_to_vfio_pci vfio_bind "$edu"
-	/adit/build/adit bench map --cdev "$(vfio_cdev "$edu")" --rounds 11 --json /out/bench.json \
-		>/out/bench.txt 2>&1
+	/adit/build/adit bench map --cdev "$(vfio_cdev "$edu")" --device "$edu" \
+		--group "/dev/vfio/$(basename "$(readlink "/sys/bus/pci/devices/$edu/iommu_group")")" \
+		--rounds 5 --json /out/bench.json >/out/bench.txt 2>&1
 	status=$?
 	note </out/bench.txt
 	check bench_runs_to_its_end test $status = 0
 	check map_by_address_is_measured grep -q '"iommufd, 4K pages: attach"' /out/bench.json
+	check type1_is_measured grep -q '"type1, 4K pages: unmap"' /out/bench.json
+	check populating_is_measured grep -q '"memory, 4K pages: populate"' /out/bench.json
 	check map_by_file_is_measured grep -q '"iommufd by file, 2M pages: map"' /out/bench.json
 	end
 }
