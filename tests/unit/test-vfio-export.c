@@ -351,11 +351,7 @@ static void transfers_span_ranges_of_single_pages(void **state)
 	for (uint64_t i = 0; i < 10000; i++)
 		f->ram[RAM - PAGE - align_down(SOURCE - RAM_AT + i, PAGE) + i % PAGE] = (uint8_t)i;
 	submit(f, SOURCE, TARGET, 10000);
-	{
-		uint64_t n;
-
-		assert_int_equal(read(f->interrupt, &n, sizeof(n)), sizeof(n));
-	}
+	finish(f); /* its record lies elsewhere in the file: the bytes tell */
 	for (uint64_t i = 0; i < 10000; i++)
 		assert_int_equal(
 			f->ram[RAM - PAGE - align_down(TARGET - RAM_AT + i, PAGE) + i % PAGE],
