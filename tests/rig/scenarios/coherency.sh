@@ -4,7 +4,7 @@
 # kprobes and must agree with what adit reports. On IOMMUs that enforce snooping and one that does not.
 # shellcheck disable=SC2034,SC2154 # settings for tests/rig/run, and from it
 TITLE='WBINVD and what KVM was told agree with the report, by policy'
-SMOKE=''
+SMOKE='intel'
 IOMMU='intel intel-snoop intel-legacy amd'
 DEVICES='nvme,serial=adit,drive=d0'
 DISKS='d0=1M'
