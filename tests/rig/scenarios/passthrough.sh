@@ -4,7 +4,7 @@
 # again from outside; by cdev and iommufd, and by group and container.
 # shellcheck disable=SC2034,SC2154 # settings for tests/rig/run, and from it
 TITLE='edu and NVMe are assigned, by cdev and by group'
-SMOKE=''
+SMOKE='intel'
 IOMMU='intel intel-snoop intel-legacy amd'
 DEVICES='edu,dma_mask=0xffffffffffffffff
 nvme,serial=adit,drive=d0'
@@ -18,8 +18,10 @@ guest_work() {
 			[ "$(cat "$d/vendor" "$d/device" | words)" = '0x1234 0x11e8' ] && edu=${d##*/}
 		done
 		edu "$edu" 0x10000000 0x10001000 0x1122334455667700
-		say nvme_before "$(sha256sum </dev/nvme0n1 | cut -d' ' -f1)"
-		yes adit | dd of=/dev/nvme0n1 bs=64k count=16 seek=4 iflag=fullblock conv=fsync 2>/dev/null
+		before=$(sha256sum </dev/nvme0n1 | cut -d' ' -f1)
+		say nvme_before "$before"
+		# Not what an earlier guest wrote there.
+		yes "$before" | dd of=/dev/nvme0n1 bs=64k count=16 seek=4 iflag=fullblock conv=fsync 2>/dev/null
 		echo 3 >/proc/sys/vm/drop_caches
 		say nvme_after "$(sha256sum </dev/nvme0n1 | cut -d' ' -f1)"
 		say nvme_irqs "$(awk '/nvme0q/ { n += $2 } END { print (n > 0 ? "some" : "none") }' /proc/interrupts)"
@@ -29,7 +31,7 @@ guest_work() {
 digest() { sha256sum </out/disk-d0 | cut -d' ' -f1; }
 
 try() { # try WAY
-	l2_config "$1" /kernels/generic/vmlinuz "$(l2_image generic /tmp/work)" 1 512M 'quiet mem=256M' \
+	l2_config "$1" /kernels/generic/vmlinux "$(l2_image generic /tmp/work)" 1 512M 'quiet mem=256M' \
 		"\"devices\": [{ \"id\": \"edu\", \"path\": \"$edu\", \"via\": \"$1\", \"allow_no_reset\": true },
 		    { \"id\": \"disk\", \"path\": \"$nvme\", \"via\": \"$1\" }]"
 	before=$(digest)
@@ -50,6 +52,6 @@ l1() {
 	check nvme_goes_to_vfio_pci vfio_bind "$nvme"
 	{ l2_edu; guest_work; } >/tmp/work
 	try cdev
-	try group
+	[ "$rig_tier" = smoke ] || try group
 	end
 }
