@@ -3,6 +3,7 @@
  * An assigned edu device (QEMU's docs/specs/edu.rst): DMA into it and back, its BAR moved about
  * under it moves=N times, MSIs counted. With `forever` it then keeps doing DMA until it is stopped.
  */
+#include "apic.h"
 #include "pci.h"
 
 #define EDU_ID	     0x11e81234
@@ -99,6 +100,7 @@ int payload_main(void)
 		test_fail("edu_is_there", "no function 1234:11e8");
 		return 1;
 	}
+	lapic_enable();
 	info = pci_bar((unsigned int)slot, 0);
 	bar = pci_bar_map((unsigned int)slot, 0);
 	pci_command((unsigned int)slot, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 0);
