@@ -138,10 +138,10 @@ static void shared_level_line_is_delivered_for_each_source(void **state)
 				 0);
 	assert_int_equal(iomap_add(vm_pio(machine_vm(guest.machine)), &region), 0);
 	assert_int_equal(guest_run(&guest), MACHINE_OFF);
-	guest_assert_passed(&guest, 4);
+	guest_assert_passed(&guest, 6);
 	machine_stats(guest.machine, &stats);
-	assert_int_equal(stats.exits_eoi, 21);
-	assert_int_equal(sources.unmasks, 21);
+	assert_int_equal(stats.exits_eoi, 23);
+	assert_int_equal(sources.unmasks, 23);
 	assert_int_equal(iomap_remove(vm_pio(machine_vm(guest.machine)), 0x2000, &sources), 0);
 	for (unsigned int i = 0; i < 2; i++)
 		irq_line_close(sources.line[i]);

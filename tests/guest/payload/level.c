@@ -11,6 +11,7 @@
 
 static uint16_t port;
 static uint64_t seen[2];
+static unsigned int masked;
 
 /* At CPL0, before the EOI. */
 static void take_one(uint64_t vector)
@@ -21,6 +22,13 @@ static void take_one(uint64_t vector)
 		seen[0]++;
 	else if (who & 2)
 		seen[1]++;
+}
+
+/* Linux masks so what it has disabled, or moves to another CPU. */
+static void mask_and_take(uint64_t vector)
+{
+	ioapic_mask(masked);
+	take_one(vector);
 }
 
 int payload_main(void)
@@ -57,5 +65,17 @@ int payload_main(void)
 	ioapic_route(pin, VECTOR, lapic_id(), IOAPIC_LEVEL | IOAPIC_LOW);
 	halt_until(VECTOR, quiet + 1);
 	test_check("level_unmasked", seen[0] == rounds + 1, "%lu", seen[0]);
+
+	/* Masked by its handler before the EOI: the pin is alive when it is unmasked. */
+	masked = pin;
+	kit_irq_handler[VECTOR] = mask_and_take;
+	quiet = irq_count(VECTOR);
+	for (uint64_t i = 1; i <= 2; i++) {
+		ioapic_route(pin, VECTOR, lapic_id(), IOAPIC_LEVEL | IOAPIC_LOW);
+		outl(port, 1);
+		test_check("level_masked_before_eoi",
+			   wait_count(VECTOR, quiet + i, CYCLES_SECOND * 10), "%lu of 2",
+			   irq_count(VECTOR) - quiet);
+	}
 	return (int)test_failures();
 }
