@@ -48,7 +48,7 @@ guest_work() {
 }
 
 try() { # try WAY
-	l2_config "$1" /kernels/generic/vmlinuz "$(l2_image generic /tmp/work)" 1 256M quiet \
+	l2_config "$1" /kernels/generic/vmlinux "$(l2_image generic /tmp/work)" 1 256M quiet \
 		"\"devices\": [{ \"id\": \"port\", \"path\": \"$port\", \"via\": \"$1\" },
 		    { \"id\": \"screen\", \"path\": \"$screen\", \"via\": \"$1\" }]"
 	check "$1: guest boots and ends" l2_run "$1" 20000 # L1's clock runs fast on a busy machine: LIMIT is the guard

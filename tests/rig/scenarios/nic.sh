@@ -33,7 +33,7 @@ guest_work() {
 }
 
 try() { # try WAY
-	l2_config "$1" /kernels/generic/vmlinuz "$(l2_image generic /tmp/work)" 1 512M quiet \
+	l2_config "$1" /kernels/generic/vmlinux "$(l2_image generic /tmp/work)" 1 512M quiet \
 		"\"devices\": [{ \"id\": \"nic\", \"path\": \"$nic\", \"via\": \"$1\" },
 		    { \"id\": \"vf\", \"path\": \"$vf\", \"via\": \"$1\" }]"
 	check "$1: guest boots and ends" l2_run "$1" 20000 # L1's clock runs fast on a busy machine
