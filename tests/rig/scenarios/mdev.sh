@@ -23,12 +23,13 @@ guest_work() {
 			esac
 		done
 		say port "$port"
-		stty -F "$port" raw -echo 115200
-		{ head -c 12 <"$port" >/tmp/heard; } &
-		sleep 1
-		printf 'hello mtty!\n' >"$port"
-		wait
+		# Open from before the first byte until after the last: a closed port forgets what it has.
+		exec 3<>"$port"
+		stty raw -echo 115200 <&3
+		printf 'hello mtty!\n' >&3
+		timeout 600 head -c 12 <&3 >/tmp/heard # a guard: it hears in no time, or never
 		say loopback "$(cat /tmp/heard)"
+		exec 3>&-
 		irq=$(cat "$mtty/irq")
 		say irqs "$(awk -v irq="$irq:" '$1 == irq { print ($2 > 0 ? "some" : "none") }' /proc/interrupts)"
 		echo 1 >"$mdpy/enable"
