@@ -35,8 +35,7 @@ int bench_copy(const struct bench_options *options);
 int bench_submit(const struct bench_options *options);
 int bench_boot_kernel(const struct bench_options *options);
 
-/* --- samples (samples.c) -----------------------------------------------------------------------
- */
+/* --- samples (samples.c) --------------------------------------------------------------------- */
 
 #define SAMPLES_MAX 1001u
 
@@ -49,7 +48,7 @@ void samples_add(struct samples *samples, double value); /* past SAMPLES_MAX: dr
 /* 0 where there are none. fraction: 0.5 is the median. Sorts. */
 double samples_quantile(struct samples *samples, double fraction);
 
-/* --- results (results.c) ---------------------------------------------------------------------- */
+/* --- results (results.c) --------------------------------------------------------------------- */
 
 struct results;
 
@@ -71,8 +70,7 @@ void results_note(struct results *results, const char *fmt, ...)
 /* Prints the table to stdout, and the JSON where a path is given. 0 or -errno of the file. */
 int results_print(struct results *results, const char *json_path);
 
-/* --- a plot (plot.c): lines over a logarithmic abscissa, as SVG ---------------------------------
- */
+/* --- a plot (plot.c): lines over a logarithmic abscissa, as SVG ------------------------------ */
 
 struct plot;
 
@@ -83,8 +81,7 @@ void plot_point(struct plot *plot, const char *name, double x, double y);
 /* 0 or -errno. */
 int plot_write(const struct plot *plot, const char *path);
 
-/* --- child programs (child.c) --------------------------------------------------------------------
- */
+/* --- child programs (child.c) ---------------------------------------------------------------- */
 
 struct child_times {
 	double first_output_ms; /* from before exec to the first byte on its stdout */

@@ -61,7 +61,7 @@ static double read_ns(clockid_t clock)
 	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
-/* --- the stream ------------------------------------------------------------------------------- */
+/* --- the stream ------------------------------------------------------------------------------ */
 
 static uint64_t region_of(const struct shape *shape)
 {
@@ -246,7 +246,7 @@ static double memcpy_burst(struct dsa_rig *rig, const struct shape *shape, unsig
 	return stopwatch_stop(&watch) / ((double)depth * shape->batch);
 }
 
-/* --- rows ------------------------------------------------------------------------------------- */
+/* --- rows ------------------------------------------------------------------------------------ */
 
 static const char *size_name(uint32_t size, char *text)
 {
@@ -364,8 +364,7 @@ static void measure_small(struct copy *copy, uint32_t batch, bool pasids)
 		    &engine, NULL);
 }
 
-/* --- what a PASID costs: the lookup of the host's number, and both addresses translated ---------
- */
+/* --- what a PASID costs: the lookup of the host's number, and both addresses translated ------ */
 
 struct translation {
 	struct epoch epoch;
@@ -465,7 +464,7 @@ static int measure_translation(struct copy *copy, struct err *err)
 	return 0;
 }
 
-/* --- the bench -------------------------------------------------------------------------------- */
+/* --- the bench ------------------------------------------------------------------------------- */
 
 static int measure_all(struct copy *copy, struct err *err)
 {

@@ -19,8 +19,7 @@ int bench_map_soft(const struct bench_options *options, struct results *results,
 
 double map_now_us(void);
 
-/* --- memory (map-memory.c) ---------------------------------------------------------------------
- */
+/* --- memory (map-memory.c) ------------------------------------------------------------------- */
 
 struct map_memory {
 	const char *pages; /* their size, for people */
@@ -36,8 +35,7 @@ void map_memory_free(struct map_memory *memory);
 int bench_map_populate(const struct bench_options *options, struct results *results,
 		       unsigned int page_shift, struct err *err);
 
-/* --- a contest: one provider beside the ioctls that it is made of ------------------------------
- */
+/* --- a contest: one provider beside the ioctls that it is made of ---------------------------- */
 
 #define MAP_IOVA (4 * GIB)
 

@@ -32,8 +32,7 @@ static struct change_mdev mdev_of(const struct keeper_device *device)
 	return mdev;
 }
 
-/* --- steps, written down before they are made
- * ----------------------------------------------------- */
+/* --- steps, written down before they are made ------------------------------------------------ */
 
 static int note_function(struct keeper_state *state, const struct change_function *before,
 			 bool taken, struct err *err)
@@ -113,8 +112,7 @@ static int undo_one(const struct keeper_plan *plan, struct keeper_state *state, 
 	return ret;
 }
 
-/* --- operations
- * ----------------------------------------------------------------------------------- */
+/* --- operations ------------------------------------------------------------------------------ */
 
 static int find(struct answer *answer, enum host_way way, struct host_found *found, struct err *err)
 {

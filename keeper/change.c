@@ -10,8 +10,7 @@
 #define VFIO   "vfio-pci"
 #define CREATE "/sys/class/mdev_bus/%s/mdev_supported_types/%s/create"
 
-/* --- functions ----------------------------------------------------------------------------------
- */
+/* --- functions ------------------------------------------------------------------------------- */
 
 int change_function_plan(const struct host *host, const char *bdf, const char *const *with,
 			 size_t n_with, struct change_function *before, bool *needed,
@@ -121,8 +120,7 @@ int change_function_return(const struct host *host, const struct change_function
 	return 0;
 }
 
-/* --- mdevs --------------------------------------------------------------------------------------
- */
+/* --- mdevs ----------------------------------------------------------------------------------- */
 
 int change_uuid(char *out, struct err *err)
 {

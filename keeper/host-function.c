@@ -183,8 +183,7 @@ int host_function_read(const struct host *host, const char *bdf, struct host_fun
 	return 0;
 }
 
-/* --- whether it can be assigned -----------------------------------------------------------------
- */
+/* --- whether it can be assigned -------------------------------------------------------------- */
 
 static int check_host(const struct host *host, const char *bdf, struct err *err)
 {

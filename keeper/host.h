@@ -120,8 +120,7 @@ bool host_noiommu_mode(const struct host *host);
 /* Names the module whose allow_unsafe_interrupts is on, or NULL. */
 const char *host_unsafe_interrupts(const struct host *host);
 
-/* --- what a descriptor is -----------------------------------------------------------------------
- */
+/* --- what a descriptor is -------------------------------------------------------------------- */
 
 enum host_node {
 	HOST_NODE_CDEV,	     /* /dev/vfio/devices/vfioN: `device` says of which */

@@ -57,8 +57,7 @@ static bool is_alive(pid_t pid, unsigned long long start)
 	return alive;
 }
 
-/* --- writing ------------------------------------------------------------------------------------
- */
+/* --- writing --------------------------------------------------------------------------------- */
 
 static int append(struct journal *journal, struct err *err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -149,8 +148,7 @@ void journal_leave(struct journal *journal)
 	journal->fd = -1;
 }
 
-/* --- cleaning -----------------------------------------------------------------------------------
- */
+/* --- cleaning -------------------------------------------------------------------------------- */
 
 struct step {
 	bool is_mdev, undone;

@@ -35,8 +35,7 @@ struct keeper_plan {
 	unsigned int n;
 };
 
-/* --- answering requests (answer.c) --------------------------------------------------------------
- */
+/* --- answering requests (answer.c) ----------------------------------------------------------- */
 
 /* What was changed for a device, so that it is undone once and once only. */
 struct keeper_state {
@@ -58,8 +57,7 @@ bool keeper_may_wait(const void *message, size_t size);
 unsigned int keeper_undo(const struct keeper_plan *plan, struct keeper_state *state,
 			 const struct log *log);
 
-/* --- the process (run.c) -------------------------------------------------------------------------
- */
+/* --- the process (run.c) --------------------------------------------------------------------- */
 
 /*
  * Runs argv with "--keeper-fd=N" after its arguments, serves it, and returns its exit status; 1

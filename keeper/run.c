@@ -57,8 +57,7 @@ static int pidfd_of(pid_t pid)
 	return (int)syscall(SYS_pidfd_open, pid, 0);
 }
 
-/* --- the child ----------------------------------------------------------------------------------
- */
+/* --- the child ------------------------------------------------------------------------------- */
 
 static void become_child(struct run *run, pid_t keeper, int sock, char **argv)
 {
@@ -140,8 +139,7 @@ static void drop_inherited(const struct run *run)
 	}
 }
 
-/* --- signals -------------------------------------------------------------------------------------
- */
+/* --- signals --------------------------------------------------------------------------------- */
 
 static int open_signals(struct run *run)
 {
@@ -183,8 +181,7 @@ static void on_signal(const struct run *run)
 	}
 }
 
-/* --- requests ------------------------------------------------------------------------------------
- */
+/* --- requests -------------------------------------------------------------------------------- */
 
 static void send_reply(struct run *run)
 {
@@ -293,8 +290,7 @@ static void serve(struct run *run)
 	}
 }
 
-/* --- the end -------------------------------------------------------------------------------------
- */
+/* --- the end --------------------------------------------------------------------------------- */
 
 static int status_of(const struct run *run)
 {

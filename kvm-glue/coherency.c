@@ -45,7 +45,7 @@ const char *coherency_iommu_name(enum coherency_iommu iommu)
 	}
 }
 
-/* --- the decision --------------------------------------------------------------------------- */
+/* --- the decision ---------------------------------------------------------------------------- */
 
 static int refuse(const struct coherency_device *device, const char *why, struct err *err)
 {
@@ -167,7 +167,7 @@ int coherency_decide(const struct coherency_host *host, const struct coherency_d
 	return 0;
 }
 
-/* --- the host ------------------------------------------------------------------------------- */
+/* --- the host -------------------------------------------------------------------------------- */
 
 /* With AMD's SVM there is no way to ignore the guest's memory types, nor with Hygon's. */
 static bool cpu_is_amd(void)
@@ -211,7 +211,7 @@ int coherency_honour_pat(struct vm *vm, struct err *err)
 	return 0;
 }
 
-/* --- kvm-vfio ------------------------------------------------------------------------------- */
+/* --- kvm-vfio -------------------------------------------------------------------------------- */
 
 struct coherency {
 	int fd;

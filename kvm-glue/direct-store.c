@@ -188,7 +188,7 @@ enum direct_store_result direct_store_on(const struct direct_store_bus *bus,
 	}
 }
 
-/* --- a VM as the bus ------------------------------------------------------------------------ */
+/* --- a VM as the bus ------------------------------------------------------------------------- */
 
 static int vm_entry_read(void *arg, uint64_t gpa, uint64_t *entry)
 {

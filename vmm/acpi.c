@@ -134,7 +134,7 @@ struct mcfg {
 } __attribute__((packed));
 _Static_assert(sizeof(struct mcfg) == 60, "PCI Firmware 3.3 table 4-2");
 
-/* --- laying tables out --- */
+/* --- laying tables out ----------------------------------------------------------------------- */
 
 struct builder {
 	uint8_t *out;
@@ -208,7 +208,7 @@ static void finish_listed_table(struct builder *b)
 	b->tables[b->n_tables++] = finish_table(b);
 }
 
-/* --- the tables --- */
+/* --- the tables ------------------------------------------------------------------------------ */
 
 /* iasl's bytes, which carry their own header and checksum. */
 static uint64_t put_dsdt(struct builder *b)
@@ -372,7 +372,7 @@ static void put_rsdp(uint8_t *out, uint64_t xsdt)
 	memcpy(out, &rsdp, sizeof(rsdp));
 }
 
-/* --- all of them --- */
+/* --- all of them ----------------------------------------------------------------------------- */
 
 static int check_window(const char *name, const struct acpi_window *w, uint64_t limit,
 			struct err *err)

@@ -160,8 +160,7 @@ static json *describe(const struct host *host, const struct host_inventory *all)
 	return object;
 }
 
-/* --- for people ---------------------------------------------------------------------------------
- */
+/* --- for people ------------------------------------------------------------------------------ */
 
 static const char *text_of(json *object, const char *key)
 {

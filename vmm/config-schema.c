@@ -24,7 +24,7 @@ struct reader {
 	struct err *err;
 };
 
-/* --- words ------------------------------------------------------------------------------------ */
+/* --- words ----------------------------------------------------------------------------------- */
 
 static unsigned char lower(char c)
 {
@@ -157,7 +157,7 @@ void schema_describe(const struct schema_key *key, char *out, size_t size)
 	}
 }
 
-/* --- refusals --------------------------------------------------------------------------------- */
+/* --- refusals -------------------------------------------------------------------------------- */
 
 /* What was found, short: containers by name, the rest as written. */
 static void found(struct json_object *value, char *out, size_t size)
@@ -221,7 +221,7 @@ static int refuse_word(struct reader *r, const struct json_at *at, const struct 
 	return refuse_value(r, at, key, value);
 }
 
-/* --- the walk --------------------------------------------------------------------------------- */
+/* --- the walk -------------------------------------------------------------------------------- */
 
 /* The key's own name where it is one of parent's (NULL: the document's), else NULL. */
 static const char *child_name(const struct schema_key *key, const struct schema_key *parent)

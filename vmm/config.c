@@ -22,7 +22,7 @@
 
 #define FLAT_DEFAULT (2 * MIB)
 
-/* --- checks across keys ----------------------------------------------------------------------- */
+/* --- checks across keys ---------------------------------------------------------------------- */
 
 static int settle_payload(struct config_draft *draft, struct err *err)
 {
@@ -131,7 +131,7 @@ static int settle(struct config_draft *draft, struct err *err)
 	return ret;
 }
 
-/* --- reading ---------------------------------------------------------------------------------- */
+/* --- reading --------------------------------------------------------------------------------- */
 
 static void free_device(struct config_device *device)
 {

@@ -48,7 +48,7 @@ struct devices {
 	struct device device[];
 };
 
-/* --- opening ---------------------------------------------------------------------------------- */
+/* --- opening --------------------------------------------------------------------------------- */
 
 static enum ioasid_provider_id provider_of(const struct devices *devices)
 {
@@ -264,7 +264,7 @@ static int bind_device(struct device *device, struct err *err)
 	return check_claim(device, err);
 }
 
-/* --- policies --------------------------------------------------------------------------------- */
+/* --- policies -------------------------------------------------------------------------------- */
 
 static enum coherency_policy policy_of(enum config_coherency coherency)
 {
@@ -349,7 +349,7 @@ static int decide(struct devices *devices, struct err *err)
 	return 0;
 }
 
-/* --- what memory may be where ----------------------------------------------------------------- */
+/* --- what memory may be where ---------------------------------------------------------------- */
 
 static int gather_limits(struct devices *devices, struct err *err)
 {
@@ -423,7 +423,7 @@ int devices_open(struct devices **out, const struct config *config, int keeper, 
 	return 0;
 }
 
-/* --- on the bus ------------------------------------------------------------------------------- */
+/* --- on the bus ------------------------------------------------------------------------------ */
 
 static int map_guest(struct devices *devices, const struct devices_place *place, struct err *err)
 {

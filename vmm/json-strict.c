@@ -25,7 +25,7 @@ struct scan {
 	struct err *err;
 };
 
-/* --- pointers and printable text ------------------------------------------------------------ */
+/* --- pointers and printable text ------------------------------------------------------------- */
 
 /* Bytes of the UTF-8 character that starts with c, if it is valid. */
 static size_t utf8_len(char c)
@@ -123,7 +123,7 @@ int json_refuse(struct err *err, const struct json_at *at, const char *fmt, ...)
 	return -EINVAL;
 }
 
-/* --- the walk --------------------------------------------------------------------------------- */
+/* --- the walk -------------------------------------------------------------------------------- */
 
 /* Line and column (both from 1, in characters) of the scan's position go before the reason. */
 static int refuse(struct scan *s, const struct json_at *at, const char *why)

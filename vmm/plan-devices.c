@@ -64,8 +64,7 @@ static void problem(struct planner *planner, const struct config_device *device,
 	json_object_array_add(planner->problems, json_object_new_string(text));
 }
 
-/* --- devices
- * -------------------------------------------------------------------------------------- */
+/* --- devices --------------------------------------------------------------------------------- */
 
 static void add_group(struct planner *planner, int group)
 {
@@ -238,8 +237,7 @@ static json *plan_device(struct planner *planner, size_t i)
 	return object;
 }
 
-/* --- coherency
- * ------------------------------------------------------------------------------------ */
+/* --- coherency ------------------------------------------------------------------------------- */
 
 static json *plan_coherency(struct planner *planner, json *devices)
 {
@@ -280,8 +278,7 @@ static json *plan_coherency(struct planner *planner, json *devices)
 	return object;
 }
 
-/* --- budget
- * --------------------------------------------------------------------------------------- */
+/* --- budget ---------------------------------------------------------------------------------- */
 
 static bool may_lock_all(void)
 {

@@ -52,7 +52,7 @@ static void stop(struct power *power, enum power_reason reason, uint32_t value)
 	power->ops->stop(power->arg, reason, value);
 }
 
-/* --- the block at PORT_SLEEP_CONTROL --- */
+/* --- the block at PORT_SLEEP_CONTROL --------------------------------------------------------- */
 
 static uint8_t take_byte(uint32_t *reg, unsigned int byte)
 {
@@ -134,7 +134,7 @@ static void block_write(void *opaque, uint64_t offset, uint64_t value, unsigned 
 
 static const struct io_ops block_ops = { .read = block_read, .write = block_write };
 
-/* --- older ways to reset --- */
+/* --- older ways to reset --------------------------------------------------------------------- */
 
 /*
  * Reset control is the byte at 0xcf9 alone. All other accesses are meant for the PCI address and
@@ -180,7 +180,7 @@ static void i8042_write(void *opaque, uint64_t offset, uint64_t value, unsigned 
 static const struct io_ops i8042_command_ops = { .read = i8042_read, .write = i8042_write };
 static const struct io_ops i8042_data_ops = { .read = i8042_read };
 
-/* --- debug exit --- */
+/* --- debug exit ------------------------------------------------------------------------------ */
 
 static void debug_exit_write(void *opaque, uint64_t offset, uint64_t value, unsigned int size)
 {
@@ -190,7 +190,7 @@ static void debug_exit_write(void *opaque, uint64_t offset, uint64_t value, unsi
 
 static const struct io_ops debug_exit_ops = { .write = debug_exit_write };
 
-/* --- events --- */
+/* --- events ---------------------------------------------------------------------------------- */
 
 static void raise_event(struct power *power, uint32_t event, uint32_t *slots, uint32_t slot_bit)
 {
@@ -219,7 +219,7 @@ void power_hotplug_notify(struct power *power, unsigned int slot, bool up)
 		raise_event(power, GED_EVENT_HOTPLUG, up ? &power->up : &power->down, 1u << slot);
 }
 
-/* --- making and ending --- */
+/* --- making and ending ----------------------------------------------------------------------- */
 
 /* debug-exit comes last: it is left out where it was not asked for. */
 static const struct {

@@ -73,7 +73,7 @@ static struct tm current(struct rtc *rtc)
 	return tm;
 }
 
-/* --- fields <-> registers, BCD or binary, 24 or 12 hours --- */
+/* --- fields <-> registers, BCD or binary, 24 or 12 hours ------------------------------------- */
 
 static uint8_t encode(const struct rtc *rtc, int value)
 {
@@ -171,7 +171,7 @@ static void write_time(struct rtc *rtc, unsigned int reg, uint8_t value)
 		set_clock(rtc, tm);
 }
 
-/* --- registers --- */
+/* --- registers ------------------------------------------------------------------------------- */
 
 static void write_b(struct rtc *rtc, uint8_t value)
 {
@@ -263,7 +263,7 @@ static void rtc_write(void *opaque, uint64_t offset, uint64_t value, unsigned in
 
 static const struct io_ops rtc_ops = { .read = rtc_read, .write = rtc_write };
 
-/* --- making and ending --- */
+/* --- making and ending ----------------------------------------------------------------------- */
 
 static struct timespec host_now(void *opaque)
 {

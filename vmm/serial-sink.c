@@ -62,7 +62,7 @@ struct serial_sink {
 static void input_ready(void *arg, uint32_t ready);
 static void output_ready(void *arg, uint32_t ready);
 
-/* --- watching --- */
+/* --- watching -------------------------------------------------------------------------------- */
 
 static void unwatch(struct loop_watch **watch)
 {
@@ -86,7 +86,7 @@ static void watch_input(struct serial_sink *sink)
 		watch(sink, sink->in_fd, POLLIN, input_ready, &sink->in_watch);
 }
 
-/* --- reading --- */
+/* --- reading --------------------------------------------------------------------------------- */
 
 /* Takes Ctrl-A sequences out, in place. Returns the bytes left; never more than came. */
 static size_t take_keys(struct serial_sink *sink, uint8_t *data, size_t len)
@@ -147,7 +147,7 @@ void serial_sink_resume(struct serial_sink *sink)
 	watch_input(sink);
 }
 
-/* --- writing --- */
+/* --- writing --------------------------------------------------------------------------------- */
 
 static void output_ready(void *arg, uint32_t ready)
 {
@@ -235,7 +235,7 @@ static void drop_peer(struct serial_sink *sink)
 		sink->ops->writable(sink->arg);
 }
 
-/* --- nowhere, and a file --- */
+/* --- nowhere, and a file --------------------------------------------------------------------- */
 
 static int null_open(struct serial_sink *sink, const char *path, struct err *err)
 {
@@ -256,7 +256,7 @@ static int file_open(struct serial_sink *sink, const char *path, struct err *err
 	return 0;
 }
 
-/* --- the terminal --- */
+/* --- the terminal ---------------------------------------------------------------------------- */
 
 /* A descriptor of the same terminal with flags of its own; where that is forbidden, the given one.
  */
@@ -316,7 +316,7 @@ static void tty_close(struct serial_sink *sink)
 	serial_sink_restore(sink);
 }
 
-/* --- what we put into the file system --- */
+/* --- what we put into the file system -------------------------------------------------------- */
 
 static int remember_path(struct serial_sink *sink, const char *path, struct err *err)
 {
@@ -342,7 +342,7 @@ static void remove_path(struct serial_sink *sink)
 	free(sink->path);
 }
 
-/* --- a pseudo-terminal --- */
+/* --- a pseudo-terminal ----------------------------------------------------------------------- */
 
 /* The master hangs up while nobody has the other side open, and says so to poll(2) only. */
 static void pty_look(struct serial_sink *sink)
@@ -429,7 +429,7 @@ static void pty_close(struct serial_sink *sink)
 	remove_path(sink);
 }
 
-/* --- a UNIX socket --- */
+/* --- a UNIX socket --------------------------------------------------------------------------- */
 
 static void socket_client(void *arg, uint32_t ready)
 {
@@ -530,7 +530,7 @@ static void socket_close(struct serial_sink *sink)
 	remove_path(sink);
 }
 
-/* --- all of them --- */
+/* --- all of them ----------------------------------------------------------------------------- */
 
 static const struct sink_kind kinds[] = {
 	[SERIAL_TTY] = { .open = tty_open, .close = tty_close },

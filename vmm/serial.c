@@ -47,7 +47,7 @@ struct serial {
 
 static const struct io_ops serial_io_ops = { .read = serial_read, .write = serial_write };
 
-/* --- vCPU threads, under the lock --- */
+/* --- vCPU threads, under the lock ------------------------------------------------------------ */
 
 /*
  * Every order below is sequentially consistent: a producer stores tail and then looks whether the
@@ -116,7 +116,7 @@ void serial_write(void *opaque, uint64_t offset, uint64_t value, unsigned int si
 		loop_post(serial->loop, &serial->rx_work);
 }
 
-/* --- the loop's thread --- */
+/* --- the loop's thread ----------------------------------------------------------------------- */
 
 static uint32_t ring_used(struct serial *serial)
 {
@@ -248,7 +248,7 @@ void serial_flush(struct serial *serial)
 	}
 }
 
-/* --- making and ending --- */
+/* --- making and ending ----------------------------------------------------------------------- */
 
 int serial_open(struct serial **out, struct loop *loop, struct serial_sink *sink,
 		void (*irq)(void *opaque, bool asserted), void *opaque, const struct log *log,

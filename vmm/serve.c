@@ -30,7 +30,7 @@ struct serve {
 	struct vfu_export *export;
 };
 
-/* --- the function --------------------------------------------------------------------------- */
+/* --- the function ---------------------------------------------------------------------------- */
 
 static int make_spaces(struct serve *serve, struct err *err)
 {
@@ -88,7 +88,7 @@ static int make_function(struct serve *serve, const struct pci_svm_options *svm,
 	return ret;
 }
 
-/* --- the socket ----------------------------------------------------------------------------- */
+/* --- the socket ------------------------------------------------------------------------------ */
 
 /* A server that died has left its socket behind: nobody answers there. */
 static bool is_stale(const struct sockaddr_un *address)
@@ -135,7 +135,7 @@ static int listen_at(struct serve *serve, const char *path, struct err *err)
 	return ret ? err_set(err, -ret, "%s: cannot listen there: %s", path, strerror(-ret)) : 0;
 }
 
-/* --- clients -------------------------------------------------------------------------------- */
+/* --- clients --------------------------------------------------------------------------------- */
 
 static void serve_client(struct serve *serve, int connection)
 {
@@ -178,7 +178,7 @@ void serve_stop(struct serve *serve)
 	vfu_export_stop(serve->export);
 }
 
-/* --- life ----------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 int serve_create(struct serve **out, const char *path, const struct serve_config *config,
 		 const struct log *log, struct err *err)

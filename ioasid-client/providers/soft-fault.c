@@ -83,8 +83,7 @@ static void lower_fd(const struct soft_faults *faults)
 		return; /* nothing was raised */
 }
 
-/* --- page requests -------------------------------------------------------------------------------
- */
+/* --- page requests --------------------------------------------------------------------------- */
 
 static uint64_t cookie_of(const struct soft_faults *faults, const struct request *request)
 {
@@ -213,8 +212,7 @@ int soft_fault_respond(struct ioasid_ctx *ctx, uint64_t cookie, enum ioasid_resp
 		       cookie);
 }
 
-/* --- records -------------------------------------------------------------------------------------
- */
+/* --- records --------------------------------------------------------------------------------- */
 
 /* What the guest calls the PASID, as far as it is bound now; in a section. */
 static uint32_t guest_of(const struct soft_access *access)

@@ -137,7 +137,7 @@ static void drop_leaf(struct ioasid_garbage *garbage, char *slot, uint64_t start
 		drop_object(garbage, &mapping->object);
 }
 
-/* --- runs: of the 64 pages of a slot one level above the lowest ------------------------------- */
+/* --- runs: of the 64 pages of a slot one level above the lowest ------------------------------ */
 
 /* Of the pages in [first, last], which lie in one run. */
 static uint64_t run_bits(const struct part *part)
@@ -197,8 +197,7 @@ static struct soft_node *node_of_run(const struct soft_run *run, uint64_t base,
 	return node;
 }
 
-/* --- lookups ------------------------------------------------------------------------------------
- */
+/* --- lookups --------------------------------------------------------------------------------- */
 
 static bool first_in(const struct part *part, struct soft_extent *extent)
 {
@@ -232,8 +231,7 @@ bool soft_map_first(struct soft_map *map, uint64_t first, uint64_t last, struct 
 	return clip_root(map, first, last, &all) && first_in(&all, extent);
 }
 
-/* --- inserting ----------------------------------------------------------------------------------
- */
+/* --- inserting ------------------------------------------------------------------------------- */
 
 /* Makes the tree high enough for the page, and for runs. */
 static int reach(struct soft_map *map, uint64_t page)
@@ -382,8 +380,7 @@ int soft_map_insert(struct soft_map *map, const struct soft_extent *extent,
 	return 0;
 }
 
-/* --- erasing ------------------------------------------------------------------------------------
- */
+/* --- erasing --------------------------------------------------------------------------------- */
 
 static void erase_in_run(const struct part *part, unsigned int i, const struct part *inner,
 			 struct ioasid_garbage *garbage)

@@ -220,8 +220,7 @@ static void outdate(const struct ioasid_space *space)
 		outdate(child);
 }
 
-/* --- what fits -----------------------------------------------------------------------------------
- */
+/* --- what fits ------------------------------------------------------------------------------- */
 
 static bool outside(const struct soft_device *model, uint64_t first, uint64_t last)
 {
@@ -276,8 +275,7 @@ static int check_device(const struct ioasid_device *device, const struct ioasid_
 		       device->info.label);
 }
 
-/* --- what is mapped ------------------------------------------------------------------------------
- */
+/* --- what is mapped -------------------------------------------------------------------------- */
 
 /* The extent's pages must be free. */
 static int insert(struct ioasid_space *space, const struct soft_extent *extent,
@@ -426,8 +424,7 @@ static int soft_invalidate(struct ioasid_space *space, const struct ioasid_inval
 	return 0;
 }
 
-/* --- who is attached -----------------------------------------------------------------------------
- */
+/* --- who is attached ------------------------------------------------------------------------- */
 
 /* The generic part has set device->space; all members of the group reach what one does. */
 static void regroup(const struct ioasid_device *device)

@@ -66,8 +66,7 @@ static inline uint64_t soft_extent_end(const struct soft_extent *extent)
 	return extent->last << SOFT_PAGE_SHIFT | (IOASID_PAGE_SIZE - 1);
 }
 
-/* --- soft-walk.c: inside a section --------------------------------------------------------------
- */
+/* --- soft-walk.c: inside a section ----------------------------------------------------------- */
 
 /*
  * What is found at the address in a nested space for an access with these rights; sets accessed
@@ -78,8 +77,7 @@ bool soft_walk(const struct soft_space *space, uint64_t iova, unsigned int right
 /* The same in a space that maps memory itself; what is found may lack rights. */
 bool soft_look(const struct soft_space *space, uint64_t iova, struct soft_found *found);
 
-/* --- soft-dirty.c: no locks ---------------------------------------------------------------------
- */
+/* --- soft-dirty.c: no locks ------------------------------------------------------------------ */
 
 struct soft_dirty *soft_dirty_new(void); /* NULL: no memory */
 void soft_dirty_free(struct soft_dirty *dirty);
@@ -87,8 +85,7 @@ void soft_dirty_mark(struct soft_dirty *dirty, uint64_t iova, uint64_t len);
 void soft_dirty_read(struct soft_dirty *dirty, const struct ioasid_dirty *out);
 void soft_dirty_clear(struct soft_dirty *dirty);
 
-/* --- soft-fault.c -------------------------------------------------------------------------------
- */
+/* --- soft-fault.c ---------------------------------------------------------------------------- */
 
 struct soft_access {
 	struct ioasid_dma *dma;
@@ -120,8 +117,7 @@ void soft_fault_note(const struct ioasid_device *device, uint32_t guest_pasid, u
 int soft_fault_respond(struct ioasid_ctx *ctx, uint64_t cookie, enum ioasid_response response,
 		       struct err *err);
 
-/* --- soft-remote.c ------------------------------------------------------------------------------
- */
+/* --- soft-remote.c --------------------------------------------------------------------------- */
 
 /* Copies of remote memory that a section works on. */
 struct soft_copies {
@@ -135,8 +131,7 @@ void *soft_copy_in(struct soft_copies *copies, const struct soft_space *space, u
 /* Writes back what was changed, and forgets all copies. 0 or -EFAULT. */
 int soft_copies_out(struct soft_copies *copies);
 
-/* --- soft-dma.c ---------------------------------------------------------------------------------
- */
+/* --- soft-dma.c ------------------------------------------------------------------------------ */
 
 /* Which space the device reaches under the PASID now; NULL: blocked. Inside a section. */
 const struct ioasid_space *soft_space_of(struct ioasid_ctx *ctx, const struct ioasid_device *device,

@@ -203,8 +203,7 @@ const struct dsa_operation dsa_op_batch = {
 	.own_sections = true,
 };
 
-/* --- drain: waits for what its queue accepted before it ------------------------------------------
- */
+/* --- drain: waits for what its queue accepted before it -------------------------------------- */
 
 static enum dsa_step drain_step(struct dsa_work *work, uint64_t budget)
 {

@@ -36,7 +36,7 @@ static void disable_queues(struct dsa *dsa, uint32_t wqs)
 	}
 }
 
-/* --- the device ----------------------------------------------------------------------------- */
+/* --- the device ------------------------------------------------------------------------------ */
 
 /* Nobody appears in two groups, or is none of ours. */
 static bool add_members(uint64_t *seen, uint64_t members, unsigned int count)
@@ -133,7 +133,7 @@ static enum dsa_cmd_error reset_device(struct dsa *dsa, uint32_t operand)
 	return DSA_CMD_OK;
 }
 
-/* --- queues --------------------------------------------------------------------------------- */
+/* --- queues ---------------------------------------------------------------------------------- */
 
 static bool has_group(const struct dsa *dsa, unsigned int wq)
 {
@@ -240,7 +240,7 @@ static enum dsa_cmd_error reset_wq(struct dsa *dsa, uint32_t operand)
 	return DSA_CMD_OK;
 }
 
-/* --- PASIDs: the guest's numbers -------------------------------------------------------------- */
+/* --- PASIDs: the guest's numbers ------------------------------------------------------------- */
 
 static enum dsa_cmd_error drain_pasid(struct dsa *dsa, uint32_t operand)
 {
@@ -254,7 +254,7 @@ static enum dsa_cmd_error abort_pasid(struct dsa *dsa, uint32_t operand)
 	return DSA_CMD_OK;
 }
 
-/* --- interrupt handles ------------------------------------------------------------------------ */
+/* --- interrupt handles ----------------------------------------------------------------------- */
 
 /* Handles are no indices, so that a guest that takes one for the other notices. */
 #define FIRST_HANDLE 0x40u
@@ -295,7 +295,7 @@ static enum dsa_cmd_error release_handle(struct dsa *dsa, uint32_t operand)
 	return DSA_CMD_OK;
 }
 
-/* --- the register --------------------------------------------------------------------------- */
+/* --- the register ---------------------------------------------------------------------------- */
 
 typedef enum dsa_cmd_error dsa_command_fn(struct dsa *dsa, uint32_t operand);
 

@@ -31,7 +31,7 @@ struct hardware {
 	struct engine engine[DSA_MAX_ENGINES];
 };
 
-/* --- channels --------------------------------------------------------------------------------- */
+/* --- channels -------------------------------------------------------------------------------- */
 
 /* With the lock held, or by the thread whose running job keeps the channel. */
 static struct dsa_channel *find(struct dsa *dsa, uint32_t host)
@@ -119,7 +119,7 @@ static void hardware_unbind(struct dsa *dsa, uint32_t host)
 		free_channel(channel);
 }
 
-/* --- one descriptor --------------------------------------------------------------------------- */
+/* --- one descriptor -------------------------------------------------------------------------- */
 
 static void gone(struct dsa_work *work)
 {
@@ -174,7 +174,7 @@ static void run_on_device(struct dsa_work *work, struct dsa_channel *channel)
 		take_record(work, &channel->reach, &record);
 }
 
-/* --- batches ---------------------------------------------------------------------------------- */
+/* --- batches --------------------------------------------------------------------------------- */
 
 static enum dsa_step read_list(struct dsa_work *work, uint64_t budget)
 {
@@ -231,7 +231,7 @@ static void run_batch(struct dsa_work *work, struct dsa_channel *channel)
 		work->outcome->status = DSA_STATUS_BATCH_FAILED;
 }
 
-/* --- engines ---------------------------------------------------------------------------------- */
+/* --- engines --------------------------------------------------------------------------------- */
 
 /* The device's own drain would be about all tenants of its queue. */
 static void run_drain(struct dsa_work *work)

@@ -89,8 +89,7 @@ size_t dsa_stream_from(void)
 	return (size_t)16 * (l2 > 0 ? (size_t)l2 : L2_UNKNOWN);
 }
 
-/* --- patterns: the byte at offset i of a buffer is byte (phase + i) % 8 -------------------------
- */
+/* --- patterns: the byte at offset i of a buffer is byte (phase + i) % 8 ---------------------- */
 
 static uint64_t rotated(uint64_t pattern, unsigned int phase)
 {
@@ -173,8 +172,7 @@ GUEST_MEMORY uint64_t dsa_load64(const void *from)
 	return *(const volatile uint64_t *)from;
 }
 
-/* --- caches ------------------------------------------------------------------------------------
- */
+/* --- caches ---------------------------------------------------------------------------------- */
 
 __attribute__((target("clflushopt"))) static void evict_lines(char *at, const char *end)
 {

@@ -15,8 +15,7 @@
 
 #define WORD 8u
 
-/* --- create: what the second source has that the first has not ---------------------------------
- */
+/* --- create: what the second source has that the first has not ------------------------------- */
 
 enum {
 	SOURCE,
@@ -113,8 +112,7 @@ const struct dsa_operation dsa_op_delta_create = {
 	.specific_bytes = 17,
 };
 
-/* --- apply: the record's size is the work, the destination's the bound ---------------------------
- */
+/* --- apply: the record's size is the work, the destination's the bound ----------------------- */
 
 enum {
 	DELTA,

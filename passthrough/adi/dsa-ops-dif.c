@@ -54,7 +54,7 @@ static uint16_t guard_of(const struct dsa_work *work, const uint8_t *block)
 	return flags & DSA_DIF_INVERT_RESULT ? (uint16_t)~crc : crc;
 }
 
-/* --- the source's fields ---------------------------------------------------------------------- */
+/* --- the source's fields --------------------------------------------------------------------- */
 
 /* All ones in what is looked at: the block is not protected. */
 static bool unprotected(uint8_t flags, const struct field *field)
@@ -96,7 +96,7 @@ static void next_source(struct dsa_work *work)
 		work->state.dif.source.ref++;
 }
 
-/* --- the destination's ------------------------------------------------------------------------ */
+/* --- the destination's ----------------------------------------------------------------------- */
 
 /* Behind the block; what passes through is taken from the field that is there. */
 static void make_field(struct dsa_work *work, uint8_t *block, bool update)

@@ -152,7 +152,7 @@ enum dsa_step dsa_work_results(struct dsa_work *work, uint8_t result, bool expec
 	return dsa_work_ends(work, checked && !expected ? DSA_STATUS_FALSE : DSA_STATUS_OK);
 }
 
-/* --- the checks before ------------------------------------------------------------------------ */
+/* --- the checks before ----------------------------------------------------------------------- */
 
 static uint32_t bad_flags(const struct dsa_work *work)
 {

@@ -136,7 +136,7 @@ unlock:
 	return ret;
 }
 
-/* --- descriptors without a PASID -------------------------------------------------------------- */
+/* --- descriptors without a PASID ------------------------------------------------------------- */
 
 static int check_default(struct dsa *dsa, unsigned int wq, struct err *err)
 {

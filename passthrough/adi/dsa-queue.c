@@ -39,7 +39,7 @@ void dsa_jobs_destroy(struct dsa *dsa)
 	free(dsa->job);
 }
 
-/* --- submission ----------------------------------------------------------------------------- */
+/* --- submission ------------------------------------------------------------------------------ */
 
 static const char *const refusals[PASID_VERDICTS] = {
 	[PASID_REFUSE_KEY] = "this ADI may not use PASIDs",
@@ -160,7 +160,7 @@ int dsa_submit(struct dsa *dsa, unsigned int wq, enum dsa_way way, const void *b
 	return ret;
 }
 
-/* --- the account: all with the lock held, but for the last ------------------------------------ */
+/* --- the account: all with the lock held, but for the last ----------------------------------- */
 
 struct dsa_job *dsa_job_take_from(struct dsa *dsa, unsigned int wq)
 {

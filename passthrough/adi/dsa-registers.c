@@ -87,7 +87,7 @@ void dsa_interrupt(struct dsa *dsa, uint32_t cause)
 	pci_function_msix_fire(dsa->function, 0);
 }
 
-/* --- reading -------------------------------------------------------------------------------- */
+/* --- reading --------------------------------------------------------------------------------- */
 
 static uint64_t offsets(void)
 {
@@ -217,7 +217,7 @@ static uint64_t register_read(void *opaque, uint64_t offset, unsigned int size)
 	return value & mask_bytes(size);
 }
 
-/* --- writing: a word at an aligned offset, with the lock held --------------------------------- */
+/* --- writing: a word at an aligned offset, with the lock held -------------------------------- */
 
 /* Where errors go is fixed while the device is enabled. */
 static void write_gencfg(struct dsa *dsa, uint32_t value)

@@ -256,7 +256,7 @@ struct pci_function *dsa_function(struct dsa *dsa)
 	return dsa->function;
 }
 
-/* --- pause ---------------------------------------------------------------------------------- */
+/* --- pause ----------------------------------------------------------------------------------- */
 
 void dsa_engines_stop(struct dsa *dsa)
 {
@@ -277,7 +277,7 @@ void dsa_engines_start(struct dsa *dsa)
 	pthread_mutex_unlock(&dsa->lock);
 }
 
-/* --- counters ------------------------------------------------------------------------------- */
+/* --- counters -------------------------------------------------------------------------------- */
 
 static uint64_t counted(const uint64_t *counter)
 {

@@ -23,7 +23,7 @@
 #define BRIDGE_DEVICE 0x0008
 #define BRIDGE_CLASS  0x060000
 
-/* --- ECAM ----------------------------------------------------------------------------------- */
+/* --- ECAM ------------------------------------------------------------------------------------ */
 
 static struct pci_function *ecam_function(const struct pci_bus *bus, uint64_t offset)
 {
@@ -94,7 +94,7 @@ static void ecam_write(void *opaque, uint64_t offset, uint64_t value, unsigned i
 
 static const struct io_ops ecam_ops = { .read = ecam_read, .write = ecam_write };
 
-/* --- slots ---------------------------------------------------------------------------------- */
+/* --- slots ----------------------------------------------------------------------------------- */
 
 static int choose_slot(const struct pci_bus *bus, const struct pci_function *function, int slot,
 		       unsigned int *out, struct err *err)
@@ -192,7 +192,7 @@ void pci_bus_remove(struct pci_bus *bus, struct pci_function *function)
 	pci_function_destroy(function);
 }
 
-/* --- the bus -------------------------------------------------------------------------------- */
+/* --- the bus --------------------------------------------------------------------------------- */
 
 static int plug_host_bridge(struct pci_bus *bus, struct err *err)
 {

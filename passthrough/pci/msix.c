@@ -23,7 +23,7 @@
 #define PENDING_BITS  64u
 #define STORE64_BYTES 64u
 
-/* --- delivery: all with the lock held ------------------------------------------------------- */
+/* --- delivery: all with the lock held -------------------------------------------------------- */
 
 static void deliver_to_kvm(void *arg, const struct msi_message *message)
 {
@@ -52,8 +52,7 @@ static struct msi_message message_of(const struct pci_msix *msix, unsigned int v
 	};
 }
 
-/* --- a source behind the vectors: all with the lock held ---------------------------------------
- */
+/* --- a source behind the vectors: all with the lock held ------------------------------------- */
 
 static bool is_open(const struct pci_msix *msix, unsigned int vector)
 {
@@ -172,7 +171,7 @@ void pci_function_msix_fire(struct pci_function *function, unsigned int vector)
 	pthread_mutex_unlock(&msix->lock);
 }
 
-/* --- registers ------------------------------------------------------------------------------ */
+/* --- registers ------------------------------------------------------------------------------- */
 
 void pci_msix_apply(struct pci_function *function)
 {
@@ -225,7 +224,7 @@ void pci_msix_silence(struct pci_function *function)
 	pthread_mutex_unlock(&function->msix->lock);
 }
 
-/* --- the table and the pending bits as the guest reaches them --------------------------------- */
+/* --- the table and the pending bits as the guest reaches them -------------------------------- */
 
 enum part {
 	PART_DEVICE,
@@ -364,7 +363,7 @@ const struct io_ops pci_msix_portal_ops = { .read = bar_read,
 					    .write = bar_write,
 					    .store64 = bar_store64 };
 
-/* --- construction --------------------------------------------------------------------------- */
+/* --- construction ---------------------------------------------------------------------------- */
 
 static int check_place(const struct pci_function *function, unsigned int vectors, unsigned int bar,
 		       const struct pci_span *table, const struct pci_span *pba, struct err *err)

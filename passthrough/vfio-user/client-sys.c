@@ -43,7 +43,7 @@ static int call(struct vfu_client *client, uint16_t command, const void *head, s
 	return 0;
 }
 
-/* --- information ---------------------------------------------------------------------------- */
+/* --- information ----------------------------------------------------------------------------- */
 
 static int get_info(struct vfu_client *client, struct vfio_device_info *out)
 {
@@ -173,7 +173,7 @@ static int get_irq(struct vfu_client *client, struct vfio_irq_info *out)
 	return 0;
 }
 
-/* --- interrupts ----------------------------------------------------------------------------- */
+/* --- interrupts ------------------------------------------------------------------------------ */
 
 static int send_irqs(struct vfu_client *client, const struct vfu_irq_set *set, const int *fds,
 		     unsigned int n_fds)
@@ -249,7 +249,7 @@ static int client_ioctl(void *opaque, int fd, unsigned long request, void *arg)
 	}
 }
 
-/* --- accesses ------------------------------------------------------------------------------- */
+/* --- accesses -------------------------------------------------------------------------------- */
 
 static ssize_t client_pread(void *opaque, int fd, void *data, size_t size, uint64_t offset)
 {

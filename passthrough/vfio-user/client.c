@@ -17,7 +17,7 @@
 #define TIMEOUT_MS 10000u
 #define MAX_MAPS   65535u
 
-/* --- the end -------------------------------------------------------------------------------- */
+/* --- the end --------------------------------------------------------------------------------- */
 
 /* Everybody who waits is told; whoever was first tells the owner. */
 static void lose(struct vfu_client *client)
@@ -40,7 +40,7 @@ static void lose(struct vfu_client *client)
 		client->options.gone(client->options.opaque);
 }
 
-/* --- calls ---------------------------------------------------------------------------------- */
+/* --- calls ----------------------------------------------------------------------------------- */
 
 static int send_request(struct vfu_client *client, const struct vfu_request *request, uint16_t id,
 			uint32_t flags)
@@ -142,7 +142,7 @@ int vfu_client_post(struct vfu_client *client, const struct vfu_request *request
 	return gone ? -EIO : send_request(client, request, 0, VFU_NO_REPLY);
 }
 
-/* --- what comes in -------------------------------------------------------------------------- */
+/* --- what comes in --------------------------------------------------------------------------- */
 
 /* -EPROTO: nobody asked. The message's content goes to who did. */
 static int take_answer(struct vfu_client *client, struct vfu_message *message)
@@ -249,7 +249,7 @@ static void *receive(void *arg)
 	return NULL;
 }
 
-/* --- the beginning -------------------------------------------------------------------------- */
+/* --- the beginning --------------------------------------------------------------------------- */
 
 static int connect_socket(struct vfu_client *client, const char *path, struct err *err)
 {

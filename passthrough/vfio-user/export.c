@@ -26,7 +26,7 @@ struct vfu_export {
 	bool stopped;		   /* for good */
 };
 
-/* --- the connection as other threads see it --------------------------------------------------- */
+/* --- the connection as other threads see it -------------------------------------------------- */
 
 static struct vfu_server *enter(struct vfu_export *export)
 {
@@ -114,7 +114,7 @@ static int remote_write(void *opaque, uint64_t iova, const void *data, uint64_t 
 	return ret;
 }
 
-/* --- the device as the connection sees it ----------------------------------------------------- */
+/* --- the device as the connection sees it ---------------------------------------------------- */
 
 static int export_read(void *opaque, unsigned int region, uint64_t offset, void *data,
 		       uint32_t count)
@@ -229,7 +229,7 @@ int vfu_export_serve(struct vfu_export *export, int socket, struct err *err)
 	return ret;
 }
 
-/* --- life ----------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 struct epoch *vfu_export_epoch(struct vfu_export *export)
 {

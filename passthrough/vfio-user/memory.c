@@ -53,7 +53,7 @@ static int compare(const void *left, const void *right)
 	return a->first > b->last;
 }
 
-/* --- descriptors ---------------------------------------------------------------------------- */
+/* --- descriptors ----------------------------------------------------------------------------- */
 
 static void put_file(struct file *file)
 {
@@ -121,7 +121,7 @@ static int get_file(struct vfu_memory *memory, const struct vfu_range *range, st
 	return 0;
 }
 
-/* --- windows -------------------------------------------------------------------------------- */
+/* --- windows --------------------------------------------------------------------------------- */
 
 /* The part of [first, last] that the window shows; false: none. */
 static bool clip(const struct window *window, uint64_t *first, uint64_t *last)
@@ -192,7 +192,7 @@ int vfu_memory_add_space(struct vfu_memory *memory, struct ioasid_space *space,
 	return 0;
 }
 
-/* --- ranges --------------------------------------------------------------------------------- */
+/* --- ranges ---------------------------------------------------------------------------------- */
 
 static void say_messages(struct vfu_memory *memory, const struct vfu_range *range)
 {
@@ -271,7 +271,7 @@ void vfu_memory_unmap_all(struct vfu_memory *memory)
 		drop(memory, *(struct range **)memory->ranges);
 }
 
-/* --- life ----------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 int vfu_memory_create(struct vfu_memory **out, const struct log *log, struct err *err)
 {

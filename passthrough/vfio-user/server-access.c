@@ -7,7 +7,7 @@
 
 #include "util/bits.h"
 
-/* --- regions -------------------------------------------------------------------------------- */
+/* --- regions --------------------------------------------------------------------------------- */
 
 static const struct vfu_region *accessed(const struct vfu_server *server,
 					 const struct vfu_region_access *access)
@@ -66,7 +66,7 @@ int vfu_handle_region_write(struct vfu_server *server, struct vfu_message *reque
 				  access->count);
 }
 
-/* --- the client's memory -------------------------------------------------------------------- */
+/* --- the client's memory --------------------------------------------------------------------- */
 
 static bool page_aligned(uint64_t v)
 {

@@ -16,7 +16,7 @@ void *vfu_reply_body(struct vfu_message *reply, uint32_t size)
 	return size ? memset(reply->body, 0, size) : reply->body;
 }
 
-/* --- dispatch ------------------------------------------------------------------------------- */
+/* --- dispatch -------------------------------------------------------------------------------- */
 
 static int handle_reset(struct vfu_server *server, struct vfu_message *request,
 			struct vfu_message *reply)
@@ -115,7 +115,7 @@ int vfu_dispatch(struct vfu_server *server, struct vfu_message *request, struct 
 	return ret;
 }
 
-/* --- the connection ------------------------------------------------------------------------- */
+/* --- the connection -------------------------------------------------------------------------- */
 
 static int send_reply(struct vfu_server *server, struct vfu_message *reply)
 {

@@ -57,7 +57,7 @@ int vfu_message_take_fd(struct vfu_message *message, unsigned int index)
 	return fd;
 }
 
-/* --- receiving ------------------------------------------------------------------------------ */
+/* --- receiving ------------------------------------------------------------------------------- */
 
 /* Every descriptor that arrived is kept or closed, whatever else is wrong. */
 static int keep_fds(struct vfu_message *message, struct msghdr *msg)
@@ -137,7 +137,7 @@ int vfu_receive(int socket, struct vfu_message *message)
 	return ret ? ret : -ECONNRESET;
 }
 
-/* --- sending -------------------------------------------------------------------------------- */
+/* --- sending --------------------------------------------------------------------------------- */
 
 /* Moves the vector past n sent bytes. */
 static void advance(struct msghdr *msg, size_t n)

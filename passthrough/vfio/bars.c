@@ -46,7 +46,7 @@ static const struct io_ops portal_ops = { .read = region_read,
 static const struct io_ops region_ops = { .read = region_read, .write = region_write };
 static const struct io_ops rom_ops = { .read = region_read };
 
-/* --- construction ----------------------------------------------------------------------------- */
+/* --- construction ---------------------------------------------------------------------------- */
 
 static int make_bar(struct vfio_function *f, unsigned int index, struct err *err)
 {
@@ -89,8 +89,7 @@ int vfio_bars_create(struct vfio_function *f, bool rom, struct err *err)
 	return ret;
 }
 
-/* --- mapping ------------------------------------------------------------------------------------
- */
+/* --- mapping --------------------------------------------------------------------------------- */
 
 struct part {
 	uint64_t start, end;

@@ -62,7 +62,7 @@ int vfio_config_read(struct vfio_function *f, struct err *err)
 	return 0;
 }
 
-/* --- writes that reach the device ------------------------------------------------------------- */
+/* --- writes that reach the device ------------------------------------------------------------ */
 
 void vfio_config_command(struct vfio_function *f, bool master)
 {
@@ -115,8 +115,7 @@ void vfio_config_passed_write(void *opaque, uint32_t offset, uint64_t value, uns
 	vfio_region_write(&f->space, offset, value, size);
 }
 
-/* --- capabilities -------------------------------------------------------------------------------
- */
+/* --- capabilities ---------------------------------------------------------------------------- */
 
 /* Its bytes as they are now, and from then on the device's, header apart. */
 static int pass(struct vfio_function *f, uint8_t id, uint32_t at, unsigned int len, struct err *err)

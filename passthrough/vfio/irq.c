@@ -42,7 +42,7 @@ static bool readable(int fd)
 	return poll(&p, 1, 0) == 1 && p.revents & POLLIN;
 }
 
-/* --- INTx ------------------------------------------------------------------------------------- */
+/* --- INTx ------------------------------------------------------------------------------------ */
 
 static void intx_on(struct vfio_function *f)
 {
@@ -102,8 +102,7 @@ static void intx_unmask(void *opaque)
 	pthread_mutex_unlock(&f->intx.lock);
 }
 
-/* --- MSI and MSI-X
- * -------------------------------------------------------------------------------- */
+/* --- MSI and MSI-X --------------------------------------------------------------------------- */
 
 static int vector_fd(struct vfio_vectors *vectors, unsigned int number)
 {
@@ -247,8 +246,7 @@ const struct pci_vector_ops vfio_vector_ops = {
 	.pending = vectors_pending,
 };
 
-/* --- errors and removal -------------------------------------------------------------------------
- */
+/* --- errors and removal ---------------------------------------------------------------------- */
 
 static void tell(struct vfio_watch *watch, enum vfio_event event)
 {
@@ -268,8 +266,7 @@ static void removal_fired(void *arg, uint32_t ready)
 	tell(arg, VFIO_EVENT_REMOVAL);
 }
 
-/* --- life ----------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 static int watch(struct vfio_function *f, struct vfio_watch *w,
 		 void (*fn)(void *arg, uint32_t ready), struct err *err)

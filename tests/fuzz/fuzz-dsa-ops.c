@@ -56,8 +56,7 @@ static void must(int ret)
 		abort();
 }
 
-/* --- descriptors -------------------------------------------------------------------------------
- */
+/* --- descriptors ----------------------------------------------------------------------------- */
 
 /* Mostly in the window or around its borders; at times anywhere. */
 static uint64_t address(struct input *in)
@@ -114,8 +113,7 @@ static struct dsa_descriptor descriptor(struct input *in)
 	return d;
 }
 
-/* --- running -----------------------------------------------------------------------------------
- */
+/* --- running --------------------------------------------------------------------------------- */
 
 static bool goes_down(const struct dsa_descriptor *d)
 {
@@ -206,8 +204,7 @@ static void check_memory(const struct rig *rig)
 	}
 }
 
-/* --- building ----------------------------------------------------------------------------------
- */
+/* --- building -------------------------------------------------------------------------------- */
 
 static void deliver(void *arg, const struct msi_message *message)
 {

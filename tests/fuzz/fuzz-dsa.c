@@ -65,8 +65,7 @@ static void must(int ret)
 		abort();
 }
 
-/* --- a back end that works when it is told to ---------------------------------------------------
- */
+/* --- a back end that works when it is told to ------------------------------------------------ */
 
 static int inline_start(struct dsa *dsa)
 {
@@ -117,8 +116,7 @@ static bool work(struct dsa *dsa, unsigned int engine)
 	return true;
 }
 
-/* --- accesses -----------------------------------------------------------------------------------
- */
+/* --- accesses -------------------------------------------------------------------------------- */
 
 static void mmio_write(struct rig *rig, uint64_t address, uint64_t value, unsigned int len)
 {
@@ -221,8 +219,7 @@ static void set_up(struct rig *rig, uint32_t pasid)
 	}
 }
 
-/* --- the operator -------------------------------------------------------------------------------
- */
+/* --- the operator ---------------------------------------------------------------------------- */
 
 static void toggle_default(struct rig *rig, unsigned int which)
 {
@@ -327,8 +324,7 @@ static void step(struct rig *rig, struct input *in)
 	}
 }
 
-/* --- what must hold -----------------------------------------------------------------------------
- */
+/* --- what must hold -------------------------------------------------------------------------- */
 
 static void check_memory(const struct rig *rig)
 {
@@ -355,8 +351,7 @@ static void check_account(struct rig *rig)
 		abort();
 }
 
-/* --- building -----------------------------------------------------------------------------------
- */
+/* --- building -------------------------------------------------------------------------------- */
 
 static struct ioasid_space *space(struct rig *rig, const char *name, uint64_t at, uint64_t size,
 				  unsigned int rights)

@@ -161,7 +161,7 @@ void loop_unwatch(struct loop_watch *watch)
 {
 }
 
-/* --- the device ------------------------------------------------------------------------------- */
+/* --- the device ------------------------------------------------------------------------------ */
 
 struct device {
 	struct vfio_sys sys;
@@ -243,7 +243,7 @@ static int device_mmap(void *opaque, int fd, void *at, size_t size, bool write, 
 	return 0; /* the reservation will do: nobody touches it here */
 }
 
-/* --- the guest -------------------------------------------------------------------------------- */
+/* --- the guest ------------------------------------------------------------------------------- */
 
 struct input {
 	const uint8_t *data;

@@ -43,7 +43,7 @@ struct endpoint {
 	uint8_t bar[BAR_SIZE];
 };
 
-/* --- configuration space -------------------------------------------------------------------- */
+/* --- configuration space --------------------------------------------------------------------- */
 
 static void put(struct endpoint *e, uint32_t at, uint64_t value, unsigned int size)
 {
@@ -187,7 +187,7 @@ static const struct vfu_device_ops ops = {
 	.reset = endpoint_reset,
 };
 
-/* --- the program ---------------------------------------------------------------------------- */
+/* --- the program ----------------------------------------------------------------------------- */
 
 static void die(const char *what)
 {

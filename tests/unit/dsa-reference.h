@@ -223,8 +223,7 @@ static inline void ref_crc(struct reference *ref, const struct dsa_descriptor *d
 		ref->status = DSA_STATUS_OK;
 }
 
-/* --- DIF: 512, 520, 4096 or 4104 bytes, and eight behind them ----------------------------------
- */
+/* --- DIF: 512, 520, 4096 or 4104 bytes, and eight behind them -------------------------------- */
 
 static inline uint16_t ref_guard(const struct dsa_descriptor *d, const uint8_t *block, uint32_t n)
 {

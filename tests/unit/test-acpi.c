@@ -265,7 +265,7 @@ static void impossible_requests_are_refused(void **state)
 			 -EINVAL);
 }
 
-/* --- ACPICA's tools --- */
+/* --- ACPICA's tools -------------------------------------------------------------------------- */
 
 static bool have(const char *tool)
 {

@@ -172,8 +172,7 @@ static void no_device_needs_nothing(void **state)
 	assert_false(vm.wbinvd || vm.guest_pat || vm.drop_pat_quirk);
 }
 
-/* --- on this host's KVM -------------------------------------------------------------------------
- */
+/* --- on this host's KVM ---------------------------------------------------------------------- */
 
 static struct vm *vm_or_skip(void)
 {

@@ -49,7 +49,7 @@ static void assert_taken(struct config *config, const char *text)
 		fail_msg("%s: %s", text, err.text);
 }
 
-/* --- names ------------------------------------------------------------------------------------ */
+/* --- names ----------------------------------------------------------------------------------- */
 
 static void every_spelling_of_a_name_becomes_one(void **state)
 {
@@ -144,7 +144,7 @@ static void parts_of_sysfs_paths_stay_one_part(void **state)
 		"0123456789012345678901234567890123456789012345678901234567890123"));
 }
 
-/* --- the configuration ------------------------------------------------------------------------ */
+/* --- the configuration ----------------------------------------------------------------------- */
 
 static void paths_that_name_no_device_are_refused(void **state)
 {

@@ -72,7 +72,7 @@ static char *slurp(const char *path)
 	return text;
 }
 
-/* --- JSON text -------------------------------------------------------------------------------- */
+/* --- JSON text ------------------------------------------------------------------------------- */
 
 static void text_that_is_no_strict_json_is_refused(void **state)
 {
@@ -227,7 +227,7 @@ static void a_nul_byte_does_not_end_the_text(void **state)
 	assert_non_null(strstr(err.text, "something follows"));
 }
 
-/* --- keys and values -------------------------------------------------------------------------- */
+/* --- keys and values ------------------------------------------------------------------------- */
 
 static void unknown_keys_name_the_nearest_or_all(void **state)
 {
@@ -454,7 +454,7 @@ static void missing_keys_are_named(void **state)
 	assert_refused(rows, ARRAY_SIZE(rows));
 }
 
-/* --- across keys ------------------------------------------------------------------------------ */
+/* --- across keys ----------------------------------------------------------------------------- */
 
 static void keys_that_do_not_go_together_are_refused(void **state)
 {
@@ -686,7 +686,7 @@ static void queues_are_checked_by_their_mode(void **state)
 	config_free(&config);
 }
 
-/* --- what is taken ---------------------------------------------------------------------------- */
+/* --- what is taken --------------------------------------------------------------------------- */
 
 static void absent_keys_get_their_defaults(void **state)
 {
@@ -873,7 +873,7 @@ static void an_error_nobody_wants_is_allowed(void **state)
 	assert_int_equal(config_load(&config, "/nonexistent", NULL), -ENOENT);
 }
 
-/* --- damaged text ----------------------------------------------------------------------------- */
+/* --- damaged text ---------------------------------------------------------------------------- */
 
 static uint32_t next_random(uint64_t *seed)
 {
@@ -958,7 +958,7 @@ static void every_cut_of_the_example_is_refused(void **state)
 	free(example);
 }
 
-/* --- documentation ---------------------------------------------------------------------------- */
+/* --- documentation --------------------------------------------------------------------------- */
 
 static void documentation_shows_each_row_of_the_table(void **state)
 {

@@ -330,7 +330,7 @@ static void memory_is_counted_while_it_is_pinned(void **state)
 	bench_end(b);
 }
 
-/* --- every order of closing: nothing moves afterwards ----------------------------------------- */
+/* --- every order of closing: nothing moves afterwards ---------------------------------------- */
 
 enum step {
 	STEP_UNMAP,
@@ -420,8 +420,7 @@ static void closing_the_context_stops_all(void **state)
 	bench_end(b);
 }
 
-/* --- who may have a device ---------------------------------------------------------------------
- */
+/* --- who may have a device ------------------------------------------------------------------- */
 
 static void a_device_is_had_once(void **state)
 {

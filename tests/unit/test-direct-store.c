@@ -679,8 +679,7 @@ static void racing_tables_end_in_a_store_a_fault_or_a_retry(void **state)
 	assert_int_equal(g->portal.calls, 1);
 }
 
-/* --- over a VM's memory and I/O map, and with a real exit --------------------------------------
- */
+/* --- over a VM's memory and I/O map, and with a real exit ------------------------------------ */
 
 struct machine {
 	struct guest guest;

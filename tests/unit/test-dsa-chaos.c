@@ -61,7 +61,7 @@ static void assert_nothing_else_written(struct chaos *chaos)
 	assert_painted(chaos, PANES + (uint64_t)BINDINGS * PANE, MEMORY);
 }
 
-/* --- the guests ------------------------------------------------------------------------------- */
+/* --- the guests ------------------------------------------------------------------------------ */
 
 /* Mostly inside one of the windows, at times anywhere. */
 static uint64_t address(struct guest *guest)
@@ -101,7 +101,7 @@ static void *guest_main(void *arg)
 	return NULL;
 }
 
-/* --- the operator ----------------------------------------------------------------------------- */
+/* --- the operator ---------------------------------------------------------------------------- */
 
 static void make_space(struct chaos *chaos, unsigned int i)
 {

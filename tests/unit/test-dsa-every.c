@@ -96,8 +96,7 @@ static void assert_as_reference(struct scatter *s, const struct dsa_descriptor *
 			memcmp(s->before, s->ref.flat, SIZE) ? "differs" : "as it should");
 }
 
-/* --- descriptors -------------------------------------------------------------------------------
- */
+/* --- descriptors ----------------------------------------------------------------------------- */
 
 static uint32_t some_size(struct scatter *s)
 {
@@ -362,8 +361,7 @@ static void flushes(void **state)
 	scatter_close(&s);
 }
 
-/* --- DIF ---------------------------------------------------------------------------------------
- */
+/* --- DIF ------------------------------------------------------------------------------------- */
 
 static struct dsa_dif_tags some_tags(struct scatter *s)
 {

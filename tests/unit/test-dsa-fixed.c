@@ -137,7 +137,7 @@ static void bad_shapes_are_refused(void **state)
 	rig_close(&rig);
 }
 
-/* --- interrupt handles ------------------------------------------------------------------------ */
+/* --- interrupt handles ----------------------------------------------------------------------- */
 
 static struct dsa_options with_handles(void)
 {
@@ -210,7 +210,7 @@ static void without_them_the_commands_are_unknown(void **state)
 	rig_close(&rig);
 }
 
-/* --- halt ------------------------------------------------------------------------------------- */
+/* --- halt ------------------------------------------------------------------------------------ */
 
 static void halt(struct dsa_rig *rig)
 {

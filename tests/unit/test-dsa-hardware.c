@@ -21,7 +21,7 @@
 #define OUT    (2 * MIB)
 #define DEVICE 0x7f0000000000ULL /* where the window is for the device */
 
-/* --- descriptors ------------------------------------------------------------------------------ */
+/* --- descriptors ----------------------------------------------------------------------------- */
 
 /* The window in two pieces that follow each other, then one that does not, read-only. */
 static const struct dsa_reach reach = {
@@ -249,7 +249,7 @@ static void random_descriptors_stay_inside(void **state)
 	rig_close(&rig);
 }
 
-/* --- a host queue's stand-in ------------------------------------------------------------------ */
+/* --- a host queue's stand-in ----------------------------------------------------------------- */
 
 struct queue {
 	struct dsa_rig rig;
@@ -599,7 +599,7 @@ static void a_queue_that_cannot_be_opened_is_named(void **state)
 	queue_close(&q);
 }
 
-/* --- a whole function's stand-in -------------------------------------------------------------- */
+/* --- a whole function's stand-in ------------------------------------------------------------- */
 
 struct port {
 	struct dsa_rig *rig;

@@ -382,8 +382,7 @@ static void destroyed_space_blocks_its_pasid(void **state)
 	rig_close(&rig);
 }
 
-/* --- a manager binds and unbinds while a guest submits ------------------------------------------
- */
+/* --- a manager binds and unbinds while a guest submits --------------------------------------- */
 
 struct guest {
 	pthread_t thread;

@@ -217,8 +217,7 @@ static void member_of_a_batch_blocks_it(void **state)
 	rig_close(&rig);
 }
 
-/* --- drain ---------------------------------------------------------------------------------------
- */
+/* --- drain ----------------------------------------------------------------------------------- */
 
 static void drain_ends_after_the_older_of_its_queue(void **state)
 {
@@ -260,8 +259,7 @@ static void drain_reads_nothing_back(void **state)
 	rig_close(&rig);
 }
 
-/* --- turns -------------------------------------------------------------------------------------
- */
+/* --- turns ----------------------------------------------------------------------------------- */
 
 /* 256 GiB in one batch take a minute; the other queue of the engine does not wait for them. */
 static void huge_batch_leaves_the_other_queue_its_turns(void **state)
@@ -322,8 +320,7 @@ static void pause_does_not_wait_for_a_huge_batch(void **state)
 	rig_close(&rig);
 }
 
-/* --- memory that is gone
- * -------------------------------------------------------------------------- */
+/* --- memory that is gone --------------------------------------------------------------------- */
 
 struct shrunk {
 	int fd;

@@ -53,7 +53,7 @@ static inline void rig_deliver(void *arg, const struct msi_message *message)
 	__atomic_fetch_add(&rig->fired[message->data], 1, __ATOMIC_SEQ_CST);
 }
 
-/* --- accesses as a vCPU makes them ------------------------------------------------------------ */
+/* --- accesses as a vCPU makes them ----------------------------------------------------------- */
 
 static inline uint64_t mmio_read(struct dsa_rig *rig, uint64_t address, unsigned int size)
 {
@@ -120,8 +120,7 @@ static inline int submit(struct dsa_rig *rig, unsigned int wq, const struct dsa_
 			    STORE64_MOVDIR64B, d);
 }
 
-/* --- waiting: until it is so; a minute is a hang ------------------------------------------------
- */
+/* --- waiting: until it is so; a minute is a hang --------------------------------------------- */
 
 #define WAIT_FOR(condition)                                                              \
 	do {                                                                             \
@@ -170,7 +169,7 @@ static inline struct dsa_counters counters(struct dsa_rig *rig)
 	return c;
 }
 
-/* --- driving ---------------------------------------------------------------------------------- */
+/* --- driving --------------------------------------------------------------------------------- */
 
 static inline void wqcfg_write(struct dsa_rig *rig, unsigned int wq, unsigned int word,
 			       uint32_t value)
@@ -303,8 +302,7 @@ static inline void bus_master(struct dsa_rig *rig, bool on)
 		   PCI_COMMAND_MEMORY | (on ? PCI_COMMAND_MASTER : 0), 2);
 }
 
-/* --- a back end that never gets to work: the test does it, step by step --------------------------
- */
+/* --- a back end that never gets to work: the test does it, step by step ---------------------- */
 
 static inline int never_start(struct dsa *dsa)
 {
@@ -348,8 +346,7 @@ static inline struct dsa_outcome end_job(struct dsa_rig *rig, struct dsa_job *jo
 	return outcome;
 }
 
-/* --- building -----------------------------------------------------------------------------------
- */
+/* --- building -------------------------------------------------------------------------------- */
 
 static inline struct ioasid_space *rig_space(struct dsa_rig *rig, const char *name, uint64_t iova,
 					     uint64_t size, unsigned int rights)

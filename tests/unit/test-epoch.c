@@ -164,8 +164,7 @@ static void retired_do_not_pile_up(void **state)
 	assert_int_equal(freed, 1000);
 }
 
-/* --- readers follow a pointer while writers replace what it points to
- * ------------------------------ */
+/* --- readers follow a pointer while writers replace what it points to ------------------------ */
 
 #define LIVE 0x600d600d600d600dULL
 

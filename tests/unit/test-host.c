@@ -73,7 +73,7 @@ static void assert_check(const struct fake_host *fake, const char *bdf, bool man
 	assert_int_equal(ret, -code);
 }
 
-/* --- functions -------------------------------------------------------------------------------- */
+/* --- functions ------------------------------------------------------------------------------- */
 
 static void a_function_is_read_whole(void **state)
 {
@@ -149,7 +149,7 @@ static void snoop_enforcement_comes_from_the_iommu(void **state)
 	}
 }
 
-/* --- what is in the way ----------------------------------------------------------------------- */
+/* --- what is in the way ---------------------------------------------------------------------- */
 
 static void a_function_on_vfio_is_ready(void **state)
 {
@@ -269,7 +269,7 @@ static void other_members_of_a_group_are_named_unless_they_come_along(void **sta
 	assert_int_equal(host_function_check(&fake->host, &f, true, both, 1, &err), 0);
 }
 
-/* --- what the host itself uses ---------------------------------------------------------------- */
+/* --- what the host itself uses --------------------------------------------------------------- */
 
 static void block(const struct fake_host *fake, const char *name, const char *device,
 		  const char *number)
@@ -360,8 +360,7 @@ static void a_default_route_is_named_and_other_routes_are_not(void **state)
 			 "eth0; end that first");
 }
 
-/* --- mdevs, work queues, all at once -----------------------------------------------------------
- */
+/* --- mdevs, work queues, all at once --------------------------------------------------------- */
 
 static void mdevs_and_their_types_are_read(void **state)
 {
@@ -424,8 +423,7 @@ static void one_look_finds_everything(void **state)
 	host_inventory_free(&all);
 }
 
-/* --- descriptors --------------------------------------------------------------------------------
- */
+/* --- descriptors ----------------------------------------------------------------------------- */
 
 static void a_number_leads_to_the_device(void **state)
 {

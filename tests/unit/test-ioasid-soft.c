@@ -107,8 +107,7 @@ static void refused(struct fixture *f, int r, int code, const char *names)
 	assert_non_null(strstr(f->err.text, names));
 }
 
-/* --- faults -------------------------------------------------------------------------------------
- */
+/* --- faults ---------------------------------------------------------------------------------- */
 
 static struct ioasid_fault one_fault(struct fixture *f)
 {
@@ -197,8 +196,7 @@ static void faults_past_the_ring_are_counted(void **state)
 	assert_int_equal(got + lost, 0);
 }
 
-/* --- page requests ------------------------------------------------------------------------------
- */
+/* --- page requests --------------------------------------------------------------------------- */
 
 static uint64_t request(struct fixture *f, uint32_t pasid, uint64_t iova)
 {
@@ -323,8 +321,7 @@ static void wait_ends_with_the_answer_of_another_thread(void **state)
 	}
 }
 
-/* --- groups and capabilities --------------------------------------------------------------------
- */
+/* --- groups and capabilities ----------------------------------------------------------------- */
 
 static void members_of_a_group_reach_one_space(void **state)
 {
@@ -424,8 +421,7 @@ static void what_a_device_cannot_have_is_refused_in_either_order(void **state)
 	assert_ptr_equal(reach(f, small, 0, 0xfef00000, RW), f->memory);
 }
 
-/* --- nesting ------------------------------------------------------------------------------------
- */
+/* --- nesting --------------------------------------------------------------------------------- */
 
 #define PRESENT	 1u
 #define WRITABLE 2u
@@ -621,8 +617,7 @@ static void destroying_the_parent_ends_the_child(void **state)
 	assert_null(through(&n, 0, RW));
 }
 
-/* --- dirty logs ---------------------------------------------------------------------------------
- */
+/* --- dirty logs ------------------------------------------------------------------------------ */
 
 static uint64_t dirty(struct fixture *f, struct ioasid_space *space, uint64_t page_size, bool keep)
 {

@@ -809,8 +809,7 @@ static void holding_does_not_keep_dma_open(void **state)
 	ioasid_pasid_release(pasid);
 }
 
-/* --- in every order of closing: nothing stays reachable, nothing leaks (ASan) --------------------
- */
+/* --- in every order of closing: nothing stays reachable, nothing leaks (ASan) ---------------- */
 
 enum step {
 	STEP_DETACH,
@@ -890,8 +889,7 @@ static void any_order_of_closing_leaves_nothing_open(void **state)
 	}
 }
 
-/* --- sections: the calls that block DMA wait for the engine --------------------------------------
- */
+/* --- sections: the calls that block DMA wait for the engine ---------------------------------- */
 
 struct blocker {
 	struct fixture *f;

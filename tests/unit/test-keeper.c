@@ -134,8 +134,7 @@ static void assert_as_before(const struct scene *scene)
 	assert_int_equal(journal_count(scene->run_dir, &stale), 0);
 }
 
-/* --- the child's parts
- * ---------------------------------------------------------------------------- */
+/* --- the child's parts ----------------------------------------------------------------------- */
 
 static void say(int pipe_end, int word)
 {
@@ -402,8 +401,7 @@ static int play(char **argv)
 	return 97;
 }
 
-/* --- tests
- * ---------------------------------------------------------------------------------------- */
+/* --- tests ----------------------------------------------------------------------------------- */
 
 static void a_child_gets_what_the_plan_names_and_all_is_undone(void **state)
 {
@@ -670,8 +668,7 @@ static void a_command_that_is_not_there_is_a_failure(void **state)
 	assert_as_before(scene);
 }
 
-/* --- journals
- * ------------------------------------------------------------------------------------- */
+/* --- journals -------------------------------------------------------------------------------- */
 
 #define JOURNAL RUN_DIR "/keeper-1-1.journal"
 

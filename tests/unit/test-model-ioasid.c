@@ -37,8 +37,7 @@ static uint64_t next_random(uint64_t *seed)
 	return *seed;
 }
 
-/* --- the model: arrays, and loops over them
- * --------------------------------------------------------- */
+/* --- the model: arrays, and loops over them -------------------------------------------------- */
 
 #define DEVICES	 3u
 #define SPACES	 4u
@@ -167,8 +166,7 @@ static enum ioasid_pasid_state model_state(const struct model *m, uint32_t numbe
 	return IOASID_PASID_FREE;
 }
 
-/* --- operations: done to both, and compared
- * --------------------------------------------------------- */
+/* --- operations: done to both, and compared -------------------------------------------------- */
 
 static void compare_reach(struct model *m)
 {
@@ -648,8 +646,7 @@ static void random_calls_answer_as_the_model_does(void **state)
 		run_model(seeds[i], operations() / ARRAY_SIZE(seeds));
 }
 
-/* --- threads: no translation is used after the call that ended it
- * ------------------------------------ */
+/* --- threads: no translation is used after the call that ended it ---------------------------- */
 
 #define SLOTS 64u
 

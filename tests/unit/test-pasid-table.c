@@ -218,7 +218,7 @@ static void walk_is_in_ascending_order(void **state)
 	}
 }
 
-/* --- changes and snapshots -------------------------------------------------------------------- */
+/* --- changes and snapshots ------------------------------------------------------------------- */
 
 static bool events_wait(int fd)
 {
@@ -296,7 +296,7 @@ static void snapshot_names_what_is_bound(void **state)
 	json_object_put(json);
 }
 
-/* --- lookups race changes --------------------------------------------------------------------- */
+/* --- lookups race changes -------------------------------------------------------------------- */
 
 #define GUESTS 8u
 #define FIRST  1021u /* so that the guests lie in two leaves */

@@ -325,7 +325,7 @@ static void a_move_is_one_step_for_other_vcpus(void **state)
 	rig_close(&rig);
 }
 
-/* --- random reprogramming against the invariant ----------------------------------------------- */
+/* --- random reprogramming against the invariant ---------------------------------------------- */
 
 #define FUNCTIONS 4
 
@@ -525,8 +525,7 @@ static void random_reprogramming_keeps_the_invariant(void **state)
 	rig_close(&rig);
 }
 
-/* --- threads ------------------------------------------------------------------------------------
- */
+/* --- threads --------------------------------------------------------------------------------- */
 
 struct device {
 	uint32_t alive; /* handlers must not be called after free */

@@ -339,7 +339,7 @@ static void impossible_tables_are_refused(void **state)
 	pci_function_destroy(f);
 }
 
-/* --- against a naive model -------------------------------------------------------------------- */
+/* --- against a naive model ------------------------------------------------------------------- */
 
 struct model {
 	bool on, bm, all, masked[VECTORS], pending[VECTORS];
@@ -405,8 +405,7 @@ static void random_steps_agree_with_a_model(void **state)
 	rig_close(&m.rig);
 }
 
-/* --- two threads -------------------------------------------------------------------------------
- */
+/* --- two threads ----------------------------------------------------------------------------- */
 
 struct masker {
 	struct epoch_reader reader;

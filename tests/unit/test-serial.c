@@ -36,7 +36,7 @@
 #define MSR 6
 #define SCR 7
 
-/* --- registers --- */
+/* --- registers ------------------------------------------------------------------------------- */
 
 struct wire {
 	struct serial_model model;
@@ -222,7 +222,7 @@ static void loopback_returns_bytes_and_lines(void **state)
 	assert_false(w.asserted);
 }
 
-/* --- the port on a loop --- */
+/* --- the port on a loop ---------------------------------------------------------------------- */
 
 struct port {
 	struct loop *loop;
@@ -603,7 +603,7 @@ static void flush_gives_up_and_says_so(void **state)
 	close(out[1]);
 }
 
-/* --- terminal, pty, socket --- */
+/* --- terminal, pty, socket ------------------------------------------------------------------- */
 
 static int open_terminal(int *master)
 {
@@ -800,7 +800,7 @@ static void other_files_are_never_replaced(void **state)
 			 -ENOENT);
 }
 
-/* --- two vCPUs and the loop at once --- */
+/* --- two vCPUs and the loop at once ---------------------------------------------------------- */
 
 #define THREADS ((size_t)2)
 #define LINES	3000u

@@ -240,7 +240,7 @@ static void capability_lists_that_loop_or_overlap_end(void **state)
 	fake_rig_close(m);
 }
 
-/* --- BARs ------------------------------------------------------------------------------------- */
+/* --- BARs ------------------------------------------------------------------------------------ */
 
 static bool slot_at(struct fake_rig *m, uint64_t offset)
 {

@@ -48,7 +48,7 @@ struct fixture {
 
 static void answer_dma(void *arg);
 
-/* --- server --------------------------------------------------------------------------------- */
+/* --- server ---------------------------------------------------------------------------------- */
 
 static void *serve(void *arg)
 {
@@ -135,7 +135,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* --- a driver by messages --------------------------------------------------------------------- */
+/* --- a driver by messages -------------------------------------------------------------------- */
 
 static void write_register(struct fixture *f, uint64_t offset, uint64_t value, unsigned int size)
 {
@@ -195,8 +195,7 @@ static void submit(struct fixture *f, uint64_t from, uint64_t to, uint32_t size)
 	assert_int_equal(peer_write(&f->peer, PORTALS, LIMITED, &d, sizeof(d)), 0);
 }
 
-/* --- the client's side of DMA by messages ------------------------------------------------------
- */
+/* --- the client's side of DMA by messages ---------------------------------------------------- */
 
 static void answer_dma(void *arg)
 {
@@ -275,7 +274,7 @@ static void move_and_check(struct fixture *f, uint32_t size)
 	assert_true(moved(f, size));
 }
 
-/* --- tests ---------------------------------------------------------------------------------- */
+/* --- tests ----------------------------------------------------------------------------------- */
 
 static void the_function_is_a_dsa_with_the_capabilities_asked_for(void **state)
 {

@@ -233,8 +233,7 @@ static void a_reset_by_the_guest_ends_messages(void **state)
 	fake_rig_close(m);
 }
 
-/* --- INTx ---------------------------------------------------------------------------------------
- */
+/* --- INTx ------------------------------------------------------------------------------------ */
 
 static uint32_t pin(struct fake_rig *m, uint32_t value)
 {

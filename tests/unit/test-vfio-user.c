@@ -158,7 +158,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* --- negotiation ---------------------------------------------------------------------------- */
+/* --- negotiation ----------------------------------------------------------------------------- */
 
 static void version_is_negotiated_with_limits(void **state)
 {
@@ -234,7 +234,7 @@ static void second_version_ends_the_connection(void **state)
 	assert_true(peer_dropped(&f->peer));
 }
 
-/* --- framing -------------------------------------------------------------------------------- */
+/* --- framing --------------------------------------------------------------------------------- */
 
 static void impossible_sizes_end_the_connection(void **state)
 {
@@ -324,7 +324,7 @@ static void unasked_replies_end_the_connection(void **state)
 	assert_true(peer_dropped(&f->peer));
 }
 
-/* --- information ---------------------------------------------------------------------------- */
+/* --- information ----------------------------------------------------------------------------- */
 
 static void device_information_is_a_pci_device_s(void **state)
 {
@@ -402,7 +402,7 @@ static void only_msix_has_vectors(void **state)
 	}
 }
 
-/* --- regions -------------------------------------------------------------------------------- */
+/* --- regions --------------------------------------------------------------------------------- */
 
 static void regions_are_read_and_written(void **state)
 {
@@ -462,7 +462,7 @@ static void a_read_only_region_is_not_written(void **state)
 	assert_int_equal(peer_write(&f->peer, 2, 0, "12345678", 8), EINVAL);
 }
 
-/* --- DMA ranges ----------------------------------------------------------------------------- */
+/* --- DMA ranges ------------------------------------------------------------------------------ */
 
 static void ranges_reach_the_device_with_their_descriptor(void **state)
 {
@@ -535,7 +535,7 @@ static void all_ranges_can_be_unmapped_at_once(void **state)
 	assert_int_equal(f->unmap_alls, 2);
 }
 
-/* --- interrupts ----------------------------------------------------------------------------- */
+/* --- interrupts ------------------------------------------------------------------------------ */
 
 static uint64_t count_of(int fd)
 {
@@ -644,7 +644,7 @@ static void too_many_descriptors_end_the_connection(void **state)
 	assert_int_equal(f->result, -EMFILE);
 }
 
-/* --- DMA by messages ------------------------------------------------------------------------ */
+/* --- DMA by messages ------------------------------------------------------------------------- */
 
 struct mover {
 	struct fixture *f;

@@ -51,7 +51,7 @@ static void push(struct pair *p, uint32_t written)
 		for (bool packed = layout_ & 1, event = layout_ & 2, once_ = true; once_; \
 		     once_ = false)
 
-/* --- drivers that keep the rules -------------------------------------------------------------- */
+/* --- drivers that keep the rules ------------------------------------------------------------- */
 
 static void buffers_arrive_whole_and_come_back(void **state)
 {
@@ -240,8 +240,7 @@ static void kicks_are_asked_for_and_none_is_lost(void **state)
 	}
 }
 
-/* --- drivers that do not ------------------------------------------------------------------------
- */
+/* --- drivers that do not --------------------------------------------------------------------- */
 
 static void misplaced_rings_are_refused(void **state)
 {

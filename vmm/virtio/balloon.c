@@ -72,8 +72,7 @@ static uint64_t give_back(struct balloon *balloon, uint8_t *at, uint64_t len)
 	return whole;
 }
 
-/* --- inflate, deflate
- * ------------------------------------------------------------------------------ */
+/* --- inflate, deflate ------------------------------------------------------------------------ */
 
 /* Runs of pages, up or down, are one call each. Numbers of no RAM are ignored. */
 static void inflate(struct balloon *balloon, const uint32_t *numbers, size_t n)
@@ -116,8 +115,7 @@ static bool deflate_one(void *opaque, unsigned int queue)
 	return true;
 }
 
-/* --- reporting
- * --------------------------------------------------------------------------------------- */
+/* --- reporting ------------------------------------------------------------------------------- */
 
 static bool report_one(void *opaque, unsigned int queue)
 {
@@ -131,8 +129,7 @@ static bool report_one(void *opaque, unsigned int queue)
 	return true;
 }
 
-/* --- statistics
- * ----------------------------------------------------------------------------------------- */
+/* --- statistics ------------------------------------------------------------------------------ */
 
 static void ask(void *arg)
 {
@@ -175,9 +172,7 @@ static bool stats_one(void *opaque, unsigned int queue)
 	return true;
 }
 
-/* --- life
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 static void on_kick(void *opaque, unsigned int queue)
 {

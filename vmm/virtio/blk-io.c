@@ -17,7 +17,7 @@
 #include "util/bits.h"
 #include "vmm/virtio/blk-internal.h"
 
-/* --- requests --------------------------------------------------------------------------------- */
+/* --- requests -------------------------------------------------------------------------------- */
 
 struct blk_request *blk_request_get(struct blk *blk)
 {
@@ -63,8 +63,7 @@ int blk_request_room(struct blk_request *r, unsigned int n)
 	return 0;
 }
 
-/* --- bounce buffers ----------------------------------------------------------------------------
- */
+/* --- bounce buffers -------------------------------------------------------------------------- */
 
 static bool aligned(const struct blk *blk, const struct blk_request *r)
 {
@@ -93,8 +92,7 @@ static int bounce(struct blk *blk, struct blk_request *r)
 	return 0;
 }
 
-/* --- submission --------------------------------------------------------------------------------
- */
+/* --- submission ------------------------------------------------------------------------------ */
 
 void blk_submit(struct blk *blk)
 {
@@ -230,8 +228,7 @@ void blk_start(struct blk *blk, struct blk_request *r)
 	issue(blk, r);
 }
 
-/* --- completion --------------------------------------------------------------------------------
- */
+/* --- completion ------------------------------------------------------------------------------ */
 
 /* `n` bytes were transferred. True: there is more to do. */
 static bool advance(struct blk_request *r, uint64_t n)

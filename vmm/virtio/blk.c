@@ -27,8 +27,7 @@ struct virtio_device *blk_device(struct blk *blk)
 	return blk->device;
 }
 
-/* --- answers ------------------------------------------------------------------------------------
- */
+/* --- answers --------------------------------------------------------------------------------- */
 
 static uint8_t status_of(int error)
 {
@@ -72,8 +71,7 @@ void blk_answer(struct blk *blk)
 		virtio_again(blk->device, (unsigned int)__builtin_ctzll(starved));
 }
 
-/* --- requests
- * ------------------------------------------------------------------------------------- */
+/* --- requests -------------------------------------------------------------------------------- */
 
 /* The writable part without its last byte, which is where the status goes. */
 static int split_status(struct blk *blk, struct blk_request *r, const struct virtq_chain *chain)
@@ -291,8 +289,7 @@ static bool on_stop(void *opaque)
 	return !blk->stopping;
 }
 
-/* --- configuration
- * ----------------------------------------------------------------------------------- */
+/* --- configuration --------------------------------------------------------------------------- */
 
 static void config_read(void *opaque, uint32_t offset, void *data, unsigned int size)
 {
@@ -348,8 +345,7 @@ int blk_resized(struct blk *blk, struct err *err)
 	return 0;
 }
 
-/* --- life
- * -------------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 static void on_free(void *opaque)
 {

@@ -65,8 +65,7 @@ static unsigned int tx_queue(const struct port *port)
 	return rx_queue(port) + 1;
 }
 
-/* --- from the guest to the sink -----------------------------------------------------------------
- */
+/* --- from the guest to the sink -------------------------------------------------------------- */
 
 static bool hold(struct port *port)
 {
@@ -144,8 +143,7 @@ static void sink_writable(void *arg)
 	virtio_unlock(port->console->device);
 }
 
-/* --- from the sink to the guest -----------------------------------------------------------------
- */
+/* --- from the sink to the guest -------------------------------------------------------------- */
 
 static void receive(struct port *port)
 {
@@ -202,8 +200,7 @@ static const struct serial_sink_ops sink_ops = {
 	.writable = sink_writable,
 };
 
-/* --- control ------------------------------------------------------------------------------------
- */
+/* --- control --------------------------------------------------------------------------------- */
 
 /* The first of what the port has to tell; 0: nothing. */
 static size_t next_message(struct port *port, uint8_t *out)
@@ -290,8 +287,7 @@ static bool hear_one(void *opaque, unsigned int queue)
 	return true;
 }
 
-/* --- life
- * ----------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 static void on_kick(void *opaque, unsigned int queue)
 {

@@ -61,7 +61,7 @@ void virtio_config_changed(struct virtio_device *device)
 	raise_config(device);
 }
 
-/* --- queues ----------------------------------------------------------------------------------- */
+/* --- queues ---------------------------------------------------------------------------------- */
 
 bool virtio_live(struct virtio_device *device, unsigned int queue)
 {
@@ -195,7 +195,7 @@ void virtio_enable_queue(struct virtio_device *device, unsigned int queue)
 		virtio_look_again(device);
 }
 
-/* --- status ----------------------------------------------------------------------------------- */
+/* --- status ---------------------------------------------------------------------------------- */
 
 static void power_on(struct virtio_device *device)
 {
@@ -327,8 +327,7 @@ void virtio_resume(struct virtio_device *device)
 	virtio_unlock(device);
 }
 
-/* --- construction -------------------------------------------------------------------------------
- */
+/* --- construction ---------------------------------------------------------------------------- */
 
 void virtio_device_destroy(struct virtio_device *device)
 {

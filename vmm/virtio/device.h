@@ -122,8 +122,7 @@ struct virtio_device {
 int virtio_device_create(struct virtio_device **out, const struct virtio_host *host,
 			 const struct virtio_options *options, struct err *err);
 
-/* --- for the device's code, with the lock held -------------------------------------------------
- */
+/* --- for the device's code, with the lock held ----------------------------------------------- */
 
 static inline void virtio_lock(struct virtio_device *device)
 {
@@ -169,8 +168,7 @@ void virtio_config_changed(struct virtio_device *device);
 void virtio_drain(struct virtio_device *device, unsigned int queue,
 		  bool (*one)(void *opaque, unsigned int queue));
 
-/* --- for the machine ---------------------------------------------------------------------------
- */
+/* --- for the machine ------------------------------------------------------------------------- */
 
 /*
  * After it returned, no queue is looked at until as many virtio_resume. What is in flight

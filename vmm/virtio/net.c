@@ -67,8 +67,7 @@ struct net {
 	struct log_limit limit;
 };
 
-/* --- receiving
- * ------------------------------------------------------------------------------------ */
+/* --- receiving ------------------------------------------------------------------------------- */
 
 static void tap_ready(void *arg, uint32_t ready);
 
@@ -208,8 +207,7 @@ static void tap_ready(void *arg, uint32_t ready)
 	virtio_unlock(net->device);
 }
 
-/* --- sending
- * -------------------------------------------------------------------------------------- */
+/* --- sending --------------------------------------------------------------------------------- */
 
 static void tx_timer(void *arg)
 {
@@ -241,8 +239,7 @@ static bool send_one(void *opaque, unsigned int queue)
 	return within(pair, &pair->tx, &pair->tx_timer, tx_timer);
 }
 
-/* --- control
- * -------------------------------------------------------------------------------------- */
+/* --- control --------------------------------------------------------------------------------- */
 
 static int command(struct net *net, const struct virtq_chain *chain)
 {
@@ -281,8 +278,7 @@ static unsigned int control_queue(const struct net *net)
 	return virtio_has(net->device, VIRTIO_NET_F_MQ) ? 2 * net->n : 2;
 }
 
-/* --- life
- * ----------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 static void on_kick(void *opaque, unsigned int queue)
 {

@@ -246,8 +246,7 @@ static void common_write(struct virtio_device *device, uint64_t offset, uint64_t
 	}
 }
 
-/* --- BAR 0 --------------------------------------------------------------------------------------
- */
+/* --- BAR 0 ----------------------------------------------------------------------------------- */
 
 static bool in_device_config(const struct virtio_device *device, uint64_t offset, unsigned int size)
 {
@@ -302,8 +301,7 @@ void virtio_pci_write(void *opaque, uint64_t offset, uint64_t value, unsigned in
 
 static const struct io_ops bar_ops = { .read = virtio_pci_read, .write = virtio_pci_write };
 
-/* --- doorbells ----------------------------------------------------------------------------------
- */
+/* --- doorbells ------------------------------------------------------------------------------- */
 
 static struct ioevent doorbell_at(uint64_t base, unsigned int queue)
 {
@@ -344,8 +342,7 @@ static void follow_bar(struct virtio_device *device)
 	}
 }
 
-/* --- the function -------------------------------------------------------------------------------
- */
+/* --- the function ---------------------------------------------------------------------------- */
 
 /*
  * The window through configuration space (4.1.4.9), for firmware that cannot map BARs: its place in

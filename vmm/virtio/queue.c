@@ -150,7 +150,7 @@ bool virtq_kicks_on(struct virtq *q)
 	return q->packed ? packed_kicks_on(q) : split_kicks_on(q);
 }
 
-/* --- pieces ----------------------------------------------------------------------------------- */
+/* --- pieces ---------------------------------------------------------------------------------- */
 
 size_t iov_read(const struct iovec *iov, unsigned int n, uint64_t skip, void *data, size_t len)
 {

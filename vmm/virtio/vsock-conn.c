@@ -19,7 +19,7 @@
 
 static void conn_ready(void *arg, uint32_t ready);
 
-/* --- life ------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 struct conn *conn_new(struct vsock *vsock, int fd, enum conn_state state)
 {
@@ -110,8 +110,7 @@ void conn_watch(struct conn *conn)
 		conn->events = events;
 }
 
-/* --- from the guest to the host ------------------------------------------------------------------
- */
+/* --- from the guest to the host -------------------------------------------------------------- */
 
 /* The guest learns that there is room again when half of it came free. */
 static void forward(struct conn *conn, uint32_t n)
@@ -192,8 +191,7 @@ void conn_shutdown(struct conn *conn, uint32_t flags)
 	end_output(conn);
 }
 
-/* --- from the host: who comes, and with what
- * -------------------------------------------------------- */
+/* --- from the host: who comes, and with what ------------------------------------------------- */
 
 static uint32_t free_port(struct vsock *vsock)
 {
@@ -327,8 +325,7 @@ static void conn_ready(void *arg, uint32_t ready)
 	virtio_unlock(device);
 }
 
-/* --- the listener
- * ------------------------------------------------------------------------------------- */
+/* --- the listener ---------------------------------------------------------------------------- */
 
 static void on_client(void *arg, uint32_t ready)
 {

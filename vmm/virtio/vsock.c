@@ -23,8 +23,7 @@
 #define QUEUE_TX	 1u
 #define HEADER		 sizeof(struct virtio_vsock_hdr)
 
-/* --- to the guest
- * ----------------------------------------------------------------------------------- */
+/* --- to the guest ---------------------------------------------------------------------------- */
 
 static struct virtio_vsock_hdr header_of(struct conn *conn, uint16_t op, uint32_t len)
 {
@@ -185,8 +184,7 @@ void vsock_pump(struct vsock *vsock)
 	}
 }
 
-/* --- from the guest
- * ----------------------------------------------------------------------------------- */
+/* --- from the guest -------------------------------------------------------------------------- */
 
 static struct conn *find(struct vsock *vsock, const struct virtio_vsock_hdr *header)
 {
@@ -286,9 +284,7 @@ static bool hear_one(void *opaque, unsigned int queue)
 	return true;
 }
 
-/* --- life
- * ------------------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 static void on_kick(void *opaque, unsigned int queue)
 {

@@ -41,7 +41,7 @@ _Noreturn void exit_machine(uint32_t value); /* debug-exit, then S5 where there 
 _Noreturn void poweroff_machine(void);
 _Noreturn void reset_machine(void);
 
-/* --- ports and MMIO: one instruction of exactly that width each ------------------------------- */
+/* --- ports and MMIO: one instruction of exactly that width each ------------------------------ */
 
 #define PORT_ACCESS(name, type, suffix)                                                          \
 	static inline void out##name(uint16_t port, type value)                                  \
@@ -84,7 +84,7 @@ MMIO_ACCESS(64, "q", "r")
 uint64_t mmio_read(uint64_t address, unsigned int size);
 void mmio_write(uint64_t address, uint64_t value, unsigned int size);
 
-/* --- CPL0 (start.S, cpu.c) -------------------------------------------------------------------- */
+/* --- CPL0 (start.S, cpu.c) ------------------------------------------------------------------- */
 
 /* Runs fn(a, b, c) at CPL0 with interrupts off; keep it short. */
 uint64_t cpl0(uint64_t (*fn)(uint64_t a, uint64_t b, uint64_t c), uint64_t a, uint64_t b,
@@ -127,7 +127,7 @@ unsigned int try_write8(uint64_t address, uint8_t value);
 unsigned int try_movdir64b(uint64_t destination, const void *source);
 uint64_t fault_address(void);
 
-/* --- interrupts (cpu.c) ----------------------------------------------------------------------- */
+/* --- interrupts (cpu.c) ---------------------------------------------------------------------- */
 
 extern uint64_t kit_irq_count[256]; /* by vector, over all CPUs; counted, then EOI */
 extern void (*kit_irq_handler[256])(uint64_t vector); /* at CPL0 before the EOI; NULL: none */
@@ -150,7 +150,7 @@ void halt_until(unsigned int vector, uint64_t count);
 bool wait_count(unsigned int vector, uint64_t count, uint64_t cycles);
 #define CYCLES_SECOND 4000000000UL /* at least a second on the machines of the day */
 
-/* --- locks ------------------------------------------------------------------------------------ */
+/* --- locks ----------------------------------------------------------------------------------- */
 
 struct spinlock {
 	uint32_t held;
@@ -167,7 +167,7 @@ static inline void spin_unlock(struct spinlock *lock)
 	__atomic_store_n(&lock->held, 0, __ATOMIC_RELEASE);
 }
 
-/* --- what the monitor said (boot.c) ----------------------------------------------------------- */
+/* --- what the monitor said (boot.c) ---------------------------------------------------------- */
 
 /* "" where there is none. */
 const char *command_line(void);
@@ -187,7 +187,7 @@ void memory_print(void);
 /* Physical address of the RSDP: start info, else boot_params; 0 where there is none. */
 uint64_t rsdp_address(void);
 
-/* --- page tables (paging.c) ------------------------------------------------------------------- */
+/* --- page tables (paging.c) ------------------------------------------------------------------ */
 
 #define PAGE_PRESENT  0x001UL
 #define PAGE_WRITE    0x002UL
@@ -200,7 +200,7 @@ bool map_device(uint64_t address, uint64_t size);
 /* Sets the flags of one 4 KiB page (its 2 MiB page is split) and invalidates it here. */
 bool page_set(uint64_t address, uint64_t flags);
 
-/* --- SMP (smp.c) ------------------------------------------------------------------------------ */
+/* --- SMP (smp.c) ----------------------------------------------------------------------------- */
 
 /*
  * Starts the CPUs of the MADT (without one: word cpus=N, APIC ids 0 to N - 1), which then run
@@ -210,7 +210,7 @@ bool page_set(uint64_t address, uint64_t flags);
 unsigned int smp_start(void (*fn)(unsigned int cpu), unsigned int *expected);
 uint32_t cpu_apic_id(unsigned int cpu);
 
-/* --- compiler's helpers (string.c) ------------------------------------------------------------ */
+/* --- compiler's helpers (string.c) ----------------------------------------------------------- */
 
 void *memcpy(void *to, const void *from, size_t n);
 void *memset(void *to, int byte, size_t n);

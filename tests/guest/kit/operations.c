@@ -76,7 +76,7 @@ static void scramble(uint8_t *bytes, uint32_t n, uint32_t seed)
 	}
 }
 
-/* --- moves ------------------------------------------------------------------------------------ */
+/* --- moves ----------------------------------------------------------------------------------- */
 
 static bool check_noop(struct operations *ops)
 {
@@ -140,8 +140,7 @@ static bool check_cache_flush(struct operations *ops)
 	return ends(ops, &d, STATUS_OK);
 }
 
-/* --- comparisons -------------------------------------------------------------------------------
- */
+/* --- comparisons ----------------------------------------------------------------------------- */
 
 static bool check_compare(struct operations *ops)
 {
@@ -172,8 +171,7 @@ static bool check_compare_pattern(struct operations *ops)
 	       operations_record(ops)->bytes == SIZE - 1;
 }
 
-/* --- delta records: what B has that A has not, carried over to A --------------------------------
- */
+/* --- delta records: what B has that A has not, carried over to A ----------------------------- */
 
 static bool create_delta(struct operations *ops)
 {
@@ -210,8 +208,7 @@ static bool check_delta_apply(struct operations *ops)
 	return ends(ops, &d, STATUS_OK) && !memcmp(at(ops, A_OFFSET), at(ops, B_OFFSET), SIZE);
 }
 
-/* --- checksums ---------------------------------------------------------------------------------
- */
+/* --- checksums ------------------------------------------------------------------------------- */
 
 static uint32_t crc32c(const uint8_t *bytes, uint32_t n, uint32_t seed)
 {
@@ -250,8 +247,7 @@ static bool check_copy_crc(struct operations *ops)
 	       !memcmp(at(ops, A_OFFSET), at(ops, B_OFFSET), SIZE);
 }
 
-/* --- DIF: blocks of 512 bytes, tags 0x1234 and 0x10000 on ----------------------------------------
- */
+/* --- DIF: blocks of 512 bytes, tags 0x1234 and 0x10000 on ------------------------------------ */
 
 #define BLOCKS	    5u
 #define TAGS	    (0x10000UL | 0x1234UL << 48)
@@ -347,8 +343,7 @@ static bool check_dif_update(struct operations *ops)
 	return ends(ops, &d, STATUS_OK) && is_protected(ops, at(ops, C_OFFSET), 0x9a0000);
 }
 
-/* --- batches ------------------------------------------------------------------------------------
- */
+/* --- batches --------------------------------------------------------------------------------- */
 
 static struct dsa_descriptor *listed(const struct operations *ops, unsigned int i)
 {

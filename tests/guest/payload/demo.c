@@ -42,7 +42,7 @@ static void worker(unsigned int cpu)
 	__atomic_add_fetch(&started, 1, __ATOMIC_RELAXED);
 }
 
-/* --- what is there ---------------------------------------------------------------------------- */
+/* --- what is there --------------------------------------------------------------------------- */
 
 static void report_cpu(void)
 {
@@ -104,7 +104,7 @@ static void report_dsa(const struct dsa *dsa)
 		read64(dsa->registers + DSA_GENCAP) & GENCAP_CONFIG ? "configurable" : "fixed");
 }
 
-/* --- what the DMA does ------------------------------------------------------------------------ */
+/* --- what the DMA does ----------------------------------------------------------------------- */
 
 static void fill(uint8_t *at, uint32_t seed)
 {

@@ -177,7 +177,7 @@ static void test_bar_widths(const struct dsa *dsa)
 	test_check("pci_bar_widths", whole == halves, "0x%lx and 0x%lx", whole, halves);
 }
 
-/* --- MSI-X ------------------------------------------------------------------------------------ */
+/* --- MSI-X ----------------------------------------------------------------------------------- */
 
 static void test_msix_table(const struct msix *msix)
 {

@@ -133,7 +133,7 @@ static void name_check(char *name, const char *what, bool kernel, enum way way)
 	*name = 0;
 }
 
-/* --- each way to each kind of queue ----------------------------------------------------------- */
+/* --- each way to each kind of queue ---------------------------------------------------------- */
 
 static bool possible(enum way way)
 {
@@ -209,7 +209,7 @@ static void commands_of_user_code(void)
 	}
 }
 
-/* --- PASIDs ----------------------------------------------------------------------------------- */
+/* --- PASIDs ---------------------------------------------------------------------------------- */
 
 static void refused(const char *name, uint32_t pasid)
 {
@@ -268,7 +268,7 @@ static void pasids(void)
 	refused("portals_pasid_0_is_refused", 0);
 }
 
-/* --- retry ------------------------------------------------------------------------------------ */
+/* --- retry ----------------------------------------------------------------------------------- */
 
 static unsigned int fill_up(uint64_t portal, unsigned int *sent)
 {
@@ -301,7 +301,7 @@ static void retry(void)
 	test_check("portals_all_taken_complete", done == sent, "%u of %u", done, sent);
 }
 
-/* --- races ------------------------------------------------------------------------------------ */
+/* --- races ----------------------------------------------------------------------------------- */
 
 #define RACES 400u
 
@@ -377,7 +377,7 @@ static void races(void)
 		   "%u other answers, %u bytes changed", other, changed);
 }
 
-/* --- setting up ------------------------------------------------------------------------------- */
+/* --- setting up ------------------------------------------------------------------------------ */
 
 static int set_up(void)
 {
