@@ -110,13 +110,18 @@ static void pin_update(struct ioapic *ioapic, struct pin *pin)
 		pin->rte &= ~RTE_REMOTE_IRR;
 }
 
-/* KVM learns from the routes which vectors are ours and level-triggered: their EOIs exit. */
+/*
+ * KVM learns from the routes which vectors are ours and level-triggered: their EOIs exit. A pin
+ * that is masked between its interrupt and the EOI keeps its route until then, or the EOI would not
+ * be heard of and remote IRR would stay.
+ */
 static void pin_route(struct ioapic *ioapic, unsigned int number)
 {
 	const struct pin *pin = &ioapic->pins[number];
+	bool heard = !(pin->rte & RTE_MASKED) || pin->rte & RTE_REMOTE_IRR;
 	struct msi_message msi = message_of(pin->rte);
 
-	gsi_set_msi(ioapic->vm, number, pin->rte & RTE_MASKED ? NULL : &msi);
+	gsi_set_msi(ioapic->vm, number, heard ? &msi : NULL);
 	gsi_commit(ioapic->vm, NULL);
 }
 
@@ -326,8 +331,11 @@ void ioapic_eoi(struct ioapic *ioapic, uint8_t vector)
 
 		pthread_mutex_lock(&ioapic->lock);
 		ours = (pin->rte & RTE_VECTOR) == vector && pin->rte & RTE_REMOTE_IRR;
-		if (ours)
+		if (ours) {
 			pin->rte &= ~RTE_REMOTE_IRR;
+			if (pin->rte & RTE_MASKED)
+				pin_route(ioapic, i);
+		}
 		pthread_mutex_unlock(&ioapic->lock);
 		if (!ours)
 			continue;

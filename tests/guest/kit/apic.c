@@ -111,7 +111,12 @@ void ioapic_route(unsigned int pin, unsigned int vector, uint32_t apic_id, uint3
 	ioapic_write(reg, flags | vector);
 }
 
+void ioapic_set(unsigned int pin, unsigned int vector, uint32_t flags)
+{
+	ioapic_write((uint8_t)(0x10 + 2 * pin), flags | vector);
+}
+
 void ioapic_mask(unsigned int pin)
 {
-	ioapic_write((uint8_t)(0x10 + 2 * pin), IOAPIC_MASKED);
+	ioapic_set(pin, 0, IOAPIC_MASKED);
 }

@@ -52,5 +52,7 @@ void ioapic_write(uint8_t reg, uint32_t value);
 /* flags: IOAPIC_ bits. Delivered to this APIC id (below 255). */
 void ioapic_route(unsigned int pin, unsigned int vector, uint32_t apic_id, uint32_t flags);
 void ioapic_mask(unsigned int pin);
+/* Of a routed pin: rewrites the low half of its entry, as masking and unmasking do. */
+void ioapic_set(unsigned int pin, unsigned int vector, uint32_t flags);
 
 #endif
