@@ -1,28 +1,55 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: Apache-2.0
-# An unmodified Debian guest on an ext4 image: it runs from there, its data is what it wrote, and
-# after a kill in the middle of writes the file system recovers and what was flushed is there.
+# An unmodified Debian guest on an ext4 image: it runs from there, its data is what it wrote, it
+# fetches a file over a tap from a server in a network namespace, and talks over vsock to a port of its
+# own console. After a kill in the middle of writes the file system recovers, and what was flushed is
+# there.
 # shellcheck disable=SC2034,SC2154 # settings for tests/rig/run, and from it
-TITLE='Debian runs from a virtio disk, and flushed data survives a kill'
+TITLE='Debian on virtio: disks, network, vsock, console, entropy, balloon; a kill in the middle'
 SMOKE=none
 IOMMU=none
 NEED='adit cloud image'
 LIMIT=1800
 
-image=/out/root.ext4
+image=/tmp/root.ext4 # in memory: a directory of the host is slow
 
-# vm NAME GO [MORE-JSON]: GO runs in the initramfs with /dev/vda there.
+# vm NAME DISKS DEVICES: what the guest does, in its initramfs, comes from standard input.
 vm() {
 	cat >"/tmp/$1"
 	l2_config "$1" /kernels/cloud/vmlinux "$(l2_image cloud "/tmp/$1")" 1 256M quiet \
-		'"disks": [ { "path": "'$image'", "serial": "rootdisk", "num_queues": 2 }'"${2:+, $2}"' ],
-		"rng": {}, "console": { "mode": "File", "file": "/out/l2-'"$1"'-hvc0" }'
+		'"disks": [ { "path": "'$image'", "serial": "rootdisk" }'"$2"' ], "rng": {}'"$3"
+}
+
+# A namespace with a web server, which waits for the interface that adit makes.
+server() {
+	mkdir -p /tmp/www
+	head -c 3000000 /dev/urandom >/tmp/www/file
+	unshare -n sh -c 'echo $$ >/tmp/ns
+		while [ ! -e /tmp/ns-go ]; do sleep 0.2; done
+		ip link set lo up
+		ip addr add 10.1.1.1/24 dev tap0
+		ip link set tap0 up
+		exec httpd -f -p 80 -h /tmp/www' &
+	until [ -s /tmp/ns ]; do sleep 0.2; done
+}
+plug() {
+	until [ -e /sys/class/net/tap0 ] || ! kill -0 "$l2_pid"; do sleep 0.2; done
+	ip link set tap0 netns "$(cat /tmp/ns)" && touch /tmp/ns-go
 }
 
 # Runs from the image: everything below is Debian's own. Then files are written and flushed for ever.
 debian() {
 	truncate -s 64M /tmp/second
-	vm debian '{ "path": "/tmp/second", "packed": false, "direct": false }' <<-'EOF'
+	vm debian ', { "path": "/tmp/second", "packed": false, "direct": false }' \
+		', "console": { "mode": "File", "file": "/out/l2-debian-hvc0", "ports":
+			[ { "name": "agent", "mode": "Socket", "socket": "/tmp/vs_77" } ] },
+		"net": [ { "tap": "tap0", "mac": "52:54:00:12:34:56" } ],
+		"vsock": { "cid": 5, "socket": "/tmp/vs" },
+		"balloon": { "free_page_reporting": true, "statistics_interval": 1 }' <<-'EOF'
+		ip addr add 10.1.1.2/24 dev eth0
+		ip link set eth0 up
+		say mac "$(cat /sys/class/net/eth0/address)"
+		say fetched "$(wget -q -O - http://10.1.1.1/file | sha256sum)"
 		mkdir /new
 		mount -t ext4 /dev/vda /new || poweroff -f
 		for d in proc sys dev; do mount --bind /$d /new/$d; done
@@ -46,7 +73,13 @@ debian() {
 				[ "$(sha256sum </mnt/data)" = "$sum" ] && say second same
 			fstrim -v /mnt | grep -q trimmed && say trim yes
 			echo 'hello from hvc0' >/dev/hvc0
-			say checked yes
+			cat /dev/vport*p1 >heard &
+			until grep -q vsock heard; do
+				perl -e 'socket(S, 40, 1, 0) or die; connect(S, pack("SSLLx4", 40, 0, 77, 2)) or die $!;
+					syswrite(S, "hello over vsock\n"); sleep 1' || break
+			done && say vsock connected
+			say heard "$(head -n 1 heard)"
+			say reporting "$(cut -c6 /sys/bus/virtio/drivers/virtio_balloon/virtio*/features)"
 			i=0
 			while :; do
 				i=$((i + 1))
@@ -59,7 +92,9 @@ debian() {
 		END
 		exec chroot /new /bin/bash /root/work
 	EOF
+	server
 	l2_start debian
+	plug
 	l2_wait_for debian 'L2 flushed 4 ' 1 800
 	l2_signal KILL
 	wait "$l2_pid" 2>/dev/null
@@ -73,6 +108,11 @@ debian() {
 	said 'what was written is read again' data same
 	said 'a second disk holds a file system' second same
 	said 'discard works' trim yes
+	said 'the address of its network interface is the one given' mac 52:54:00:12:34:56
+	said 'a file comes whole from a server in a namespace' fetched "$(sha256sum </tmp/www/file)"
+	said 'vsock connects to a socket of the host' vsock connected
+	said 'what went over vsock comes back on a console port' heard 'hello over vsock'
+	said 'free pages are reported' reporting 1
 	check 'debian: the console carries words' grep -q 'hello from hvc0' /out/l2-debian-hvc0
 	check 'debian: nothing was logged' is "$(grep -c -E 'warn|error' /out/l2-debian.log)" 0
 }
@@ -96,7 +136,7 @@ recovered() {
 			mount --bind /dev /new/dev
 			chroot /new /usr/sbin/e2fsck -fn /dev/vda && say fsck clean
 		EOF
-	} | vm recovered
+	} | vm recovered '' ''
 	check 'recovered: the next guest starts' l2_run recovered 800
 	check 'recovered: the file system mounts' is "$(l2_said recovered mounted)" yes
 	check 'recovered: its journal was replayed' is "$(l2_said recovered recovery)" yes
@@ -106,8 +146,10 @@ recovered() {
 }
 
 l1() {
+	modprobe tun
+	cp /out/root.ext4 $image
+	rm -f /out/root.ext4
 	debian
 	recovered
-	rm -f "$image"
 	end
 }
