@@ -20,6 +20,9 @@ struct bench_options {
 	const char *marker; /* what its user space says first */
 	/* map: a VFIO character device; a VFIO group and a device of it. NULL: none */
 	const char *cdev, *group, *device;
+	/* io: where its image is made, and whether both sides go past the page cache */
+	const char *directory;
+	bool direct;
 };
 
 /* One row of main.c's table. Returns the process's exit status. */
@@ -33,6 +36,7 @@ int bench_boot(const struct bench_options *options);
 int bench_map(const struct bench_options *options);
 int bench_copy(const struct bench_options *options);
 int bench_submit(const struct bench_options *options);
+int bench_io(const struct bench_options *options);
 int bench_boot_kernel(const struct bench_options *options);
 
 /* --- samples (samples.c) --------------------------------------------------------------------- */
@@ -97,6 +101,13 @@ struct child_times {
  */
 int child_time(char *const argv[], const char *env, const char *marker, bool leave,
 	       struct child_times *times);
+
+/*
+ * Runs argv to its end and calls `line` for each line of its output when it came, without its end.
+ * Of lines longer than 4 KiB the beginning is lost. 0 or -errno; *status as waitpid gives it.
+ */
+int child_lines(char *const argv[], void (*line)(void *arg, int pid, char *text), void *arg,
+		int *status);
 
 /*
  * Starts argv, waits until it wrote `wait_for`, reads its proportional memory (PSS, KiB) without

@@ -129,6 +129,40 @@ int child_time(char *const argv[], const char *env_extra, const char *marker, bo
 	return n < 0 ? (int)n : 0;
 }
 
+int child_lines(char *const argv[], void (*line)(void *arg, int pid, char *text), void *arg,
+		int *status)
+{
+	char text[4096];
+	size_t used = 0;
+	pid_t pid = -1;
+	ssize_t n;
+	int out = -1, ret = spawn(argv, environ, &pid, &out);
+
+	if (ret)
+		return ret;
+	while ((n = more(out, text + used, sizeof(text) - 1 - used)) > 0) {
+		char *at = text, *end;
+
+		used += (size_t)n;
+		text[used] = 0;
+		while ((end = strpbrk(at, "\r\n"))) {
+			*end = 0;
+			if (end > at)
+				line(arg, (int)pid, at);
+			at = end + 1;
+		}
+		used -= (size_t)(at - text);
+		memmove(text, at, used);
+		if (used == sizeof(text) - 1)
+			used = 0;
+	}
+	if (n)
+		kill(pid, SIGKILL);
+	waitpid(pid, status, 0);
+	close(out);
+	return n < 0 ? (int)n : 0;
+}
+
 static int pss_without(pid_t pid, uint64_t ram_bytes, double *pss_kib)
 {
 	char path[64], line[512];

@@ -16,6 +16,7 @@ static const struct bench benches[] = {
 	{ "copy", bench_copy, "memory moves by the software engine beside memcpy" },
 	{ "submit", bench_submit, "a trapped submission beside a minimal KVM program's exit" },
 	{ "boot", bench_boot, "exec to first output and to exit, memory, and the cost of an exit" },
+	{ "io", bench_io, "a guest's reads and writes of a disk beside io_uring on the same file" },
 	{ "map", bench_map, "map, attach and unmap; translations and PASIDs of the soft provider" },
 };
 
@@ -25,7 +26,8 @@ static int usage(void)
 			"       adit bench map [--cdev /dev/vfio/devices/vfioN] "
 			"[--group /dev/vfio/N --device BDF]\n"
 			"       adit bench boot --kernel FILE --initramfs FILE --marker TEXT "
-			"[--cmdline WORDS]\n");
+			"[--cmdline WORDS]\n"
+			"       adit bench io [--directory DIR] [--direct]\n");
 	for (size_t i = 0; i < ARRAY_SIZE(benches); i++)
 		fprintf(stderr, "  %-8s %s\n", benches[i].name, benches[i].summary);
 	return 2;
@@ -60,6 +62,8 @@ int main(int argc, char **argv)
 		{ "cdev", required_argument, NULL, 'd' },
 		{ "group", required_argument, NULL, 'g' },
 		{ "device", required_argument, NULL, 'b' },
+		{ "directory", required_argument, NULL, 'f' },
+		{ "direct", no_argument, NULL, 'p' },
 		{ 0 },
 	};
 	char build[PATH_MAX];
@@ -97,6 +101,12 @@ int main(int argc, char **argv)
 			break;
 		case 'b':
 			options.device = optarg;
+			break;
+		case 'f':
+			options.directory = optarg;
+			break;
+		case 'p':
+			options.direct = true;
 			break;
 		default:
 			return usage();

@@ -67,6 +67,29 @@ static void two_machines_have_disks_in_one_process(void **state)
 	}
 }
 
+/* What adit bench io runs: many requests under way, each row's numbers on the console. */
+static void a_disk_under_load_answers_every_request(void **state)
+{
+	char path[32], members[160], *output;
+	struct guest guest;
+
+	make_disk(path, 1 << 20);
+	snprintf(members, sizeof(members), ", \"disks\": [{\"path\": \"%s\"}]", path);
+	assert_ok(guest_create(&guest, "diskload",
+			       "cycles=20000000 rowa=0x4000001000 rowb=0x8000000400010000 "
+			       "rowc=0x100000200",
+			       members),
+		  &guest.err);
+	assert_int_equal(guest_run(&guest), MACHINE_OFF);
+	guest_assert_passed(&guest, 1);
+	output = guest_output(&guest);
+	assert_int_equal(count(output, "begin "), 3);
+	assert_int_equal(count(output, "end "), 3);
+	free(output);
+	guest_destroy(&guest);
+	unlink(path);
+}
+
 static void an_image_in_use_is_refused_with_the_place(void **state)
 {
 	struct guest a, b;
@@ -87,6 +110,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_layout_works_and_every_broken_ring_is_refused),
 		cmocka_unit_test(two_machines_have_disks_in_one_process),
+		cmocka_unit_test(a_disk_under_load_answers_every_request),
 		cmocka_unit_test(an_image_in_use_is_refused_with_the_place),
 	};
 

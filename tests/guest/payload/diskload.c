@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A disk under load, for the host to measure: rows of reads or writes of one size at random places,
+ * so many of them under way, for so long. Each row says "begin N" and "end N OPERATIONS CYCLES".
+ *
+ * Words: rowa=, rowb=, ...: write << 63 | depth << 32 | bytes; cycles= of the TSC for each row.
+ */
+#include "kit.h"
+#include "pci.h"
+#include "virtio.h"
+
+#define ENTRIES	  256u
+#define PIECES	  3u
+#define DEPTH_MAX 64u
+#define SECTOR	  512u
+#define ROWS_MAX  26u
+#define BUFFERS	  (16 * MIB) /* the rest of memory is for data */
+#define PATIENCE  (20 * CYCLES_SECOND)
+
+struct header {
+	uint32_t type, reserved;
+	uint64_t sector;
+};
+
+struct descriptor {
+	uint64_t address;
+	uint32_t len;
+	uint16_t flags, next;
+};
+
+/* Virtio 1.2 section 2.7, with event indices. */
+static struct descriptor descriptors[ENTRIES] __attribute__((aligned(4096)));
+static struct {
+	uint16_t flags, idx, ring[ENTRIES], used_event;
+} available __attribute__((aligned(4096)));
+static struct {
+	uint16_t flags, idx;
+	struct {
+		uint32_t id, len;
+	} ring[ENTRIES];
+	uint16_t avail_event;
+} used __attribute__((aligned(4096)));
+
+static struct header headers[DEPTH_MAX] __attribute__((aligned(4096)));
+static uint8_t status[DEPTH_MAX];
+
+struct load {
+	struct virtio disk;
+	uint64_t doorbell, sectors;
+	bool write;
+	unsigned int depth;
+	uint32_t bytes;
+	uint64_t random;
+	uint16_t next, seen; /* of the available and the used ring */
+	uint64_t done, failed;
+};
+
+static bool open_disk(struct load *load)
+{
+	const uint64_t features = VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | 1UL << 9; /* FLUSH */
+	struct virtio *v = &load->disk;
+
+	if (!pci_init() || !virtio_find(v, VIRTIO_BLK, 0) || !virtio_agree(v, features))
+		return false;
+	load->sectors = read64(v->device);
+	write16(v->common + 22, 0);
+	if (read16(v->common + 24) < ENTRIES)
+		return false;
+	write16(v->common + 24, ENTRIES);
+	write64(v->common + 32, (uint64_t)descriptors);
+	write64(v->common + 40, (uint64_t)&available);
+	write64(v->common + 48, (uint64_t)&used);
+	load->doorbell = v->notify + (uint64_t)v->notify_step * read16(v->common + 30);
+	write16(v->common + 28, 1);
+	virtio_ready(v);
+	return virtio_status(v) == 0xf;
+}
+
+/* Requests keep their descriptors: only the place changes from one to the next. */
+static void prepare(struct load *load)
+{
+	for (unsigned int i = 0; i < load->depth; i++) {
+		struct descriptor *d = descriptors + (size_t)PIECES * i;
+		uint16_t at = (uint16_t)(PIECES * i);
+
+		headers[i].type = load->write;
+		d[0] = (struct descriptor){ (uint64_t)&headers[i], sizeof(headers[i]), DESC_NEXT,
+					    (uint16_t)(at + 1) };
+		d[1] = (struct descriptor){ BUFFERS + (uint64_t)load->bytes * i, load->bytes,
+					    load->write ? DESC_NEXT : DESC_NEXT | DESC_WRITE,
+					    (uint16_t)(at + 2) };
+		d[2] = (struct descriptor){ (uint64_t)&status[i], 1, DESC_WRITE, 0 };
+	}
+}
+
+static void add(struct load *load, unsigned int i)
+{
+	uint64_t per = load->bytes / SECTOR;
+
+	/* Knuth's multiplier of MMIX. */
+	load->random = load->random * 6364136223846793005UL + 1442695040888963407UL;
+	headers[i].sector = (load->random >> 33) % (load->sectors / per) * per;
+	status[i] = 0xee;
+	available.ring[load->next++ % ENTRIES] = (uint16_t)(PIECES * i);
+}
+
+/* What was added becomes visible; the doorbell only where the device asked (2.7.10). */
+static void publish(struct load *load)
+{
+	uint16_t old = available.idx, event;
+
+	if (load->next == old)
+		return;
+	__atomic_store_n(&available.idx, load->next, __ATOMIC_SEQ_CST);
+	event = __atomic_load_n(&used.avail_event, __ATOMIC_SEQ_CST);
+	if ((uint16_t)(load->next - event - 1) < (uint16_t)(load->next - old))
+		write16(load->doorbell, 0);
+}
+
+/* Takes what is done, and puts as many again where `more`. */
+static void take(struct load *load, bool more)
+{
+	uint16_t now = __atomic_load_n(&used.idx, __ATOMIC_ACQUIRE);
+
+	for (; load->seen != now; load->seen++) {
+		unsigned int i = used.ring[load->seen % ENTRIES].id / PIECES;
+
+		load->done++;
+		load->failed += status[i] != 0;
+		if (more)
+			add(load, i);
+	}
+	publish(load);
+}
+
+static bool run_row(struct load *load, char name, uint64_t cycles)
+{
+	uint64_t start, now;
+
+	prepare(load);
+	load->done = load->failed = 0;
+	kprintf("begin %c\n", name);
+	start = rdtsc();
+	for (unsigned int i = 0; i < load->depth; i++)
+		add(load, i);
+	publish(load);
+	do {
+		take(load, true);
+		cpu_relax();
+		now = rdtsc();
+	} while (now - start < cycles);
+	while (load->seen != load->next && now - start < cycles + PATIENCE) {
+		take(load, false);
+		now = rdtsc();
+	}
+	kprintf("end %c %lu %lu\n", name, load->done, now - start);
+	return load->seen == load->next && !load->failed;
+}
+
+int payload_main(void)
+{
+	uint64_t cycles = command_number("cycles", CYCLES_SECOND / 20);
+	static struct load load;
+	char word[] = "rowa";
+
+	if (!open_disk(&load)) {
+		test_fail("diskload", "no disk with queues of %u entries", ENTRIES);
+		return 1;
+	}
+	for (unsigned int i = 0; i < ROWS_MAX; i++, word[3]++) {
+		uint64_t row = command_number(word, 0);
+
+		if (!row)
+			continue;
+		load.write = row >> 63;
+		load.depth = row >> 32 & 0x7fffffff;
+		load.bytes = (uint32_t)row;
+		load.random = i + 1;
+		if (!load.depth || load.depth > DEPTH_MAX || load.bytes < SECTOR ||
+		    load.bytes % SECTOR || load.sectors < load.bytes / SECTOR) {
+			test_fail(word, "0x%lx: 1 to %u requests of whole sectors", row, DEPTH_MAX);
+			return 1;
+		}
+		if (!run_row(&load, word[3], cycles)) {
+			test_fail(word, "%lu of %lu requests failed, or stayed away", load.failed,
+				  load.done);
+			return 1;
+		}
+	}
+	test_ok("diskload");
+	return 0;
+}
