@@ -130,7 +130,7 @@ static void statistics_are_asked_for_and_kept(void **state)
 	struct tent t;
 
 	open_tent(&t, true);
-	bench_start(&t.b, bench_layouts[3] | STATS, 3);
+	bench_start(&t.b, bench_layouts[3] | STATS | BENCH_RING_RESET, 3);
 	memcpy(guest_at(&t.b.memory, NUMBERS), told, sizeof(told));
 	for (unsigned int i = 0; i < 3; i++) {
 		driver_add(&t.b.q[2], &piece, 1);
@@ -141,6 +141,14 @@ static void statistics_are_asked_for_and_kept(void **state)
 	assert_int_equal(stats.value[VIRTIO_BALLOON_S_MEMFREE], 1234);
 	assert_int_equal(stats.value[VIRTIO_BALLOON_S_MEMTOT], 5678);
 	assert_int_equal(stats.value[VIRTIO_BALLOON_S_MAJFLT], UINT64_MAX);
+	/* The buffer in which the driver waits is forgotten with its queue. */
+	driver_add(&t.b.q[2], &piece, 1);
+	bench_kick(&t.b, 2);
+	bench_queue_reset(&t.b, 2);
+	bench_queue(&t.b, 2, bench_layouts[3]);
+	driver_add(&t.b.q[2], &piece, 1);
+	bench_kick(&t.b, 2);
+	bench_take(&t.b, 2, NULL);
 	close_tent(&t);
 }
 

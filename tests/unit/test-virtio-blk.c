@@ -418,6 +418,36 @@ static void resets_with_requests_in_flight(void **state)
 	close_disk(&d);
 }
 
+/* The same of one queue, while the other is served. */
+static void queue_resets_with_requests_in_flight(void **state)
+{
+	struct disk d;
+	const struct blk_options options = plain(make_image(d.path, SECTORS * 512));
+	const struct driver_piece pieces[] = { { HEADER, 16, false },
+					       { DATA, 65536, true },
+					       { STATUS, 1, true } };
+
+	open_disk(&d, &options);
+	for (unsigned int i = 0; i < 80; i++) {
+		uint64_t features = bench_layouts[i % ARRAY_SIZE(bench_layouts)] | BENCH_RING_RESET;
+
+		if (i % 4 == 0)
+			start(&d, features);
+		features = d.b.device->accepted;
+		memset(guest_at(&d.b.memory, HEADER), 0, 16);
+		for (unsigned int n = 0; n < 10; n++)
+			driver_add(&d.b.q[0], pieces, 3);
+		driver_add(&d.b.q[1], pieces, 3);
+		bench_kick(&d.b, 0);
+		bench_kick(&d.b, 1);
+		bench_queue_reset(&d.b, 0);
+		bench_take(&d.b, 1, NULL);
+		bench_queue(&d.b, 0, features);
+		round_trip(&d, 0, 8 * i, 4096);
+	}
+	close_disk(&d);
+}
+
 static void a_full_queue_is_served_to_the_end(void **state)
 {
 	struct disk d;
@@ -502,6 +532,7 @@ int main(void)
 		cmocka_unit_test(requests_that_wait_for_a_limit_are_all_served),
 		cmocka_unit_test(requests_without_room_for_a_status_break_the_device),
 		cmocka_unit_test(resets_with_requests_in_flight),
+		cmocka_unit_test(queue_resets_with_requests_in_flight),
 		cmocka_unit_test(a_full_queue_is_served_to_the_end),
 		cmocka_unit_test(images_that_are_not_raw_are_refused_with_the_command),
 		cmocka_unit_test(images_that_cannot_be_used_are_refused),

@@ -163,7 +163,13 @@ static void output_waits_for_the_peer_and_a_reset_does_not(void **state)
 	}
 	driver_add(&d.b.q[1], &piece, 1);
 	bench_kick(&d.b, 1);
-	bench_start(&d.b, bench_layouts[2], 2);
+	bench_start(&d.b, bench_layouts[2] | BENCH_RING_RESET, 2);
+	/* Or of the queue alone. */
+	driver_add(&d.b.q[1], &piece, 1);
+	bench_kick(&d.b, 1);
+	bench_queue_reset(&d.b, 1);
+	bench_queue(&d.b, 1, bench_layouts[2]);
+	assert_int_equal(driver_take(&d.b.q[1], NULL), -1);
 	close(fd);
 	free(text);
 	close_desk(&d);

@@ -10,9 +10,10 @@
 
 struct echo {
 	struct virtio_device *device;
-	bool keeps;	/* buffers stay in flight */
-	bool slow_stop; /* a reset waits for echo_finish */
-	bool stop_asked;
+	bool keeps;	 /* buffers stay in flight */
+	bool slow_stop;	 /* a reset waits for echo_finish */
+	bool slow_queue; /* so does that of one queue */
+	bool stop_asked, queue_asked;
 	unsigned int starts, stops, kicks, freed;
 	uint8_t config[8];
 };
@@ -54,6 +55,14 @@ static bool echo_stop(void *opaque)
 	return !echo->slow_stop;
 }
 
+static bool echo_stop_queue(void *opaque, unsigned int queue)
+{
+	struct echo *echo = opaque;
+
+	echo->queue_asked = true;
+	return !echo->slow_queue;
+}
+
 static void echo_read(void *opaque, uint32_t offset, void *data, unsigned int size)
 {
 	memcpy(data, ((struct echo *)opaque)->config + offset, size);
@@ -80,6 +89,7 @@ static const struct virtio_ops echo_ops = { .refuse = echo_refuse,
 					    .start = echo_start,
 					    .kick = echo_kick,
 					    .stop = echo_stop,
+					    .stop_queue = echo_stop_queue,
 					    .free = echo_free };
 
 static void open_echo(struct bench *b, struct echo *echo)
@@ -311,6 +321,121 @@ static void resets_at_any_moment_leave_a_working_device(void **state)
 	close_echo(&b, &echo);
 }
 
+/* Virtio 1.2 section 2.6.1: it starts anew with other values, and the other queue never notices. */
+static void one_queue_is_reset_alone(void **state)
+{
+	struct bench b;
+	struct echo echo;
+
+	open_echo(&b, &echo);
+	assert_true(bench_offered(&b) & BENCH_RING_RESET);
+	for (size_t i = 0; i < ARRAY_SIZE(bench_layouts); i++) {
+		uint64_t features = bench_layouts[i] | BENCH_RING_RESET;
+
+		bench_start(&b, features, 2);
+		for (unsigned int n = 0; n < 40; n++) {
+			echo_once(&b, 0);
+			echo_once(&b, 1);
+			bench_queue_reset(&b, 0);
+			assert_int_equal(reg(&b, REG_SIZE, 2), 64);
+			assert_int_equal(reg(&b, REG_DESC, 8), 0);
+			assert_int_equal(reg(&b, REG_VECTOR, 2), VIRTIO_NO_VECTOR);
+			echo_once(&b, 1);
+			bench_kick(&b, 0);
+			bench_queue(&b, 0, features);
+			assert_int_equal(reg(&b, REG_QUEUE_RESET, 2), 0);
+		}
+	}
+	assert_int_equal(echo.starts, ARRAY_SIZE(bench_layouts));
+	close_echo(&b, &echo);
+}
+
+static void a_queue_reset_waits_for_what_is_in_flight(void **state)
+{
+	const struct driver_piece piece = { BENCH_BUFFERS, 8, true };
+	struct bench b;
+	struct echo echo;
+	bool asked = false, kicked = false;
+
+	open_echo(&b, &echo);
+	virtio_lock(b.device);
+	echo.keeps = echo.slow_queue = true;
+	virtio_unlock(b.device);
+	bench_start(&b, BENCH_VERSION_1 | BENCH_RING_RESET, 2);
+	driver_add(&b.q[0], &piece, 1);
+	bench_kick(&b, 0);
+	while (!kicked) {
+		virtio_lock(b.device);
+		kicked = echo.kicks;
+		virtio_unlock(b.device);
+		sched_yield();
+	}
+	set(&b, REG_SELECT, 0, 2);
+	set(&b, REG_QUEUE_RESET, 1, 2);
+	while (!asked) {
+		assert_int_equal(reg(&b, REG_QUEUE_RESET, 2), 1);
+		/* Its registers are dead meanwhile. */
+		set(&b, REG_DESC, 0x5550, 8);
+		set(&b, REG_ENABLE, 1, 2);
+		virtio_lock(b.device);
+		asked = echo.queue_asked;
+		echo.keeps = false;
+		virtio_unlock(b.device);
+	}
+	assert_int_equal(reg(&b, REG_QUEUE_RESET, 2), 1);
+	echo_once(&b, 1);
+	virtio_lock(b.device);
+	/* Its answer comes too late and goes nowhere. */
+	virtio_push(b.device, 0, 0, 1, 8);
+	virtio_flush(b.device, 0);
+	virtio_queue_stopped(b.device, 0);
+	echo.slow_queue = false;
+	virtio_unlock(b.device);
+	assert_int_equal(reg(&b, REG_QUEUE_RESET, 2), 0);
+	assert_int_equal(driver_take(&b.q[0], NULL), -1);
+	bench_queue(&b, 0, BENCH_VERSION_1);
+	echo_once(&b, 0);
+	/* The whole device goes while one queue is going. */
+	virtio_lock(b.device);
+	echo.slow_queue = true;
+	virtio_unlock(b.device);
+	set(&b, REG_SELECT, 0, 2);
+	set(&b, REG_QUEUE_RESET, 1, 2);
+	bench_start(&b, BENCH_VERSION_1, 1);
+	assert_int_equal(reg(&b, REG_QUEUE_RESET, 2), 0);
+	echo_once(&b, 0);
+	close_echo(&b, &echo);
+}
+
+static void a_queue_reset_that_was_not_agreed_on_is_none(void **state)
+{
+	struct bench b;
+	struct echo echo;
+
+	open_echo(&b, &echo);
+	bench_start(&b, BENCH_VERSION_1, 1);
+	set(&b, REG_SELECT, 0, 2);
+	set(&b, REG_QUEUE_RESET, 1, 2);
+	assert_int_equal(reg(&b, REG_QUEUE_RESET, 2), 0);
+	assert_int_equal(reg(&b, REG_ENABLE, 2), 1);
+	echo_once(&b, 0);
+	/* Agreed on, but nothing is enabled, or there is no such queue. */
+	assert_true(bench_agree(&b, BENCH_VERSION_1 | BENCH_RING_RESET));
+	set(&b, REG_SELECT, 1, 2);
+	set(&b, REG_QUEUE_RESET, 1, 2);
+	assert_int_equal(reg(&b, REG_QUEUE_RESET, 2), 0);
+	set(&b, REG_SELECT, 2, 2);
+	set(&b, REG_QUEUE_RESET, 1, 2);
+	assert_int_equal(reg(&b, REG_QUEUE_RESET, 2), 0);
+	/* Before DRIVER_OK it is done at once. */
+	bench_queue(&b, 0, BENCH_VERSION_1);
+	set(&b, REG_SELECT, 0, 2);
+	set(&b, REG_QUEUE_RESET, 1, 2);
+	assert_int_equal(reg(&b, REG_QUEUE_RESET, 2), 0);
+	assert_int_equal(reg(&b, REG_ENABLE, 2), 0);
+	close_echo(&b, &echo);
+}
+
 static void queue_registers_stand_while_enabled(void **state)
 {
 	struct bench b;
@@ -485,6 +610,9 @@ int main(void)
 		cmocka_unit_test(a_broken_ring_needs_a_reset_and_says_so),
 		cmocka_unit_test(a_reset_waits_for_what_is_in_flight),
 		cmocka_unit_test(resets_at_any_moment_leave_a_working_device),
+		cmocka_unit_test(one_queue_is_reset_alone),
+		cmocka_unit_test(a_queue_reset_waits_for_what_is_in_flight),
+		cmocka_unit_test(a_queue_reset_that_was_not_agreed_on_is_none),
 		cmocka_unit_test(queue_registers_stand_while_enabled),
 		cmocka_unit_test(registers_take_every_width),
 		cmocka_unit_test(without_bus_mastering_memory_is_not_touched),

@@ -109,6 +109,7 @@ static inline void set(struct bench *b, uint64_t offset, uint64_t value, unsigne
 #define REG_DESC	    0x20
 #define REG_DRIVER	    0x28
 #define REG_DEVICE	    0x30
+#define REG_QUEUE_RESET	    0x3a
 
 static inline uint64_t bench_offered(struct bench *b)
 {
@@ -171,6 +172,16 @@ static inline void bench_start(struct bench *b, uint64_t features, unsigned int 
 	assert_int_equal(reg(b, REG_STATUS, 1), 0x0f);
 }
 
+/* Resets one queue (2.6.1), and waits as a driver must. */
+static inline void bench_queue_reset(struct bench *b, unsigned int index)
+{
+	set(b, REG_SELECT, index, 2);
+	set(b, REG_QUEUE_RESET, 1, 2);
+	while (reg(b, REG_QUEUE_RESET, 2))
+		sched_yield();
+	assert_int_equal(reg(b, REG_ENABLE, 2), 0);
+}
+
 static inline void bench_kick(struct bench *b, unsigned int queue)
 {
 	set(b, VIRTIO_BAR_NOTIFY + VIRTIO_NOTIFY_STEP * queue, queue, 2);
@@ -200,7 +211,8 @@ static inline int bench_take(struct bench *b, unsigned int queue, uint32_t *writ
 }
 
 /* The layouts that a driver may choose: split or packed, with and without event indices. */
-#define BENCH_VERSION_1 VIRTIO_FEATURE(FEATURE_VERSION_1)
+#define BENCH_VERSION_1	 VIRTIO_FEATURE(FEATURE_VERSION_1)
+#define BENCH_RING_RESET VIRTIO_FEATURE(FEATURE_RING_RESET)
 static const uint64_t bench_layouts[] = {
 	BENCH_VERSION_1,
 	BENCH_VERSION_1 | VIRTIO_FEATURE(FEATURE_EVENT_IDX) | VIRTIO_FEATURE(FEATURE_INDIRECT),

@@ -201,6 +201,15 @@ static bool on_stop(void *opaque)
 	return true;
 }
 
+static bool on_stop_queue(void *opaque, unsigned int queue)
+{
+	struct balloon *balloon = opaque;
+
+	if (queue == stats_queue(balloon))
+		balloon->holds = false;
+	return true;
+}
+
 static void config_read(void *opaque, uint32_t offset, void *data, unsigned int size)
 {
 	memcpy(data, (const uint8_t *)&((struct balloon *)opaque)->config + offset, size);
@@ -244,6 +253,7 @@ static const struct virtio_ops balloon_ops = {
 	.config_write = config_write,
 	.kick = on_kick,
 	.stop = on_stop,
+	.stop_queue = on_stop_queue,
 	.free = on_free,
 };
 

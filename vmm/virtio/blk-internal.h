@@ -55,8 +55,10 @@ struct blk {
 	bool ring_open;
 	struct loop_watch *watch;
 	unsigned int in_flight, made;
-	bool stopping; /* a reset waits for what is in flight */
-	bool dirty_sq; /* something is prepared and not submitted */
+	unsigned int queue_in_flight[BLK_QUEUES_MAX];
+	bool stopping;		  /* a reset waits for what is in flight */
+	uint64_t stopping_queues; /* resets of single queues wait for what is theirs */
+	bool dirty_sq;		  /* something is prepared and not submitted */
 	struct blk_request *free;
 	bool no_zero_range; /* the file system cannot: zeros are written */
 	void *zeros;

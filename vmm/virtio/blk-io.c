@@ -198,12 +198,18 @@ static int write_zeros(struct blk *blk, struct blk_request *r)
 	return 0;
 }
 
+static void landed(struct blk *blk, const struct blk_request *r)
+{
+	blk->in_flight--;
+	blk->queue_in_flight[r->queue]--;
+}
+
 static void issue(struct blk *blk, struct blk_request *r)
 {
 	struct io_uring_sqe *sqe = get_sqe(blk);
 
 	if (!sqe) {
-		blk->in_flight--;
+		landed(blk, r);
 		blk_done(blk, r, -EAGAIN);
 		return;
 	}
@@ -225,6 +231,7 @@ void blk_start(struct blk *blk, struct blk_request *r)
 		return;
 	}
 	blk->in_flight++;
+	blk->queue_in_flight[r->queue]++;
 	issue(blk, r);
 }
 
@@ -256,7 +263,7 @@ static void end(struct blk *blk, struct blk_request *r, int error)
 			total += r->guest[i].iov_len;
 		iov_write(r->guest, r->n_guest, 0, r->bounce, (size_t)total);
 	}
-	blk->in_flight--;
+	landed(blk, r);
 	blk_done(blk, r, error);
 }
 
@@ -371,7 +378,7 @@ void blk_io_close(struct blk *blk)
 	while (blk->ring_open && blk->in_flight && !io_uring_wait_cqe(&blk->ring, &cqe)) {
 		r = io_uring_cqe_get_data(cqe);
 		io_uring_cqe_seen(&blk->ring, cqe);
-		blk->in_flight--;
+		landed(blk, r);
 		blk_request_put(blk, r);
 	}
 	if (blk->ring_open)

@@ -55,7 +55,7 @@ void blk_done(struct blk *blk, struct blk_request *r, int error)
 
 void blk_answer(struct blk *blk)
 {
-	uint64_t touched = blk->touched, starved = blk->starved;
+	uint64_t touched = blk->touched, starved = blk->starved, stopping = blk->stopping_queues;
 
 	blk->touched = 0;
 	for (; touched; touched &= touched - 1)
@@ -63,6 +63,14 @@ void blk_answer(struct blk *blk)
 	if (blk->stopping && !blk->in_flight) {
 		blk->stopping = false;
 		virtio_stopped(blk->device);
+	}
+	for (; stopping; stopping &= stopping - 1) {
+		unsigned int queue = (unsigned int)__builtin_ctzll(stopping);
+
+		if (blk->queue_in_flight[queue])
+			continue;
+		blk->stopping_queues &= ~BIT_U64(queue);
+		virtio_queue_stopped(blk->device, queue);
 	}
 	if (blk->device->stopping || blk->in_flight == BLK_DEPTH)
 		return;
@@ -283,10 +291,21 @@ static bool on_stop(void *opaque)
 {
 	struct blk *blk = opaque;
 
-	blk->starved = blk->touched = 0;
+	blk->starved = blk->touched = blk->stopping_queues = 0;
 	blk->config.wce = 1;
 	blk->stopping = blk->in_flight;
 	return !blk->stopping;
+}
+
+static bool on_stop_queue(void *opaque, unsigned int queue)
+{
+	struct blk *blk = opaque;
+
+	blk->starved &= ~BIT_U64(queue);
+	if (!blk->queue_in_flight[queue])
+		return true;
+	blk->stopping_queues |= BIT_U64(queue);
+	return false;
 }
 
 /* --- configuration --------------------------------------------------------------------------- */
@@ -362,6 +381,7 @@ static const struct virtio_ops blk_ops = {
 	.config_write = config_write,
 	.kick = on_kick,
 	.stop = on_stop,
+	.stop_queue = on_stop_queue,
 	.free = on_free,
 };
 

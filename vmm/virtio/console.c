@@ -323,6 +323,17 @@ static bool on_stop(void *opaque)
 	return true;
 }
 
+static bool on_stop_queue(void *opaque, unsigned int queue)
+{
+	struct console *console = opaque;
+
+	for (unsigned int i = 0; i < console->n; i++) {
+		if (tx_queue(&console->ports[i]) == queue)
+			let_go(&console->ports[i]);
+	}
+	return true;
+}
+
 static void config_read(void *opaque, uint32_t offset, void *data, unsigned int size)
 {
 	struct console *console = opaque;
@@ -345,6 +356,7 @@ static const struct virtio_ops console_ops = {
 	.config_read = config_read,
 	.kick = on_kick,
 	.stop = on_stop,
+	.stop_queue = on_stop_queue,
 	.free = on_free,
 };
 

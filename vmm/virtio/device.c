@@ -176,7 +176,7 @@ void virtio_enable_queue(struct virtio_device *device, unsigned int queue)
 	struct virtio_queue *q = &device->queues[queue];
 	struct err err;
 
-	if (q->enabled || device->stopping || broken(device))
+	if (q->enabled || q->resetting || device->stopping || broken(device))
 		return;
 	if (!(device->status & STATUS_FEATURES_OK)) {
 		virtio_break(device, "queue %u enabled before the features were agreed on", queue);
@@ -195,6 +195,48 @@ void virtio_enable_queue(struct virtio_device *device, unsigned int queue)
 		virtio_look_again(device);
 }
 
+static void queue_power_on(struct virtio_device *device, struct virtio_queue *q)
+{
+	q->vq.size = device->options.queue_size;
+	q->vq.desc = q->vq.driver = q->vq.device = 0;
+	q->enabled = q->reset_asked = q->resetting = false;
+	q->vector = VIRTIO_NO_VECTOR;
+}
+
+void virtio_queue_stopped(struct virtio_device *device, unsigned int queue)
+{
+	queue_power_on(device, &device->queues[queue]);
+}
+
+/* Section 2.6.1. Also of a device that its driver broke: it waits for this as for any reset. */
+void virtio_reset_queue(struct virtio_device *device, unsigned int queue)
+{
+	struct virtio_queue *q = &device->queues[queue];
+
+	if (!virtio_has(device, FEATURE_RING_RESET) || device->stopping || !q->enabled)
+		return;
+	q->enabled = false;
+	if (!device->running) {
+		queue_power_on(device, q);
+		return;
+	}
+	q->reset_asked = q->resetting = true;
+	loop_post(device->host.loop, &device->work);
+}
+
+static void stop_queues(struct virtio_device *device)
+{
+	const struct virtio_ops *ops = device->options.ops;
+
+	for (unsigned int i = 0; i < device->n_queues; i++) {
+		if (!device->queues[i].reset_asked)
+			continue;
+		device->queues[i].reset_asked = false;
+		if (!ops->stop_queue || ops->stop_queue(device->options.opaque, i))
+			virtio_queue_stopped(device, i);
+	}
+}
+
 /* --- status ---------------------------------------------------------------------------------- */
 
 static void power_on(struct virtio_device *device)
@@ -205,14 +247,8 @@ static void power_on(struct virtio_device *device)
 	device->config_vector = VIRTIO_NO_VECTOR;
 	device->status = device->isr = 0;
 	device->kick_all = device->no_master = false;
-	for (unsigned int i = 0; i < device->n_queues; i++) {
-		struct virtio_queue *q = &device->queues[i];
-
-		q->vq.size = device->options.queue_size;
-		q->vq.desc = q->vq.driver = q->vq.device = 0;
-		q->enabled = false;
-		q->vector = VIRTIO_NO_VECTOR;
-	}
+	for (unsigned int i = 0; i < device->n_queues; i++)
+		queue_power_on(device, &device->queues[i]);
 }
 
 void virtio_stopped(struct virtio_device *device)
@@ -292,6 +328,8 @@ static void on_work(void *arg)
 	const struct virtio_ops *ops = device->options.ops;
 
 	virtio_lock(device);
+	if (!device->stopping)
+		stop_queues(device);
 	if (device->stopping) {
 		if (!ops->stop || ops->stop(device->options.opaque))
 			virtio_stopped(device);
@@ -387,6 +425,7 @@ int virtio_device_create(struct virtio_device **out, const struct virtio_host *h
 	device->n_queues = options->queues;
 	device->offered = options->features | VIRTIO_FEATURE(FEATURE_VERSION_1) |
 			  VIRTIO_FEATURE(FEATURE_INDIRECT) | VIRTIO_FEATURE(FEATURE_EVENT_IDX) |
+			  VIRTIO_FEATURE(FEATURE_RING_RESET) |
 			  (options->packed ? VIRTIO_FEATURE(FEATURE_PACKED) : 0);
 	device->work = (struct loop_work){ .fn = on_work, .arg = device };
 	pthread_mutex_init(&device->lock, NULL);

@@ -9,14 +9,16 @@
  * elsewhere (a timer, a descriptor that became ready) takes it with virtio_lock.
  *
  * Reset. The driver may reset at any moment: queues are dead at once, then stop() is called on the
- * loop, and the status reads 0 only when nothing of the old life can touch memory any more.
+ * loop, and the status reads 0 only when nothing of the old life can touch memory any more. The
+ * same for one queue (VIRTIO_F_RING_RESET): it is dead at once, then stop_queue() is called, and
+ * queue_reset reads 0 when none of its buffers can be touched any more.
  *
  * A device that its driver breaks is marked NEEDS_RESET, says so in one line of the log, and does
  * nothing until it is reset.
  *
  * Devices leave with their machine, while the loop does not run.
  *
- * Source: OASIS virtio 1.2, sections 2.1 to 2.5 and 3.
+ * Source: OASIS virtio 1.2, sections 2.1 to 2.6.1 and 3.
  */
 #ifndef ADIT_VMM_VIRTIO_DEVICE_H
 #define ADIT_VMM_VIRTIO_DEVICE_H
@@ -59,6 +61,12 @@ struct virtio_ops {
 	void (*kick)(void *opaque, unsigned int queue);
 	/* False: something is in flight, and virtio_stopped() will be called. */
 	bool (*stop)(void *opaque);
+	/*
+	 * The driver resets this queue alone: buffers of it that are kept are forgotten. False:
+	 * some are in flight, and virtio_queue_stopped() will be called, or stop() comes before.
+	 * NULL: no buffer is kept beyond kick().
+	 */
+	bool (*stop_queue)(void *opaque, unsigned int queue);
 	void (*free)(void *opaque);
 };
 
@@ -78,6 +86,7 @@ struct virtio_options {
 struct virtio_queue {
 	struct virtq vq;
 	bool enabled;
+	bool reset_asked, resetting; /* by the driver, of this queue; until stop_queue() is done */
 	uint16_t vector;
 	int kick_fd;
 	struct loop_watch *watch;
@@ -158,6 +167,8 @@ void virtio_break(struct virtio_device *device, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 /* stop() returned false; now nothing is in flight. */
 void virtio_stopped(struct virtio_device *device);
+/* stop_queue() returned false; now nothing of the queue is in flight. */
+void virtio_queue_stopped(struct virtio_device *device, unsigned int queue);
 /* The configuration that the driver reads is another now. */
 void virtio_config_changed(struct virtio_device *device);
 

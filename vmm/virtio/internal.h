@@ -14,10 +14,11 @@
 #define STATUS_FAILED	   0x80u
 
 /* Reserved feature bits, section 6. */
-#define FEATURE_INDIRECT  28u
-#define FEATURE_EVENT_IDX 29u
-#define FEATURE_VERSION_1 32u
-#define FEATURE_PACKED	  34u
+#define FEATURE_INDIRECT   28u
+#define FEATURE_EVENT_IDX  29u
+#define FEATURE_VERSION_1  32u
+#define FEATURE_PACKED	   34u
+#define FEATURE_RING_RESET 40u
 
 #define ISR_QUEUE  0x1u
 #define ISR_CONFIG 0x2u
@@ -41,6 +42,7 @@ void virtio_pci_write(void *opaque, uint64_t offset, uint64_t value, unsigned in
 /* device.c, with the lock held. */
 void virtio_write_status(struct virtio_device *device, uint8_t status);
 void virtio_enable_queue(struct virtio_device *device, unsigned int queue);
+void virtio_reset_queue(struct virtio_device *device, unsigned int queue);
 void virtio_reset(struct virtio_device *device);
 /* Bus mastering may have come. */
 void virtio_look_again(struct virtio_device *device);

@@ -331,6 +331,18 @@ static bool on_stop(void *opaque)
 	return true;
 }
 
+/* A frame that is half in the queue's buffers is lost. */
+static bool on_stop_queue(void *opaque, unsigned int queue)
+{
+	struct net *net = opaque;
+
+	if (queue / 2 < net->n && !(queue & 1)) {
+		listen_on(&net->pairs[queue / 2], false);
+		net->pairs[queue / 2].len = 0;
+	}
+	return true;
+}
+
 /* Section 5.1.3.1: which features stand on which. */
 static const char *refuse(void *opaque, uint64_t features)
 {
@@ -378,6 +390,7 @@ static const struct virtio_ops net_ops = {
 	.start = on_start,
 	.kick = on_kick,
 	.stop = on_stop,
+	.stop_queue = on_stop_queue,
 	.free = on_free,
 };
 

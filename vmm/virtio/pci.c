@@ -56,7 +56,9 @@ enum common {
 	COMMON_DESC = 0x20,
 	COMMON_DRIVER = 0x28,
 	COMMON_DEVICE = 0x30,
-	COMMON_SIZE = 0x38,
+	/* 0x38, queue_notify_data, is there only with a feature that is not offered. */
+	COMMON_QUEUE_RESET = 0x3a,
+	COMMON_SIZE = 0x3c,
 };
 
 static const struct {
@@ -67,7 +69,7 @@ static const struct {
 	{ COMMON_STATUS, 1 },	      { COMMON_GENERATION, 1 },	   { COMMON_QUEUE_SELECT, 2 },
 	{ COMMON_QUEUE_SIZE, 2 },     { COMMON_QUEUE_VECTOR, 2 },  { COMMON_QUEUE_ENABLE, 2 },
 	{ COMMON_QUEUE_NOTIFY, 2 },   { COMMON_DESC, 8 },	   { COMMON_DRIVER, 8 },
-	{ COMMON_DEVICE, 8 },
+	{ COMMON_DEVICE, 8 },	      { COMMON_QUEUE_RESET, 2 },
 };
 
 /* NULL: queue_select names none. */
@@ -97,6 +99,8 @@ static uint64_t queue_field(struct virtio_device *device, unsigned int field)
 		return q->enabled;
 	case COMMON_QUEUE_NOTIFY:
 		return device->queue_select;
+	case COMMON_QUEUE_RESET:
+		return q->resetting;
 	case COMMON_DESC:
 		return q->vq.desc;
 	case COMMON_DRIVER:
@@ -143,8 +147,13 @@ static void write_queue_field(struct virtio_device *device, unsigned int field, 
 {
 	struct virtio_queue *q = selected(device);
 
-	if (!q)
+	if (!q || q->resetting)
 		return;
+	if (field == COMMON_QUEUE_RESET) {
+		if (value == 1)
+			virtio_reset_queue(device, device->queue_select);
+		return;
+	}
 	if (field == COMMON_QUEUE_VECTOR) {
 		q->vector = checked_vector(device, value);
 		return;
