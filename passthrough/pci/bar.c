@@ -180,7 +180,7 @@ void pci_bar_prepare(struct pci_bar *bar)
 		.opaque = bar->ops ? bar->opaque : bar,
 		.name = bar->label,
 	};
-	if (msix && msix->bar == bar_index(bar)) {
+	if (msix && (msix->table_bar == bar_index(bar) || msix->pba_bar == bar_index(bar))) {
 		bar->region.ops = ops->store64 ? &pci_msix_portal_ops : &pci_msix_bar_ops;
 		bar->region.opaque = bar;
 	}

@@ -56,7 +56,7 @@ struct pci_bar {
 struct pci_msix {
 	pthread_mutex_t lock;
 	unsigned int vectors;
-	unsigned int bar;
+	unsigned int table_bar, pba_bar;
 	uint32_t capability; /* offset in configuration space */
 	struct pci_span table_span, pba_span;
 	bool on;	   /* enabled, and the function is a bus master */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * MSI-X: the capability, the table and the pending bits inside a BAR, and the rule that turns a
+ * MSI-X: the capability, the table and the pending bits inside BARs, and the rule that turns a
  * device's event into exactly one message.
  *
  * An event is sent at once, or pends, or is lost: lost while messages are off (MSI-X disabled, or
@@ -22,6 +22,7 @@
 #define MSIX_CAP_SIZE 12u
 #define PENDING_BITS  64u
 #define STORE64_BYTES 64u
+#define PBA_WORD      8u /* table and pending bits begin and end on such a border */
 
 /* --- delivery: all with the lock held -------------------------------------------------------- */
 
@@ -237,11 +238,14 @@ static bool span_has(const struct pci_span *span, uint64_t offset)
 	return offset - span->start < span->size;
 }
 
-static enum part part_of(const struct pci_msix *msix, uint64_t offset)
+static enum part part_of(const struct pci_bar *bar, uint64_t offset)
 {
-	if (span_has(&msix->table_span, offset))
+	const struct pci_msix *msix = bar->function->msix;
+	unsigned int index = (unsigned int)(bar - bar->function->bars);
+
+	if (index == msix->table_bar && span_has(&msix->table_span, offset))
 		return PART_TABLE;
-	return span_has(&msix->pba_span, offset) ? PART_PBA : PART_DEVICE;
+	return index == msix->pba_bar && span_has(&msix->pba_span, offset) ? PART_PBA : PART_DEVICE;
 }
 
 /* The low two address bits are zero in every message; of vector control only the mask exists. */
@@ -320,14 +324,13 @@ static void part_write(struct pci_bar *bar, enum part part, uint64_t offset, uin
 static uint64_t bar_read(void *opaque, uint64_t offset, unsigned int size)
 {
 	struct pci_bar *bar = opaque;
-	const struct pci_msix *msix = bar->function->msix;
-	enum part part = part_of(msix, offset);
+	enum part part = part_of(bar, offset);
 	uint64_t value = 0;
 
-	if (part == part_of(msix, offset + size - 1))
+	if (part == part_of(bar, offset + size - 1))
 		return part_read(bar, part, offset, size);
 	for (unsigned int i = 0; i < size; i++)
-		value |= (part_read(bar, part_of(msix, offset + i), offset + i, 1) & 0xff)
+		value |= (part_read(bar, part_of(bar, offset + i), offset + i, 1) & 0xff)
 			 << (8 * i);
 	return value;
 }
@@ -335,26 +338,24 @@ static uint64_t bar_read(void *opaque, uint64_t offset, unsigned int size)
 static void bar_write(void *opaque, uint64_t offset, uint64_t value, unsigned int size)
 {
 	struct pci_bar *bar = opaque;
-	const struct pci_msix *msix = bar->function->msix;
-	enum part part = part_of(msix, offset);
+	enum part part = part_of(bar, offset);
 
-	if (part == part_of(msix, offset + size - 1)) {
+	if (part == part_of(bar, offset + size - 1)) {
 		part_write(bar, part, offset, value, size);
 		return;
 	}
 	for (unsigned int i = 0; i < size; i++)
-		part_write(bar, part_of(msix, offset + i), offset + i, (value >> (8 * i)) & 0xff,
-			   1);
+		part_write(bar, part_of(bar, offset + i), offset + i, (value >> (8 * i)) & 0xff, 1);
 }
 
 static int bar_store64(void *opaque, uint64_t offset, enum store64_kind kind, const void *data)
 {
 	struct pci_bar *bar = opaque;
-	const struct pci_msix *msix = bar->function->msix;
 
-	if (range_overlaps(offset, STORE64_BYTES, msix->table_span.start, msix->table_span.size) ||
-	    range_overlaps(offset, STORE64_BYTES, msix->pba_span.start, msix->pba_span.size))
-		return -EAGAIN;
+	for (uint64_t at = 0; at < STORE64_BYTES; at += PBA_WORD) {
+		if (part_of(bar, offset + at) != PART_DEVICE)
+			return -EAGAIN;
+	}
 	return bar->ops->store64(bar->opaque, offset, kind, data);
 }
 
@@ -365,30 +366,49 @@ const struct io_ops pci_msix_portal_ops = { .read = bar_read,
 
 /* --- construction ---------------------------------------------------------------------------- */
 
-static int check_place(const struct pci_function *function, unsigned int vectors, unsigned int bar,
-		       const struct pci_span *table, const struct pci_span *pba, struct err *err)
+static int check_span(const struct pci_function *function, const char *what, unsigned int index,
+		      const struct pci_span *span, struct err *err)
 {
-	const struct pci_bar *in;
+	const struct pci_bar *bar = &function->bars[index < PCI_BARS ? index : 0];
+
+	if (index >= PCI_BARS || !bar->function || pci_bar_is_io(bar))
+		return err_set(err, EINVAL, "%s: MSI-X needs a memory BAR and BAR %u is none",
+			       function->name, index);
+	if (!is_aligned(span->start, PBA_WORD) ||
+	    !range_inside(span->start, span->size, 0, bar->size))
+		return err_set(err, EINVAL,
+			       "%s: the MSI-X %s (0x%llx + 0x%llx) must be 8-byte aligned and "
+			       "inside BAR %u (0x%llx)",
+			       function->name, what, (unsigned long long)span->start,
+			       (unsigned long long)span->size, index,
+			       (unsigned long long)bar->size);
+	return 0;
+}
+
+static int check_place(const struct pci_function *function, const struct pci_msix *msix,
+		       struct err *err)
+{
+	const struct pci_span *table = &msix->table_span, *pba = &msix->pba_span;
+	int ret;
 
 	if (function->msix)
 		return err_set(err, EEXIST, "%s has MSI-X already", function->name);
-	if (!vectors || vectors > PCI_MSIX_MAX)
+	if (!msix->vectors || msix->vectors > PCI_MSIX_MAX)
 		return err_set(err, EINVAL, "%s: %u MSI-X vectors: 1 to %u are possible",
-			       function->name, vectors, PCI_MSIX_MAX);
-	if (bar >= PCI_BARS || !function->bars[bar].function || pci_bar_is_io(&function->bars[bar]))
-		return err_set(err, EINVAL, "%s: MSI-X needs a memory BAR and BAR %u is none",
-			       function->name, bar);
-	in = &function->bars[bar];
-	if (!is_aligned(table->start, 8) || !is_aligned(pba->start, 8) ||
-	    !range_inside(table->start, table->size, 0, in->size) ||
-	    !range_inside(pba->start, pba->size, 0, in->size) ||
+			       function->name, msix->vectors, PCI_MSIX_MAX);
+	ret = check_span(function, "table", msix->table_bar, table, err);
+	if (!ret)
+		ret = check_span(function, "pending bits", msix->pba_bar, pba, err);
+	if (ret)
+		return ret;
+	if (msix->table_bar == msix->pba_bar &&
 	    range_overlaps(table->start, table->size, pba->start, pba->size))
 		return err_set(err, EINVAL,
-			       "%s: the MSI-X table (0x%llx + 0x%llx) and pending bits (0x%llx + "
-			       "0x%llx) must be 8-byte aligned, apart, and inside BAR %u (0x%llx)",
+			       "%s: the MSI-X table (0x%llx + 0x%llx) and pending bits (0x%llx) "
+			       "of BAR %u overlap",
 			       function->name, (unsigned long long)table->start,
 			       (unsigned long long)table->size, (unsigned long long)pba->start,
-			       (unsigned long long)pba->size, bar, (unsigned long long)in->size);
+			       msix->table_bar);
 	return 0;
 }
 
@@ -410,22 +430,18 @@ void pci_function_msix_source(struct pci_function *function, const struct pci_ve
 	function->msix->source_opaque = opaque;
 }
 
-static struct pci_msix *msix_new(unsigned int vectors, unsigned int bar, struct pci_span table,
-				 struct pci_span pba)
+static struct pci_msix *msix_new(const struct pci_msix *place)
 {
 	struct pci_msix *msix = calloc(1, sizeof(*msix));
 
 	if (!msix)
 		return NULL;
+	*msix = *place;
 	pthread_mutex_init(&msix->lock, NULL);
-	msix->vectors = vectors;
-	msix->bar = bar;
-	msix->table_span = table;
-	msix->pba_span = pba;
 	msix->deliver = deliver_to_kvm;
-	msix->table = malloc(table.size);
-	msix->pending = malloc(pba.size);
-	msix->open = calloc(1, pba.size);
+	msix->table = malloc(msix->table_span.size);
+	msix->pending = malloc(msix->pba_span.size);
+	msix->open = calloc(1, msix->pba_span.size);
 	if (!msix->table || !msix->pending || !msix->open) {
 		pci_msix_free(msix);
 		return NULL;
@@ -437,29 +453,40 @@ static struct pci_msix *msix_new(unsigned int vectors, unsigned int bar, struct 
 int pci_function_msix(struct pci_function *function, unsigned int vectors, unsigned int bar,
 		      uint32_t table_offset, uint32_t pba_offset, struct err *err)
 {
-	return pci_function_msix_at(function, vectors, bar, table_offset, pba_offset, 0, err);
+	if (bar >= PCI_BARS || !is_aligned(table_offset | pba_offset, PBA_WORD))
+		return err_set(err, EINVAL,
+			       "%s: MSI-X needs a memory BAR (BAR %u) and 8-byte aligned offsets "
+			       "(0x%x, 0x%x)",
+			       function->name, bar, table_offset, pba_offset);
+	return pci_function_msix_at(function, vectors, table_offset | bar, pba_offset | bar, 0,
+				    err);
 }
 
-int pci_function_msix_at(struct pci_function *function, unsigned int vectors, unsigned int bar,
-			 uint32_t table_offset, uint32_t pba_offset, uint32_t offset,
-			 struct err *err)
+int pci_function_msix_at(struct pci_function *function, unsigned int vectors, uint32_t table,
+			 uint32_t pba, uint32_t offset, struct err *err)
 {
-	const struct pci_span table = { table_offset, (uint64_t)vectors * PCI_MSIX_ENTRY_SIZE };
-	const struct pci_span pba = { pba_offset, align_up(vectors, PENDING_BITS) / 8 };
+	const struct pci_msix place = {
+		.vectors = vectors,
+		.table_bar = table & PCI_MSIX_TABLE_BIR,
+		.pba_bar = pba & PCI_MSIX_PBA_BIR,
+		.table_span = { table & PCI_MSIX_TABLE_OFFSET,
+				(uint64_t)vectors * PCI_MSIX_ENTRY_SIZE },
+		.pba_span = { pba & PCI_MSIX_PBA_OFFSET, align_up(vectors, PENDING_BITS) / 8 },
+		.capability = offset,
+	};
 	struct pci_msix *msix = NULL;
 	uint8_t *capability;
 	int ret;
 
 	ret = pci_function_check_unplugged(function, err);
 	if (!ret)
-		ret = check_place(function, vectors, bar, &table, &pba, err);
+		ret = check_place(function, &place, err);
 	if (ret)
 		return ret;
-	msix = msix_new(vectors, bar, table, pba);
+	msix = msix_new(&place);
 	if (!msix)
 		return err_set(err, ENOMEM, "%s: no memory for %u MSI-X vectors", function->name,
 			       vectors);
-	msix->capability = offset;
 	if (offset)
 		ret = pci_function_capability_at(function, PCI_CAP_ID_MSIX, offset, MSIX_CAP_SIZE,
 						 err);
@@ -472,8 +499,8 @@ int pci_function_msix_at(struct pci_function *function, unsigned int vectors, un
 	}
 	capability = function->config + msix->capability;
 	store_le(capability + PCI_MSIX_FLAGS, vectors - 1, 2);
-	store_le(capability + PCI_MSIX_TABLE, table_offset | bar, 4);
-	store_le(capability + PCI_MSIX_PBA, pba_offset | bar, 4);
+	store_le(capability + PCI_MSIX_TABLE, table, 4);
+	store_le(capability + PCI_MSIX_PBA, pba, 4);
 	store_le(function->writable + msix->capability + PCI_MSIX_FLAGS,
 		 PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL, 2);
 	function->msix = msix;

@@ -155,10 +155,12 @@ uint8_t *pci_function_writable(struct pci_function *function);
  */
 int pci_function_msix(struct pci_function *function, unsigned int vectors, unsigned int bar,
 		      uint32_t table_offset, uint32_t pba_offset, struct err *err);
-/* The same with the capability at `offset` of configuration space. */
-int pci_function_msix_at(struct pci_function *function, unsigned int vectors, unsigned int bar,
-			 uint32_t table_offset, uint32_t pba_offset, uint32_t offset,
-			 struct err *err);
+/*
+ * The same with the capability at `offset` of configuration space. table, pba: offset | BAR index,
+ * as in its registers; the two may be in two BARs.
+ */
+int pci_function_msix_at(struct pci_function *function, unsigned int vectors, uint32_t table,
+			 uint32_t pba, uint32_t offset, struct err *err);
 /* Any thread. Not with a source. Masked: pends and fires at unmask. Disabled or out of range: lost,
  * as in hardware. */
 void pci_function_msix_fire(struct pci_function *function, unsigned int vector);

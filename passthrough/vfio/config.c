@@ -181,16 +181,7 @@ static int add_msix(struct vfio_function *f, uint32_t at, struct err *err)
 	f->config.msix = at;
 	if (!f->msix.max)
 		return 0;
-	if ((table & PCI_MSIX_TABLE_BIR) != (pba & PCI_MSIX_PBA_BIR)) {
-		log_line(f->log, LOG_WARN, "vfio",
-			 "%s: its MSI-X table and pending bits are in different BARs: MSI-X is "
-			 "hidden",
-			 f->name);
-		return 0;
-	}
-	ret = pci_function_msix_at(f->pci, MIN(vectors, f->msix.max), table & PCI_MSIX_TABLE_BIR,
-				   table & PCI_MSIX_TABLE_OFFSET, pba & PCI_MSIX_PBA_OFFSET, at,
-				   err);
+	ret = pci_function_msix_at(f->pci, MIN(vectors, f->msix.max), table, pba, at, err);
 	if (ret)
 		return ret;
 	pci_function_msix_source(f->pci, &vfio_vector_ops, &f->msix);

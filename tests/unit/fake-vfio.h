@@ -45,9 +45,12 @@ struct fake_vfio {
 	uint8_t io[32], rom[64 * KIB];
 	uint8_t *bar0; /* a memfd's pages */
 	int memfd;
-	uint32_t flags;		  /* of the device */
-	bool resizes, sparse;	  /* MSI-X grows; BAR 0 offers two areas */
-	bool bus_reset;		  /* can be reset with its bus */
+	uint32_t flags;	      /* of the device */
+	bool resizes, sparse; /* MSI-X grows; BAR 0 offers two areas */
+	bool bus_reset;	      /* can be reset with its bus */
+	bool pba_apart;	      /* the pending bits are in BAR 4 */
+	int groups[2];	      /* of the two functions of its bus; hot reset asks for them */
+	uint8_t bar4[4096];
 	bool shy_reset;		  /* can be reset, but does not say so */
 	int vector[FAKE_VECTORS]; /* eventfds of MSI or MSI-X, -1: none */
 	uint32_t index;		  /* which of both; VFIO_PCI_NUM_IRQS: none */
@@ -84,6 +87,9 @@ static inline uint8_t *fake_region(struct fake_vfio *v, unsigned int index, size
 	case VFIO_PCI_BAR2_REGION_INDEX:
 		*size = sizeof(v->io);
 		return v->io;
+	case VFIO_PCI_BAR4_REGION_INDEX:
+		*size = v->pba_apart ? sizeof(v->bar4) : 0;
+		return v->bar4;
 	case VFIO_PCI_ROM_REGION_INDEX:
 		*size = sizeof(v->rom);
 		return v->rom;
@@ -199,6 +205,40 @@ static inline int fake_set_irqs(struct fake_vfio *v, struct vfio_irq_set *set)
 	}
 }
 
+static inline int fake_hot_reset_info(struct fake_vfio *v, struct vfio_pci_hot_reset_info *info)
+{
+	unsigned int n = ARRAY_SIZE(v->groups);
+
+	if (!v->bus_reset)
+		return -ENODEV;
+	info->count = n;
+	if (info->argsz < sizeof(*info) + n * sizeof(info->devices[0]))
+		return -ENOSPC;
+	for (unsigned int i = 0; i < n; i++)
+		info->devices[i] = (struct vfio_pci_dependent_device){
+			.group_id = (uint32_t)v->groups[i], .bus = 4, .devfn = (uint8_t)i
+		};
+	return 0;
+}
+
+/* Descriptors of groups are 2000 + number. No group at all is how a cdev asks. */
+static inline int fake_hot_reset(struct fake_vfio *v, const struct vfio_pci_hot_reset *reset)
+{
+	bool all = v->bus_reset;
+
+	for (unsigned int i = 0; reset->count && i < ARRAY_SIZE(v->groups); i++) {
+		bool one = false;
+
+		for (unsigned int j = 0; j < reset->count; j++)
+			one |= reset->group_fds[j] == 2000 + v->groups[i];
+		all &= one;
+	}
+	if (reset->count > ARRAY_SIZE(v->groups))
+		return -EINVAL;
+	v->bus_resets += all;
+	return all ? 0 : -EPERM;
+}
+
 static inline int fake_ioctl(void *opaque, int fd, unsigned long request, void *arg)
 {
 	struct fake_vfio *v = opaque;
@@ -222,9 +262,10 @@ static inline int fake_ioctl(void *opaque, int fd, unsigned long request, void *
 		v->resets++;
 		memset(v->bar0, 0, FAKE_BAR0_SIZE);
 		return 0;
+	case VFIO_DEVICE_GET_PCI_HOT_RESET_INFO:
+		return fake_hot_reset_info(v, arg);
 	case VFIO_DEVICE_PCI_HOT_RESET:
-		v->bus_resets += v->bus_reset;
-		return v->bus_reset ? 0 : -EPERM;
+		return fake_hot_reset(v, arg);
 	default:
 		return -ENOTTY;
 	}

@@ -4,6 +4,8 @@
  * which message, and that what it holds is what the pending bits show. Each event ends in exactly
  * one message whatever the guest does to masks meanwhile.
  */
+#include <errno.h>
+
 #include "test-pci.h"
 
 #define VECTORS 70u
@@ -11,6 +13,7 @@
 #define PBA	0x1800u
 #define CONTROL (PCI_STD_HEADER_SIZEOF + PCI_MSIX_FLAGS)
 #define MSI	0x80u
+#define APART	0x40u /* pending bits in a BAR of their own */
 
 /* What the kernel would do with an eventfd: deliver while open, hold while closed. */
 struct source {
@@ -376,6 +379,46 @@ static void msi_forms_have_their_sizes(void **state)
 	}
 }
 
+static void pending_bits_may_lie_in_a_bar_of_their_own(void **state)
+{
+	struct source_rig m = { 0 };
+	struct err err = { 0 };
+	uint64_t apart;
+
+	if (!rig_open(&m.rig, &rig_windows)) {
+		skip();
+		return;
+	}
+	m.f = new_function("dev", NULL, NULL);
+	add_bar(m.f, 0, PCI_BAR_MEM64, 8 * KIB, 9);
+	add_bar(m.f, 4, PCI_BAR_MEM32, 4 * KIB, 10);
+	assert_int_equal(pci_function_msix_at(m.f, VECTORS, TABLE, APART | 3, 0, &err), -EINVAL);
+	assert_int_equal(pci_function_msix_at(m.f, VECTORS, TABLE, 0xff8 | 4, 0, &err), -EINVAL);
+	/* In one BAR the same offsets would overlap. */
+	assert_int_equal(pci_function_msix_at(m.f, VECTORS, APART | 4, APART | 4, 0, &err),
+			 -EINVAL);
+	assert_int_equal(pci_function_msix_at(m.f, VECTORS, TABLE, PBA / 2 | 4, 0, &err), 0);
+	pci_function_msix_source(m.f, &source_ops, &m.s);
+	add_function(&m.rig, m.f, 1);
+	command(&m, true);
+	m.bar = pci_function_bar_address(m.f, 0);
+	apart = pci_function_bar_address(m.f, 4) + PBA / 2;
+	assert_int_equal(cfg_read(&m.rig, 1, PCI_STD_HEADER_SIZEOF + PCI_MSIX_PBA, 4), PBA / 2 | 4);
+	entry(&m, 69, 0, 0xfee00000, 8);
+	control(&m, PCI_MSIX_FLAGS_ENABLE);
+	event(&m.s, 69);
+	assert_true(mem_read(&m.rig, apart + 8, 8) == BIT_U64(5));
+	mask(&m, 69, false);
+	assert_true(mem_read(&m.rig, apart + 8, 8) == 0);
+	assert_int_equal(m.s.sent[69], 1);
+	/* Where the other BAR has the one or the other, the device answers. */
+	event(&m.s, 0);
+	assert_true(mem_read(&m.rig, apart, 8) == 1);
+	assert_true(mem_read(&m.rig, m.bar + PBA / 2, 8) != 1);
+	assert_int_equal(m.s.wrong, 0);
+	rig_close(&m.rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -389,6 +432,7 @@ int main(void)
 		cmocka_unit_test(msi_opens_as_many_vectors_as_were_enabled),
 		cmocka_unit_test(msi_masks_hold_and_show_pending_bits),
 		cmocka_unit_test(msi_forms_have_their_sizes),
+		cmocka_unit_test(pending_bits_may_lie_in_a_bar_of_their_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

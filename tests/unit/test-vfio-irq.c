@@ -154,6 +154,30 @@ static void what_comes_while_masked_pends_and_is_sent_once(void **state)
 	fake_rig_close(m);
 }
 
+static void pending_bits_in_another_bar_are_read_there(void **state)
+{
+	FAKE_RIG(m);
+	uint64_t bar4;
+
+	m->v.pba_apart = true;
+	store_le(m->v.config + FAKE_MSIX + PCI_MSIX_PBA, 0x100 | 4, 4);
+	plug(m);
+	bar4 = pci_function_bar_address(vfio_function_pci(m->f), 4);
+	assert_int_equal(cfg_read(&m->rig, FAKE_SLOT, FAKE_MSIX + PCI_MSIX_PBA, 4), 0x100 | 4);
+	msix_on(m);
+	mask(m, 3, false);
+	mask(m, 3, true);
+	fake_signal(m->v.vector[3]);
+	assert_true(mem_read(&m->rig, bar4 + 0x100, 8) == BIT_U64(3));
+	mask(m, 3, false);
+	wait_for(m, GUEST(3));
+	assert_true(mem_read(&m->rig, bar4 + 0x100, 8) == 0);
+	/* Where they would be in the table's BAR, and beside them, the device answers. */
+	m->v.bar4[0x200] = 0x5a;
+	assert_int_equal(mem_read(&m->rig, bar4 + 0x200, 1), 0x5a);
+	fake_rig_close(m);
+}
+
 static void a_changed_message_goes_where_it_says(void **state)
 {
 	FAKE_RIG(m);
@@ -325,6 +349,7 @@ int main(void)
 		cmocka_unit_test(vectors_are_made_when_the_guest_unmasks_them),
 		cmocka_unit_test(a_device_that_cannot_grow_gets_all_vectors_at_once),
 		cmocka_unit_test(what_comes_while_masked_pends_and_is_sent_once),
+		cmocka_unit_test(pending_bits_in_another_bar_are_read_there),
 		cmocka_unit_test(a_changed_message_goes_where_it_says),
 		cmocka_unit_test(mask_and_unmask_lose_and_double_nothing),
 		cmocka_unit_test(msi_is_enabled_whole_and_masked_by_vector),
