@@ -495,16 +495,33 @@ static void on_event(void *opaque, enum vfio_event event)
 		loop_post(all->loop, &device->removal);
 }
 
+/* One a descriptor, though members of a group have it in common. Returns their number. */
+static unsigned int held_groups(const struct devices *devices, struct vfio_group *groups)
+{
+	unsigned int n = 0;
+
+	for (size_t i = 0; i < devices->n; i++) {
+		const struct device_node *node = &devices->device[i].node;
+
+		if (node->group && !same_group(devices, i))
+			groups[n++] = (struct vfio_group){ node->number, node->fd };
+	}
+	return n;
+}
+
 /* Made, and its DMA let into guest memory; nobody can ask it for any yet. */
 static int make_device(struct device *device, struct err *err)
 {
 	struct devices *all = device->all;
+	struct vfio_group groups[CONFIG_MAX_DEVICES];
 	const struct vfio_options options = {
 		.name = device->config->id,
 		.fd = ioasid_device_fd(device->bound),
 		.allow_no_reset = device->config->allow_no_reset,
 		.rom = device->config->rom,
 		.no_snoop = device->choice.no_snoop,
+		.groups = groups,
+		.n_groups = held_groups(all, groups),
 		.loop = all->loop,
 		.log = all->log,
 		.event = on_event,

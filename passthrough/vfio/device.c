@@ -91,7 +91,7 @@ int vfio_function_create(struct vfio_function **out, struct vm *vm,
 	if (!ret)
 		ret = vfio_config_read(f, err);
 	if (!ret)
-		ret = vfio_reset_choose(f, options->allow_no_reset, err);
+		ret = vfio_reset_choose(f, options, err);
 	if (!ret)
 		ret = make_pci(f, err);
 	if (ret) {

@@ -105,8 +105,11 @@ int vfio_set_eventfds(struct vfio_function *f, unsigned int index, unsigned int 
 		      unsigned int count, const int *fds);
 int vfio_unmask_intx(struct vfio_function *f);
 int vfio_reset_function(struct vfio_function *f);
-/* With what shares its slot or bus; the kernel refuses where not all of that is ours. */
-int vfio_reset_bus(struct vfio_function *f);
+/*
+ * With what shares its slot or bus; -EPERM where not all of that is ours. groups as in struct
+ * vfio_options.
+ */
+int vfio_reset_bus(struct vfio_function *f, const struct vfio_group *groups, unsigned int n_groups);
 /* Of a region. Reads give ones where the device does not answer. size: 1 to 8. */
 uint64_t vfio_region_read(struct vfio_region *region, uint64_t offset, unsigned int size);
 void vfio_region_write(struct vfio_region *region, uint64_t offset, uint64_t value,
@@ -145,7 +148,7 @@ void vfio_irqs_destroy(struct vfio_function *f);
 extern const struct pci_vector_ops vfio_vector_ops;
 
 /* reset.c */
-int vfio_reset_choose(struct vfio_function *f, bool allow_none, struct err *err);
+int vfio_reset_choose(struct vfio_function *f, const struct vfio_options *options, struct err *err);
 void vfio_reset_by_guest(void *opaque);
 
 #endif

@@ -11,7 +11,7 @@
 
 #include "passthrough/vfio/internal.h"
 
-int vfio_reset_choose(struct vfio_function *f, bool allow_none, struct err *err)
+int vfio_reset_choose(struct vfio_function *f, const struct vfio_options *options, struct err *err)
 {
 	int ret;
 
@@ -21,11 +21,11 @@ int vfio_reset_choose(struct vfio_function *f, bool allow_none, struct err *err)
 	if (f->info.flags & VFIO_DEVICE_FLAGS_RESET || !vfio_reset_function(f))
 		return 0;
 	f->reset = VFIO_RESET_BUS;
-	ret = vfio_reset_bus(f);
+	ret = vfio_reset_bus(f, options->groups, options->n_groups);
 	if (!ret)
 		return 0;
 	f->reset = VFIO_RESET_NONE;
-	if (!allow_none)
+	if (!options->allow_no_reset)
 		return err_set(
 			err, ENOTSUP,
 			"%s cannot be reset (no function-level reset; bus reset: %s): its "

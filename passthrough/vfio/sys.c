@@ -15,7 +15,8 @@
 #include "passthrough/vfio/internal.h"
 #include "util/bits.h"
 
-#define INFO_MAX 65536u /* no capability chain is longer */
+#define INFO_MAX  65536u /* no capability chain is longer */
+#define RESET_MAX 256u	 /* functions of one bus */
 
 static int kernel_ioctl(void *opaque, int fd, unsigned long request, void *arg)
 {
@@ -205,12 +206,83 @@ int vfio_reset_function(struct vfio_function *f)
 	return call(f, VFIO_DEVICE_RESET, NULL);
 }
 
-int vfio_reset_bus(struct vfio_function *f)
+/* Everything that a reset of its bus resets. *out is freed by the caller. */
+static int reset_set(struct vfio_function *f, struct vfio_pci_hot_reset_info **out)
 {
-	/* No group descriptors: what is bound to the same iommufd is known to be one owner's. */
-	struct vfio_pci_hot_reset reset = { .argsz = sizeof(reset) };
+	uint32_t count = 0;
+	int ret = -ENOSPC;
 
-	return call(f, VFIO_DEVICE_PCI_HOT_RESET, &reset);
+	/* The second time with the room that the first one asked for. */
+	for (unsigned int i = 0; ret == -ENOSPC && i < 2; i++) {
+		size_t size = sizeof(**out) + count * sizeof((*out)->devices[0]);
+
+		free(*out);
+		*out = calloc(1, size);
+		if (!*out)
+			return -ENOMEM;
+		(*out)->argsz = (uint32_t)size;
+		ret = call(f, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, *out);
+		if (ret == -ENOSPC)
+			count = MIN((*out)->count, RESET_MAX);
+		else if (!ret && (*out)->count > count)
+			ret = -ENOSPC;
+	}
+	return ret;
+}
+
+/*
+ * The groups of the set, each once, in fds: more than the set has devices, or one of none of them,
+ * the kernel refuses. Returns their number.
+ */
+static int reset_groups(const struct vfio_pci_hot_reset_info *set, const struct vfio_group *groups,
+			unsigned int n_groups, int32_t *fds)
+{
+	int n = 0;
+
+	for (uint32_t d = 0; d < set->count; d++) {
+		const struct vfio_group *ours = NULL;
+		bool had = false;
+
+		for (unsigned int g = 0; !ours && g < n_groups; g++) {
+			if (groups[g].number >= 0 &&
+			    (uint32_t)groups[g].number == set->devices[d].group_id)
+				ours = &groups[g];
+		}
+		if (!ours)
+			return -EPERM;
+		for (int i = 0; i < n; i++)
+			had |= fds[i] == ours->fd;
+		if (!had)
+			fds[n++] = ours->fd;
+	}
+	return n;
+}
+
+int vfio_reset_bus(struct vfio_function *f, const struct vfio_group *groups, unsigned int n_groups)
+{
+	/* No group: what is bound to the same iommufd is known to be one owner's. */
+	struct vfio_pci_hot_reset none = { .argsz = sizeof(none) }, *reset = NULL;
+	struct vfio_pci_hot_reset_info *set = NULL;
+	size_t size;
+	int ret;
+
+	if (!n_groups)
+		return call(f, VFIO_DEVICE_PCI_HOT_RESET, &none);
+	ret = reset_set(f, &set);
+	if (ret)
+		goto out;
+	size = sizeof(*reset) + set->count * sizeof(reset->group_fds[0]);
+	reset = calloc(1, size);
+	ret = reset ? reset_groups(set, groups, n_groups, reset->group_fds) : -ENOMEM;
+	if (ret < 0)
+		goto out;
+	reset->argsz = (uint32_t)size;
+	reset->count = (uint32_t)ret;
+	ret = call(f, VFIO_DEVICE_PCI_HOT_RESET, reset);
+out:
+	free(reset);
+	free(set);
+	return ret;
 }
 
 /* vfio-pci may take an access in pieces: what is not aligned, or wider than it can do at once. */

@@ -48,6 +48,11 @@ enum vfio_event {
 	VFIO_EVENT_REMOVAL /* the host wants it back: detach and unbind it */
 };
 
+/* An open group, by its number. */
+struct vfio_group {
+	int number, fd;
+};
+
 struct vfio_options {
 	const char *name;	    /* for messages; copied */
 	int fd;			    /* the VFIO device, borrowed for the function's life */
@@ -55,6 +60,12 @@ struct vfio_options {
 	bool allow_no_reset;	    /* take a device that cannot be reset */
 	bool rom;		    /* show its expansion ROM */
 	bool no_snoop;		    /* No Snoop Enable is the guest's; else it stays off */
+	/*
+	 * A device that was had by its group: all groups that are held here, for a bus is reset for
+	 * who holds the groups of everything on it. Borrowed for the call. None: had by its cdev.
+	 */
+	const struct vfio_group *groups;
+	unsigned int n_groups;
 	struct loop *loop;     /* borrowed; its thread reads INTx, errors and removal requests */
 	const struct log *log; /* borrowed; may be NULL */
 	/* On the loop's thread. May be NULL. */

@@ -190,6 +190,37 @@ static void a_device_without_reset_is_refused_unless_allowed(void **state)
 	fake_rig_close(m);
 }
 
+/* Neither a group of the bus may be missing, nor may one be named that is not on it. */
+static void a_bus_is_reset_for_who_holds_its_groups(void **state)
+{
+	const struct vfio_group groups[] = { { 7, 2007 }, { 8, 2008 }, { 9, 2009 }, { -1, 1999 } };
+	struct vfio_options options;
+	struct err err = { 0 };
+	FAKE_RIG(m);
+
+	m->v.flags = VFIO_DEVICE_FLAGS_PCI;
+	m->v.bus_reset = true;
+	options = fake_options(m);
+	options.groups = groups;
+	options.n_groups = ARRAY_SIZE(groups);
+	m->v.groups[0] = 9;
+	m->v.groups[1] = 10;
+	assert_int_equal(vfio_function_create(&m->f, m->rig.vm, &options, &err), -ENOTSUP);
+	assert_non_null(strstr(err.text, "Operation not permitted"));
+	assert_int_equal(m->v.bus_resets, 0);
+	for (int second = 8; second < 10; second++) {
+		m->v.groups[1] = second;
+		fake_plug(m, &options);
+		assert_string_equal(vfio_function_reset_name(m->f), "bus");
+		assert_int_equal(m->v.bus_resets, second - 7);
+		pci_bus_remove(m->rig.bus, vfio_function_pci(m->f));
+	}
+	m->v.bus_reset = false;
+	assert_int_equal(vfio_function_create(&m->f, m->rig.vm, &options, &err), -ENOTSUP);
+	assert_non_null(strstr(err.text, "No such device"));
+	fake_rig_close(m);
+}
+
 static void what_is_no_pci_function_is_refused(void **state)
 {
 	struct vfio_options options;
@@ -336,6 +367,7 @@ int main(void)
 		cmocka_unit_test(no_snoop_enable_is_the_guests_where_the_policy_says_so),
 		cmocka_unit_test(a_function_level_reset_resets_the_device),
 		cmocka_unit_test(a_device_without_reset_is_refused_unless_allowed),
+		cmocka_unit_test(a_bus_is_reset_for_who_holds_its_groups),
 		cmocka_unit_test(what_is_no_pci_function_is_refused),
 		cmocka_unit_test(a_configuration_space_that_ends_early_reads_as_0),
 		cmocka_unit_test(capability_lists_that_loop_or_overlap_end),
