@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An assigned edu device (QEMU's docs/specs/edu.rst): DMA into it and back, its BAR moved about
- * under it moves=N times, MSIs counted. With `forever` it then keeps doing DMA until it is stopped.
+ * under it moves=N times, MSIs counted. With `forever` it then keeps doing DMA until it is stopped;
+ * with resets=N it resets the machine until that was N times, which it counts in the device:
+ * nothing resets an edu, and guest memory is new every time.
  */
 #include "apic.h"
 #include "pci.h"
@@ -19,6 +21,8 @@
 #define COMMAND_BACK 2 /* from the device to memory */
 #define EDU_BUFFER   0x40000
 #define BYTES	     512
+#define EDU_COUNT    (EDU_BUFFER + 2048) /* past what round_trip writes */
+#define COUNT_MARK   0xc0047ed000000000
 
 #define PCI_CAPABILITY_MSI 0x05
 #define MSI_VECTOR	   0x51
@@ -27,14 +31,20 @@
 static uint64_t from[BYTES / 8] __attribute__((aligned(4096)));
 static uint64_t to[BYTES / 8] __attribute__((aligned(4096)));
 
-static void transfer(uint64_t bar, uint64_t source, uint64_t target, uint64_t command)
+static void transfer_some(uint64_t bar, uint64_t source, uint64_t target, uint64_t bytes,
+			  uint64_t command)
 {
 	write64(bar + REG_SOURCE, source);
 	write64(bar + REG_TARGET, target);
-	write64(bar + REG_COUNT, BYTES);
+	write64(bar + REG_COUNT, bytes);
 	write64(bar + REG_COMMAND, command | COMMAND_RUN);
 	while (read64(bar + REG_COMMAND) & COMMAND_RUN)
 		cpu_relax();
+}
+
+static void transfer(uint64_t bar, uint64_t source, uint64_t target, uint64_t command)
+{
+	transfer_some(bar, source, target, BYTES, command);
 }
 
 /* Through the device and back; are they the same bytes? */
@@ -90,6 +100,20 @@ static void count_msis(unsigned int slot, uint64_t bar, unsigned int count)
 	test_check("every_msi_arrives_once", all, "%lu of %u", irq_count(MSI_VECTOR), count);
 }
 
+/* Comes back only after the last one, the count being 0 again for the next guest. */
+static void reset_again(uint64_t bar, uint64_t resets)
+{
+	uint64_t count;
+
+	transfer_some(bar, EDU_COUNT, (uint64_t)to, 8, COMMAND_BACK);
+	count = (to[0] & ~0xffffffffUL) == COUNT_MARK ? (uint32_t)to[0] : 0;
+	from[0] = count < resets ? COUNT_MARK | (count + 1) : 0;
+	transfer_some(bar, (uint64_t)from, EDU_COUNT, 8, 0);
+	if (count < resets && !test_failures())
+		reset_machine();
+	test_check("resets", count == resets, "%lu of %lu", count, resets);
+}
+
 int payload_main(void)
 {
 	struct pci_bar info;
@@ -109,6 +133,8 @@ int payload_main(void)
 	bar = move_about((unsigned int)slot, bar, info.size,
 			 (unsigned int)command_number("moves", 2));
 	count_msis((unsigned int)slot, bar, (unsigned int)command_number("msis", 10));
+	if (command_number("resets", 0))
+		reset_again(bar, command_number("resets", 0));
 	if (command_word("forever", NULL)) {
 		kprintf("goes on\n");
 		for (uint64_t seed = 2;; seed++)

@@ -1,7 +1,8 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: Apache-2.0
 # An assigned device and guests that ask for much: BARs moved about, MSIs counted, both functions of a
-# group; a monitor that is killed in the middle of DMA, and the device in the hands of the next.
+# group; a guest that resets itself 100 times; a monitor that is killed in the middle of DMA, and the
+# device in the hands of the next.
 # shellcheck disable=SC2034,SC2154 # settings for tests/rig/run, and from it
 TITLE='edu under a payload that moves its BAR, groups, and a monitor that is killed'
 SMOKE=''
@@ -12,7 +13,7 @@ edu,dma_mask=0xffffffffffffffff,addr=0x8.1
 nvme,serial=adit,drive=d0'
 DISKS='d0=1M'
 NEED='adit tests'
-LIMIT=900
+LIMIT=1500
 
 config() { # config NAME CMDLINE DEVICES-JSON
 	cat >"/out/$1.json" <<-EOF
@@ -28,6 +29,25 @@ run() { # run NAME CMDLINE DEVICES-JSON: does every check of the payload pass?
 	[ $status = 0 ] && [ "$(grep -c '^ok' "/out/$1")" = 5 ] && return
 	echo "status $status"
 	cat "/out/$1.log" "/out/$1"
+	return 1
+}
+# A guest that resets itself: descriptors are counted meanwhile, one that each life left behind would
+# be a hundred more.
+resets() {
+	config "$way-resets" 'resets=100 msis=2' "$(edu "$one")"
+	timeout 20000 /adit/build/adit run "/out/$way-resets.json" >"/out/$way-resets.log" 2>&1 &
+	pid=$! most=0
+	while kill -0 $pid 2>/dev/null; do
+		# shellcheck disable=SC2012,SC2046 # their number alone
+		fds=$(ls "/proc/$(pidof adit)/fd" 2>/dev/null | wc -l)
+		[ "$fds" -le "$most" ] || most=$fds
+		sleep 1
+	done
+	wait $pid
+	status=$?
+	[ $status = 0 ] && grep -q '^ok resets' "/out/$way-resets" && [ "$most" -gt 0 ] && [ "$most" -lt 100 ] && return
+	echo "status $status, $most descriptors"
+	tail -n 20 "/out/$way-resets.log" "/out/$way-resets"
 	return 1
 }
 refused() { # refused NAME DEVICES-JSON WORDS
@@ -64,6 +84,7 @@ l1() {
 		check "$way: DMA, 100 moves of the BAR, 100 MSIs" run "$way-moves" 'moves=100 msis=100' "$(edu "$one")"
 		check "$way: both of a group, and two more" run "$way-four" '' \
 			"$(edu "$one"), $(edu "$two"), $(edu "$three"), { \"path\": \"$nvme\", \"via\": \"$way\" }"
+		check "$way: a guest resets itself 100 times" resets
 		check "$way: a monitor is killed in the middle of DMA" killed
 		check "$way: the device goes to the next at once" run "$way-next" '' "$(edu "$one")"
 	done
