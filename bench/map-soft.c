@@ -6,6 +6,7 @@
  * Times are of the thread's CPU, so that another program on a busy machine weighs less; no page of
  * what is mapped is ever touched.
  */
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
@@ -21,6 +22,7 @@
 #define PAIRS	 100000u
 #define ACCESSES 200000u
 #define GUESTS	 1024u
+#define BEST_OF	 5u /* of a row that takes less than a millisecond */
 
 struct soft_bench {
 	struct ioasid_ctx *ctx;
@@ -142,7 +144,7 @@ static void *writer(void *arg)
 }
 
 /* With sections of GUESTS lookups, for the writer waits for their end. */
-static int time_lookups(struct soft_bench *b)
+static int time_lookups(struct soft_bench *b, double *best)
 {
 	const unsigned int sections = ACCESSES / GUESTS;
 	struct epoch_reader reader;
@@ -160,11 +162,23 @@ static int time_lookups(struct soft_bench *b)
 			b->sum += pasid_table_lookup(b->table, guest);
 		epoch_exit(&reader);
 	}
-	samples_add(&b->lookup, (now_ns() - start) / ((double)sections * GUESTS));
+	*best = fmin(*best, (now_ns() - start) / ((double)sections * GUESTS));
 	epoch_leave(&b->epoch, &reader);
 	__atomic_store_n(&b->stop, true, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
 	return 0;
+}
+
+/* Another program on the CPU's other half makes a time so short half as long again, or not. */
+static int best_lookups(struct soft_bench *b)
+{
+	double best = INFINITY;
+	int r = 0;
+
+	for (unsigned int n = 0; !r && n < BEST_OF; n++)
+		r = time_lookups(b, &best);
+	samples_add(&b->lookup, best);
+	return r;
 }
 
 static int time_bind(struct soft_bench *b)
@@ -193,7 +207,7 @@ static int one_round(struct soft_bench *b)
 		return r;
 	time_translate(b, 16, &b->hit);
 	time_translate(b, MANY, &b->miss);
-	r = time_lookups(b);
+	r = best_lookups(b);
 	return r ? r : time_bind(b);
 }
 

@@ -166,6 +166,7 @@ struct dsa {
 	/* What the back end can do. */
 	uint64_t gencap, opcap[4];
 	unsigned int max_batch_shift;
+	size_t stream_from; /* dsa_stream_from() */
 
 	pthread_mutex_t keys;
 	struct dsa_bindings bindings;

@@ -2,10 +2,10 @@
 /*
  * Copying, filling, comparing and flushing guest memory.
  *
- * Which copy wins was measured (docs/benchmarks.md): the C library's up to some MiB, since it knows
- * the CPU; beyond what the caches hold, stores that go past them, for the lines that they would
- * have to fetch first are half of the traffic. The C library does so too, but only where it is
- * handed the whole range, and an engine hands it one section at a time.
+ * Which copy wins was measured (docs/benchmarks.md): the C library's for what is small beside the
+ * second-level cache, since it knows the CPU; beyond that stores that go past the caches, for the
+ * lines that the others fetch first are a third of the traffic. The C library does so too, but only
+ * from some MiB on, and an engine hands it one descriptor or section at a time.
  */
 #include "passthrough/adi/dsa-memory.h"
 
@@ -86,7 +86,7 @@ size_t dsa_stream_from(void)
 
 	if (!__builtin_cpu_supports("avx2"))
 		return SIZE_MAX;
-	return (size_t)16 * (l2 > 0 ? (size_t)l2 : L2_UNKNOWN);
+	return MAX((size_t)64 * KIB, (l2 > 0 ? (size_t)l2 : L2_UNKNOWN) / 8);
 }
 
 /* --- patterns: the byte at offset i of a buffer is byte (phase + i) % 8 ---------------------- */

@@ -16,7 +16,10 @@
 void dsa_copy(void *to, const void *from, size_t n);
 /* As memcpy past the caches, complete for every reader when it returns. */
 void dsa_copy_stream(void *to, const void *from, size_t n);
-/* From how many bytes on a descriptor is better copied past the caches; SIZE_MAX: never. */
+/*
+ * From how many bytes on a descriptor that does not ask for the caches is better copied past them;
+ * SIZE_MAX: never. It may ask the CPU, which takes microseconds in a VM.
+ */
 size_t dsa_stream_from(void);
 
 /* The pattern's byte `phase` comes first. */

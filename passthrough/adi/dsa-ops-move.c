@@ -8,6 +8,8 @@
 #include "passthrough/adi/dsa-work.h"
 #include "util/bits.h"
 
+#define STREAM_PIECE (16 * KIB) /* what is contiguous; each ends with a fence */
+
 enum {
 	SOURCE,
 	DESTINATION,
@@ -21,6 +23,9 @@ static void count(struct dsa_work *work)
 }
 
 /*
+ * Without Cache Control a write is to go to memory rather than to a cache (section 8.1, flags; as
+ * remembered), and that is also the faster way for what is large.
+ *
  * Where the destination lies above a source that it overlaps, the move goes from the end to the
  * start, and the record of a fault says so in its result field.
  */
@@ -31,8 +36,8 @@ static uint8_t memmove_begin(struct dsa_work *work)
 	dsa_operand_set(work, SOURCE, d->source, d->size, IOASID_READ);
 	dsa_operand_set(work, DESTINATION, d->destination, d->size, IOASID_WRITE);
 	work->state.move.down = d->destination > d->source && d->destination - d->source < d->size;
-	work->state.move.stream = d->size >= MIB && !(d->flags & DSA_FLAG_CACHE) &&
-				  d->size >= dsa_stream_from() &&
+	work->state.move.stream = d->size >= work->dsa->stream_from &&
+				  !(d->flags & DSA_FLAG_CACHE) &&
 				  !dsa_overlap(work, SOURCE, DESTINATION);
 	return DSA_STATUS_OK;
 }
@@ -43,7 +48,7 @@ static uint64_t move_up(struct dsa_work *work, uint64_t want)
 	char *at[2];
 	uint64_t n = dsa_reach_all(work, 2, work->done, want, at);
 
-	if (n && work->state.move.stream)
+	if (n >= STREAM_PIECE && work->state.move.stream)
 		dsa_copy_stream(at[DESTINATION], at[SOURCE], n);
 	else if (n)
 		dsa_copy(at[DESTINATION], at[SOURCE], n);

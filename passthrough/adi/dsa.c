@@ -11,6 +11,7 @@
 #include "ioasid-client/pasid-table.h"
 #include "kvm-glue/vm.h"
 #include "passthrough/adi/dsa-internal.h"
+#include "passthrough/adi/dsa-memory.h"
 #include "util/bits.h"
 
 static bool id_ok(const char *id)
@@ -114,6 +115,7 @@ static struct dsa *dsa_new(struct ioasid_ctx *ctx, const struct dsa_options *opt
 	dsa->host = options->host;
 	dsa->open = !options->pasid.allow && options->backend == DSA_BACKEND_SOFT;
 	take_backend(dsa, backends[options->backend].ops);
+	dsa->stream_from = dsa_stream_from();
 	for (unsigned int i = 0; i < dsa->wqs; i++) {
 		unsigned int size = options->wq[i].size, threshold = options->wq[i].threshold;
 
