@@ -540,6 +540,103 @@ static void a_paused_device_stands_still_and_goes_on(void **state)
 	close_echo(&b, &echo);
 }
 
+/* In every state: never started, working, broken, paused, in the middle of a reset. */
+static void a_device_leaves_while_the_guest_uses_it(void **state)
+{
+	const struct driver_piece piece = { BENCH_BUFFERS, 8, true }, bad = { 0, 16, true };
+	struct bench b;
+	struct echo echo;
+
+	for (unsigned int i = 0; i < 60; i++) {
+		open_echo(&b, &echo);
+		if (i % 6)
+			bench_start(&b, bench_layouts[i % ARRAY_SIZE(bench_layouts)], 2);
+		if (i % 6 > 1)
+			driver_add(&b.q[0], &piece, 1);
+		if (i % 6 == 3)
+			driver_add(&b.q[1], &bad, 1);
+		if (i % 6 == 4)
+			virtio_pause(b.device);
+		if (i % 6 == 5)
+			set(&b, REG_STATUS, 0, 1);
+		bench_unplug(&b);
+		close_echo(&b, &echo);
+	}
+}
+
+struct slow {
+	struct bench *b;
+	struct echo *echo;
+	struct loop_work end;
+	bool gone;
+};
+
+static void slow_gone(void *arg)
+{
+	struct slow *slow = arg;
+
+	slow->gone = true;
+	bench_gone(slow->b);
+}
+
+/* On the loop: what was in flight has ended. */
+static void slow_end(void *arg)
+{
+	struct slow *slow = arg;
+	struct virtio_device *device = slow->b->device;
+
+	assert_false(slow->gone);
+	virtio_lock(device);
+	virtio_push(device, 0, 0, 1, 8);
+	virtio_flush(device, 0);
+	virtio_stopped(device);
+	virtio_unlock(device);
+	assert_false(slow->gone);
+}
+
+static void a_device_that_leaves_waits_for_what_is_in_flight(void **state)
+{
+	const struct driver_piece piece = { BENCH_BUFFERS, 8, true };
+	struct bench b;
+	struct echo echo;
+	struct slow slow = { .b = &b, .echo = &echo };
+	bool asked = false, kicked = false;
+	eventfd_t one;
+
+	open_echo(&b, &echo);
+	pthread_rwlock_init(&b.epoch, NULL);
+	b.unplugged = eventfd(0, EFD_CLOEXEC);
+	slow.end = (struct loop_work){ .fn = slow_end, .arg = &slow };
+	virtio_lock(b.device);
+	echo.keeps = echo.slow_stop = true;
+	virtio_unlock(b.device);
+	bench_start(&b, BENCH_VERSION_1, 1);
+	driver_add(&b.q[0], &piece, 1);
+	bench_kick(&b, 0);
+	while (!kicked) {
+		virtio_lock(b.device);
+		kicked = echo.kicks;
+		virtio_unlock(b.device);
+		sched_yield();
+	}
+	virtio_unplug(b.device, slow_gone, &slow);
+	while (!asked) {
+		/* Nothing that the driver writes counts. */
+		set(&b, REG_STATUS, 0, 1);
+		assert_int_not_equal(reg(&b, REG_STATUS, 1), 0);
+		virtio_lock(b.device);
+		asked = echo.stop_asked;
+		virtio_unlock(b.device);
+	}
+	loop_post(b.loop, &slow.end);
+	assert_int_equal(eventfd_read(b.unplugged, &one), 0);
+	assert_int_equal(driver_take(&b.q[0], NULL), -1);
+	assert_int_equal(echo.stops, 1);
+	close(b.unplugged);
+	pthread_rwlock_destroy(&b.epoch);
+	close_echo(&b, &echo);
+}
+
 /* Any bytes in any register: nothing may crash, hang or run a queue that is not whole. */
 static void random_registers_do_no_harm(void **state)
 {
@@ -617,6 +714,8 @@ int main(void)
 		cmocka_unit_test(registers_take_every_width),
 		cmocka_unit_test(without_bus_mastering_memory_is_not_touched),
 		cmocka_unit_test(a_paused_device_stands_still_and_goes_on),
+		cmocka_unit_test(a_device_leaves_while_the_guest_uses_it),
+		cmocka_unit_test(a_device_that_leaves_waits_for_what_is_in_flight),
 		cmocka_unit_test(random_registers_do_no_harm),
 		cmocka_unit_test(the_function_has_the_capabilities_of_the_specification),
 	};

@@ -28,6 +28,8 @@ struct bench {
 	struct virtio_host host;
 	struct virtio_device *device;
 	struct driver_queue q[BENCH_QUEUES];
+	pthread_rwlock_t epoch;	   /* of threads that play vCPUs beside an unplug */
+	int unplugged;		   /* an eventfd: the device is freed */
 	int irq[BENCH_QUEUES + 1]; /* by vector; the last queue's is n_queues, config is 0 */
 };
 
@@ -72,15 +74,69 @@ static inline void bench_run(struct bench *b, struct virtio_device *device)
 
 static inline void bench_close(struct bench *b)
 {
-	if (b->device) {
+	if (b->thread) {
 		loop_stop(b->loop);
 		pthread_join(b->thread, NULL);
-		pci_function_destroy(b->device->function);
 	}
+	if (b->device)
+		pci_function_destroy(b->device->function);
 	loop_destroy(b->loop);
 	for (size_t i = 0; i < ARRAY_SIZE(b->irq); i++)
 		close(b->irq[i]);
 	free(b->memory.bytes);
+}
+
+/* What a bus does: nobody is in the function any more, then it goes. On the loop. */
+static inline void bench_gone(void *arg)
+{
+	struct bench *b = arg;
+	struct virtio_device *device = b->device;
+
+	pthread_rwlock_wrlock(&b->epoch);
+	b->device = NULL;
+	pthread_rwlock_unlock(&b->epoch);
+	pci_function_destroy(device->function);
+	assert_int_equal(eventfd_write(b->unplugged, 1), 0);
+}
+
+/* A guest that writes to registers and rings, until there is nothing to write to. */
+static inline void *bench_guest(void *arg)
+{
+	struct bench *b = arg;
+	bool there = true;
+
+	for (unsigned int i = 0; there; i++) {
+		pthread_rwlock_rdlock(&b->epoch);
+		there = b->device;
+		if (there) {
+			virtio_pci_write(b->device,
+					 VIRTIO_BAR_NOTIFY + VIRTIO_NOTIFY_STEP * (i & 1), 0, 2);
+			if (i % 16 == 7)
+				virtio_pci_write(b->device, 0x14, i & 64 ? 0 : 0xf, 1);
+			(void)virtio_pci_read(b->device, 0x14, 1);
+		}
+		pthread_rwlock_unlock(&b->epoch);
+	}
+	return NULL;
+}
+
+/* Under the feet of two such guests; returns when the device is freed. */
+static inline void bench_unplug(struct bench *b)
+{
+	pthread_t guest[2];
+	eventfd_t one;
+
+	pthread_rwlock_init(&b->epoch, NULL);
+	b->unplugged = eventfd(0, EFD_CLOEXEC);
+	assert_true(b->unplugged >= 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&guest[i], NULL, bench_guest, b), 0);
+	virtio_unplug(b->device, bench_gone, b);
+	assert_int_equal(eventfd_read(b->unplugged, &one), 0);
+	for (int i = 0; i < 2; i++)
+		pthread_join(guest[i], NULL);
+	close(b->unplugged);
+	pthread_rwlock_destroy(&b->epoch);
 }
 
 static inline uint64_t reg(struct bench *b, uint64_t offset, unsigned int size)

@@ -253,7 +253,13 @@ static void power_on(struct virtio_device *device)
 
 void virtio_stopped(struct virtio_device *device)
 {
-	device->running = device->stopping = false;
+	device->running = false;
+	/* Whoever calls is of the device, which goes when nobody is in it. */
+	if (device->leaving) {
+		loop_post(device->host.loop, &device->work);
+		return;
+	}
+	device->stopping = false;
 	power_on(device);
 }
 
@@ -321,6 +327,18 @@ static void kick_all(struct virtio_device *device)
 	}
 }
 
+/* True: nothing is in flight. Since it leaves, nobody but us posts this work. */
+static bool leave(struct virtio_device *device)
+{
+	const struct virtio_ops *ops = device->options.ops;
+
+	if (!device->leave_begun && device->running &&
+	    (!ops->stop || ops->stop(device->options.opaque)))
+		device->running = false;
+	device->leave_begun = true;
+	return !device->running;
+}
+
 /* On the loop: what the driver's registers ask for. */
 static void on_work(void *arg)
 {
@@ -328,6 +346,14 @@ static void on_work(void *arg)
 	const struct virtio_ops *ops = device->options.ops;
 
 	virtio_lock(device);
+	if (device->leaving) {
+		bool gone = leave(device);
+
+		virtio_unlock(device);
+		if (gone)
+			device->gone(device->gone_arg);
+		return;
+	}
 	if (!device->stopping)
 		stop_queues(device);
 	if (device->stopping) {
@@ -346,6 +372,8 @@ static void on_work(void *arg)
 
 void virtio_look_again(struct virtio_device *device)
 {
+	if (device->leaving)
+		return;
 	device->kick_all = true;
 	loop_post(device->host.loop, &device->work);
 }
@@ -362,6 +390,16 @@ void virtio_resume(struct virtio_device *device)
 	virtio_lock(device);
 	if (!--device->pauses)
 		virtio_look_again(device);
+	virtio_unlock(device);
+}
+
+void virtio_unplug(struct virtio_device *device, void (*gone)(void *arg), void *arg)
+{
+	virtio_lock(device);
+	device->gone = gone;
+	device->gone_arg = arg;
+	device->leaving = device->stopping = true;
+	loop_post(device->host.loop, &device->work);
 	virtio_unlock(device);
 }
 

@@ -16,7 +16,7 @@
  * A device that its driver breaks is marked NEEDS_RESET, says so in one line of the log, and does
  * nothing until it is reset.
  *
- * Devices leave with their machine, while the loop does not run.
+ * Devices leave with their machine, while the loop does not run, or before, by virtio_unplug.
  *
  * Source: OASIS virtio 1.2, sections 2.1 to 2.6.1 and 3.
  */
@@ -109,7 +109,10 @@ struct virtio_device {
 	uint16_t queue_select, config_vector;
 	uint8_t status, generation, isr;
 	bool running;  /* start() was called and stop() has not finished */
-	bool stopping; /* the driver asked for a reset */
+	bool stopping; /* the driver asked for a reset, or it is leaving: nothing is begun */
+	bool leaving, leave_begun;
+	void (*gone)(void *arg);
+	void *gone_arg;
 	unsigned int pauses;
 	bool kick_all;	/* every queue is to be looked at */
 	bool no_master; /* a kick was refused for want of bus mastering */
@@ -187,5 +190,14 @@ void virtio_drain(struct virtio_device *device, unsigned int queue,
  */
 void virtio_pause(struct virtio_device *device);
 void virtio_resume(struct virtio_device *device);
+
+/*
+ * Takes the device out of a machine that runs, any thread, once; what the guest is doing with it
+ * does not matter. Queues are dead when this returns, registers keep what they hold, what is in
+ * flight ends and is answered to nobody. When nothing can touch guest memory any more, gone(arg)
+ * is called on the loop, without the lock: there the function is taken off its bus and freed,
+ * the device with it. Not after the loop has stopped: then the function is simply removed.
+ */
+void virtio_unplug(struct virtio_device *device, void (*gone)(void *arg), void *arg);
 
 #endif
