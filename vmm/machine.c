@@ -443,7 +443,23 @@ struct loop *machine_loop(struct machine *machine)
 
 int machine_resize_disk(struct machine *machine, const char *id, struct err *err)
 {
-	return virtio_devices_resize_disk(machine->virtio, id, err);
+	return virtio_devices_resize_disk(machine->virtio, id, 0, err);
+}
+
+int machine_grow_disk(struct machine *machine, const char *id, uint64_t size, struct err *err)
+{
+	return virtio_devices_resize_disk(machine->virtio, id, size, err);
+}
+
+unsigned int machine_virtio_slot(struct machine *machine, const char *id)
+{
+	return virtio_devices_slot(machine->virtio, id);
+}
+
+int machine_remove_virtio(struct machine *machine, const char *id, void (*gone)(void *arg),
+			  void *arg, struct err *err)
+{
+	return virtio_devices_remove(machine->virtio, id, gone, arg, err);
 }
 
 struct balloon *machine_balloon(struct machine *machine)

@@ -62,6 +62,21 @@ void machine_resume(struct machine *machine);
 
 /* From any thread: the image of this disk was made larger or smaller; the guest is told. */
 int machine_resize_disk(struct machine *machine, const char *id, struct err *err);
+/*
+ * From any thread: the same after its file was made so large here (vm.resize-disk with a size).
+ * What would make it smaller is refused, and a block device has the size that it has.
+ */
+int machine_grow_disk(struct machine *machine, const char *id, uint64_t size, struct err *err);
+
+/*
+ * A disk or network interface leaves (vm.remove-device). In good order the guest is asked first:
+ * power_hotplug_notify with its slot (0: there is none of that id), and it is removed when the
+ * guest has ejected it. Without, it is gone from under the guest, which hurts nobody else.
+ * gone(arg) is called on the loop when image or tap are closed; may be NULL.
+ */
+unsigned int machine_virtio_slot(struct machine *machine, const char *id);
+int machine_remove_virtio(struct machine *machine, const char *id, void (*gone)(void *arg),
+			  void *arg, struct err *err);
 
 /* To be resized and asked from any thread (vmm/virtio/balloon.h); NULL where there is none. */
 struct balloon *machine_balloon(struct machine *machine);

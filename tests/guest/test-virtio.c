@@ -2,8 +2,11 @@
 /* Virtio devices under payloads that drive them well and badly. */
 #include "tests/guest/harness.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 static void make_disk(char *path, off_t bytes)
@@ -90,6 +93,49 @@ static void a_disk_under_load_answers_every_request(void **state)
 	unlink(path);
 }
 
+static void on_gone(void *arg)
+{
+	assert_int_equal(eventfd_write(*(int *)arg, 1), 0);
+}
+
+/* Surprise removal, with 16 reads under way; the image is free for others at once. */
+static void a_disk_is_taken_out_under_load_and_the_machine_runs_on(void **state)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	char path[32], members[160];
+	struct guest guest;
+	int gone = eventfd(0, EFD_CLOEXEC), fd;
+	struct err err;
+	eventfd_t one;
+
+	assert_true(gone >= 0);
+	make_disk(path, 1 << 20);
+	snprintf(members, sizeof(members), ", \"disks\": [{\"id\": \"d\", \"path\": \"%s\"}]",
+		 path);
+	assert_ok(guest_create(&guest, "diskload", "cycles=1000000000000 rowa=0x1000001000",
+			       members),
+		  &guest.err);
+	guest_start(&guest);
+	guest_expect(&guest, "begin a");
+	assert_int_not_equal(machine_virtio_slot(guest.machine, "d"), 0);
+	assert_int_equal(machine_remove_virtio(guest.machine, "e", NULL, NULL, &err), -ENOENT);
+	assert_ok(machine_remove_virtio(guest.machine, "d", on_gone, &gone, &err), &err);
+	assert_int_equal(machine_virtio_slot(guest.machine, "d"), 0);
+	assert_int_equal(eventfd_read(gone, &one), 0);
+	assert_int_equal(machine_resize_disk(guest.machine, "d", &err), -ENOENT);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(fcntl(fd, F_OFD_SETLK, &lock), 0);
+	close(fd);
+	machine_pause(guest.machine);
+	machine_resume(guest.machine);
+	machine_stop(guest.machine);
+	assert_int_equal(guest_wait(&guest), MACHINE_STOPPED);
+	guest_destroy(&guest);
+	close(gone);
+	unlink(path);
+}
+
 static void an_image_in_use_is_refused_with_the_place(void **state)
 {
 	struct guest a, b;
@@ -111,6 +157,7 @@ int main(void)
 		cmocka_unit_test(every_layout_works_and_every_broken_ring_is_refused),
 		cmocka_unit_test(two_machines_have_disks_in_one_process),
 		cmocka_unit_test(a_disk_under_load_answers_every_request),
+		cmocka_unit_test(a_disk_is_taken_out_under_load_and_the_machine_runs_on),
 		cmocka_unit_test(an_image_in_use_is_refused_with_the_place),
 	};
 

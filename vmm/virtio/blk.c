@@ -345,11 +345,16 @@ static void fill_config(struct blk *blk, const struct blk_options *options)
 	config->write_zeroes_may_unmap = 1;
 }
 
-int blk_resized(struct blk *blk, struct err *err)
+int blk_resize(struct blk *blk, uint64_t bytes, struct err *err)
 {
-	int64_t size = image_size(&blk->image);
 	uint64_t capacity;
+	int64_t size;
 
+	if (bytes && blk->readonly)
+		return err_set(err, EROFS, "%s: is read-only: it does not grow", blk->id);
+	if (bytes && image_grow(&blk->image, bytes, err))
+		return err_prefix(err, "%s", blk->id);
+	size = image_size(&blk->image);
 	if (size < 0)
 		return err_set(err, (int)-size, "%s: its size: %s", blk->id, strerror((int)-size));
 	capacity = align_down((uint64_t)size, blk->image.logical) / BLK_SECTOR;

@@ -38,7 +38,10 @@ struct blk_options {
 int blk_create(struct blk **out, const struct virtio_host *host, const struct blk_options *options,
 	       struct err *err);
 struct virtio_device *blk_device(struct blk *blk);
-/* Any thread: the image has another size now; the guest is told. -errno of the image. */
-int blk_resized(struct blk *blk, struct err *err);
+/*
+ * Any thread: the image has another size now, or, where size is not 0, is made that large (see
+ * image_grow); the guest is told. -errno of the image.
+ */
+int blk_resize(struct blk *blk, uint64_t size, struct err *err);
 
 #endif

@@ -2,6 +2,7 @@
 #include "vmm/virtio/devices.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,18 +16,31 @@
 #include "vmm/virtio/rng.h"
 #include "vmm/virtio/vsock.h"
 
+struct member {
+	struct virtio_device *device;
+	const char *id;	 /* NULL: it stays as long as the machine */
+	struct blk *blk; /* of a disk */
+};
+
+/* A device that was taken out and is not gone yet. */
+struct departure {
+	struct departure *next;
+	struct virtio_devices *devices;
+	struct pci_function *function;
+	void (*gone)(void *arg);
+	void *arg;
+};
+
 struct virtio_devices {
 	struct virtio_host host;
 	struct virtio_memory memory;
 	struct pci_bus *bus;
-	unsigned int n;
-	struct virtio_device *all[PCI_SLOTS];
 	struct balloon *balloon;
-	unsigned int n_blk;
-	struct {
-		const char *id;
-		struct blk *blk;
-	} blk[CONFIG_MAX_DISKS];
+	/* Taken before a device's own lock; not by what a device calls. */
+	pthread_mutex_t lock;
+	unsigned int n;
+	struct member all[PCI_SLOTS];
+	struct departure *leaving;
 };
 
 static void fill_memory(struct virtio_memory *memory, const struct layout *layout,
@@ -42,16 +56,22 @@ static void fill_memory(struct virtio_memory *memory, const struct layout *layou
 }
 
 /* The device is the bus's from here on, or gone. */
-static int plug(struct virtio_devices *devices, struct virtio_device *device, struct err *err)
+static int plug(struct virtio_devices *devices, const struct member *member, struct err *err)
 {
+	struct virtio_device *device = member->device;
 	int ret = pci_bus_add(devices->bus, device->function, -1, err);
 
 	if (ret) {
 		pci_function_destroy(device->function);
 		return ret;
 	}
-	devices->all[devices->n++] = device;
+	devices->all[devices->n++] = *member;
 	return 0;
+}
+
+static int plug_fixed(struct virtio_devices *devices, struct virtio_device *device, struct err *err)
+{
+	return plug(devices, &(struct member){ .device = device }, err);
 }
 
 static struct bucket bytes_of(const struct config_limits *limits)
@@ -90,12 +110,11 @@ static int add_disk(struct virtio_devices *devices, const struct config *config,
 	int ret = blk_create(&blk, &devices->host, &options, err);
 
 	if (!ret)
-		ret = plug(devices, blk_device(blk), err);
-	if (ret)
-		return err_prefix(err, "/disks/%zu", index);
-	devices->blk[devices->n_blk].id = disk->id;
-	devices->blk[devices->n_blk++].blk = blk;
-	return 0;
+		ret = plug(devices,
+			   &(struct member){
+				   .device = blk_device(blk), .id = disk->id, .blk = blk },
+			   err);
+	return ret ? err_prefix(err, "/disks/%zu", index) : 0;
 }
 
 static int add_net(struct virtio_devices *devices, const struct config_net *net, size_t index,
@@ -120,7 +139,7 @@ static int add_net(struct virtio_devices *devices, const struct config_net *net,
 	int ret = net_create(&device, &devices->host, &options, err);
 
 	if (!ret)
-		ret = plug(devices, device, err);
+		ret = plug(devices, &(struct member){ .device = device, .id = net->id }, err);
 	return ret ? err_prefix(err, "/net/%zu", index) : 0;
 }
 
@@ -129,7 +148,7 @@ static int add_rng(struct virtio_devices *devices, const struct config_rng *rng,
 	struct virtio_device *device;
 	int ret = rng_create(&device, &devices->host, rng->src, err);
 
-	return ret ? ret : plug(devices, device, err);
+	return ret ? ret : plug_fixed(devices, device, err);
 }
 
 static int add_console(struct virtio_devices *devices, const struct virtio_parts *parts,
@@ -151,7 +170,7 @@ static int add_console(struct virtio_devices *devices, const struct virtio_parts
 						       .mode = console->ports[i].sink.mode,
 						       .path = console->ports[i].sink.path };
 	ret = console_create(&device, &devices->host, &options, err);
-	return ret ? ret : plug(devices, device, err);
+	return ret ? ret : plug_fixed(devices, device, err);
 }
 
 static int add_vsock(struct virtio_devices *devices, const struct config_vsock *vsock,
@@ -160,7 +179,7 @@ static int add_vsock(struct virtio_devices *devices, const struct config_vsock *
 	struct virtio_device *device;
 	int ret = vsock_create(&device, &devices->host, vsock->cid, vsock->socket, err);
 
-	return ret ? ret : plug(devices, device, err);
+	return ret ? ret : plug_fixed(devices, device, err);
 }
 
 static int add_balloon(struct virtio_devices *devices, const struct config *config, struct err *err)
@@ -174,7 +193,7 @@ static int add_balloon(struct virtio_devices *devices, const struct config *conf
 	};
 	int ret = balloon_create(&devices->balloon, &devices->host, &options, err);
 
-	return ret ? ret : plug(devices, balloon_device(devices->balloon), err);
+	return ret ? ret : plug_fixed(devices, balloon_device(devices->balloon), err);
 }
 
 int virtio_devices_create(struct virtio_devices **out, const struct virtio_parts *parts,
@@ -186,6 +205,7 @@ int virtio_devices_create(struct virtio_devices **out, const struct virtio_parts
 
 	if (!devices)
 		return err_set(err, ENOMEM, "no memory for the virtio devices");
+	pthread_mutex_init(&devices->lock, NULL);
 	devices->bus = parts->bus;
 	devices->host = (struct virtio_host){
 		.loop = parts->loop, .memory = &devices->memory, .vm = parts->vm, .log = parts->log
@@ -213,32 +233,130 @@ int virtio_devices_create(struct virtio_devices **out, const struct virtio_parts
 
 void virtio_devices_destroy(struct virtio_devices *devices)
 {
+	struct departure *one;
+
 	if (!devices)
 		return;
+	while ((one = devices->leaving)) {
+		devices->leaving = one->next;
+		pci_bus_remove(devices->bus, one->function);
+		free(one);
+	}
 	while (devices->n)
-		pci_bus_remove(devices->bus, devices->all[--devices->n]->function);
+		pci_bus_remove(devices->bus, devices->all[--devices->n].device->function);
+	pthread_mutex_destroy(&devices->lock);
 	free(devices);
 }
 
 void virtio_devices_pause(struct virtio_devices *devices)
 {
-	for (unsigned int i = 0; devices && i < devices->n; i++)
-		virtio_pause(devices->all[i]);
+	if (!devices)
+		return;
+	pthread_mutex_lock(&devices->lock);
+	for (unsigned int i = 0; i < devices->n; i++)
+		virtio_pause(devices->all[i].device);
+	pthread_mutex_unlock(&devices->lock);
 }
 
 void virtio_devices_resume(struct virtio_devices *devices)
 {
-	for (unsigned int i = 0; devices && i < devices->n; i++)
-		virtio_resume(devices->all[i]);
+	if (!devices)
+		return;
+	pthread_mutex_lock(&devices->lock);
+	for (unsigned int i = 0; i < devices->n; i++)
+		virtio_resume(devices->all[i].device);
+	pthread_mutex_unlock(&devices->lock);
 }
 
-int virtio_devices_resize_disk(struct virtio_devices *devices, const char *id, struct err *err)
+/* With the lock held. NULL: none of that id. */
+static struct member *find(struct virtio_devices *devices, const char *id)
 {
-	for (unsigned int i = 0; devices && i < devices->n_blk; i++) {
-		if (!strcmp(devices->blk[i].id, id))
-			return blk_resized(devices->blk[i].blk, err);
+	for (unsigned int i = 0; i < devices->n; i++) {
+		if (devices->all[i].id && !strcmp(devices->all[i].id, id))
+			return &devices->all[i];
 	}
-	return err_set(err, ENOENT, "no disk is called \"%s\"", id);
+	return NULL;
+}
+
+int virtio_devices_resize_disk(struct virtio_devices *devices, const char *id, uint64_t size,
+			       struct err *err)
+{
+	const struct member *member;
+	struct blk *blk = NULL;
+	int ret = 0;
+
+	if (devices) {
+		pthread_mutex_lock(&devices->lock);
+		member = find(devices, id);
+		blk = member ? member->blk : NULL;
+		if (blk)
+			ret = blk_resize(blk, size, err);
+		pthread_mutex_unlock(&devices->lock);
+	}
+	return blk ? ret : err_set(err, ENOENT, "no disk is called \"%s\"", id);
+}
+
+unsigned int virtio_devices_slot(struct virtio_devices *devices, const char *id)
+{
+	const struct member *member;
+	unsigned int slot = 0;
+
+	if (!devices)
+		return 0;
+	pthread_mutex_lock(&devices->lock);
+	member = find(devices, id);
+	if (member)
+		slot = pci_function_slot(member->device->function);
+	pthread_mutex_unlock(&devices->lock);
+	return slot;
+}
+
+/* On the loop: nothing can touch memory any more. */
+static void departed(void *arg)
+{
+	struct departure *one = arg, **at;
+	struct virtio_devices *devices = one->devices;
+
+	pthread_mutex_lock(&devices->lock);
+	for (at = &devices->leaving; *at != one; at = &(*at)->next)
+		;
+	*at = one->next;
+	pthread_mutex_unlock(&devices->lock);
+	pci_bus_remove(devices->bus, one->function);
+	if (one->gone)
+		one->gone(one->arg);
+	free(one);
+}
+
+int virtio_devices_remove(struct virtio_devices *devices, const char *id, void (*gone)(void *arg),
+			  void *arg, struct err *err)
+{
+	struct departure *one = calloc(1, sizeof(*one));
+	struct virtio_device *device;
+	struct member *member;
+
+	if (!one)
+		return err_set(err, ENOMEM, "no memory to remove \"%s\"", id);
+	if (devices)
+		pthread_mutex_lock(&devices->lock);
+	member = devices ? find(devices, id) : NULL;
+	if (!member) {
+		if (devices)
+			pthread_mutex_unlock(&devices->lock);
+		free(one);
+		return err_set(err, ENOENT, "no disk or network interface is called \"%s\"", id);
+	}
+	device = member->device;
+	*member = devices->all[--devices->n];
+	*one = (struct departure){ .next = devices->leaving,
+				   .devices = devices,
+				   .function = device->function,
+				   .gone = gone,
+				   .arg = arg };
+	devices->leaving = one;
+	virtio_unplug(device, departed, one);
+	pthread_mutex_unlock(&devices->lock);
+	return 0;
 }
 
 struct balloon *virtio_devices_balloon(struct virtio_devices *devices)

@@ -3,6 +3,8 @@
 #ifndef ADIT_VMM_VIRTIO_DEVICES_H
 #define ADIT_VMM_VIRTIO_DEVICES_H
 
+#include <stdint.h>
+
 #include "util/err.h"
 #include "util/log.h"
 
@@ -38,8 +40,22 @@ void virtio_devices_destroy(struct virtio_devices *devices);
 void virtio_devices_pause(struct virtio_devices *devices);
 void virtio_devices_resume(struct virtio_devices *devices);
 
-/* Any thread: the image behind the disk has another size. -ENOENT: no such disk. */
-int virtio_devices_resize_disk(struct virtio_devices *devices, const char *id, struct err *err);
+/*
+ * Any thread: the image behind the disk has another size. -ENOENT: no such disk.
+ * size: 0, or bytes to which a file is made larger first. A smaller one is refused, since the
+ * guest would lose what lies behind, and so is another size than a block device has.
+ */
+int virtio_devices_resize_disk(struct virtio_devices *devices, const char *id, uint64_t size,
+			       struct err *err);
+/* The slot of the disk or network interface of this id, for the guest to be asked to let go; 0. */
+unsigned int virtio_devices_slot(struct virtio_devices *devices, const char *id);
+/*
+ * Any thread: takes a disk or a network interface out, whether the guest has let go or not. It is
+ * no device of this machine any more when this returns; when its image or tap is closed, gone(arg)
+ * is called on the loop. -ENOENT: there is none of that id.
+ */
+int virtio_devices_remove(struct virtio_devices *devices, const char *id, void (*gone)(void *arg),
+			  void *arg, struct err *err);
 /* NULL: there is none. */
 struct balloon *virtio_devices_balloon(struct virtio_devices *devices);
 

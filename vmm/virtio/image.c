@@ -74,6 +74,32 @@ int64_t image_size(const struct image *image)
 	return (int64_t)MIN(align_down(bytes, SECTOR), (uint64_t)INT64_MAX);
 }
 
+int image_grow(const struct image *image, uint64_t bytes, struct err *err)
+{
+	int64_t size = image_size(image);
+
+	if (size < 0)
+		return err_set(err, (int)-size, "its size: %s", strerror((int)-size));
+	if (bytes == (uint64_t)size)
+		return 0;
+	if (image->block_device)
+		return err_set(err, EINVAL,
+			       "is a block device of %lld bytes: resize it on the host, then leave "
+			       "the size out",
+			       (long long)size);
+	if (bytes < (uint64_t)size || bytes > INT64_MAX || !is_aligned(bytes, image->logical))
+		return err_set(
+			err, EINVAL,
+			"%llu bytes: it has %lld and can only grow, by whole blocks of %u; to "
+			"make it smaller, shrink the guest's file systems, then the file, and "
+			"leave the size out",
+			(unsigned long long)bytes, (long long)size, image->logical);
+	if (ftruncate(image->fd, (off_t)bytes))
+		return err_set(err, errno, "cannot have %llu bytes: %s", (unsigned long long)bytes,
+			       strerror(errno));
+	return 0;
+}
+
 static uint32_t block_size(uint32_t bytes, uint32_t least)
 {
 	return is_pow2(bytes) && bytes >= least && bytes <= 1 * MIB ? bytes : least;

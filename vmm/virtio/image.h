@@ -34,6 +34,11 @@ struct image {
  */
 int image_open(struct image *image, const struct image_options *options, struct err *err);
 void image_close(struct image *image);
+/*
+ * Makes a file larger; where it has this size already, nothing. Never smaller, and a block device
+ * has the size that it has: -EINVAL with a sentence.
+ */
+int image_grow(const struct image *image, uint64_t bytes, struct err *err);
 /* Its size now, rounded down to sectors; or -errno. */
 int64_t image_size(const struct image *image);
 
