@@ -5,7 +5,7 @@
  * memory beyond guest RAM, and the monitor's own share of it, from exec to the kernel's entry.
  *
  * The entry is not seen from outside. For adit, which has no firmware, it is the first KVM_RUN,
- * which the preload notes. From there to the kernel's first output is the kernel's own time, the
+ * which exit-gap.c notes. From there to the kernel's first output is the kernel's own time, the
  * same under both; what QEMU takes before is its first output less that. Guest memory is private in
  * both, which is QEMU's default.
  */
@@ -36,7 +36,7 @@ struct series {
 
 struct boot {
 	const struct bench_options *options;
-	char config[PATH_MAX], program[PATH_MAX], preload[PATH_MAX + 32], entry_file[PATH_MAX + 8];
+	char config[PATH_MAX], program[PATH_MAX], timed[PATH_MAX], entry_file[PATH_MAX + 8];
 	const char *cmdline;
 	struct series series[CONTESTANTS];
 };
@@ -90,7 +90,7 @@ static void command_line(const struct boot *boot, enum contestant who, char *arg
 		memcpy(argv, qemu, sizeof(qemu));
 }
 
-/* Milliseconds from the program's start to its first KVM_RUN, as the preload wrote them. */
+/* Milliseconds from the program's start to its first KVM_RUN, as exit-gap.c wrote them. */
 static int read_entry(const struct boot *boot, struct samples *samples)
 {
 	double gap, own, entry_ms;
@@ -127,14 +127,16 @@ static int boot_one(struct boot *boot, enum contestant who)
 	command_line(boot, who, argv);
 	setenv("ADIT_EXIT_GAP_FILE", boot->entry_file, 1);
 	setenv("ADIT_EXIT_GAP_START", now_text(now), 1);
-	ret = child_time(argv, who == ADIT ? boot->preload : NULL, boot->options->marker,
-			 who == QEMU, &times);
+	if (who == ADIT)
+		argv[0] = boot->timed;
+	ret = child_time(argv, NULL, boot->options->marker, who == QEMU, &times);
 	unsetenv("ADIT_EXIT_GAP_FILE");
 	unsetenv("ADIT_EXIT_GAP_START");
 	if (!ret && !times.marker_ms)
 		ret = -EPROTO;
 	if (!ret && who == ADIT)
 		ret = read_entry(boot, &series->entry);
+	command_line(boot, who, argv);
 	if (!ret)
 		ret = child_pss(argv, boot->options->marker, RAM_BYTES, &kib);
 	if (ret) {
@@ -197,8 +199,7 @@ int bench_boot_kernel(const struct bench_options *options)
 	close(fd);
 	snprintf(boot->entry_file, sizeof(boot->entry_file), "%s.entry", boot->config);
 	snprintf(boot->program, sizeof(boot->program), "%.4000s/adit", options->build);
-	snprintf(boot->preload, sizeof(boot->preload), "LD_PRELOAD=%.4000s/bench/exit-gap.so",
-		 options->build);
+	snprintf(boot->timed, sizeof(boot->timed), "%.4000s/bench/adit-timed", options->build);
 	ret = write_config(boot);
 	for (unsigned int i = 0; i < options->rounds && !ret; i++) {
 		for (int who = 0; who < CONTESTANTS && !ret; who++)

@@ -198,7 +198,7 @@ static int weigh(struct boot *boot)
 	return 0;
 }
 
-/* Median gap between two KVM_RUN calls while the guest rings one address; by the preload. */
+/* Median gap between two KVM_RUN calls while the guest rings one address; by exit-gap.c. */
 static int gap_of(struct boot *boot, enum contestant who, const char *words,
 		  struct samples *samples)
 {
@@ -212,12 +212,14 @@ static int gap_of(struct boot *boot, enum contestant who, const char *words,
 	snprintf(preload, sizeof(preload), "LD_PRELOAD=%s/bench/exit-gap.so", boot->options->build);
 	setenv("ADIT_EXIT_GAP_FILE", in_work(boot, "gap", gap_path), 1);
 	command_line(boot, who, "doorbell", &line);
-	if (who == FLOOR) {
+	if (who == ADIT) {
+		snprintf(line.text[0], PATH_MAX, "%.4000s/bench/adit-timed", boot->options->build);
+	} else if (who == FLOOR) {
 		line.argv[2] = (char *)"0x200000";
 		line.argv[3] = (char *)words;
 		line.argv[4] = NULL;
 	}
-	ret = child_time(line.argv, preload, NULL, false, &times);
+	ret = child_time(line.argv, who == ADIT ? NULL : preload, NULL, false, &times);
 	unsetenv("ADIT_EXIT_GAP_FILE");
 	if (ret)
 		return ret;

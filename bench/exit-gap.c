@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A preload library: how long a VMM takes between two KVM_RUN calls. It stands in front of libc's
- * ioctl, notes the time-stamp counter when KVM_RUN returns and when the same thread calls it again,
- * and writes the mean of the middle half in nanoseconds to $ADIT_EXIT_GAP_FILE at the end (some
- * CPUs step the counter by 10 ns: a median would hide what is smaller). What the library itself
- * costs is measured first, by calls that fail at once, and taken off. Behind it in the file: that
- * cost, and the milliseconds from $ADIT_EXIT_GAP_START (CLOCK_MONOTONIC ns) to the first KVM_RUN.
+ * How long a VMM takes between two KVM_RUN calls: a preload library, or (WRAP_IOCTL) an object that
+ * is linked into a static program with --wrap=ioctl. It stands in front of libc's ioctl, notes the
+ * time-stamp counter when KVM_RUN returns and when the same thread calls it again, and writes the
+ * mean of the middle half in nanoseconds to $ADIT_EXIT_GAP_FILE at the end (some CPUs step the
+ * counter by 10 ns: a median would hide what is smaller). What the library itself costs is measured
+ * first, by calls that fail at once, and taken off. Behind it in the file: that cost, and the
+ * milliseconds from $ADIT_EXIT_GAP_START (CLOCK_MONOTONIC ns) to the first KVM_RUN.
  *
  * State is per process, since a library that is loaded in front of another program has no other
  * place for it.
@@ -23,6 +24,9 @@
 #define GAPS_MAX    (1u << 16)
 #define CALIBRATION 4000u
 
+#ifdef WRAP_IOCTL
+#define ioctl __wrap_ioctl
+#endif
 int ioctl(int fd, unsigned long request, ...);
 
 static uint64_t gaps[GAPS_MAX];

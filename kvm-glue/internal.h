@@ -15,9 +15,9 @@ struct slot_table;
 
 struct gsi_table {
 	pthread_mutex_t lock;
-	struct kvm_irq_routing *routing; /* scratch for the ioctl, max entries */
-	struct gsi_entry *entries;	 /* by GSI */
-	uint32_t max, first_free_hint, ioapic_pins;
+	struct kvm_irq_routing *routing; /* scratch for the ioctl, room entries */
+	struct gsi_entry *entries;	 /* by GSI, room of them; they move when they grow */
+	uint32_t room, max, first_free_hint, ioapic_pins;
 	bool dirty;
 };
 

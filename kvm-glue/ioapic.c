@@ -182,7 +182,7 @@ static uint64_t mmio_read(void *opaque, uint64_t offset, unsigned int size)
 	return value & mask_bytes(size);
 }
 
-static void mmio_write(void *opaque, uint64_t offset, uint64_t value, unsigned int size)
+static HOT void mmio_write(void *opaque, uint64_t offset, uint64_t value, unsigned int size)
 {
 	struct ioapic *ioapic = opaque;
 

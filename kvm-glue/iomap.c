@@ -250,41 +250,49 @@ bool iomap_write(const struct iomap *map, uint64_t addr, const void *data, unsig
 	return whole;
 }
 
-/* The region of the access where it lies wholly in one; else NULL. */
-static const struct io_region *cached(const struct iomap *map, struct iomap_cache *cache,
-				      uint64_t addr, unsigned int len)
+/* Whether the cache answers this access; it is filled where it can. */
+static inline bool cached(const struct iomap *map, struct iomap_cache *cache, uint64_t addr,
+			  unsigned int len)
 {
 	uint64_t generation = __atomic_load_n(&map->generation, __ATOMIC_ACQUIRE);
 	const struct io_region *r;
 
-	if (cache->generation == generation && one_access(&cache->region, addr, len))
-		return &cache->region;
+	if (cache->generation == generation && is_pow2(len) &&
+	    range_inside(addr, len, cache->base, cache->size))
+		return true;
 	r = iomap_find(map, addr);
 	if (!r || !one_access(r, addr, len))
-		return NULL;
-	cache->generation = generation;
-	cache->region = *r;
-	return &cache->region;
-}
-
-bool iomap_read_cached(const struct iomap *map, struct iomap_cache *cache, uint64_t addr,
-		       void *data, unsigned int len)
-{
-	const struct io_region *r = cached(map, cache, addr, len);
-
-	if (!r)
-		return iomap_read(map, addr, data, len);
-	store_le(data, region_read(r, addr, len), len);
+		return false;
+	*cache = (struct iomap_cache){
+		.generation = generation,
+		.base = r->base,
+		.size = r->size,
+		.opaque = r->opaque,
+		.read = r->ops->read,
+		.write = r->ops->write,
+	};
 	return true;
 }
 
-bool iomap_write_cached(const struct iomap *map, struct iomap_cache *cache, uint64_t addr,
-			const void *data, unsigned int len)
+HOT bool iomap_read_cached(const struct iomap *map, struct iomap_cache *cache, uint64_t addr,
+			   void *data, unsigned int len)
 {
-	const struct io_region *r = cached(map, cache, addr, len);
+	uint64_t value = ~0ULL;
 
-	if (!r)
+	if (!cached(map, cache, addr, len))
+		return iomap_read(map, addr, data, len);
+	if (cache->read)
+		value = cache->read(cache->opaque, addr - cache->base, len);
+	store_le(data, value, len);
+	return true;
+}
+
+HOT bool iomap_write_cached(const struct iomap *map, struct iomap_cache *cache, uint64_t addr,
+			    const void *data, unsigned int len)
+{
+	if (!cached(map, cache, addr, len))
 		return iomap_write(map, addr, data, len);
-	region_write(r, addr, load_le(data, len), len);
+	if (cache->write)
+		cache->write(cache->opaque, addr - cache->base, load_le(data, len), len);
 	return true;
 }

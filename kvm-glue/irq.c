@@ -14,8 +14,29 @@ struct gsi_entry {
 	struct msi_message msi;
 };
 
-/* A guest has far fewer vectors than this; the scratch table below is 48 bytes an entry. */
-#define MAX_ROUTES 4096u
+/* A guest has far fewer vectors than MAX_ROUTES, so the tables start small and grow. */
+#define MAX_ROUTES   4096u
+#define FIRST_ROUTES 64u
+
+/* Makes both tables hold `room` entries; caller holds the lock or is alone. */
+static int grow(struct gsi_table *t, uint32_t room)
+{
+	struct kvm_irq_routing *routing;
+	struct gsi_entry *entries;
+
+	routing = realloc(t->routing, sizeof(*routing) + room * sizeof(routing->entries[0]));
+	if (!routing)
+		return -ENOMEM;
+	t->routing = routing;
+	routing->flags = 0;
+	entries = realloc(t->entries, room * sizeof(*entries));
+	if (!entries)
+		return -ENOMEM;
+	memset(entries + t->room, 0, (room - t->room) * sizeof(*entries));
+	t->entries = entries;
+	t->room = room;
+	return 0;
+}
 
 int gsi_init(struct vm *vm)
 {
@@ -23,10 +44,8 @@ int gsi_init(struct vm *vm)
 	int max = vm_has(vm, KVM_CAP_IRQ_ROUTING);
 
 	t->max = MIN((uint32_t)MAX(max, 1), MAX_ROUTES);
-	t->entries = calloc(t->max, sizeof(t->entries[0]));
-	t->routing = calloc(1, sizeof(*t->routing) + t->max * sizeof(t->routing->entries[0]));
 	pthread_mutex_init(&t->lock, NULL);
-	return t->entries && t->routing ? 0 : -ENOMEM;
+	return grow(t, MIN(t->max, FIRST_ROUTES));
 }
 
 void gsi_destroy(struct vm *vm)
@@ -40,21 +59,23 @@ void gsi_destroy(struct vm *vm)
 int gsi_alloc(struct vm *vm, uint32_t *gsi, struct err *err)
 {
 	struct gsi_table *t = &vm->gsi;
-	int ret = -ENOSPC;
+	int ret = 0;
+	uint32_t i;
 
 	pthread_mutex_lock(&t->lock);
-	for (uint32_t i = MAX(t->first_free_hint, t->ioapic_pins); i < t->max; i++) {
-		if (t->entries[i].used)
-			continue;
+	i = MAX(t->first_free_hint, t->ioapic_pins);
+	while (i < t->room && t->entries[i].used)
+		i++;
+	if (i >= t->max)
+		ret = err_set(err, ENOSPC, "all %u interrupt routes of this VM are in use", t->max);
+	else if (i >= t->room && grow(t, MIN(2 * i, t->max)))
+		ret = err_set(err, ENOMEM, "no memory for interrupt route %u", i);
+	if (!ret) {
 		t->entries[i] = (struct gsi_entry){ .used = true };
 		t->first_free_hint = i + 1;
 		*gsi = i;
-		ret = 0;
-		break;
 	}
 	pthread_mutex_unlock(&t->lock);
-	if (ret)
-		err_set(err, ENOSPC, "all %u interrupt routes of this VM are in use", t->max);
 	return ret;
 }
 
@@ -72,9 +93,10 @@ void gsi_free(struct vm *vm, uint32_t gsi)
 void gsi_set_msi(struct vm *vm, uint32_t gsi, const struct msi_message *msi)
 {
 	struct gsi_table *t = &vm->gsi;
-	struct gsi_entry *e = &t->entries[gsi];
+	struct gsi_entry *e;
 
 	pthread_mutex_lock(&t->lock);
+	e = &t->entries[gsi];
 	if (msi && !(e->routed && e->msi.address == msi->address && e->msi.data == msi->data)) {
 		e->routed = true;
 		e->msi = *msi;
@@ -95,7 +117,7 @@ int gsi_commit(struct vm *vm, struct err *err)
 	pthread_mutex_lock(&t->lock);
 	if (!t->dirty)
 		goto out;
-	for (uint32_t i = 0; i < t->max; i++) {
+	for (uint32_t i = 0; i < t->room; i++) {
 		if (!t->entries[i].routed)
 			continue;
 		t->routing->entries[n++] = (struct kvm_irq_routing_entry){

@@ -28,6 +28,7 @@ struct vcpu {
 	bool kicked;   /* atomic */
 	bool bound;    /* atomic; `thread` is valid */
 	bool can_sync; /* KVM_CAP_SYNC_REGS with all that a portal store needs */
+	bool synced;   /* kvm_valid_regs is not 0 */
 	uint32_t exits;
 	_Alignas(64) struct iomap_cache pio_cache;
 	_Alignas(64) struct iomap_cache mmio_cache;
@@ -50,7 +51,10 @@ void vcpu_settle(struct vcpu *vcpu);
 /* Exits of other kinds need no registers. */
 static inline void vcpu_unsync(struct vcpu *vcpu)
 {
+	if (!vcpu->synced)
+		return;
 	vcpu->run->kvm_valid_regs = 0;
+	vcpu->synced = false;
 }
 
 #endif

@@ -75,8 +75,10 @@ static int read_registers(struct vcpu *vcpu, struct registers *registers)
 	ret = vcpu_get_regs(vcpu, &registers->regs);
 	if (!ret)
 		ret = vcpu_get_sregs(vcpu, &registers->sregs);
-	if (!ret && vcpu->can_sync)
+	if (!ret && vcpu->can_sync) {
 		vcpu->run->kvm_valid_regs = VCPU_SYNCED;
+		vcpu->synced = true;
+	}
 	return ret;
 }
 

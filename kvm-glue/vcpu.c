@@ -207,7 +207,7 @@ static bool handle_exit(struct vcpu *vcpu, enum vcpu_event *event)
 	return true;
 }
 
-enum vcpu_event vcpu_run(struct vcpu *vcpu)
+HOT enum vcpu_event vcpu_run(struct vcpu *vcpu)
 {
 	enum vcpu_event event;
 

@@ -19,6 +19,9 @@
 #define MAX(a, b)	      ((a) > (b) ? (a) : (b))
 #define container_of(p, t, m) ((t *)((char *)(p)-offsetof(t, m)))
 
+/* What each exit runs: such functions lie side by side, on few pages. */
+#define HOT __attribute__((hot))
+
 static inline bool is_pow2(uint64_t v)
 {
 	return v && !(v & (v - 1));

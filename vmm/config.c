@@ -202,19 +202,34 @@ int config_parse(struct config *config, const char *text, size_t len, struct err
 	return ret;
 }
 
-/* One byte past the limit tells a text that is too long from one that just fits. */
-static int read_all(int fd, char *text, size_t size, size_t *len)
-{
-	ssize_t n;
+#define FIRST_BYTES ((size_t)8 * 1024)
 
-	for (*len = 0; *len < size; *len += (size_t)n) {
-		n = read(fd, text + *len, size - *len);
-		if (n < 0 && errno == EINTR)
-			n = 0;
-		else if (n < 0)
+/*
+ * One byte past the limit tells a text that is too long from one that just fits. The buffer grows:
+ * freeing a large one would make the allocator keep other large blocks, which are mostly untouched,
+ * among the small ones. *text is the caller's to free, also after an error.
+ */
+static int read_all(int fd, char **text, size_t *len)
+{
+	const size_t most = CONFIG_MAX_BYTES + 1;
+	size_t size = 0;
+	ssize_t n = 1;
+
+	for (*len = 0; n && *len < most; *len += (size_t)n) {
+		if (*len == size) {
+			char *more;
+
+			size = MIN(size ? 2 * size : FIRST_BYTES, most);
+			more = realloc(*text, size);
+			if (!more)
+				return -ENOMEM;
+			*text = more;
+		}
+		do
+			n = read(fd, *text + *len, size - *len);
+		while (n < 0 && errno == EINTR);
+		if (n < 0)
 			return -errno;
-		else if (!n)
-			break;
 	}
 	return 0;
 }
@@ -223,17 +238,14 @@ int config_load_with(const char *path,
 		     int (*parse)(void *out, const char *text, size_t len, struct err *err),
 		     void *out, struct err *err)
 {
-	const size_t size = CONFIG_MAX_BYTES + 1;
 	char *text = NULL, name[128];
 	size_t len = 0;
 	int fd, ret;
 
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	ret = fd < 0 ? -errno : 0;
-	if (!ret) {
-		text = malloc(size);
-		ret = text ? read_all(fd, text, size, &len) : -ENOMEM;
-	}
+	if (!ret)
+		ret = read_all(fd, &text, &len);
 	if (ret) {
 		errno = -ret;
 		err_set(err, -ret, "cannot be read: %m");

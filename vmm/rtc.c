@@ -241,7 +241,7 @@ static void set_index(struct rtc *rtc, uint8_t value)
 	__atomic_store_n(&rtc->index, value % RAM_SIZE, __ATOMIC_RELAXED);
 }
 
-static void rtc_write(void *opaque, uint64_t offset, uint64_t value, unsigned int size)
+static HOT void rtc_write(void *opaque, uint64_t offset, uint64_t value, unsigned int size)
 {
 	struct rtc *rtc = opaque;
 
