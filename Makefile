@@ -78,7 +78,7 @@ endif
 # --- rooms: one archive each, linked from the top of the house down -----------------------------
 
 ROOMS := vmm passthrough kvm-glue ioasid-client keeper util
-SRC_vmm := $(filter-out vmm/main.c vmm/cmd-%.c,$(wildcard vmm/*.c vmm/virtio/*.c))
+SRC_vmm := $(filter-out vmm/main.c vmm/cmd-%.c,$(wildcard vmm/*.c vmm/api/*.c vmm/virtio/*.c))
 SRC_passthrough := $(wildcard passthrough/*/*.c)
 SRC_kvm-glue := $(wildcard kvm-glue/*.c)
 SRC_ioasid-client := $(wildcard ioasid-client/*.c ioasid-client/providers/*.c)
@@ -91,7 +91,9 @@ SRC_bench := $(filter-out bench/floor.c bench/exit-gap.c,$(wildcard bench/*.c))
 obj = $(patsubst %.c,$(O)/obj/%.o,$(1))
 ARCHIVES := $(foreach r,$(ROOMS),$(O)/lib$(r).a)
 OBJS := $(foreach r,$(ROOMS),$(call obj,$(SRC_$(r)))) $(call obj,$(SRC_adit) $(SRC_adit-keeper))
-LIBS = $(JSON_LIBS) $(URING_LIBS)
+# A library without a pkg-config file in Debian; its archive serves static links.
+HTTP_LIBS := -lhttp_parser
+LIBS = $(JSON_LIBS) $(URING_LIBS) $(HTTP_LIBS)
 
 PROGRAMS := $(O)/adit $(O)/adit-keeper
 ifneq ($(wildcard bench/*.c),)
@@ -218,7 +220,7 @@ install: programs $(O)/libioasid.a $(O)/libioasid.pc
 	for h in $(LIBIOASID_HEADERS); do install -d $(DESTDIR)$(INCLUDEDIR)/$${h%/*} && \
 		install -m 644 $$h $(DESTDIR)$(INCLUDEDIR)/$$h || exit 1; done
 	install -m 644 docs/adit.bash-completion $(DESTDIR)$(BASHCOMPDIR)/adit
-	install -m 644 config.example.json README.md $(DESTDIR)$(DOCDIR)/
+	install -m 644 config.example.json README.md docs/openapi.json $(DESTDIR)$(DOCDIR)/
 uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/adit $(DESTDIR)$(BASHCOMPDIR)/adit
 	rm -f $(DESTDIR)$(LIBDIR)/libioasid.a $(DESTDIR)$(LIBDIR)/pkgconfig/libioasid.pc

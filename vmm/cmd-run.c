@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* adit run: one VM in the foreground, from its configuration to its end. */
+/* adit run: one VM in the foreground, from its configuration, or its first client, to its end. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -14,23 +14,28 @@
 
 #include "util/log.h"
 #include "util/loop.h"
+#include "vmm/api/server.h"
 #include "vmm/command.h"
 #include "vmm/config.h"
+#include "vmm/life.h"
 #include "vmm/machine.h"
 #include "vmm/start-keeper.h"
 
 #define NS_PER_MS 1000000ull
 
 struct run {
-	const char *path, *run_dir;
+	const char *path, *run_dir, *socket; /* each may be NULL */
 	char **argv;
 	int keeper; /* the keeper that started us; 0: none */
 	bool no_reboot;
 	struct log log;
-	struct config config;
-	struct machine *machine;
+	struct life *life;
+	struct server *server; /* NULL: no API */
+	struct loop *loop;     /* which signals are watched on: the server's, or the machine's */
+	struct loop_watch *watch;
 	int signals; /* signalfd of SIGTERM and SIGINT */
 	bool asked;  /* the power button was pressed */
+	bool forced; /* and that was not enough */
 	struct loop_timer *grace;
 };
 
@@ -40,8 +45,9 @@ static void on_grace_over(void *arg)
 
 	log_line(&run->log, LOG_WARN, "run",
 		 "the guest did not power off within %u ms of its power button: stopped",
-		 run->config.shutdown_timeout_ms);
-	machine_stop(run->machine);
+		 life_grace_ms(run->life));
+	run->forced = true;
+	life_quit(run->life);
 }
 
 /* The power button first; force at the second signal, or when the guest takes too long. */
@@ -53,16 +59,17 @@ static void on_signal(void *arg, uint32_t ready)
 	if (read(run->signals, &info, sizeof(info)) != sizeof(info))
 		return;
 	if (run->asked) {
-		machine_stop(run->machine);
+		run->forced = true;
+		life_quit(run->life);
 		return;
 	}
 	run->asked = true;
 	log_line(&run->log, LOG_INFO, "run", "signal %u: pressing the power button",
 		 info.ssi_signo);
-	machine_power_button(run->machine);
-	if (loop_timer(machine_loop(run->machine), run->config.shutdown_timeout_ms * NS_PER_MS,
-		       on_grace_over, run, &run->grace, NULL))
-		machine_stop(run->machine);
+	if (life_end_softly(run->life) &&
+	    loop_timer(run->loop, life_grace_ms(run->life) * NS_PER_MS, on_grace_over, run,
+		       &run->grace, NULL))
+		life_quit(run->life);
 }
 
 static int open_signals(struct run *run)
@@ -78,63 +85,110 @@ static int open_signals(struct run *run)
 	return run->signals < 0 ? -errno : 0;
 }
 
-/* One life of the machine, from power-on to its end or reset. */
-static int run_once(struct run *run, enum machine_end *end, struct err *err)
+static int watch_signals(struct run *run, struct loop *loop, struct err *err)
 {
-	const struct machine_options options = {
-		.config = &run->config,
-		.log = &run->log,
-		.kvm_fd = -1,
-		.keeper_fd = run->keeper,
-	};
-	struct loop_watch *watch = NULL;
-	int ret = machine_create(&run->machine, &options, err);
-
-	if (ret)
-		return ret;
-	ret = loop_watch(machine_loop(run->machine), run->signals, POLLIN, on_signal, run, &watch,
-			 err);
-	if (!ret)
-		*end = machine_run(run->machine);
-	loop_unwatch(watch);
-	loop_timer_cancel(run->grace);
-	run->grace = NULL;
-	machine_destroy(run->machine);
-	run->machine = NULL;
-	return ret;
+	run->loop = loop;
+	return loop_watch(loop, run->signals, POLLIN, on_signal, run, &run->watch, err);
 }
 
-static int status_of(enum machine_end end)
+static void unwatch_signals(struct run *run)
 {
-	return end == MACHINE_OFF || end == MACHINE_RESET ? EXIT_OK : EXIT_FAILED;
+	loop_unwatch(run->watch);
+	loop_timer_cancel(run->grace);
+	run->watch = NULL;
+	run->grace = NULL;
+}
+
+/* Without an API there is no loop but the machine's. */
+static int on_begun(void *arg, struct machine *machine, struct err *err)
+{
+	struct run *run = arg;
+
+	return run->server ? 0 : watch_signals(run, machine_loop(machine), err);
+}
+
+static void on_ended(void *arg)
+{
+	struct run *run = arg;
+
+	if (!run->server)
+		unwatch_signals(run);
+}
+
+static int start_server(struct run *run, struct err *err)
+{
+	int ret = run->socket ? server_create(&run->server, run->socket, run->life, &run->log, err)
+			      : 0;
+
+	if (ret || !run->server)
+		return ret;
+	ret = watch_signals(run, server_loop(run->server), err);
+	return ret ? ret : server_start(run->server, err);
+}
+
+/* An end that a client asked for is none that the machine met. */
+static int status_of(const struct run *run, int ret, enum machine_end end)
+{
+	if (run->forced)
+		return EXIT_FAILED;
+	if (run->server && (!run->path || end == MACHINE_STOPPED))
+		return EXIT_OK;
+	return !ret && (end == MACHINE_OFF || end == MACHINE_RESET) ? EXIT_OK : EXIT_FAILED;
+}
+
+static int serve(struct run *run, struct err *err)
+{
+	enum machine_end end;
+	int ret = open_signals(run);
+
+	if (ret) {
+		err_set(err, -ret, "no signalfd: %s", strerror(-ret));
+		log_line(&run->log, LOG_ERROR, "run", "%s", err->text);
+		return EXIT_FAILED;
+	}
+	ret = start_server(run, err);
+	if (ret) {
+		log_line(&run->log, LOG_ERROR, "run", "%s", err->text);
+		return EXIT_FAILED;
+	}
+	ret = life_run(run->life, run->path, &end);
+	/* Its answers and events are sent before this returns; after it nobody is called. */
+	server_stop(run->server);
+	return status_of(run, ret, end);
 }
 
 static int run_all(struct run *run)
 {
-	enum machine_end end;
+	const struct life_options options = {
+		.log = &run->log,
+		.keeper = run->keeper,
+		.no_reboot = run->no_reboot,
+		.stay = !run->path,
+		.begun = on_begun,
+		.ended = on_ended,
+		.arg = run,
+	};
 	struct err err;
+	int status;
 
-	if (config_load(&run->config, run->path, &err)) {
+	if (life_create(&run->life, &options, &err))
+		return EXIT_FAILED;
+	if (run->path && life_load(run->life, run->path, run->socket, &err)) {
 		log_line(&run->log, LOG_ERROR, "config", "%s", err.text);
-		return EXIT_CONFIG;
-	}
-	/* Before anything else is there; it starts us again. Others than root are refused later. */
-	if (!run->keeper && keeper_is_needed(&run->config) && !geteuid()) {
-		keeper_exec(&run->config, run->run_dir, run->argv, &err);
+		status = EXIT_CONFIG;
+	} else if (run->path && !run->keeper && keeper_is_needed(life_config(run->life)) &&
+		   !geteuid()) {
+		/* Before anything else is there; it starts us again. Others are refused later. */
+		keeper_exec(life_config(run->life), run->run_dir, run->argv, &err);
 		log_line(&run->log, LOG_ERROR, "run", "%s", err.text);
-		return EXIT_FAILED;
+		status = EXIT_FAILED;
+	} else {
+		status = serve(run, &err);
 	}
-	if (open_signals(run)) {
-		log_line(&run->log, LOG_ERROR, "run", "no signalfd: %s", strerror(errno));
-		return EXIT_FAILED;
-	}
-	do {
-		if (run_once(run, &end, &err)) {
-			log_line(&run->log, LOG_ERROR, "run", "%s", err.text);
-			return EXIT_FAILED;
-		}
-	} while (end == MACHINE_RESET && !run->no_reboot && !run->asked);
-	return status_of(end);
+	unwatch_signals(run);
+	server_destroy(run->server);
+	life_destroy(run->life);
+	return status;
 }
 
 /* A descriptor past the standard ones that is open, which from now on is ours alone; else -1. */
@@ -157,6 +211,7 @@ static int parse(struct run *run, int argc, char **argv)
 		{ "log-level", required_argument, NULL, 'l' },
 		{ "run-dir", required_argument, NULL, 'r' },
 		{ "keeper-fd", required_argument, NULL, 'k' },
+		{ "api-socket", required_argument, NULL, 'a' },
 		{ 0 },
 	};
 	int c;
@@ -168,6 +223,9 @@ static int parse(struct run *run, int argc, char **argv)
 			break;
 		case 'j':
 			run->log.json = true;
+			break;
+		case 'a':
+			run->socket = optarg;
 			break;
 		case 'r':
 			run->run_dir = optarg;
@@ -189,12 +247,14 @@ static int parse(struct run *run, int argc, char **argv)
 			return -EINVAL;
 		}
 	}
-	if (optind != argc - 1) {
-		fprintf(stderr, "usage: adit run CONFIG [--no-reboot] [--log-json] "
-				"[--log-level error|warn|info|debug] [--run-dir DIR]\n");
+	if (optind < argc - 1 || (optind == argc && !run->socket)) {
+		fprintf(stderr, "usage: adit run [CONFIG] [--api-socket PATH] [--no-reboot] "
+				"[--log-json] [--log-level error|warn|info|debug] "
+				"[--run-dir DIR]\n"
+				"Without CONFIG there must be --api-socket.\n");
 		return -EINVAL;
 	}
-	run->path = argv[optind];
+	run->path = argv[optind]; /* NULL where there is none */
 	return 0;
 }
 
@@ -213,6 +273,5 @@ int cmd_run(int argc, char **argv)
 	free(run.argv);
 	if (run.signals >= 0)
 		close(run.signals);
-	config_free(&run.config);
 	return status;
 }

@@ -17,6 +17,7 @@ struct command {
 };
 
 int cmd_run(int argc, char **argv);
+int cmd_ctl(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_devices(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);

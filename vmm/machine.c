@@ -401,6 +401,11 @@ void machine_stop(struct machine *machine)
 	end_with(machine, MACHINE_STOPPED);
 }
 
+void machine_reset(struct machine *machine)
+{
+	end_with(machine, MACHINE_RESET);
+}
+
 void machine_power_button(struct machine *machine)
 {
 	power_button_press(machine->power);

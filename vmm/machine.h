@@ -49,6 +49,8 @@ enum machine_end machine_run(struct machine *machine);
 
 /* From any thread, also before machine_run. */
 void machine_stop(struct machine *machine);
+/* From any thread: ends it as a reset by the guest does. */
+void machine_reset(struct machine *machine);
 /* From any thread: asks the guest by ACPI. */
 void machine_power_button(struct machine *machine);
 

@@ -122,7 +122,7 @@ else
 fi
 
 "$adit" --help >"$work/out"
-ok "--help names every command" sh -c 'for c in run check doctor bench; do
+ok "--help names every command" sh -c 'for c in run ctl check doctor bench; do
 	grep -q "adit $c" "$1" || exit 1; done' -- "$work/out"
 ok "--version says the version" is "$("$adit" --version)" "adit $(cat VERSION)"
 

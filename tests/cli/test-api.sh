@@ -1,0 +1,163 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# The API as its clients meet it: curl and adit ctl against a server, hostile and slow peers, the
+# document against the running server.
+# shellcheck source=tap.sh
+. "$(dirname "$0")/tap.sh"
+need_kvm
+here=$(dirname "$0")
+sock=$work/api
+
+# serve ARGUMENTS...: starts adit with an API socket and waits until it answers.
+serve() {
+	rm -f "$sock"
+	"$adit" run --api-socket "$sock" --log-json "$@" >"$work/out" 2>"$work/err" </dev/null &
+	pid=$!
+	until curl -s --unix-socket "$sock" http://x/api/v1/vmm.ping >"$work/ping"; do
+		kill -0 "$pid" 2>/dev/null || return 1
+	done
+}
+end() {
+	wait "$pid"
+	status=$?
+}
+ctl() { "$adit" ctl "$sock" "$@" >"$work/answer" 2>"$work/refusal"; }
+# http METHOD VERB [CURL OPTIONS]: prints the status; the body is in $work/body.
+http() {
+	method=$1 verb=$2
+	shift 2
+	curl -s -o "$work/body" -w '%{http_code}' --unix-socket "$sock" -X "$method" "$@" \
+		"http://x/api/v1/$verb"
+}
+state() { "$adit" ctl "$sock" info | python3 -c 'import json, sys; print(json.load(sys.stdin)["state"])'; }
+
+# --- a VM from nothing
+serve
+ok "the socket is 0600" is "$(stat -c %a "$sock")" 600
+ok "vmm.ping says the version" has "$work/ping" "\"build_version\":\"$(cat VERSION)\""
+ok "vm.info without a VM is 404" is "$(http GET vm.info)" 404
+ok "vm.boot without a VM is 404" is "$(http PUT vm.boot)" 404
+ok "its sentence says what makes one" has "$work/body" 'vm.create'
+
+# What is refused changes nothing.
+for body in '{"payload": {}}' '{"payload": {"flat": "a", "flat": "b"}}' '{"payload": {"flat": "a\u0000b"}}' \
+	'[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]' '{"cpu": 1' ''; do
+	ok "a body that is wrong is 400" is "$(http PUT vm.create -d "$body")" 400
+	ok "and says so in JSON" python3 -c 'import json, sys; json.load(open(sys.argv[1]))["error"]' "$work/body"
+done
+ok "a descriptor's number is refused" is \
+	"$(http PUT vm.create -d '{"payload": {"flat": "a"}, "net": [{"id": "n", "fd": 5}]}')" 400
+head -c 1100000 /dev/zero | tr '\0' ' ' >"$work/long"
+ok "a body that is too long is 413" is "$(http PUT vm.create --data-binary @"$work/long")" 413
+ok "nothing was created" is "$(http GET vm.info)" 404
+ok "an unknown endpoint is 404" is "$(http GET vm.no-such)" 404
+ok "the wrong method is 405" is "$(http GET vm.boot)" 405
+ok "a body where none belongs is 400" is "$(http PUT vm.boot -d '{}')" 400
+
+"$adit" ctl "$sock" events >"$work/events" 2>"$work/events.err" &
+events=$!
+until_says "$work/events" '"state"'
+ok "vm.create takes a configuration" ctl create "$(config spin '"balloon": {"size": "4K"}')"
+ok "a second one is 409" is "$(http PUT vm.create --data-binary @"$work/spin.json")" 409
+ok "it is Created" is "$(state)" Created
+ok "pausing what does not run is 409" is "$(http PUT vm.pause)" 409
+ok "vm.boot starts it" ctl boot
+ok "it is Running" is "$(state)" Running
+ok "a second boot is 409" is "$(http PUT vm.boot)" 409
+ok "vm.pause pauses it" ctl pause
+ok "it is Paused" is "$(state)" Paused
+ok "pausing twice is 409" is "$(http PUT vm.pause)" 409
+ok "counters are there while it is" ctl counters
+ok "and count exits" has "$work/answer" '"exits_pio":'
+ok "vm.resume resumes it" ctl resume
+ok "the balloon is resized" ctl resize 8192
+ok "past the guest's memory it is refused" is "$(http PUT vm.resize -d '{"desired_balloon": "1T"}')" 400
+ok "an unknown key is refused" is "$(http PUT vm.resize -d '{"desired_ram": 1}')" 400
+ok "a disk that is not there is 404" is "$(http PUT vm.resize-disk -d '{"id": "none"}')" 404
+ok "vm.reboot makes a new machine" ctl reboot
+ok "vm.pause, then vm.shutdown" ctl pause
+ok "vm.shutdown stops a paused one too" ctl shutdown
+ok "it is Shutdown" is "$(state)" Shutdown
+ctl info
+ok "vm.info says how it ended" has "$work/answer" '"last_end":"stopped"'
+ok "it boots again" ctl boot
+ok "vm.delete stops and forgets it" ctl delete
+ok "nothing is left" is "$(http GET vm.info)" 404
+ok "vm.create works again" ctl create "$(config hello)"
+ok "vm.boot works again" ctl boot
+printf '{"payload": {"flat": "%s/absent.bin"}}' "$work" >"$work/absent.json"
+until [ "$(state)" = Shutdown ]; do :; done
+ok "the guest's end is seen" has "$work/out" '^ok hello'
+ok "it can be deleted" ctl delete
+ok "a payload that is not there" ctl create "$work/absent.json"
+ok "fails the boot" is "$(http PUT vm.boot)" 500
+ok "with its sentence" has "$work/body" 'absent.bin: No such file'
+ok "vmm.shutdown ends the process" ctl vmm.shutdown
+end
+ok "with status 0" is "$status" 0
+wait "$events"
+ok "and removes the socket" [ ! -e "$sock" ]
+ok "events came, in order" python3 -c '
+import json, sys
+words = [json.loads(l)["event"] for l in open(sys.argv[1])]
+due = ("state created booted paused resumed ended booted paused ended booted ended deleted "
+       "created booted ended deleted created failed").split()
+assert words == due, words
+' "$work/events"
+ok "who asked is in the log" has "$work/err" "vm.boot: begun, asked by uid $(id -u) pid [1-9]"
+
+# --- with a configuration
+serve "$(config powerbutton)"
+until_says "$work/out" ready
+ok "with a file the VM runs at once" is "$(state)" Running
+"$adit" run --api-socket "$sock" 2>"$work/second" && false
+ok "a second monitor on the same socket is refused" has "$work/second" 'in use by another process'
+ok "power-button" ctl power-button
+end
+ok "its power-off ends the process with status 0" is "$status" 0
+
+serve "$(config spin '"shutdown_timeout": 3600')"
+until_says "$work/out" ready
+ctl pause
+kill -TERM "$pid"
+until_says "$work/err" 'power button'
+kill -TERM "$pid"
+end
+ok "signals work beside the API, also on a paused VM" is "$status" 1
+
+serve
+kill -TERM "$pid"
+end
+ok "without a VM the first signal ends it with status 0" is "$status" 0
+
+serve "$(config spin)"
+kill -KILL "$pid"
+wait "$pid" 2>/dev/null
+ok "a socket that nobody serves stays" [ -S "$sock" ]
+"$adit" run --api-socket "$sock" 2>"$work/err" &
+pid=$!
+until ctl vmm.ping; do kill -0 "$pid" 2>/dev/null || break; done
+ok "and is taken over by the next" ctl vmm.shutdown
+end
+
+# --- hostile and many
+serve "$(config spin)"
+until_says "$work/out" ready
+if [ "$(id -u)" = 0 ] && setpriv --reuid=65534 true 2>/dev/null; then
+	chmod 755 "$work"
+	chmod 666 "$sock"
+	setpriv --reuid=65534 --clear-groups curl -s --unix-socket "$sock" http://x/api/v1/vmm.ping >"$work/foreign"
+	ok "another uid is refused whatever the socket's mode" [ ! -s "$work/foreign" ]
+	ok "and that is logged" has "$work/err" 'uid 65534 pid [0-9]* is refused'
+else
+	skip "another uid" "needs root and setpriv"
+fi
+ok "slow and silent clients, and ten thousand, harm nobody" python3 "$here/api-hostile.py" "$sock" "$pid"
+if [ -n "${ADIT_TEST_LONG:-}" ]; then each=1000; else each=50; fi
+ok "64 clients with $each requests each, 1 % malformed: none lost, memory flat" \
+	python3 "$here/api-load.py" "$sock" "$pid" 64 "$each"
+ok "docs/openapi.json is what the server does" python3 "$here/api-document.py" "$sock" "$adit"
+ctl vmm.shutdown
+end
+ok "and it ends as it should" is "$status" 0
+done_testing

@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The listener, the clients and the thread. The life tells of its operations and events from other
+ * threads; both are noted and posted to the loop, so that clients belong to one thread.
+ */
+#include "vmm/api/server.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "util/bits.h"
+#include "vmm/api/internal.h"
+#include "vmm/life.h"
+
+#define BACKLOG	     128
+#define ACCEPTS	     16 /* in one turn of the loop */
+#define STACK_BYTES  (256ul * 1024)
+#define SWEEP_NS     1000000000ull
+#define EVENTS_QUEUE 1048576ul
+
+uint64_t server_seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint64_t)now.tv_sec;
+}
+
+/* --- the socket ------------------------------------------------------------------------------ */
+
+/*
+ * Whether somebody serves it. What a killed process listened on stays open for some time after it:
+ * its io_uring is taken down on a work queue. So its number (from listen(2)) is asked for as well.
+ */
+static bool is_served(int fd, const struct sockaddr_un *address)
+{
+	struct ucred listener;
+	socklen_t size = sizeof(listener);
+
+	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0)
+		return errno != ECONNREFUSED;
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &listener, &size) < 0 || !listener.pid ||
+	       !kill(listener.pid, 0) || errno != ESRCH;
+}
+
+/* 0 after removing a socket that nobody serves. */
+static int remove_stale(const struct sockaddr_un *address)
+{
+	struct stat st;
+	int fd, ret = -EADDRINUSE;
+
+	if (lstat(address->sun_path, &st) < 0)
+		return -errno;
+	if (!S_ISSOCK(st.st_mode))
+		return ret;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (!is_served(fd, address))
+		ret = unlink(address->sun_path) < 0 ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+/* The mode of a descriptor before bind(2) becomes the mode of the path. */
+static int listen_at(struct server *server, const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int ret;
+
+	memcpy(address.sun_path, path, strlen(path));
+	server->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (server->fd < 0 || fchmod(server->fd, 0600) < 0)
+		return -errno;
+	ret = bind(server->fd, (struct sockaddr *)&address, sizeof(address));
+	if (ret < 0 && errno == EADDRINUSE) {
+		ret = remove_stale(&address);
+		if (ret < 0)
+			return ret;
+		ret = bind(server->fd, (struct sockaddr *)&address, sizeof(address));
+	}
+	if (ret < 0)
+		return -errno;
+	server->path = strdup(path);
+	if (!server->path)
+		return -ENOMEM;
+	return lstat(path, &server->made) < 0 || listen(server->fd, BACKLOG) < 0 ? -errno : 0;
+}
+
+static int open_socket(struct server *server, const char *path, struct err *err)
+{
+	size_t limit = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
+	int ret;
+
+	if (!*path || strlen(path) > limit)
+		return err_set(err, ENAMETOOLONG,
+			       "--api-socket: \"%s\" has %zu bytes; a socket's path has 1 to %zu",
+			       path, strlen(path), limit);
+	ret = listen_at(server, path);
+	return ret ? err_set(err, -ret, "--api-socket: cannot listen on \"%s\": %s", path,
+			     ret == -EADDRINUSE ? "it is in use by another process, or is no socket"
+						: strerror(-ret))
+		   : 0;
+}
+
+/* Ours only: somebody may have put another there. */
+static void remove_socket(struct server *server)
+{
+	struct stat now;
+
+	if (server->path && !lstat(server->path, &now) && now.st_dev == server->made.st_dev &&
+	    now.st_ino == server->made.st_ino)
+		unlink(server->path);
+}
+
+/* --- clients --------------------------------------------------------------------------------- */
+
+static void on_connection(void *arg, uint32_t ready);
+
+static void watch_listener(struct server *server)
+{
+	if (!server->watch)
+		loop_watch(server->loop, server->fd, POLLIN, on_connection, server, &server->watch,
+			   NULL);
+}
+
+static void unwatch_listener(struct server *server)
+{
+	loop_unwatch(server->watch);
+	server->watch = NULL;
+}
+
+static void on_sweep(void *arg)
+{
+	struct server *server = arg;
+	struct client *client, *next;
+	uint64_t now = server_seconds();
+
+	loop_timer_cancel(server->sweep);
+	server->sweep = NULL;
+	for (client = server->clients; client; client = next) {
+		next = client->next;
+		client_sweep(client, now);
+	}
+	watch_listener(server);
+	if (server->clients || !server->watch)
+		loop_timer(server->loop, SWEEP_NS, on_sweep, server, &server->sweep, NULL);
+}
+
+static void keep_sweeping(struct server *server)
+{
+	if (!server->sweep)
+		loop_timer(server->loop, SWEEP_NS, on_sweep, server, &server->sweep, NULL);
+}
+
+/* Room for one more: of those that owe and are owed nothing, who did so for longest goes. */
+static bool make_room(struct server *server)
+{
+	struct client *oldest = NULL;
+
+	if (server->n_clients < SERVER_MAX_CLIENTS)
+		return true;
+	for (struct client *client = server->clients; client; client = client->next) {
+		if (client_is_idle(client) && client->since + 1 < server_seconds() &&
+		    (!oldest || client->since <= oldest->since))
+			oldest = client;
+	}
+	if (oldest)
+		client_close(oldest);
+	return oldest;
+}
+
+static bool is_welcome(struct server *server, int fd, struct ucred *peer)
+{
+	socklen_t size = sizeof(*peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, peer, &size) < 0)
+		return false;
+	if (!peer->uid || peer->uid == geteuid())
+		return true;
+	log_limited(server->log, &server->limit, LOG_WARN, "api",
+		    "uid %u pid %d is refused: the API is for uid %u and root", peer->uid,
+		    peer->pid, geteuid());
+	return false;
+}
+
+/*
+ * Who finds no room waits in the listener's queue until the next sweep; so does everybody when the
+ * process is out of descriptors, which asking again at once would not mend.
+ */
+static void on_connection(void *arg, uint32_t ready)
+{
+	struct server *server = arg;
+
+	keep_sweeping(server);
+	for (unsigned int i = 0; i < ACCEPTS; i++) {
+		struct ucred peer;
+		int fd;
+
+		if (!make_room(server)) {
+			unwatch_listener(server);
+			return;
+		}
+		fd = accept4(server->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
+			continue;
+		if (fd < 0 && errno == EAGAIN)
+			return;
+		if (fd < 0) {
+			log_limited(server->log, &server->limit, LOG_WARN, "api",
+				    "no connection can be accepted for now: %s", strerror(errno));
+			unwatch_listener(server);
+			return;
+		}
+		if (!is_welcome(server, fd, &peer) || client_open(server, fd, peer.pid, peer.uid))
+			close(fd);
+	}
+}
+
+/* --- what the life tells --------------------------------------------------------------------- */
+
+static void on_finished(void *arg)
+{
+	struct server *server = arg;
+	struct client *client = server->waiter;
+	struct reply reply;
+	struct err err;
+	int ret;
+
+	if (!life_collect(server->life, &ret, &err))
+		return;
+	server->waiter = NULL;
+	if (!client)
+		return;
+	verbs_finished(&reply, ret, &err);
+	client_answer(client, &reply);
+	free(reply.body);
+}
+
+static struct event *take_events(struct server *server)
+{
+	struct event *first;
+
+	pthread_mutex_lock(&server->lock);
+	first = server->first;
+	server->first = NULL;
+	server->last = &server->first;
+	server->queued = 0;
+	pthread_mutex_unlock(&server->lock);
+	return first;
+}
+
+static void on_events(void *arg)
+{
+	struct server *server = arg;
+	struct event *event = take_events(server), *next_event;
+
+	for (; event; event = next_event) {
+		struct client *client, *next;
+
+		next_event = event->next;
+		for (client = server->clients; client; client = next) {
+			next = client->next;
+			if (client->events)
+				client_event(client, event->line, event->len);
+		}
+		free(event);
+	}
+}
+
+static void finished(void *arg)
+{
+	struct server *server = arg;
+
+	loop_post(server->loop, &server->finished);
+}
+
+static struct event *make_event(const char *word, const char *detail)
+{
+	struct json_object *object = verbs_event(word, detail);
+	struct event *event;
+	const char *text;
+	size_t len;
+
+	text = json_object_to_json_string_length(object, JSON_C_TO_STRING_PLAIN, &len);
+	event = text ? malloc(sizeof(*event) + len + 1) : NULL;
+	if (event) {
+		event->next = NULL;
+		memcpy(event->line, text, len);
+		event->line[len] = '\n';
+		event->len = len + 1;
+	}
+	json_object_put(object);
+	return event;
+}
+
+/* Without room or memory an event is lost, which a guest that resets in a loop could cause. */
+static void on_life_event(void *arg, const char *word, const char *detail)
+{
+	struct server *server = arg;
+	struct event *event = make_event(word, detail);
+
+	if (!event)
+		return;
+	pthread_mutex_lock(&server->lock);
+	if (server->queued + event->len > EVENTS_QUEUE) {
+		free(event);
+		event = NULL;
+	} else {
+		*server->last = event;
+		server->last = &event->next;
+		server->queued += event->len;
+	}
+	pthread_mutex_unlock(&server->lock);
+	if (event)
+		loop_post(server->loop, &server->arrived);
+}
+
+/* --- its life -------------------------------------------------------------------------------- */
+
+/* Posted last: what was posted before it has been sent. */
+static void on_stop(void *arg)
+{
+	struct server *server = arg;
+
+	while (server->clients)
+		client_close(server->clients);
+	loop_stop(server->loop);
+}
+
+static void *serve(void *arg)
+{
+	struct server *server = arg;
+	int ret;
+
+	pthread_setname_np(pthread_self(), "api");
+	ret = loop_run(server->loop);
+	if (ret)
+		log_line(server->log, LOG_ERROR, "api", "event loop: %s", strerror(-ret));
+	return NULL;
+}
+
+int server_create(struct server **out, const char *path, struct life *life, const struct log *log,
+		  struct err *err)
+{
+	struct server *server = calloc(1, sizeof(*server));
+	int ret;
+
+	*out = NULL;
+	if (!server)
+		return err_set(err, ENOMEM, "no memory for the API's server");
+	server->life = life;
+	server->log = log;
+	server->fd = -1;
+	server->last = &server->first;
+	server->finished = (struct loop_work){ .fn = on_finished, .arg = server };
+	server->arrived = (struct loop_work){ .fn = on_events, .arg = server };
+	server->stop = (struct loop_work){ .fn = on_stop, .arg = server };
+	pthread_mutex_init(&server->lock, NULL);
+	ret = loop_create(&server->loop, err);
+	if (!ret)
+		ret = open_socket(server, path, err);
+	if (!ret)
+		ret = loop_watch(server->loop, server->fd, POLLIN, on_connection, server,
+				 &server->watch, err);
+	if (ret) {
+		server_destroy(server);
+		return ret;
+	}
+	life_listen(life, &(struct life_listener){
+				  .finished = finished,
+				  .event = on_life_event,
+				  .arg = server,
+			  });
+	*out = server;
+	return 0;
+}
+
+void server_stop(struct server *server)
+{
+	if (!server || !server->started)
+		return;
+	loop_post(server->loop, &server->stop);
+	pthread_join(server->thread, NULL);
+	server->started = false;
+}
+
+void server_destroy(struct server *server)
+{
+	struct event *event, *next;
+
+	if (!server)
+		return;
+	server_stop(server);
+	while (server->clients)
+		client_close(server->clients);
+	unwatch_listener(server);
+	loop_timer_cancel(server->sweep);
+	if (server->loop)
+		loop_destroy(server->loop);
+	if (server->fd >= 0)
+		close(server->fd);
+	remove_socket(server);
+	for (event = take_events(server); event; event = next) {
+		next = event->next;
+		free(event);
+	}
+	pthread_mutex_destroy(&server->lock);
+	free(server->path);
+	free(server);
+}
+
+struct loop *server_loop(struct server *server)
+{
+	return server->loop;
+}
+
+int server_start(struct server *server, struct err *err)
+{
+	sigset_t block, old;
+	pthread_attr_t attr;
+	int ret;
+
+	sigfillset(&block);
+	pthread_sigmask(SIG_SETMASK, &block, &old);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	ret = pthread_create(&server->thread, &attr, serve, server);
+	pthread_attr_destroy(&attr);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	server->started = !ret;
+	return ret ? err_set(err, ret, "starting the API's thread: %s", strerror(ret)) : 0;
+}

@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The verbs. One file, because the table is the API: docs/openapi.json and adit ctl follow from its
+ * rows, and tests compare them. Names and fields are Cloud Hypervisor's where the concept is.
+ */
+#include "vmm/api/verbs.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "util/bits.h"
+#include "util/log.h"
+#include "vmm/api/counters.h"
+#include "vmm/config-schema.h"
+#include "vmm/config.h"
+#include "vmm/life.h"
+#include "vmm/virtio/balloon.h"
+
+struct call {
+	struct life *life;
+	const struct request *request;
+	struct reply *reply;
+};
+
+struct verb {
+	struct verb_info info;
+	bool changes; /* logged, with who asked */
+	int (*serve)(struct call *call, struct err *err);
+};
+
+/* --- answers --------------------------------------------------------------------------------- */
+
+/* Takes the object over. */
+static void answer(struct reply *reply, unsigned int status, struct json_object *object)
+{
+	size_t len;
+	const char *text = json_object_to_json_string_length(object, JSON_C_TO_STRING_PLAIN, &len);
+
+	reply->status = text ? status : 503;
+	reply->type = "application/json";
+	reply->body = text ? malloc(len + 2) : NULL;
+	if (reply->body) {
+		memcpy(reply->body, text, len);
+		memcpy(reply->body + len, "\n", 2);
+		reply->len = len + 1;
+	}
+	json_object_put(object);
+}
+
+void reply_refuse(struct reply *reply, unsigned int status, const char *fmt, ...)
+{
+	struct json_object *object = json_object_new_object();
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	json_object_object_add(object, "error", json_object_new_string(text));
+	answer(reply, status, object);
+}
+
+static unsigned int status_of(int code)
+{
+	switch (code) {
+	case EINVAL:
+		return 400;
+	case ENOENT:
+		return 404;
+	case E2BIG:
+		return 413;
+	case EPERM:
+	case EEXIST:
+	case EBUSY:
+		return 409;
+	case ENOMEM:
+		return 503;
+	default:
+		return 500;
+	}
+}
+
+/* Whatever an operation met is the host's or the configuration's, not the request's. */
+void verbs_finished(struct reply *reply, int ret, const struct err *err)
+{
+	*reply = (struct reply){ .status = 204 };
+	if (ret)
+		reply_refuse(reply, ret == -ECANCELED ? 409 : 500, "%s", err->text);
+}
+
+/* --- bodies ---------------------------------------------------------------------------------- */
+
+static int read_body(struct call *call, const struct schema *schema, void *out, struct err *err)
+{
+	struct json_object *document = NULL;
+	int ret = json_strict_parse(&document, call->request->body, call->request->len, err);
+
+	if (!ret)
+		ret = schema_read(schema, document, out, err);
+	json_object_put(document);
+	return ret;
+}
+
+struct resize_disk {
+	char *id;
+};
+
+static const struct schema_key resize_disk_keys[] = {
+	{
+		.path = "/id",
+		.type = SCHEMA_NAME,
+		.required = true,
+		.min = 1,
+		.max = CONFIG_ID_MAX,
+		.doc = "the disk's id",
+		.field = SCHEMA_FIELD(struct resize_disk, id),
+	},
+};
+static const struct schema resize_disk_schema = { resize_disk_keys, ARRAY_SIZE(resize_disk_keys) };
+
+struct resize {
+	uint64_t balloon;
+};
+
+static const struct schema_key resize_keys[] = {
+	{
+		.path = "/desired_balloon",
+		.type = SCHEMA_SIZE,
+		.required = true,
+		.max = 16 * TIB,
+		.align = 4 * KIB,
+		.doc = "bytes that the guest shall give back",
+		.field = SCHEMA_FIELD(struct resize, balloon),
+	},
+};
+static const struct schema resize_schema = { resize_keys, ARRAY_SIZE(resize_keys) };
+
+/* --- verbs ----------------------------------------------------------------------------------- */
+
+static int vmm_ping(struct call *call, struct err *err)
+{
+	struct json_object *object = json_object_new_object();
+
+	json_object_object_add(object, "build_version", json_object_new_string(ADIT_VERSION));
+	json_object_object_add(object, "version", json_object_new_string(ADIT_VERSION));
+	json_object_object_add(object, "pid", json_object_new_int64(getpid()));
+	answer(call->reply, 200, object);
+	return 0;
+}
+
+static int vmm_shutdown(struct call *call, struct err *err)
+{
+	call->reply->kind = REPLY_QUIT;
+	return 0;
+}
+
+static int vm_create(struct call *call, struct err *err)
+{
+	return life_define(call->life, call->request->body, call->request->len, err);
+}
+
+static int begin(struct call *call, enum life_op op, struct err *err)
+{
+	int ret = life_begin(call->life, op, err);
+
+	if (!ret)
+		call->reply->kind = REPLY_LATER;
+	return ret;
+}
+
+static int vm_boot(struct call *call, struct err *err)
+{
+	return begin(call, LIFE_BOOT, err);
+}
+
+static int vm_shutdown(struct call *call, struct err *err)
+{
+	return begin(call, LIFE_STOP, err);
+}
+
+static int vm_reboot(struct call *call, struct err *err)
+{
+	return begin(call, LIFE_REBOOT, err);
+}
+
+static int vm_delete(struct call *call, struct err *err)
+{
+	return begin(call, LIFE_DELETE, err);
+}
+
+static int vm_pause(struct call *call, struct err *err)
+{
+	return life_pause(call->life, err);
+}
+
+static int vm_resume(struct call *call, struct err *err)
+{
+	return life_resume(call->life, err);
+}
+
+static int vm_power_button(struct call *call, struct err *err)
+{
+	return life_power_button(call->life, err);
+}
+
+/* What is looked at under the life's lock. */
+struct looking {
+	struct json_object *object;
+	struct err *err;
+	const char *id;
+	uint64_t size;
+};
+
+static int no_vm(struct err *err)
+{
+	return err_set(err, ENOENT, "there is no VM: vm.create makes one");
+}
+
+static int not_running(const struct life_view *view, struct err *err)
+{
+	if (view->state == LIFE_EMPTY)
+		return no_vm(err);
+	return err_set(err, EPERM, "the VM is %s; it must be Running or Paused for this",
+		       life_state_name(view->state));
+}
+
+static int look_info(void *arg, const struct life_view *view)
+{
+	struct looking *looking = arg;
+	struct json_object *config = NULL, *object = looking->object;
+	uint64_t memory;
+	int ret;
+
+	if (view->state == LIFE_EMPTY)
+		return no_vm(looking->err);
+	ret = view->text ? json_strict_parse(&config, view->text, strlen(view->text), looking->err)
+			 : 0;
+	if (ret)
+		return ret;
+	memory = view->config->memory.size;
+	if (view->machine && machine_balloon(view->machine)) {
+		struct balloon_stats stats;
+
+		balloon_read_stats(machine_balloon(view->machine), &stats);
+		memory -= MIN(stats.actual, memory);
+	}
+	json_object_object_add(object, "config", config);
+	json_object_object_add(object, "state",
+			       json_object_new_string(life_state_name(view->state)));
+	json_object_object_add(object, "memory_actual_size", json_object_new_uint64(memory));
+	json_object_object_add(object, "boots", json_object_new_uint64(view->boots));
+	if (view->has_ended)
+		json_object_object_add(object, "last_end",
+				       json_object_new_string(machine_end_name(view->last_end)));
+	return 0;
+}
+
+static int vm_info(struct call *call, struct err *err)
+{
+	struct looking looking = { .object = json_object_new_object(), .err = err };
+	int ret = life_look(call->life, look_info, &looking);
+
+	if (ret)
+		json_object_put(looking.object);
+	else
+		answer(call->reply, 200, looking.object);
+	return ret;
+}
+
+static void add_counter(void *arg, const char *device, const char *name, uint64_t value)
+{
+	struct json_object *object = arg, *counters;
+
+	if (!json_object_object_get_ex(object, device, &counters)) {
+		counters = json_object_new_object();
+		json_object_object_add(object, device, counters);
+	}
+	json_object_object_add(counters, name, json_object_new_uint64(value));
+}
+
+static int look_counters(void *arg, const struct life_view *view)
+{
+	struct looking *looking = arg;
+
+	if (!view->machine)
+		return not_running(view, looking->err);
+	counters_read(view->machine, view->config, add_counter, looking->object);
+	return 0;
+}
+
+static int vm_counters(struct call *call, struct err *err)
+{
+	struct looking looking = { .object = json_object_new_object(), .err = err };
+	int ret = life_look(call->life, look_counters, &looking);
+
+	if (ret)
+		json_object_put(looking.object);
+	else
+		answer(call->reply, 200, looking.object);
+	return ret;
+}
+
+static int look_resize_disk(void *arg, const struct life_view *view)
+{
+	struct looking *looking = arg;
+
+	if (!view->machine)
+		return not_running(view, looking->err);
+	return machine_resize_disk(view->machine, looking->id, looking->err);
+}
+
+static int vm_resize_disk(struct call *call, struct err *err)
+{
+	struct resize_disk body = { 0 };
+	struct looking looking = { .err = err };
+	int ret = read_body(call, &resize_disk_schema, &body, err);
+
+	looking.id = body.id;
+	if (!ret)
+		ret = life_look(call->life, look_resize_disk, &looking);
+	free(body.id);
+	return ret;
+}
+
+static int look_resize(void *arg, const struct life_view *view)
+{
+	struct looking *looking = arg;
+	struct balloon *balloon;
+	char size[24];
+
+	if (!view->machine)
+		return not_running(view, looking->err);
+	balloon = machine_balloon(view->machine);
+	if (!balloon)
+		return err_set(looking->err, ENOENT,
+			       "this VM has no balloon: add \"balloon\": {} to its configuration");
+	schema_size_text(size, sizeof(size), view->config->memory.size);
+	if (looking->size >= view->config->memory.size)
+		return err_set(
+			looking->err, EINVAL,
+			"/desired_balloon: must be less than the guest's memory, which is %s",
+			size);
+	balloon_resize(balloon, looking->size);
+	return 0;
+}
+
+static int vm_resize(struct call *call, struct err *err)
+{
+	struct resize body = { 0 };
+	struct looking looking = { .err = err };
+	int ret = read_body(call, &resize_schema, &body, err);
+
+	looking.size = body.balloon;
+	return ret ? ret : life_look(call->life, look_resize, &looking);
+}
+
+struct json_object *verbs_event(const char *event, const char *detail)
+{
+	struct json_object *object = json_object_new_object();
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	json_object_object_add(object, "time_ns",
+			       json_object_new_int64(now.tv_sec * 1000000000ll + now.tv_nsec));
+	json_object_object_add(object, "event", json_object_new_string(event));
+	if (detail)
+		json_object_object_add(object, "detail", json_object_new_string(detail));
+	return object;
+}
+
+static int look_state(void *arg, const struct life_view *view)
+{
+	struct looking *looking = arg;
+
+	looking->object = verbs_event("state", life_state_name(view->state));
+	return 0;
+}
+
+/* The first line says where things stand, and so that the others follow. */
+static int events(struct call *call, struct err *err)
+{
+	struct looking looking = { .err = err };
+
+	life_look(call->life, look_state, &looking);
+	answer(call->reply, 200, looking.object);
+	call->reply->kind = REPLY_EVENTS;
+	call->reply->type = "application/x-ndjson";
+	return 0;
+}
+
+static const struct verb verbs[] = {
+	{ { "vmm.ping", "GET", "say that this is adit, and its version" }, false, vmm_ping },
+	{ { "vmm.shutdown", "PUT", "stop the VM at once and end the process" },
+	  true,
+	  vmm_shutdown },
+	{ { "vm.create", "PUT", "give the VM its configuration", "FILE", true, true },
+	  true,
+	  vm_create },
+	{ { "vm.delete", "PUT", "stop the VM and forget its configuration" }, true, vm_delete },
+	{ { "vm.boot", "PUT", "start the VM" }, true, vm_boot },
+	{ { "vm.shutdown", "PUT", "stop the VM at once; it can be started again" },
+	  true,
+	  vm_shutdown },
+	{ { "vm.reboot", "PUT", "start the VM anew, whatever the guest does" }, true, vm_reboot },
+	{ { "vm.power-button", "PUT", "press the guest's power button" }, true, vm_power_button },
+	{ { "vm.pause", "PUT", "pause vCPUs, engines and queues" }, true, vm_pause },
+	{ { "vm.resume", "PUT", "go on after vm.pause" }, true, vm_resume },
+	{ { "vm.info", "GET", "show the configuration and the state" }, false, vm_info },
+	{ { "vm.counters", "GET", "show what has happened how often" }, false, vm_counters },
+	{ { "vm.resize", "PUT", "resize the balloon", "desired_balloon", true }, true, vm_resize },
+	{ { "vm.resize-disk", "PUT", "tell the guest that a disk's image has another size", "id",
+	    true },
+	  true,
+	  vm_resize_disk },
+	{ { "events", "GET", "follow what happens, as JSON lines" }, false, events },
+};
+
+bool verbs_info(size_t index, struct verb_info *info)
+{
+	if (index >= ARRAY_SIZE(verbs))
+		return false;
+	*info = verbs[index].info;
+	return true;
+}
+
+static const struct verb *find(const char *target)
+{
+	size_t n = strlen(API_PREFIX);
+
+	if (strncmp(target, API_PREFIX, n) != 0)
+		return NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
+		if (!strcmp(verbs[i].info.name, target + n))
+			return &verbs[i];
+	}
+	return NULL;
+}
+
+static void serve_verb(struct call *call, const struct verb *verb)
+{
+	struct err err = { 0 };
+	int ret;
+
+	if (call->request->len && !verb->info.key)
+		ret = err_set(&err, EINVAL, "(document): %s takes no body", verb->info.name);
+	else if (!call->request->len && verb->info.required)
+		ret = err_set(&err, EINVAL, "(document): %s needs a body", verb->info.name);
+	else
+		ret = verb->serve(call, &err);
+	if (ret) {
+		call->reply->kind = REPLY_NOW;
+		reply_refuse(call->reply, status_of(-ret), "%s", err.text);
+	}
+}
+
+void verbs_serve(struct life *life, const struct log *log, const struct request *request,
+		 struct reply *reply)
+{
+	struct call call = { .life = life, .request = request, .reply = reply };
+	const struct verb *verb = find(request->target);
+	const char *done;
+
+	*reply = (struct reply){ .status = 204 };
+	if (!verb) {
+		char target[64];
+
+		json_printable(target, sizeof(target), request->target);
+		reply_refuse(reply, 404, "%s: there is no such endpoint", target);
+		return;
+	}
+	if (strcmp(request->method, verb->info.method) != 0) {
+		reply->allow = verb->info.method;
+		reply_refuse(reply, 405, "%s is asked with %s", verb->info.name, verb->info.method);
+		return;
+	}
+	serve_verb(&call, verb);
+	if (!verb->changes)
+		return;
+	done = reply->kind == REPLY_LATER ? "begun" : reply->status < 300 ? "done" : "refused";
+	log_line(log, LOG_INFO, "api", "%s: %s, asked by uid %u pid %d", verb->info.name, done,
+		 request->uid, request->pid);
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * adit ctl: a client of the API and nothing more. The verbs are the API's table, so that none can
+ * be missing here.
+ */
+#include <errno.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "vmm/api/http.h"
+#include "vmm/api/verbs.h"
+#include "vmm/command.h"
+#include "vmm/config-draft.h"
+#include "vmm/config.h"
+
+#define ANSWER_MAX (16u << 20)
+
+struct ctl {
+	const char *socket;
+	struct verb_info verb;
+	char *body; /* NULL: none */
+	size_t len;
+	int fd;
+	struct http *http;
+};
+
+static int usage(void)
+{
+	struct verb_info verb;
+
+	fprintf(stderr, "usage: adit ctl SOCKET VERB [VALUE]\n\n");
+	for (size_t i = 0; verbs_info(i, &verb); i++) {
+		char left[64];
+
+		snprintf(left, sizeof(left), "%s %s", verb.name, verb.key ? verb.key : "");
+		fprintf(stderr, "  %-28s %s\n", left, verb.summary);
+	}
+	fprintf(stderr, "\n\"vm.\" may be left out.\n");
+	return EXIT_CONFIG;
+}
+
+static bool find_verb(struct verb_info *verb, const char *word)
+{
+	for (size_t i = 0; verbs_info(i, verb); i++) {
+		if (!strcmp(verb->name, word) ||
+		    (!strncmp(verb->name, "vm.", 3) && !strcmp(verb->name + 3, word)))
+			return true;
+	}
+	return false;
+}
+
+/* --- the request ----------------------------------------------------------------------------- */
+
+static int keep_text(void *out, const char *text, size_t len, struct err *err)
+{
+	struct ctl *ctl = out;
+
+	ctl->body = strndup(text, len);
+	ctl->len = len;
+	return ctl->body ? 0 : err_set(err, ENOMEM, "out of memory");
+}
+
+/* {"KEY": VALUE}; what looks like a number is one. */
+static int make_body(struct ctl *ctl, const char *value)
+{
+	struct json_object *object = json_object_new_object();
+	const char *text;
+	char *end;
+	long long number;
+
+	errno = 0;
+	number = strtoll(value, &end, 10);
+	json_object_object_add(object, ctl->verb.key,
+			       *value && !*end && !errno ? json_object_new_int64(number)
+							 : json_object_new_string(value));
+	text = json_object_to_json_string(object);
+	ctl->body = text ? strdup(text) : NULL;
+	ctl->len = ctl->body ? strlen(ctl->body) : 0;
+	json_object_put(object);
+	return ctl->body ? 0 : -ENOMEM;
+}
+
+static int send_all(int fd, const char *bytes, size_t n)
+{
+	while (n) {
+		ssize_t did = send(fd, bytes, n, MSG_NOSIGNAL);
+
+		if (did < 0 && errno == EINTR)
+			continue;
+		if (did < 0)
+			return -errno;
+		bytes += did;
+		n -= (size_t)did;
+	}
+	return 0;
+}
+
+static int ask(struct ctl *ctl)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	char head[256];
+	int ret;
+
+	if (strlen(ctl->socket) >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(address.sun_path, ctl->socket, strlen(ctl->socket));
+	ctl->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (ctl->fd < 0 || connect(ctl->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return -errno;
+	snprintf(head, sizeof(head),
+		 "%s " API_PREFIX "%s HTTP/1.1\r\nHost: adit\r\nConnection: close\r\n"
+		 "Content-Length: %zu\r\n\r\n",
+		 ctl->verb.method, ctl->verb.name, ctl->len);
+	ret = send_all(ctl->fd, head, strlen(head));
+	if (!ret && ctl->len)
+		ret = send_all(ctl->fd, ctl->body, ctl->len);
+	/* It may have answered and closed before it had all. */
+	return ret == -EPIPE ? 0 : ret;
+}
+
+/* --- the answer ------------------------------------------------------------------------------ */
+
+static void print_error(const struct ctl *ctl, const char *body)
+{
+	struct json_object *object = json_tokener_parse(body), *error;
+	const char *text = NULL;
+
+	if (json_object_object_get_ex(object, "error", &error))
+		text = json_object_get_string(error);
+	fprintf(stderr, "adit ctl: %s: %s\n", ctl->verb.name, text ? text : body);
+	json_object_put(object);
+}
+
+static int print_answer(const struct ctl *ctl)
+{
+	unsigned int status = http_status(ctl->http);
+	size_t len;
+	const char *body = http_body(ctl->http, &len);
+
+	if (status >= 200 && status < 300) {
+		fwrite(body, 1, len, stdout);
+		return EXIT_OK;
+	}
+	print_error(ctl, len ? body : http_reason(status));
+	return EXIT_FAILED;
+}
+
+/* Events have no end: what comes behind their head is passed on as it comes. */
+static int pass_on(struct ctl *ctl)
+{
+	char bytes[4096];
+	size_t seen = 0;
+	ssize_t n;
+
+	while ((n = recv(ctl->fd, bytes, sizeof(bytes), 0)) > 0) {
+		size_t from = 0;
+
+		while (seen < 4 && from < (size_t)n) {
+			seen = bytes[from] == "\r\n\r\n"[seen] ? seen + 1 : bytes[from] == '\r';
+			from++;
+		}
+		fwrite(bytes + from, 1, (size_t)n - from, stdout);
+		if (fflush(stdout))
+			break;
+	}
+	return n < 0 ? EXIT_FAILED : EXIT_OK;
+}
+
+static int receive(struct ctl *ctl)
+{
+	enum http_state state = HTTP_MORE;
+	char bytes[4096];
+
+	while (state == HTTP_MORE) {
+		size_t taken;
+		ssize_t n = recv(ctl->fd, bytes, sizeof(bytes), 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			state = http_end(ctl->http);
+			break;
+		}
+		state = http_feed(ctl->http, bytes, (size_t)n, &taken);
+	}
+	if (state == HTTP_DONE)
+		return print_answer(ctl);
+	fprintf(stderr, "adit ctl: %s: no whole answer came\n", ctl->verb.name);
+	return EXIT_FAILED;
+}
+
+static int prepare(struct ctl *ctl, int argc, char **argv)
+{
+	struct err err;
+	int ret = 0;
+
+	if (argc < 3 || argc > 4 || argv[1][0] == '-')
+		return -EINVAL;
+	ctl->socket = argv[1];
+	if (!find_verb(&ctl->verb, argv[2])) {
+		fprintf(stderr, "adit ctl: there is no verb '%s'\n", argv[2]);
+		return -EINVAL;
+	}
+	if ((argc == 4) != (ctl->verb.key && (ctl->verb.required || argc == 4)))
+		return -EINVAL;
+	if (argc < 4)
+		return 0;
+	if (!ctl->verb.whole)
+		return make_body(ctl, argv[3]);
+	ret = config_load_with(argv[3], keep_text, ctl, &err);
+	if (ret)
+		fprintf(stderr, "adit ctl: %s\n", err.text);
+	return ret;
+}
+
+int cmd_ctl(int argc, char **argv)
+{
+	struct ctl ctl = { .fd = -1 };
+	int status = EXIT_FAILED, ret = prepare(&ctl, argc, argv);
+
+	if (ret) {
+		status = ret == -EINVAL ? usage() : EXIT_CONFIG;
+	} else if (!(ret = http_create(&ctl.http, HTTP_RESPONSES, ANSWER_MAX)) &&
+		   !(ret = ask(&ctl))) {
+		status = strcmp(ctl.verb.name, "events") != 0 ? receive(&ctl) : pass_on(&ctl);
+	} else {
+		fprintf(stderr, "adit ctl: %s: %s\n", ctl.socket, strerror(-ret));
+	}
+	http_destroy(ctl.http);
+	free(ctl.body);
+	if (ctl.fd >= 0)
+		close(ctl.fd);
+	return status;
+}

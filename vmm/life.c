@@ -1,0 +1,533 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A VM's life. One file, because it is one lock and one rule: only the thread in life_run moves
+ * between the states that make and destroy machines, and it gives the lock up while it does.
+ */
+#include "vmm/life.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/config-draft.h"
+#include "vmm/config.h"
+#include "vmm/start-keeper.h"
+
+struct life {
+	struct life_options options;
+	struct life_listener listener;
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	/* Under lock. */
+	enum life_state state;
+	struct config config;
+	char *text;
+	struct machine *machine;
+	enum life_op op; /* being done, or done and not collected */
+	bool op_done;
+	int op_ret;
+	struct err op_err;
+	bool quit, soft; /* soft: no machine follows the one that runs */
+	bool held;	 /* somebody stopped the VM by request: the end of a machine is no end */
+	bool has_ended;
+	enum machine_end last_end;
+	uint64_t boots;
+};
+
+const char *life_state_name(enum life_state state)
+{
+	static const char *const names[] = {
+		[LIFE_EMPTY] = "Empty",	      [LIFE_CREATED] = "Created",
+		[LIFE_STARTING] = "Starting", [LIFE_RUNNING] = "Running",
+		[LIFE_PAUSED] = "Paused",     [LIFE_SHUTDOWN] = "Shutdown",
+	};
+
+	return names[state];
+}
+
+const char *machine_end_name(enum machine_end end)
+{
+	static const char *const names[] = {
+		[MACHINE_OFF] = "off",
+		[MACHINE_RESET] = "reset",
+		[MACHINE_STOPPED] = "stopped",
+		[MACHINE_FAILED] = "failed",
+	};
+
+	return names[end];
+}
+
+int life_create(struct life **out, const struct life_options *options, struct err *err)
+{
+	struct life *life = calloc(1, sizeof(*life));
+
+	*out = life;
+	if (!life)
+		return err_set(err, ENOMEM, "no memory for a VM's life");
+	life->options = *options;
+	pthread_mutex_init(&life->lock, NULL);
+	pthread_cond_init(&life->changed, NULL);
+	return 0;
+}
+
+void life_destroy(struct life *life)
+{
+	if (!life)
+		return;
+	config_free(&life->config);
+	free(life->text);
+	pthread_cond_destroy(&life->changed);
+	pthread_mutex_destroy(&life->lock);
+	free(life);
+}
+
+void life_listen(struct life *life, const struct life_listener *listener)
+{
+	life->listener = *listener;
+}
+
+static void tell(struct life *life, const char *event, const char *detail)
+{
+	if (life->listener.event)
+		life->listener.event(life->listener.arg, event, detail);
+}
+
+/* --- the configuration ----------------------------------------------------------------------- */
+
+/* Takes over what both hold, on success only. */
+static int define(struct life *life, struct config *config, char **text, struct err *err)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&life->lock);
+	if (life->state != LIFE_EMPTY) {
+		ret = err_set(err, EEXIST, "there is a VM already: vm.delete it first");
+	} else {
+		life->config = *config;
+		memset(config, 0, sizeof(*config));
+		life->text = *text;
+		*text = NULL;
+		life->state = LIFE_CREATED;
+		tell(life, "created", NULL);
+	}
+	pthread_mutex_unlock(&life->lock);
+	return ret;
+}
+
+static char *copy_text(const char *text, size_t len, struct err *err)
+{
+	char *copy = strndup(text, len);
+
+	if (!copy)
+		err_set(err, ENOMEM, "out of memory");
+	return copy;
+}
+
+/*
+ * A number that a client sends would name whatever this process has open by it; and the keeper has
+ * to be there before the VM's process is.
+ */
+static int refuse_what_comes_at_start(const struct config *config, struct err *err)
+{
+	if (config->iommu.fd)
+		return err_set(err, EINVAL, "/iommu/fd: descriptors are handed over at start only");
+	for (size_t i = 0; i < config->n_devices; i++) {
+		if (config->devices[i].fd)
+			return err_set(err, EINVAL,
+				       "/devices/%zu/fd: descriptors are handed over at start only",
+				       i);
+	}
+	for (size_t i = 0; i < config->n_net; i++) {
+		if (config->net[i].fd)
+			return err_set(err, EINVAL,
+				       "/net/%zu/fd: descriptors are handed over at start only", i);
+	}
+	if (keeper_is_needed(config))
+		return err_set(err, EINVAL,
+			       "/devices: \"managed\" and \"mdev\" need adit-keeper, which is "
+			       "there from the start only: give this configuration to adit run");
+	return 0;
+}
+
+int life_define(struct life *life, const char *text, size_t len, struct err *err)
+{
+	struct config config;
+	char *copy;
+	int ret = config_parse(&config, text, len, err);
+
+	if (ret)
+		return ret;
+	ret = refuse_what_comes_at_start(&config, err);
+	copy = ret ? NULL : copy_text(text, len, err);
+	ret = copy ? define(life, &config, &copy, err) : -err->code;
+	config_free(&config);
+	free(copy);
+	return ret;
+}
+
+struct loading {
+	struct config config;
+	char *text;
+	bool kept;
+};
+
+static int parse_file(void *out, const char *text, size_t len, struct err *err)
+{
+	struct loading *loading = out;
+	int ret = config_parse(&loading->config, text, len, err);
+
+	if (ret || !loading->kept)
+		return ret;
+	loading->text = copy_text(text, len, err);
+	return loading->text ? 0 : -ENOMEM;
+}
+
+int life_load(struct life *life, const char *path, bool kept, struct err *err)
+{
+	struct loading loading = { .kept = kept };
+	int ret = config_load_with(path, parse_file, &loading, err);
+
+	if (!ret)
+		ret = define(life, &loading.config, &loading.text, err);
+	config_free(&loading.config);
+	free(loading.text);
+	return ret;
+}
+
+const struct config *life_config(const struct life *life)
+{
+	return &life->config;
+}
+
+/* --- the thread of life_run: called with the lock held --------------------------------------- */
+
+static void finish(struct life *life, int ret, const struct err *why)
+{
+	life->op_ret = ret;
+	life->op_err = *why;
+	life->op_done = true;
+	if (life->listener.finished)
+		life->listener.finished(life->listener.arg);
+	else
+		life->op = LIFE_NOTHING;
+}
+
+static void finish_well(struct life *life)
+{
+	finish(life, 0, &(struct err){ 0 });
+}
+
+static bool is_doing(const struct life *life, enum life_op op)
+{
+	return life->op == op && !life->op_done;
+}
+
+static void forget(struct life *life)
+{
+	config_free(&life->config);
+	free(life->text);
+	life->text = NULL;
+	life->state = LIFE_EMPTY;
+	tell(life, "deleted", NULL);
+}
+
+static int make_machine(struct life *life, struct machine **machine, struct err *err)
+{
+	const struct machine_options options = {
+		.config = &life->config,
+		.log = life->options.log,
+		.kvm_fd = -1,
+		.keeper_fd = life->options.keeper,
+	};
+	int ret;
+
+	life->state = LIFE_STARTING;
+	pthread_mutex_unlock(&life->lock);
+	ret = machine_create(machine, &options, err);
+	if (!ret && life->options.begun)
+		ret = life->options.begun(life->options.arg, *machine, err);
+	if (ret) {
+		log_line(life->options.log, LOG_ERROR, "run", "%s", err->text);
+		if (*machine && life->options.ended)
+			life->options.ended(life->options.arg);
+		machine_destroy(*machine);
+	}
+	pthread_mutex_lock(&life->lock);
+	return ret;
+}
+
+static enum machine_end run_machine(struct life *life, struct machine *machine)
+{
+	enum machine_end end;
+
+	life->machine = machine;
+	life->state = LIFE_RUNNING;
+	life->boots++;
+	tell(life, "booted", NULL);
+	if (life->quit)
+		machine_stop(machine);
+	else if (life->soft)
+		machine_power_button(machine);
+	if (is_doing(life, LIFE_BOOT) || is_doing(life, LIFE_REBOOT))
+		finish_well(life);
+	pthread_mutex_unlock(&life->lock);
+	end = machine_run(machine);
+	pthread_mutex_lock(&life->lock);
+	life->machine = NULL;
+	life->state = LIFE_SHUTDOWN;
+	life->has_ended = true;
+	life->last_end = end;
+	tell(life, "ended", machine_end_name(end));
+	pthread_mutex_unlock(&life->lock);
+	if (life->options.ended)
+		life->options.ended(life->options.arg);
+	machine_destroy(machine);
+	pthread_mutex_lock(&life->lock);
+	return end;
+}
+
+static bool goes_on(const struct life *life, enum machine_end end)
+{
+	if (life->quit || life->soft || end != MACHINE_RESET)
+		return false;
+	if (is_doing(life, LIFE_REBOOT))
+		return true;
+	return !life->options.no_reboot && !is_doing(life, LIFE_STOP) &&
+	       !is_doing(life, LIFE_DELETE);
+}
+
+/* Machine after machine, until one ends for good. */
+static int run_machines(struct life *life, enum machine_end *end)
+{
+	struct machine *machine = NULL;
+	struct err err = { 0 };
+	int ret;
+
+	do {
+		machine = NULL;
+		ret = make_machine(life, &machine, &err);
+		if (ret) {
+			life->state = LIFE_SHUTDOWN;
+			life->has_ended = true;
+			life->last_end = MACHINE_FAILED;
+			tell(life, "failed", err.text);
+			break;
+		}
+		*end = run_machine(life, machine);
+	} while (goes_on(life, *end));
+	if (life->op_done || life->op == LIFE_NOTHING)
+		return ret;
+	if (is_doing(life, LIFE_STOP)) {
+		finish_well(life);
+	} else if (is_doing(life, LIFE_DELETE)) {
+		forget(life);
+		finish_well(life);
+	} else {
+		if (!ret)
+			err_set(&err, ECANCELED, "the machine ended first (%s)",
+				machine_end_name(*end));
+		finish(life, -err.code, &err);
+	}
+	return ret;
+}
+
+/* An operation without a machine that runs. */
+static int serve_op(struct life *life, enum machine_end *end)
+{
+	if (life->op == LIFE_BOOT || life->op == LIFE_REBOOT)
+		return run_machines(life, end);
+	if (life->op == LIFE_DELETE)
+		forget(life);
+	finish_well(life);
+	return 0;
+}
+
+int life_run(struct life *life, bool boot, enum machine_end *end)
+{
+	int ret = 0;
+
+	*end = MACHINE_OFF;
+	pthread_mutex_lock(&life->lock);
+	if (boot)
+		ret = run_machines(life, end);
+	while ((!boot || life->options.stay || life->held) && !life->quit && !life->soft) {
+		if (life->op != LIFE_NOTHING && !life->op_done)
+			ret = serve_op(life, end);
+		else
+			pthread_cond_wait(&life->changed, &life->lock);
+	}
+	pthread_mutex_unlock(&life->lock);
+	return ret;
+}
+
+/* --- any thread ------------------------------------------------------------------------------ */
+
+/* Which states an operation may begin in. */
+static bool fits(enum life_op op, enum life_state state)
+{
+	switch (op) {
+	case LIFE_BOOT:
+		return state == LIFE_CREATED || state == LIFE_SHUTDOWN;
+	case LIFE_REBOOT:
+	case LIFE_STOP:
+		return state == LIFE_RUNNING || state == LIFE_PAUSED;
+	default:
+		return true;
+	}
+}
+
+static int refuse_state(const struct life *life, const char *due, struct err *err)
+{
+	if (life->state == LIFE_EMPTY)
+		return err_set(err, ENOENT, "there is no VM: vm.create makes one");
+	return err_set(err, EPERM, "the VM is %s; it must be %s for this",
+		       life_state_name(life->state), due);
+}
+
+int life_begin(struct life *life, enum life_op op, struct err *err)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&life->lock);
+	if (life->op != LIFE_NOTHING || life->state == LIFE_STARTING) {
+		ret = err_set(err, EBUSY,
+			      "the VM is being started, stopped or deleted: ask again later");
+	} else if (life->state == LIFE_EMPTY || !fits(op, life->state)) {
+		ret = refuse_state(life,
+				   op == LIFE_BOOT ? "Created or Shutdown" : "Running or Paused",
+				   err);
+	} else {
+		life->op = op;
+		life->op_done = false;
+		life->held = life->held || op == LIFE_STOP || op == LIFE_DELETE;
+		if (life->machine && op == LIFE_REBOOT)
+			machine_reset(life->machine);
+		else if (life->machine)
+			machine_stop(life->machine);
+		pthread_cond_broadcast(&life->changed);
+	}
+	pthread_mutex_unlock(&life->lock);
+	return ret;
+}
+
+bool life_collect(struct life *life, int *ret, struct err *err)
+{
+	bool done;
+
+	pthread_mutex_lock(&life->lock);
+	done = life->op_done;
+	if (done) {
+		*ret = life->op_ret;
+		*err = life->op_err;
+		life->op = LIFE_NOTHING;
+		life->op_done = false;
+	}
+	pthread_mutex_unlock(&life->lock);
+	return done;
+}
+
+static int pause_or_resume(struct life *life, enum life_state from, enum life_state to,
+			   struct err *err)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&life->lock);
+	if (life->state != from) {
+		ret = refuse_state(life, life_state_name(from), err);
+	} else {
+		if (to == LIFE_PAUSED)
+			machine_pause(life->machine);
+		else
+			machine_resume(life->machine);
+		life->state = to;
+		tell(life, to == LIFE_PAUSED ? "paused" : "resumed", NULL);
+	}
+	pthread_mutex_unlock(&life->lock);
+	return ret;
+}
+
+int life_pause(struct life *life, struct err *err)
+{
+	return pause_or_resume(life, LIFE_RUNNING, LIFE_PAUSED, err);
+}
+
+int life_resume(struct life *life, struct err *err)
+{
+	return pause_or_resume(life, LIFE_PAUSED, LIFE_RUNNING, err);
+}
+
+int life_power_button(struct life *life, struct err *err)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&life->lock);
+	if (life->machine) {
+		machine_power_button(life->machine);
+		tell(life, "power-button", NULL);
+	} else {
+		ret = refuse_state(life, "Running", err);
+	}
+	pthread_mutex_unlock(&life->lock);
+	return ret;
+}
+
+/* A paused guest could not answer. */
+bool life_end_softly(struct life *life)
+{
+	bool waits;
+
+	pthread_mutex_lock(&life->lock);
+	life->soft = true;
+	if (life->state == LIFE_PAUSED) {
+		machine_resume(life->machine);
+		life->state = LIFE_RUNNING;
+	}
+	if (life->machine)
+		machine_power_button(life->machine);
+	waits = life->machine || life->state == LIFE_STARTING;
+	pthread_cond_broadcast(&life->changed);
+	pthread_mutex_unlock(&life->lock);
+	return waits;
+}
+
+void life_quit(struct life *life)
+{
+	pthread_mutex_lock(&life->lock);
+	life->quit = true;
+	if (life->machine)
+		machine_stop(life->machine);
+	pthread_cond_broadcast(&life->changed);
+	pthread_mutex_unlock(&life->lock);
+}
+
+uint32_t life_grace_ms(struct life *life)
+{
+	uint32_t ms;
+
+	pthread_mutex_lock(&life->lock);
+	ms = life->config.shutdown_timeout_ms;
+	pthread_mutex_unlock(&life->lock);
+	return ms;
+}
+
+int life_look(struct life *life, int (*fn)(void *arg, const struct life_view *view), void *arg)
+{
+	struct life_view view;
+	int ret;
+
+	pthread_mutex_lock(&life->lock);
+	view = (struct life_view){
+		.state = life->state,
+		.text = life->text,
+		.config = life->state == LIFE_EMPTY ? NULL : &life->config,
+		.machine = life->machine,
+		.has_ended = life->has_ended,
+		.last_end = life->last_end,
+		.boots = life->boots,
+	};
+	ret = fn(arg, &view);
+	pthread_mutex_unlock(&life->lock);
+	return ret;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of the VM that a process serves, from its configuration over any number of machines to
+ * its end. One thread runs it (life_run: machines are made, run and destroyed there alone); others
+ * ask: the API's, or who handles signals. Every machine that is seen from outside is seen under the
+ * life's lock, so that it cannot go away meanwhile.
+ */
+#ifndef ADIT_VMM_LIFE_H
+#define ADIT_VMM_LIFE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "util/err.h"
+#include "util/log.h"
+#include "vmm/machine.h"
+
+struct config;
+struct life;
+
+enum life_state {
+	LIFE_EMPTY,    /* no VM */
+	LIFE_CREATED,  /* it has a configuration and was never started */
+	LIFE_STARTING, /* its machine is being made */
+	LIFE_RUNNING,
+	LIFE_PAUSED,
+	LIFE_SHUTDOWN, /* its last machine has ended; it can be started again */
+};
+
+/* What takes time and is done by life_run; one at a time. */
+enum life_op {
+	LIFE_NOTHING,
+	LIFE_BOOT,
+	LIFE_REBOOT, /* a new machine at once, whatever the guest does */
+	LIFE_STOP,
+	LIFE_DELETE, /* stopped, and its configuration is forgotten */
+};
+
+struct life_options {
+	const struct log *log; /* borrowed */
+	int keeper;	       /* the keeper that started us; 0: none */
+	bool no_reboot;	       /* a reset by the guest ends the machine */
+	bool stay;	       /* the end of a machine is not the end of life_run */
+	/*
+	 * On the thread of life_run, around each machine's run: what its loop shall watch beside.
+	 * May be NULL. A failure of `begun` is one of the machine.
+	 */
+	int (*begun)(void *arg, struct machine *machine, struct err *err);
+	void (*ended)(void *arg);
+	void *arg;
+};
+
+/* Told from any thread, with no lock held that the callee could need: both must only note it. */
+struct life_listener {
+	/* An operation is over: life_collect has its result. */
+	void (*finished)(void *arg);
+	/* event: a word; detail: a sentence, or NULL. */
+	void (*event)(void *arg, const char *event, const char *detail);
+	void *arg;
+};
+
+int life_create(struct life **out, const struct life_options *options, struct err *err);
+void life_destroy(struct life *life);
+/* Before life_run and before other threads; borrowed. */
+void life_listen(struct life *life, const struct life_listener *listener);
+
+/*
+ * Gives it its configuration. -EEXIST: it has one. -EINVAL: the text is none, or asks for what is
+ * there from the start only (descriptors, the keeper). A failure has changed nothing.
+ */
+int life_define(struct life *life, const char *text, size_t len, struct err *err);
+/* From a file; kept: the text is kept for who looks. -EINVAL, -E2BIG or what reading gave. */
+int life_load(struct life *life, const char *path, bool kept, struct err *err);
+/* After life_load, before life_run. */
+const struct config *life_config(const struct life *life);
+
+/*
+ * Serves operations until life_quit. boot: begins with a machine, and without `stay` returns when
+ * that has ended, unless an operation has stopped or deleted the VM by then. The last machine's end
+ * is in *end, which is MACHINE_OFF where there was none. On failure to make it: -errno, logged.
+ */
+int life_run(struct life *life, bool boot, enum machine_end *end);
+
+/* From here on any thread. Sentences say what would have to be otherwise. */
+
+/* 0: it is under way. -EBUSY: another is. -ENOENT: no VM. -EPERM: not in this state. */
+int life_begin(struct life *life, enum life_op op, struct err *err);
+/* True: the operation is over, with *ret and *err; the next may begin. */
+bool life_collect(struct life *life, int *ret, struct err *err);
+
+/* -ENOENT, -EPERM as above. */
+int life_pause(struct life *life, struct err *err);
+int life_resume(struct life *life, struct err *err);
+int life_power_button(struct life *life, struct err *err);
+
+/*
+ * The guest is asked to power off, and the life ends with its machine. False: there is no machine,
+ * so that it ends at once.
+ */
+bool life_end_softly(struct life *life);
+void life_quit(struct life *life);
+/* How long a guest may take after its power button, in milliseconds. */
+uint32_t life_grace_ms(struct life *life);
+
+struct life_view {
+	enum life_state state;
+	const char *text; /* the configuration as it was given; NULL: none, or not kept */
+	const struct config *config; /* NULL: none */
+	struct machine *machine;     /* NULL: none that runs */
+	bool has_ended;		     /* there was a machine before */
+	enum machine_end last_end;
+	uint64_t boots;
+};
+/* Calls fn with what is; it must not call back here. Returns what fn returned. */
+int life_look(struct life *life, int (*fn)(void *arg, const struct life_view *view), void *arg);
+
+const char *life_state_name(enum life_state state);
+const char *machine_end_name(enum machine_end end);
+
+#endif
