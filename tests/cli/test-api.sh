@@ -14,7 +14,10 @@ serve() {
 	"$adit" run --api-socket "$sock" --log-json "$@" >"$work/out" 2>"$work/err" </dev/null &
 	pid=$!
 	until curl -s --unix-socket "$sock" http://x/api/v1/vmm.ping >"$work/ping"; do
-		kill -0 "$pid" 2>/dev/null || return 1
+		kill -0 "$pid" 2>/dev/null && continue
+		sed 's/^/# /' "$work/err"
+		ok "adit run --api-socket $*" false
+		done_testing
 	done
 }
 end() {
@@ -141,7 +144,7 @@ ok "and is taken over by the next" ctl vmm.shutdown
 end
 
 # --- hostile and many
-serve "$(config spin)"
+serve "$(config spin '"adis": [{"id": "one", "type": "dsa", "wqs": [{"mode": "dedicated", "size": 4}]}, {"id": "two", "type": "dsa", "wqs": [{"mode": "dedicated", "size": 4}]}]')"
 until_says "$work/out" ready
 if [ "$(id -u)" = 0 ] && setpriv --reuid=65534 true 2>/dev/null; then
 	chmod 755 "$work"
@@ -156,6 +159,25 @@ ok "slow and silent clients, and ten thousand, harm nobody" python3 "$here/api-h
 if [ -n "${ADIT_TEST_LONG:-}" ]; then each=1000; else each=50; fi
 ok "64 clients with $each requests each, 1 % malformed: none lost, memory flat" \
 	python3 "$here/api-load.py" "$sock" "$pid" 64 "$each"
+curl -s --unix-socket "$sock" http://x/metrics >"$work/metrics"
+ok "/metrics is Prometheus text" python3 -c '
+import re, sys
+kind, seen, values = None, set(), {}
+for line in open(sys.argv[1]):
+    if line.startswith("# TYPE "):
+        name, kind = line.split()[2:]
+        assert kind in ("gauge", "counter") and name not in seen, line
+        assert name.endswith("_total") == (kind == "counter"), line
+        seen.add(name)
+    else:
+        m = re.fullmatch(r"(%s)(\{[a-z]+=\"[A-Za-z0-9_.-]+\"\})? ([0-9]+)\n" % name, line)
+        assert m, line
+        values[m[1] + (m[2] or "")] = int(m[3])
+assert values["adit_vm_state{state=\"Running\"}"] == 1
+assert values["adit_exits_total{reason=\"pio\"}"] > 0
+assert values["adit_adi_accepted_total{id=\"one\"}"] == values["adit_adi_accepted_total{id=\"two\"}"] == 0
+assert values["process_resident_memory_bytes"] > 0 and "adit_locked_memory_bytes" in values
+' "$work/metrics"
 ok "docs/openapi.json is what the server does" python3 "$here/api-document.py" "$sock" "$adit"
 ctl vmm.shutdown
 end

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Counters. One file: their rows are read for two notations, JSON and Prometheus's. */
 #include "vmm/api/counters.h"
 
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "kvm-glue/vcpu.h"
 #include "passthrough/adi/dsa.h"
 #include "util/bits.h"
 #include "vmm/config.h"
+#include "vmm/life.h"
 #include "vmm/machine.h"
 #include "vmm/virtio/balloon.h"
 
@@ -44,41 +49,185 @@ static const struct row balloon_rows[] = {
 };
 
 struct walk {
-	void (*emit)(void *arg, const char *device, const char *name, uint64_t value);
+	void (*emit)(void *arg, const struct counter *counter);
 	void *arg;
 };
 
-static void emit_rows(const struct walk *walk, const char *device, const struct row *rows, size_t n,
-		      const void *values)
+static void emit_rows(const struct walk *walk, struct counter counter, const struct row *rows,
+		      size_t n, const void *values)
 {
-	for (size_t i = 0; i < n; i++)
-		walk->emit(walk->arg, device, rows[i].name,
-			   *(const uint64_t *)((const char *)values + rows[i].offset));
+	for (size_t i = 0; i < n; i++) {
+		counter.name = rows[i].name;
+		counter.value = *(const uint64_t *)((const char *)values + rows[i].offset);
+		walk->emit(walk->arg, &counter);
+	}
 }
 
 void counters_read(struct machine *machine, const struct config *config,
-		   void (*emit)(void *arg, const char *device, const char *name, uint64_t value),
-		   void *arg)
+		   void (*emit)(void *arg, const struct counter *counter), void *arg)
 {
 	const struct walk walk = { emit, arg };
 	struct balloon *balloon = machine_balloon(machine);
 	struct vcpu_stats vcpus;
 
 	machine_stats(machine, &vcpus);
-	emit_rows(&walk, "vcpus", vcpu_rows, ARRAY_SIZE(vcpu_rows), &vcpus);
+	emit_rows(&walk, (struct counter){ .kind = "vcpus" }, vcpu_rows, ARRAY_SIZE(vcpu_rows),
+		  &vcpus);
 	for (size_t i = 0; i < config->n_adis; i++) {
+		struct counter counter = { .kind = "adi", .device = config->adis[i].id };
 		struct dsa *dsa = machine_dsa(machine, config->adis[i].id);
 		struct dsa_counters counters;
 
 		if (!dsa)
 			continue;
 		dsa_counters_read(dsa, &counters);
-		emit_rows(&walk, config->adis[i].id, adi_rows, ARRAY_SIZE(adi_rows), &counters);
+		emit_rows(&walk, counter, adi_rows, ARRAY_SIZE(adi_rows), &counters);
 	}
 	if (balloon) {
 		struct balloon_stats stats;
 
 		balloon_read_stats(balloon, &stats);
-		emit_rows(&walk, "balloon", balloon_rows, ARRAY_SIZE(balloon_rows), &stats);
+		emit_rows(&walk, (struct counter){ .kind = "balloon", .goes_down = true },
+			  balloon_rows, ARRAY_SIZE(balloon_rows), &stats);
 	}
+}
+
+/* --- Prometheus ------------------------------------------------------------------------------ */
+
+/* Its text wants all samples of a name together, but the walk goes device by device. */
+struct family {
+	char name[64];
+	bool goes_down;
+	char *samples;
+	size_t len;
+	FILE *stream;
+};
+
+#define FAMILIES_MAX 64u
+
+struct metrics {
+	struct family families[FAMILIES_MAX];
+	unsigned int n;
+};
+
+static struct family *family_of(struct metrics *metrics, const char *name, bool goes_down)
+{
+	struct family *family = metrics->families;
+
+	for (; family < metrics->families + metrics->n; family++) {
+		if (!strcmp(family->name, name))
+			return family;
+	}
+	if (metrics->n == FAMILIES_MAX)
+		return NULL;
+	snprintf(family->name, sizeof(family->name), "%s", name);
+	family->goes_down = goes_down;
+	family->stream = open_memstream(&family->samples, &family->len);
+	metrics->n += !!family->stream;
+	return family->stream ? family : NULL;
+}
+
+static void add_sample(struct metrics *metrics, const char *name, bool goes_down, const char *label,
+		       const char *word, uint64_t value)
+{
+	struct family *family = family_of(metrics, name, goes_down);
+
+	if (!family)
+		return;
+	if (label)
+		fprintf(family->stream, "%s{%s=\"%s\"} %llu\n", name, label, word,
+			(unsigned long long)value);
+	else
+		fprintf(family->stream, "%s %llu\n", name, (unsigned long long)value);
+}
+
+/* "exits_pio" of "vcpus" -> adit_exits_total{reason="pio"}; ids hold nothing to be escaped. */
+static void add_counter(void *arg, const struct counter *counter)
+{
+	char name[64];
+
+	if (!strncmp(counter->name, "exits_", 6)) {
+		add_sample(arg, "adit_exits_total", false, "reason", counter->name + 6,
+			   counter->value);
+		return;
+	}
+	snprintf(name, sizeof(name), "adit_%s_%s%s", counter->kind, counter->name,
+		 counter->goes_down ? "" : "_total");
+	add_sample(arg, name, counter->goes_down, counter->device ? "id" : NULL, counter->device,
+		   counter->value);
+}
+
+/* VmLck: what VFIO containers pin; VmPin: what iommufd does. */
+static void add_memory(struct metrics *metrics)
+{
+	static const struct {
+		const char *field, *name;
+	} rows[] = {
+		{ "VmRSS:", "process_resident_memory_bytes" },
+		{ "VmLck:", "adit_locked_memory_bytes" },
+		{ "VmPin:", "adit_pinned_memory_bytes" },
+	};
+	FILE *file = fopen("/proc/self/status", "re");
+	char line[128];
+
+	while (file && fgets(line, sizeof(line), file)) {
+		for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+			size_t n = strlen(rows[i].field);
+
+			if (!strncmp(line, rows[i].field, n))
+				add_sample(metrics, rows[i].name, true, NULL, NULL,
+					   strtoull(line + n, NULL, 10) * 1024);
+		}
+	}
+	if (file)
+		fclose(file);
+}
+
+static void add_state(struct metrics *metrics, const struct life_view *view)
+{
+	for (enum life_state state = LIFE_EMPTY; state <= LIFE_SHUTDOWN; state++)
+		add_sample(metrics, "adit_vm_state", true, "state", life_state_name(state),
+			   state == view->state);
+	add_sample(metrics, "adit_vm_boots_total", false, NULL, NULL, view->boots);
+}
+
+/* Ends the families and puts them one behind the other. */
+static char *join(struct metrics *metrics)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *all = open_memstream(&text, &len);
+	bool whole = all;
+
+	for (unsigned int i = 0; i < metrics->n; i++) {
+		struct family *family = &metrics->families[i];
+
+		whole = !fclose(family->stream) && whole;
+		if (all && family->samples)
+			fprintf(all, "# TYPE %s %s\n%s", family->name,
+				family->goes_down ? "gauge" : "counter", family->samples);
+		free(family->samples);
+	}
+	if (all)
+		whole = !fclose(all) && whole;
+	if (whole)
+		return text;
+	free(text);
+	return NULL;
+}
+
+char *counters_metrics(const struct life_view *view)
+{
+	struct metrics *metrics = calloc(1, sizeof(*metrics));
+	char *text;
+
+	if (!metrics)
+		return NULL;
+	add_state(metrics, view);
+	if (view->machine)
+		counters_read(view->machine, view->config, add_counter, metrics);
+	add_memory(metrics);
+	text = join(metrics);
+	free(metrics);
+	return text;
 }

@@ -273,15 +273,16 @@ static int vm_info(struct call *call, struct err *err)
 	return ret;
 }
 
-static void add_counter(void *arg, const char *device, const char *name, uint64_t value)
+static void add_counter(void *arg, const struct counter *counter)
 {
+	const char *device = counter->device ? counter->device : counter->kind;
 	struct json_object *object = arg, *counters;
 
 	if (!json_object_object_get_ex(object, device, &counters)) {
 		counters = json_object_new_object();
 		json_object_object_add(object, device, counters);
 	}
-	json_object_object_add(counters, name, json_object_new_uint64(value));
+	json_object_object_add(counters, counter->name, json_object_new_uint64(counter->value));
 }
 
 static int look_counters(void *arg, const struct life_view *view)
@@ -360,6 +361,27 @@ static int vm_resize(struct call *call, struct err *err)
 	return ret ? ret : life_look(call->life, look_resize, &looking);
 }
 
+static int look_metrics(void *arg, const struct life_view *view)
+{
+	char **text = arg;
+
+	*text = counters_metrics(view);
+	return 0;
+}
+
+static int metrics(struct call *call, struct err *err)
+{
+	struct reply *reply = call->reply;
+
+	life_look(call->life, look_metrics, &reply->body);
+	if (!reply->body)
+		return err_set(err, ENOMEM, "out of memory");
+	reply->status = 200;
+	reply->type = "text/plain; version=0.0.4";
+	reply->len = strlen(reply->body);
+	return 0;
+}
+
 struct json_object *verbs_event(const char *event, const char *detail)
 {
 	struct json_object *object = json_object_new_object();
@@ -418,6 +440,9 @@ static const struct verb verbs[] = {
 	    true },
 	  true,
 	  vm_resize_disk },
+	{ { "metrics", "GET", "the same and more for Prometheus, which asks for /metrics" },
+	  false,
+	  metrics },
 	{ { "events", "GET", "follow what happens, as JSON lines" }, false, events },
 };
 
@@ -433,6 +458,9 @@ static const struct verb *find(const char *target)
 {
 	size_t n = strlen(API_PREFIX);
 
+	/* Where Prometheus looks without being told. */
+	if (!strcmp(target, "/metrics"))
+		target = API_PREFIX "metrics";
 	if (strncmp(target, API_PREFIX, n) != 0)
 		return NULL;
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
