@@ -91,8 +91,8 @@ SRC_bench := $(filter-out bench/floor.c bench/exit-gap.c,$(wildcard bench/*.c))
 obj = $(patsubst %.c,$(O)/obj/%.o,$(1))
 ARCHIVES := $(foreach r,$(ROOMS),$(O)/lib$(r).a)
 OBJS := $(foreach r,$(ROOMS),$(call obj,$(SRC_$(r)))) $(call obj,$(SRC_adit) $(SRC_adit-keeper))
-# A library without a pkg-config file in Debian; its archive serves static links.
-HTTP_LIBS := -lhttp_parser
+# Always its archive: one more shared library would cost every start, also those without an API.
+HTTP_LIBS := -l:libhttp_parser.a
 LIBS = $(JSON_LIBS) $(URING_LIBS) $(HTTP_LIBS)
 
 PROGRAMS := $(O)/adit $(O)/adit-keeper

@@ -8,9 +8,9 @@ case $(basename "$build") in
 *address* | *thread*) skip "linked libraries" "a sanitizer build links its run time" ;;
 *)
 	readelf -d "$adit" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' >"$work/needed"
-	sed '/^libc\.so\|^libjson-c\.so\|^liburing\.so\|^libhttp_parser\.so\|^libseccomp\.so\|^ld-linux/d' \
+	sed '/^libc\.so\|^libjson-c\.so\|^liburing\.so\|^libseccomp\.so\|^ld-linux/d' \
 		"$work/needed" >"$work/heavier"
-	ok "adit links nothing heavier than libc, json-c, liburing, the HTTP parser and libseccomp" \
+	ok "adit links nothing heavier than libc, json-c, liburing and libseccomp" \
 		[ ! -s "$work/heavier" ]
 	# Static or not, it is position-independent: its addresses are random.
 	ok "adit is position-independent" \
@@ -31,7 +31,7 @@ ok "the installed adit finds its bench" sh -c '"$1" bench 2>&1 | grep -q "usage:
 make -s --no-print-directory O="$build" uninstall DESTDIR="$work/root" PREFIX=/usr >"$work/out" 2>&1
 ok "make uninstall leaves no file" is "$(find "$work/root" -type f | wc -l)" 0
 
-ok "the completion knows every command" sh -c 'for c in run ctl check doctor bench; do
+ok "the completion knows every command" sh -c 'for c in run check doctor bench; do
 	grep -qw "$c" docs/adit.bash-completion || exit 1; done'
 
 if command -v man >/dev/null; then
