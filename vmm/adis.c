@@ -289,6 +289,33 @@ struct dsa *adis_find(struct adis *adis, const char *id)
 	return NULL;
 }
 
+static int no_adi(const char *id, struct err *err)
+{
+	return err_set(err, ENOENT, "no ADI is called \"%s\"", id);
+}
+
+int adis_bind(struct adis *adis, const struct config_pasid *pasid, struct err *err)
+{
+	struct dsa *dsa = adis_find(adis, pasid->adi);
+	struct ioasid_space *space = dsa ? space_of(adis, pasid) : NULL;
+
+	if (!dsa)
+		return no_adi(pasid->adi, err);
+	if (!space)
+		return err_set(err, ENOENT, "no space is called \"%s\"", pasid->space);
+	return adi_bind(dsa, pasid, space, adis->log, err);
+}
+
+int adis_unbind(struct adis *adis, const char *adi, uint32_t guest, struct err *err)
+{
+	struct dsa *dsa = adis_find(adis, adi);
+	int ret = dsa ? dsa_pasid_unbind(dsa, guest, err) : no_adi(adi, err);
+
+	if (!ret)
+		log_line(adis->log, LOG_INFO, "pasid", "%s: guest PASID %u unbound", adi, guest);
+	return ret;
+}
+
 void adis_stop_engines(struct adis *adis)
 {
 	for (size_t i = 0; adis && i < adis->count; i++)

@@ -8,6 +8,7 @@
 #define ADIT_VMM_ADIS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "util/err.h"
 #include "util/log.h"
@@ -30,6 +31,13 @@ int adis_create(struct adis **out, const struct config *config, struct vm *vm, s
 		struct err *err);
 /* Removes the functions from the bus, then the context with all that it owns. */
 void adis_destroy(struct adis *adis);
+
+/*
+ * While engines run; any thread. -ENOENT: no such ADI or space, or guest PASID to unbind; else as
+ * dsa_pasid_bind and dsa_pasid_unbind.
+ */
+int adis_bind(struct adis *adis, const struct config_pasid *pasid, struct err *err);
+int adis_unbind(struct adis *adis, const char *adi, uint32_t guest, struct err *err);
 
 struct dsa *adis_find(struct adis *adis, const char *id);
 void adis_stop_engines(struct adis *adis);

@@ -29,16 +29,26 @@ struct ctl {
 	struct http *http;
 };
 
+/* "vm.pasid-bind adi guest [space] [host]" */
+static void describe(const struct verb_info *verb, char *out, size_t size)
+{
+	size_t n = (size_t)snprintf(out, size, "%s", verb->name);
+
+	for (unsigned int i = 0; i < VERB_KEYS && verb->keys[i] && n < size; i++)
+		n += (size_t)snprintf(out + n, size - n, i < verb->required ? " %s" : " [%s]",
+				      verb->keys[i]);
+}
+
 static int usage(void)
 {
 	struct verb_info verb;
 
-	fprintf(stderr, "usage: adit ctl SOCKET VERB [VALUE]\n\n");
+	fprintf(stderr, "usage: adit ctl SOCKET VERB [VALUE...]\n\n");
 	for (size_t i = 0; verbs_info(i, &verb); i++) {
 		char left[64];
 
-		snprintf(left, sizeof(left), "%s %s", verb.name, verb.key ? verb.key : "");
-		fprintf(stderr, "  %-28s %s\n", left, verb.summary);
+		describe(&verb, left, sizeof(left));
+		fprintf(stderr, "  %-38s %s\n", left, verb.summary);
 	}
 	fprintf(stderr, "\n\"vm.\" may be left out.\n");
 	return EXIT_CONFIG;
@@ -65,19 +75,28 @@ static int keep_text(void *out, const char *text, size_t len, struct err *err)
 	return ctl->body ? 0 : err_set(err, ENOMEM, "out of memory");
 }
 
-/* {"KEY": VALUE}; what looks like a number is one. */
-static int make_body(struct ctl *ctl, const char *value)
+/* What looks like a number is one. */
+static struct json_object *value_of(const char *text)
+{
+	long long number;
+	char *end;
+
+	errno = 0;
+	number = strtoll(text, &end, 10);
+	return *text && !*end && !errno ? json_object_new_int64(number)
+					: json_object_new_string(text);
+}
+
+/* {"KEY": VALUE, ...} in the order of the verb's keys; an empty value is left out. */
+static int make_body(struct ctl *ctl, char **values, unsigned int n)
 {
 	struct json_object *object = json_object_new_object();
 	const char *text;
-	char *end;
-	long long number;
 
-	errno = 0;
-	number = strtoll(value, &end, 10);
-	json_object_object_add(object, ctl->verb.key,
-			       *value && !*end && !errno ? json_object_new_int64(number)
-							 : json_object_new_string(value));
+	for (unsigned int i = 0; i < n; i++) {
+		if (*values[i])
+			json_object_object_add(object, ctl->verb.keys[i], value_of(values[i]));
+	}
 	text = json_object_to_json_string(object);
 	ctl->body = text ? strdup(text) : NULL;
 	ctl->len = ctl->body ? strlen(ctl->body) : 0;
@@ -196,22 +215,26 @@ static int receive(struct ctl *ctl)
 
 static int prepare(struct ctl *ctl, int argc, char **argv)
 {
+	unsigned int n, may = 0;
 	struct err err;
-	int ret = 0;
+	int ret;
 
-	if (argc < 3 || argc > 4 || argv[1][0] == '-')
+	if (argc < 3 || argv[1][0] == '-')
 		return -EINVAL;
 	ctl->socket = argv[1];
 	if (!find_verb(&ctl->verb, argv[2])) {
 		fprintf(stderr, "adit ctl: there is no verb '%s'\n", argv[2]);
 		return -EINVAL;
 	}
-	if ((argc == 4) != (ctl->verb.key && (ctl->verb.required || argc == 4)))
+	n = (unsigned int)argc - 3;
+	while (may < VERB_KEYS && ctl->verb.keys[may])
+		may++;
+	if (n < ctl->verb.required || n > may)
 		return -EINVAL;
-	if (argc < 4)
+	if (!n)
 		return 0;
 	if (!ctl->verb.whole)
-		return make_body(ctl, argv[3]);
+		return make_body(ctl, argv + 3, n);
 	ret = config_load_with(argv[3], keep_text, ctl, &err);
 	if (ret)
 		fprintf(stderr, "adit ctl: %s\n", err.text);

@@ -467,6 +467,16 @@ int machine_remove_virtio(struct machine *machine, const char *id, void (*gone)(
 	return virtio_devices_remove(machine->virtio, id, gone, arg, err);
 }
 
+int machine_bind_pasid(struct machine *machine, const struct config_pasid *pasid, struct err *err)
+{
+	return adis_bind(machine->adis, pasid, err);
+}
+
+int machine_unbind_pasid(struct machine *machine, const char *adi, uint32_t guest, struct err *err)
+{
+	return adis_unbind(machine->adis, adi, guest, err);
+}
+
 struct balloon *machine_balloon(struct machine *machine)
 {
 	return virtio_devices_balloon(machine->virtio);

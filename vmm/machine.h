@@ -15,6 +15,7 @@
 
 struct balloon;
 struct config;
+struct config_pasid;
 struct dsa;
 struct ioapic;
 struct loop;
@@ -79,6 +80,13 @@ int machine_grow_disk(struct machine *machine, const char *id, uint64_t size, st
 unsigned int machine_virtio_slot(struct machine *machine, const char *id);
 int machine_remove_virtio(struct machine *machine, const char *id, void (*gone)(void *arg),
 			  void *arg, struct err *err);
+
+/*
+ * From any thread, not while paused: bindings of an ADI's guest PASIDs, until the machine ends
+ * (vmm/adis.h).
+ */
+int machine_bind_pasid(struct machine *machine, const struct config_pasid *pasid, struct err *err);
+int machine_unbind_pasid(struct machine *machine, const char *adi, uint32_t guest, struct err *err);
 
 /* To be resized and asked from any thread (vmm/virtio/balloon.h); NULL where there is none. */
 struct balloon *machine_balloon(struct machine *machine);

@@ -11,7 +11,7 @@ static const struct command commands[] = {
 	{ "run", cmd_run,
 	  "[CONFIG] [--api-socket PATH] [--no-reboot] [--log-json] [--log-level LEVEL]",
 	  "run one VM in the foreground" },
-	{ "ctl", cmd_ctl, "SOCKET VERB [VALUE]", "ask a running VM; without VERB: list them" },
+	{ "ctl", cmd_ctl, "SOCKET VERB [VALUE...]", "ask a running VM; without VERB: list them" },
 	{ "check", cmd_check, "CONFIG [--json]", "show the plan before any of it happens" },
 	{ "devices", cmd_devices, "[--json]", "show what this host could assign to a VM" },
 	{ "doctor", cmd_doctor, "[--json] [--clean]",

@@ -239,3 +239,8 @@ void dsa_pasids_destroy(struct dsa *dsa)
 		free(binding);
 	}
 }
+
+struct pasid_table *dsa_pasid_table(struct dsa *dsa)
+{
+	return dsa->table;
+}

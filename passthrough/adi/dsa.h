@@ -142,6 +142,9 @@ int dsa_default_bind(struct dsa *dsa, unsigned int wq, struct ioasid_space *spac
 		     uint32_t want_host, uint32_t *host, struct err *err);
 /* As dsa_pasid_unbind. */
 int dsa_default_unbind(struct dsa *dsa, unsigned int wq, struct err *err);
+/* What is bound, to be walked and not changed; NULL where the ADI may not use PASIDs. */
+struct pasid_table;
+struct pasid_table *dsa_pasid_table(struct dsa *dsa);
 
 /*
  * Stops and starts the engines (vm.pause). stop returns when they rest, within 1 MiB of work: a

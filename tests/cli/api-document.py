@@ -35,7 +35,7 @@ def ask(method, name, body=None):
     return answer.status, text
 
 
-TYPES = {"object": dict, "string": str, "integer": int}
+TYPES = {"object": dict, "array": list, "string": str, "integer": int}
 
 
 def check(schema, value, where):
@@ -45,6 +45,9 @@ def check(schema, value, where):
         assert isinstance(value, TYPES[schema["type"]]), (where, value)
     if "enum" in schema:
         assert value in schema["enum"], (where, value)
+    if isinstance(value, list):
+        for item in value:
+            check(schema["items"], item, where + "/-")
     if not isinstance(value, dict):
         return
     for key in schema.get("required", []):

@@ -144,7 +144,8 @@ ok "and is taken over by the next" ctl vmm.shutdown
 end
 
 # --- hostile and many
-serve "$(config spin '"adis": [{"id": "one", "type": "dsa", "wqs": [{"mode": "dedicated", "size": 4}]}, {"id": "two", "type": "dsa", "wqs": [{"mode": "dedicated", "size": 4}]}]')"
+serve "$(config spin '"spaces": [{"id": "window", "offset": "16M", "size": "4K"}],
+	"adis": [{"id": "one", "type": "dsa", "pasid": {"allow": true}, "wqs": [{"mode": "dedicated", "size": 4}]}, {"id": "two", "type": "dsa", "wqs": [{"mode": "dedicated", "size": 4}]}]')"
 until_says "$work/out" ready
 if [ "$(id -u)" = 0 ] && setpriv --reuid=65534 true 2>/dev/null; then
 	chmod 755 "$work"
@@ -159,6 +160,27 @@ ok "slow and silent clients, and ten thousand, harm nobody" python3 "$here/api-h
 if [ -n "${ADIT_TEST_LONG:-}" ]; then each=1000; else each=50; fi
 ok "64 clients with $each requests each, 1 % malformed: none lost, memory flat" \
 	python3 "$here/api-load.py" "$sock" "$pid" 64 "$each"
+ok "a PASID is bound to a window" ctl pasid-bind one 5 window 77
+ok "a second time it is 409" is "$(http PUT vm.pasid-bind -d '{"adi": "one", "guest": 5}')" 409
+ok "the ADI must allow PASIDs" is "$(http PUT vm.pasid-bind -d '{"adi": "two", "guest": 5}')" 409
+ok "an ADI that is not there is 404" is "$(http PUT vm.pasid-bind -d '{"adi": "three", "guest": 5}')" 404
+ok "a space that is not there is 404" is "$(http PUT vm.pasid-bind -d '{"adi": "one", "guest": 6, "space": "no"}')" 404
+ok "PASID 0 is none" is "$(http PUT vm.pasid-bind -d '{"adi": "one", "guest": 0}')" 400
+ctl pasids
+ok "what is bound is shown, and only that" python3 -c '
+import json, sys
+tables = json.load(open(sys.argv[1]))
+assert tables["one"] == {"count": 1, "entries": [
+    {"guest": 5, "host": 77, "state": "active", "device": "one", "space": "window"}]}, tables
+' "$work/answer"
+ctl pause
+ok "not while it is paused" is "$(http PUT vm.pasid-unbind -d '{"adi": "one", "guest": 5}')" 409
+ctl resume
+ok "it is unbound" ctl pasid-unbind one 5
+ok "a second time it is 404" is "$(http PUT vm.pasid-unbind -d '{"adi": "one", "guest": 5}')" 404
+ok "both are in the log" has "$work/err" 'one: guest PASID 5 unbound'
+ok "with who asked" has "$work/err" "vm.pasid-unbind: done, asked by uid $(id -u) pid [1-9]"
+ok "too few values give the usage" sh -c '"$1" ctl "$2" pasid-bind one 2>&1 | grep -q "adi guest \[space\] \[host\]"' -- "$adit" "$sock"
 curl -s --unix-socket "$sock" http://x/metrics >"$work/metrics"
 ok "/metrics is Prometheus text" python3 -c '
 import re, sys

@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ioasid-client/pasid-table.h"
+#include "passthrough/adi/dsa.h"
 #include "util/bits.h"
 #include "util/log.h"
 #include "vmm/api/counters.h"
@@ -70,6 +72,7 @@ static unsigned int status_of(int code)
 {
 	switch (code) {
 	case EINVAL:
+	case ERANGE:
 		return 400;
 	case ENOENT:
 		return 404;
@@ -140,6 +143,45 @@ static const struct schema_key resize_keys[] = {
 	},
 };
 static const struct schema resize_schema = { resize_keys, ARRAY_SIZE(resize_keys) };
+
+/* vm.pasid-unbind has the first two. */
+static const struct schema_key bind_keys[] = {
+	{
+		.path = "/adi",
+		.type = SCHEMA_NAME,
+		.required = true,
+		.min = 1,
+		.max = CONFIG_ID_MAX,
+		.doc = "the ADI's id",
+		.field = SCHEMA_FIELD(struct config_pasid, adi),
+	},
+	{
+		.path = "/guest",
+		.type = SCHEMA_INT,
+		.required = true,
+		.min = 1,
+		.max = PASID_TABLE_SIZE - 1,
+		.doc = "the number that the guest uses",
+		.field = SCHEMA_FIELD(struct config_pasid, guest),
+	},
+	{
+		.path = "/space",
+		.type = SCHEMA_NAME,
+		.min = 1,
+		.max = CONFIG_ID_MAX,
+		.doc = "what it shall reach; absent: all guest memory",
+		.field = SCHEMA_FIELD(struct config_pasid, space),
+	},
+	{
+		.path = "/host",
+		.type = SCHEMA_INT,
+		.max = PASID_TABLE_SIZE - 1,
+		.doc = "the number that DMA shall carry; absent or 0: any",
+		.field = SCHEMA_FIELD(struct config_pasid, host),
+	},
+};
+static const struct schema bind_schema = { bind_keys, ARRAY_SIZE(bind_keys) };
+static const struct schema unbind_schema = { bind_keys, 2 };
 
 /* --- verbs ----------------------------------------------------------------------------------- */
 
@@ -215,6 +257,8 @@ struct looking {
 	struct err *err;
 	const char *id;
 	uint64_t size;
+	struct config_pasid pasid;
+	bool unbinds;
 };
 
 static int no_vm(struct err *err)
@@ -361,6 +405,71 @@ static int vm_resize(struct call *call, struct err *err)
 	return ret ? ret : life_look(call->life, look_resize, &looking);
 }
 
+static int look_bind(void *arg, const struct life_view *view)
+{
+	struct looking *looking = arg;
+
+	/* What rests in a paused engine would never end. */
+	if (view->state != LIFE_RUNNING)
+		return not_running(view, looking->err);
+	if (looking->unbinds)
+		return machine_unbind_pasid(view->machine, looking->pasid.adi, looking->pasid.guest,
+					    looking->err);
+	return machine_bind_pasid(view->machine, &looking->pasid, looking->err);
+}
+
+static int bind_or_unbind(struct call *call, const struct schema *schema, bool unbinds,
+			  struct err *err)
+{
+	struct looking looking = { .err = err, .unbinds = unbinds };
+	int ret = read_body(call, schema, &looking.pasid, err);
+
+	if (!ret)
+		ret = life_look(call->life, look_bind, &looking);
+	free(looking.pasid.adi);
+	free(looking.pasid.space);
+	return ret;
+}
+
+static int vm_pasid_bind(struct call *call, struct err *err)
+{
+	return bind_or_unbind(call, &bind_schema, false, err);
+}
+
+static int vm_pasid_unbind(struct call *call, struct err *err)
+{
+	return bind_or_unbind(call, &unbind_schema, true, err);
+}
+
+static int look_pasids(void *arg, const struct life_view *view)
+{
+	struct looking *looking = arg;
+
+	if (!view->machine)
+		return not_running(view, looking->err);
+	for (size_t i = 0; i < view->config->n_adis; i++) {
+		const char *id = view->config->adis[i].id;
+		struct dsa *dsa = machine_dsa(view->machine, id);
+		struct pasid_table *table = dsa ? dsa_pasid_table(dsa) : NULL;
+
+		if (table)
+			json_object_object_add(looking->object, id, pasid_table_json(table));
+	}
+	return 0;
+}
+
+static int vm_pasids(struct call *call, struct err *err)
+{
+	struct looking looking = { .object = json_object_new_object(), .err = err };
+	int ret = life_look(call->life, look_pasids, &looking);
+
+	if (ret)
+		json_object_put(looking.object);
+	else
+		answer(call->reply, 200, looking.object);
+	return ret;
+}
+
 static int look_metrics(void *arg, const struct life_view *view)
 {
 	char **text = arg;
@@ -421,7 +530,7 @@ static const struct verb verbs[] = {
 	{ { "vmm.shutdown", "PUT", "stop the VM at once and end the process" },
 	  true,
 	  vmm_shutdown },
-	{ { "vm.create", "PUT", "give the VM its configuration", "FILE", true, true },
+	{ { "vm.create", "PUT", "give the VM its configuration", { "FILE" }, 1, true },
 	  true,
 	  vm_create },
 	{ { "vm.delete", "PUT", "stop the VM and forget its configuration" }, true, vm_delete },
@@ -435,11 +544,29 @@ static const struct verb verbs[] = {
 	{ { "vm.resume", "PUT", "go on after vm.pause" }, true, vm_resume },
 	{ { "vm.info", "GET", "show the configuration and the state" }, false, vm_info },
 	{ { "vm.counters", "GET", "show what has happened how often" }, false, vm_counters },
-	{ { "vm.resize", "PUT", "resize the balloon", "desired_balloon", true }, true, vm_resize },
-	{ { "vm.resize-disk", "PUT", "tell the guest that a disk's image has another size", "id",
-	    true },
+	{ { "vm.resize", "PUT", "resize the balloon", { "desired_balloon" }, 1 }, true, vm_resize },
+	{ { "vm.resize-disk",
+	    "PUT",
+	    "tell the guest that a disk's image has another size",
+	    { "id" },
+	    1 },
 	  true,
 	  vm_resize_disk },
+	{ { "vm.pasids", "GET", "show which guest PASIDs are bound" }, false, vm_pasids },
+	{ { "vm.pasid-bind",
+	    "PUT",
+	    "let a guest PASID of an ADI reach a space",
+	    { "adi", "guest", "space", "host" },
+	    2 },
+	  true,
+	  vm_pasid_bind },
+	{ { "vm.pasid-unbind",
+	    "PUT",
+	    "end that: nothing is reached when it is answered",
+	    { "adi", "guest" },
+	    2 },
+	  true,
+	  vm_pasid_unbind },
 	{ { "metrics", "GET", "the same and more for Prometheus, which asks for /metrics" },
 	  false,
 	  metrics },
@@ -475,7 +602,7 @@ static void serve_verb(struct call *call, const struct verb *verb)
 	struct err err = { 0 };
 	int ret;
 
-	if (call->request->len && !verb->info.key)
+	if (call->request->len && !verb->info.keys[0])
 		ret = err_set(&err, EINVAL, "(document): %s takes no body", verb->info.name);
 	else if (!call->request->len && verb->info.required)
 		ret = err_set(&err, EINVAL, "(document): %s needs a body", verb->info.name);

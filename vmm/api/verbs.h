@@ -56,11 +56,13 @@ void reply_refuse(struct reply *reply, unsigned int status, const char *fmt, ...
 struct json_object *verbs_event(const char *event, const char *detail);
 
 /* For who asks: what the table says of a verb. */
+#define VERB_KEYS 4u
 struct verb_info {
 	const char *name, *method, *summary;
-	/* The key of a body with one value, or NULL; `whole`: the body is a file of that name. */
-	const char *key;
-	bool required, whole;
+	/* The keys of its body, the required ones first; none: no body. */
+	const char *keys[VERB_KEYS];
+	unsigned int required;
+	bool whole; /* the body is a file, which its one key stands for */
 };
 /* By index; false past the end. */
 bool verbs_info(size_t index, struct verb_info *info);
