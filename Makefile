@@ -69,7 +69,7 @@ ARCHIVED := $(filter /%,$(foreach l,c json-c uring,$(shell $(CC) -print-file-nam
 STATIC ?= $(if $(SAN),0,$(if $(filter 3,$(words $(ARCHIVED))),1,0))
 ifeq ($(STATIC),1)
 ADIT_STATIC = $(filter-out -pie,$(ADIT_LDFLAGS)) -static-pie
-STATIC_LIBS = $(shell $(PKG_CONFIG) --static --libs json-c liburing)
+STATIC_LIBS = $(shell $(PKG_CONFIG) --static --libs json-c liburing) $(HTTP_LIBS)
 else
 ADIT_STATIC = $(ADIT_LDFLAGS)
 STATIC_LIBS = $(LIBS)
