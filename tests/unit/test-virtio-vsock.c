@@ -375,9 +375,35 @@ static void a_socket_in_use_is_refused_and_a_leftover_is_not(void **state)
 	close_room(&r);
 }
 
+/* Its clients read the end, and its socket is gone. */
+static void a_vsock_leaves_with_clients(void **state)
+{
+	struct room r;
+	char byte;
+	int fd[4];
+
+	for (unsigned int i = 0; i < 10; i++) {
+		open_room(&r);
+		bench_start(&r.b, bench_layouts[i % ARRAY_SIZE(bench_layouts)], 2);
+		for (unsigned int n = 0; n < 4; n++) {
+			fd[n] = connect_to(r.path);
+			assert_int_equal(write(fd[n], "CONNECT 5\n", n & 1 ? 10 : 4),
+					 n & 1 ? 10 : 4);
+		}
+		bench_unplug(&r.b);
+		for (unsigned int n = 0; n < 4; n++) {
+			assert_true(read(fd[n], &byte, 1) <= 0);
+			close(fd[n]);
+		}
+		assert_int_equal(access(r.path, F_OK), -1);
+		close_room(&r);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_vsock_leaves_with_clients),
 		cmocka_unit_test(host_connects_and_both_talk),
 		cmocka_unit_test(guest_connects_and_the_host_ends),
 		cmocka_unit_test(no_more_is_sent_than_the_guest_has_credit_for),

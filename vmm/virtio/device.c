@@ -327,7 +327,11 @@ static void kick_all(struct virtio_device *device)
 	}
 }
 
-/* True: nothing is in flight. Since it leaves, nobody but us posts this work. */
+/*
+ * True: nothing is in flight, and this was the last run of the work: everybody posts it with the
+ * lock held and nobody once it leaves, but it may have been posted again while it waited for the
+ * lock to run.
+ */
 static bool leave(struct virtio_device *device)
 {
 	const struct virtio_ops *ops = device->options.ops;
@@ -336,7 +340,7 @@ static bool leave(struct virtio_device *device)
 	    (!ops->stop || ops->stop(device->options.opaque)))
 		device->running = false;
 	device->leave_begun = true;
-	return !device->running;
+	return !device->running && !__atomic_load_n(&device->work.pending, __ATOMIC_SEQ_CST);
 }
 
 /* On the loop: what the driver's registers ask for. */
