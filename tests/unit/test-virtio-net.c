@@ -300,9 +300,62 @@ static void a_descriptor_that_is_no_tap_is_refused(void **state)
 	bench_close(&b);
 }
 
+static void put_buffers(struct wire *w)
+{
+	const struct driver_piece small = { RECEIVE, 200, true };
+
+	for (unsigned int i = 0; i < BENCH_QUEUE_SIZE; i++)
+		driver_add(&w->b.q[0], &small, 1);
+	bench_kick(&w->b, 0);
+}
+
+/* Its receive queue is reset while frames come, half of one in its buffers: as `ethtool -G` does.
+ */
+static void a_receive_queue_is_reset_under_frames(void **state)
+{
+	const uint64_t features =
+		bench_layouts[3] | VIRTIO_FEATURE(VIRTIO_NET_F_MRG_RXBUF) | BENCH_RING_RESET;
+	uint8_t frame[1514];
+	struct wire w;
+
+	open_wire(&w, 1);
+	bench_start(&w.b, features, 2);
+	make_frame(frame, 1500);
+	for (unsigned int i = 0; i < 40; i++) {
+		put_buffers(&w);
+		for (unsigned int n = 0; n < 6; n++)
+			assert_int_equal(send(w.peer, frame, sizeof(frame), 0), sizeof(frame));
+		bench_queue_reset(&w.b, 0);
+		bench_queue(&w.b, 0, features);
+	}
+	put_buffers(&w);
+	assert_int_equal(send(w.peer, frame, sizeof(frame), 0), sizeof(frame));
+	bench_take(&w.b, 0, NULL);
+	close_wire(&w);
+}
+
+static void an_interface_leaves_under_frames(void **state)
+{
+	uint8_t frame[1514];
+	struct wire w;
+
+	for (unsigned int i = 0; i < 10; i++) {
+		open_wire(&w, 1);
+		bench_start(&w.b, bench_layouts[i % ARRAY_SIZE(bench_layouts)], 2);
+		make_frame(frame, 1500);
+		put_buffers(&w);
+		for (unsigned int n = 0; n < 10; n++)
+			assert_int_equal(send(w.peer, frame, sizeof(frame), 0), sizeof(frame));
+		bench_unplug(&w.b);
+		close_wire(&w);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_receive_queue_is_reset_under_frames),
+		cmocka_unit_test(an_interface_leaves_under_frames),
 		cmocka_unit_test(frames_pass_both_ways_in_every_layout),
 		cmocka_unit_test(frames_are_merged_from_small_buffers),
 		cmocka_unit_test(configuration_tells_mac_mtu_and_pairs),
