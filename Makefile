@@ -203,7 +203,7 @@ run: all $(O)/config.example.json
 	$(Q)$(O)/adit run $(O)/config.example.json
 
 bench: all
-	$(Q)for b in boot map copy submit; do echo "== $$b"; $(O)/adit bench $$b || exit 1; done
+	$(Q)for b in boot map copy submit io; do echo "== $$b"; $(O)/adit bench $$b || exit 1; done
 
 MANPAGES := $(wildcard docs/man/*.[1-8])
 install: programs $(O)/libioasid.a $(O)/libioasid.pc
