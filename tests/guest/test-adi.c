@@ -202,6 +202,24 @@ static void racing_cpu_gets_no_further(void **state)
 	guest_destroy(&guest);
 }
 
+static void rewritten_code_is_decoded_from_one_copy(void **state)
+{
+	struct dsa_counters c;
+	struct guest guest;
+
+	if (!guest_can_enqueue())
+		skip_because("this CPU and KVM do not trap ENQCMDS");
+	assert_ok(guest_create(&guest, "portals", "rewriting", THREE_QUEUES WINDOW BINDINGS),
+		  &guest.err);
+	guest_run(&guest);
+	guest_assert_passed(&guest, 4);
+	machine_pause(guest.machine);
+	dsa_counters_read(machine_dsa(guest.machine, "dsa0"), &c);
+	assert_int_equal(c.accepted, c.completed + c.failed);
+	assert_int_equal(c.failed, 0);
+	guest_destroy(&guest);
+}
+
 /* All operations and their errors, compared in the guest with what it computes itself. */
 static void every_operation_works_through_the_portal(void **state)
 {
@@ -238,6 +256,7 @@ int main(void)
 		cmocka_unit_test(every_way_into_the_portals),
 		cmocka_unit_test(full_shared_queue_tells_the_guest_to_retry),
 		cmocka_unit_test(racing_cpu_gets_no_further),
+		cmocka_unit_test(rewritten_code_is_decoded_from_one_copy),
 		cmocka_unit_test(every_operation_works_through_the_portal),
 		cmocka_unit_test(pauses_in_the_middle_of_submissions_change_nothing),
 	};

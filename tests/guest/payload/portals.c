@@ -8,7 +8,8 @@
  * dedicated with a default binding; PASID 5 and the default reach the window, 6 is bound on another
  * function. Words: window=0x2000000 size=0x1000000; stores (no MOVDIR64B); nocommands (no ENQCMDS);
  * probe (only whether ENQCMDS is carried out); full (the monitor's engines rest until it reads
- * "full" here); racing (a second CPU changes descriptor and tables).
+ * "full" here); racing (a second CPU changes descriptor and tables); rewriting (a second CPU
+ * changes the instruction).
  */
 #include "dsa.h"
 #include "internal.h"
@@ -377,6 +378,90 @@ static void races(void)
 		   "%u other answers, %u bytes changed", other, changed);
 }
 
+/* --- code that changes ------------------------------------------------------------------------ */
+
+extern volatile uint8_t rewritten[];
+
+/*
+ * An enqueue whose prefix and operands another CPU changes all the time: to RDI or RBX, from RSI or
+ * RDX. Where it has a displacement the first no-op is that.
+ */
+static __attribute__((noinline, noclone)) uint64_t store_rewritten(uint64_t to, uint64_t from,
+								   uint64_t other)
+{
+	uint64_t result = TAKEN;
+
+	__asm__ volatile("xor %%r11d, %%r11d\n"
+			 ".globl rewritten\n"
+			 "rewritten: .byte 0xf3, 0x0f, 0x38, 0xf8, 0x3e\n"
+			 ".fill 8, 1, 0x90\n"
+			 "jz 3f\n"
+			 "jmp 2f\n"
+			 "3: movl $0x100, %%eax\n"
+			 "2:\n" FIXUP("rewritten", "2b")
+			 : "+a"(result)
+			 : "D"(to), "S"(from), "d"(other), "b"(to ^ (LIMITED ^ UNLIMITED))
+			 : "r11", "cc", "memory");
+	return result;
+}
+
+/* ENQCMDS, ENQCMD and MOVDIR64B; ModRM, of which the last is a register and so undefined. */
+static const uint8_t prefixes[] = { 0xf3, 0xf2, 0x66 };
+static const uint8_t operands[] = { 0x3e, 0x3a, 0x1e, 0x1a, 0x7e, 0xfe };
+
+static void rewrite(unsigned int cpu)
+{
+	if (!cpu)
+		return;
+	while (!__atomic_load_n(&racing, __ATOMIC_ACQUIRE))
+		cpu_relax();
+	for (uint64_t n = 0; __atomic_load_n(&racing, __ATOMIC_ACQUIRE) == 1; n++) {
+		rewritten[0] = prefixes[n % ARRAY_SIZE(prefixes)];
+		rewritten[4] = operands[n / ARRAY_SIZE(prefixes) % ARRAY_SIZE(operands)];
+	}
+	rewritten[0] = prefixes[0];
+	rewritten[4] = operands[0];
+	__atomic_store_n(&racing, 3, __ATOMIC_RELEASE);
+}
+
+/*
+ * Whatever mixture of bytes is met, it is one instruction of these: it goes to one of the portals,
+ * and takes a descriptor that was there.
+ */
+static void rewrites(void)
+{
+	static struct dsa_descriptor all[8];
+	uint64_t to = dsa.portals + WQ_PORTALS + LIMITED;
+	unsigned int expected, taken = 0, undefined = 0, other = 0;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(all); i++) {
+		make_noop(i == 4 ? BOUND : UNBOUND, i == 4);
+		all[i] = descriptor;
+	}
+	if (smp_start(rewrite, &expected) < 2) {
+		test_skip("portals_rewrites", "one CPU only");
+		return;
+	}
+	__atomic_store_n(&racing, 1, __ATOMIC_RELEASE);
+	for (unsigned int i = 0; i < RACES; i++) {
+		unsigned int result = (unsigned int)cpl0(store_rewritten, to, (uint64_t)&all[4],
+							 (uint64_t)&all[6]);
+
+		taken += result == TAKEN;
+		undefined += result == 1 + 6;
+		other += result != TAKEN && result != RETRY && result != 1 + 6;
+	}
+	race_end();
+	kprintf("# %u taken, %u undefined of %u\n", taken, undefined, RACES);
+	test_check("portals_rewrites_are_one_instruction_each", !other && !records[0].status,
+		   "%u other answers, status 0x%x of what is unbound", other, records[0].status);
+	memset((void *)&records[1], 0, sizeof(records[1]));
+	test_check("portals_rewritten_code_works_afterwards",
+		   cpl0(store_rewritten, to, (uint64_t)&all[4], (uint64_t)&all[6]) == TAKEN &&
+			   wait_record(1) == STATUS_OK,
+		   "status 0x%x", records[1].status);
+}
+
 /* --- setting up ------------------------------------------------------------------------------ */
 
 static int set_up(void)
@@ -446,6 +531,8 @@ int payload_main(void)
 		retry();
 	else if (command_word("racing", NULL))
 		races();
+	else if (command_word("rewriting", NULL))
+		rewrites();
 	else
 		all_ways();
 	return (int)test_failures();
