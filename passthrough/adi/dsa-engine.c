@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The soft back end: one thread for each engine, made when the first queue is enabled, so that a
- * function that no driver uses costs nothing.
+ * The soft back end: one thread for each engine (dsa-threads.h).
  *
  * An engine holds at most one descriptor of each of its queues and goes round them: a queue works
  * off what its priority earns it in a round, in bytes, and then the next one's turn comes, also in
@@ -11,15 +10,12 @@
  * Interrupts that are asked for while there is more to do are merged, one per vector and
  * INTERRUPT_GAP_NS at the most; before an engine goes to sleep it fires them all.
  */
-#include <errno.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <string.h>
+#include <stddef.h>
 #include <time.h>
 
+#include "passthrough/adi/dsa-threads.h"
 #include "passthrough/adi/dsa-work.h"
 #include "util/bits.h"
-#include "util/sigbus.h"
 
 #define ROUND_BYTES	 INT64_C(65536) /* of a queue of priority 1 */
 #define DESCRIPTOR_BYTES 1024		/* as which any step counts, beside its bytes */
@@ -42,19 +38,15 @@ struct slot {
 };
 
 struct engine {
-	struct dsa *dsa;
-	unsigned int index;
-	struct ioasid_dma *dma; /* NULL: this engine and those after it do not run yet */
-	pthread_t thread;
-	uint32_t vectors; /* to be fired */
+	struct dsa_thread thread; /* first */
+	uint32_t vectors;	  /* to be fired */
 	uint64_t fired_at;
 	struct slot slot[DSA_MAX_WQS];
 };
 
 struct soft {
-	pthread_cond_t work; /* with the lock of the dsa */
-	bool quit;
-	unsigned int waiting; /* slots, of all engines */
+	struct dsa_threads threads; /* first */
+	unsigned int waiting;	    /* slots, of all engines */
 	struct engine engine[DSA_MAX_ENGINES];
 };
 
@@ -78,7 +70,7 @@ static void fire(struct engine *engine, bool now)
 	if (!now && time - engine->fired_at < INTERRUPT_GAP_NS)
 		return;
 	engine->fired_at = time;
-	dsa_fire(engine->dsa, engine->vectors);
+	dsa_fire(engine->thread.dsa, engine->vectors);
 	engine->vectors = 0;
 }
 
@@ -102,19 +94,19 @@ static bool may_look(const struct slot *slot)
 static bool fill_slot(struct engine *engine, unsigned int wq)
 {
 	struct slot *slot = &engine->slot[wq];
-	struct soft *soft = engine->dsa->backend_state;
+	struct soft *soft = engine->thread.dsa->backend_state;
 
 	if (slot->waiting) {
-		if (!may_look(slot) || !dsa_job_resume(engine->dsa, slot->job))
+		if (!may_look(slot) || !dsa_job_resume(engine->thread.dsa, slot->job))
 			return false;
 		slot->waiting = false;
 		soft->waiting--;
 	}
 	if (slot->job)
 		return true;
-	if (!(engine->dsa->engine_wqs[engine->index] & 1u << wq))
+	if (!(engine->thread.dsa->engine_wqs[engine->thread.index] & 1u << wq))
 		return false;
-	slot->job = dsa_job_take_from(engine->dsa, wq);
+	slot->job = dsa_job_take_from(engine->thread.dsa, wq);
 	if (!slot->job)
 		return false;
 	slot->work.dsa = NULL;
@@ -127,7 +119,7 @@ static uint32_t fill_slots(struct engine *engine)
 {
 	uint32_t ready = 0;
 
-	for (unsigned int wq = 0; wq < engine->dsa->wqs; wq++) {
+	for (unsigned int wq = 0; wq < engine->thread.dsa->wqs; wq++) {
 		if (fill_slot(engine, wq))
 			ready |= 1u << wq;
 	}
@@ -137,11 +129,11 @@ static uint32_t fill_slots(struct engine *engine)
 /* With the lock held. */
 static void lay_aside(struct engine *engine, struct slot *slot)
 {
-	struct soft *soft = engine->dsa->backend_state;
+	struct soft *soft = engine->thread.dsa->backend_state;
 
 	slot->waiting = true;
 	soft->waiting++;
-	dsa_job_wait(engine->dsa, slot->job);
+	dsa_job_wait(engine->thread.dsa, slot->job);
 }
 
 /* In the middle of a descriptor; true where the engines are to rest. */
@@ -149,11 +141,11 @@ static bool rests(struct engine *engine, struct slot *slot)
 {
 	bool rest;
 
-	pthread_mutex_lock(&engine->dsa->lock);
-	rest = engine->dsa->resting;
+	pthread_mutex_lock(&engine->thread.dsa->lock);
+	rest = engine->thread.dsa->resting;
 	if (rest)
 		lay_aside(engine, slot);
-	pthread_mutex_unlock(&engine->dsa->lock);
+	pthread_mutex_unlock(&engine->thread.dsa->lock);
 	return rest;
 }
 
@@ -161,20 +153,20 @@ static void wait_for_more(struct engine *engine, struct slot *slot)
 {
 	slot->look_at = now_ns() + slot->pause_ns;
 	slot->pause_ns = MIN(2 * slot->pause_ns, (uint64_t)RETRY_MAX_NS);
-	pthread_mutex_lock(&engine->dsa->lock);
+	pthread_mutex_lock(&engine->thread.dsa->lock);
 	lay_aside(engine, slot);
-	pthread_mutex_unlock(&engine->dsa->lock);
+	pthread_mutex_unlock(&engine->thread.dsa->lock);
 }
 
 /* Reports the slot's end and takes the queue's next; false where there is none. */
 static bool end_slot(struct engine *engine, unsigned int wq)
 {
 	struct slot *slot = &engine->slot[wq];
-	struct dsa *dsa = engine->dsa;
+	struct dsa *dsa = engine->thread.dsa;
 	struct soft *soft;
 	bool more;
 
-	dsa_report(dsa, engine->dma, slot->job, &slot->outcome, &slot->outcome.vectors);
+	dsa_report(dsa, engine->thread.dma, slot->job, &slot->outcome, &slot->outcome.vectors);
 	engine->vectors |= slot->outcome.vectors;
 	pthread_mutex_lock(&dsa->lock);
 	soft = dsa->backend_state;
@@ -184,8 +176,8 @@ static bool end_slot(struct engine *engine, unsigned int wq)
 	dsa_job_done(dsa, slot->job, &slot->outcome);
 	slot->job = NULL;
 	if (soft->waiting)
-		pthread_cond_broadcast(&soft->work);
-	more = !soft->quit && fill_slot(engine, wq);
+		pthread_cond_broadcast(&soft->threads.work);
+	more = !soft->threads.quit && fill_slot(engine, wq);
 	pthread_mutex_unlock(&dsa->lock);
 	return more;
 }
@@ -205,8 +197,8 @@ static bool step_slot(struct engine *engine, unsigned int wq)
 	uint64_t before;
 
 	if (!slot->work.dsa)
-		dsa_work_begin(&slot->work, engine->dsa, engine->dma, slot->job, &slot->outcome,
-			       &slot->batch);
+		dsa_work_begin(&slot->work, engine->thread.dsa, engine->thread.dma, slot->job,
+			       &slot->outcome, &slot->batch);
 	before = slot->work.done;
 	step = dsa_work_step(&slot->work);
 	slot->credit -= (int64_t)(slot->work.done - before) + DESCRIPTOR_BYTES;
@@ -229,7 +221,7 @@ static void run_round(struct engine *engine, uint32_t ready)
 		unsigned int wq = (unsigned int)__builtin_ctz(ready);
 		struct slot *slot = &engine->slot[wq];
 
-		slot->credit = MIN(slot->credit, 0) + share(engine->dsa, wq);
+		slot->credit = MIN(slot->credit, 0) + share(engine->thread.dsa, wq);
 		while (slot->credit > 0 && step_slot(engine, wq))
 			fire(engine, false);
 	}
@@ -243,7 +235,7 @@ static uint64_t next_look(const struct engine *engine)
 {
 	uint64_t first = 0;
 
-	for (unsigned int wq = 0; wq < engine->dsa->wqs; wq++) {
+	for (unsigned int wq = 0; wq < engine->thread.dsa->wqs; wq++) {
 		const struct slot *slot = &engine->slot[wq];
 
 		if (waits_for_page(slot) && (!first || slot->look_at < first))
@@ -260,22 +252,22 @@ static void sleep_until_kicked(struct engine *engine, struct soft *soft)
 					.tv_nsec = (long)(look % 1000000000u) };
 
 	fire(engine, true);
-	if (!look || engine->dsa->resting)
-		pthread_cond_wait(&soft->work, &engine->dsa->lock);
+	if (!look || engine->thread.dsa->resting)
+		pthread_cond_wait(&soft->threads.work, &engine->thread.dsa->lock);
 	else
-		pthread_cond_timedwait(&soft->work, &engine->dsa->lock, &until);
+		pthread_cond_timedwait(&soft->threads.work, &engine->thread.dsa->lock, &until);
 }
 
 static void *engine_main(void *arg)
 {
 	struct engine *engine = arg;
-	struct dsa *dsa = engine->dsa;
+	struct dsa *dsa = engine->thread.dsa;
 	struct soft *soft;
 
 	pthread_setname_np(pthread_self(), "dsa-engine");
 	pthread_mutex_lock(&dsa->lock);
 	soft = dsa->backend_state;
-	while (!soft->quit) {
+	while (!soft->threads.quit) {
 		uint32_t ready = fill_slots(engine);
 
 		if (!ready) {
@@ -291,102 +283,13 @@ static void *engine_main(void *arg)
 	return NULL;
 }
 
-/* Signals are for vCPU threads and the loop: an engine takes none but its own SIGBUS. */
-static int start_engine(struct engine *engine, struct err *err)
-{
-	sigset_t all, before;
-	int ret;
-
-	ret = ioasid_dma_open(engine->dsa->ctx, &engine->dma, err);
-	if (ret)
-		return ret;
-	sigfillset(&all);
-	sigdelset(&all, SIGBUS);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	ret = pthread_create(&engine->thread, NULL, engine_main, engine);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (!ret)
-		return 0;
-	ioasid_dma_close(engine->dma);
-	engine->dma = NULL;
-	return err_set(err, ret, "pthread_create: %s", strerror(ret));
-}
-
-static struct soft *soft_new(struct dsa *dsa)
-{
-	struct soft *soft = calloc(1, sizeof(*soft));
-	pthread_condattr_t attr;
-
-	if (!soft)
-		return NULL;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&soft->work, &attr);
-	pthread_condattr_destroy(&attr);
-	for (unsigned int i = 0; i < dsa->engines; i++) {
-		soft->engine[i].dsa = dsa;
-		soft->engine[i].index = i;
-	}
-	return soft;
-}
-
-/* What was started before a failure stays, idle, and the next call goes on from there. */
-static int start_engines(struct dsa *dsa, struct err *err)
-{
-	struct soft *soft = dsa->backend_state;
-
-	sigbus_install();
-	if (!soft)
-		soft = soft_new(dsa);
-	if (!soft)
-		return err_set(err, ENOMEM, "no memory");
-	dsa->backend_state = soft;
-	for (unsigned int i = 0; i < dsa->engines; i++) {
-		int ret = soft->engine[i].dma ? 0 : start_engine(&soft->engine[i], err);
-
-		if (ret)
-			return ret;
-	}
-	return 0;
-}
-
 static int soft_start(struct dsa *dsa)
 {
-	struct err err = { 0 };
-	int ret = start_engines(dsa, &err);
-
-	if (ret)
-		log_limited(dsa->log, &dsa->limit, LOG_ERROR, "dsa",
-			    "%s: its %u engines cannot be started: %s", dsa->id, dsa->engines,
-			    err.text);
-	return ret;
-}
-
-static void soft_kick(struct dsa *dsa)
-{
-	struct soft *soft = dsa->backend_state;
-
-	if (soft)
-		pthread_cond_broadcast(&soft->work);
-}
-
-static void soft_stop(struct dsa *dsa)
-{
-	struct soft *soft = dsa->backend_state;
-
-	if (!soft)
-		return;
-	pthread_mutex_lock(&dsa->lock);
-	soft->quit = true;
-	pthread_cond_broadcast(&soft->work);
-	pthread_mutex_unlock(&dsa->lock);
-	for (unsigned int i = 0; i < dsa->engines && soft->engine[i].dma; i++) {
-		pthread_join(soft->engine[i].thread, NULL);
-		ioasid_dma_close(soft->engine[i].dma);
-	}
-	pthread_cond_destroy(&soft->work);
-	free(soft);
-	dsa->backend_state = NULL;
+	if (!dsa->backend_state)
+		dsa->backend_state =
+			dsa_threads_new(dsa, sizeof(struct soft), offsetof(struct soft, engine),
+					sizeof(struct engine));
+	return dsa_threads_start(dsa, engine_main);
 }
 
 const struct dsa_backend_ops dsa_soft_backend = {
@@ -396,6 +299,6 @@ const struct dsa_backend_ops dsa_soft_backend = {
 	.max_batch_shift = MAX_BATCH_SHIFT,
 	.opcap = dsa_opcap,
 	.start = soft_start,
-	.kick = soft_kick,
-	.stop = soft_stop,
+	.kick = dsa_threads_kick,
+	.stop = dsa_threads_stop,
 };

@@ -6,28 +6,25 @@
  * guest can still change is ever looked at by the device.
  */
 #include <errno.h>
-#include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "passthrough/adi/dsa-hardware.h"
+#include "passthrough/adi/dsa-threads.h"
 #include "util/bits.h"
 
 #define MAX_BATCH_SHIFT 10u
 
 struct engine {
-	struct dsa *dsa;
-	unsigned int index;
-	struct ioasid_dma *dma; /* NULL: this engine and those after it do not run yet */
-	pthread_t thread;
+	struct dsa_thread thread; /* first */
 	struct dsa_work work;
 	struct dsa_outcome outcome;
 	struct dsa_batch batch;
 };
 
 struct hardware {
-	pthread_cond_t work; /* with the lock of the dsa */
-	bool quit;
+	struct dsa_threads threads; /* first */
 	struct engine engine[DSA_MAX_ENGINES];
 };
 
@@ -242,17 +239,18 @@ static void run_drain(struct dsa_work *work)
 	pthread_mutex_lock(&dsa->lock);
 	hardware = dsa->backend_state;
 	while (!dsa_job_is_oldest(dsa, work->job) && !dsa_flagged(&work->job->abandon))
-		pthread_cond_wait(&hardware->work, &dsa->lock);
+		pthread_cond_wait(&hardware->threads.work, &dsa->lock);
 	pthread_mutex_unlock(&dsa->lock);
 	work->outcome->status = dsa_flagged(&work->job->abandon) ? 0 : DSA_STATUS_OK;
 }
 
 static void carry_out(struct engine *engine, struct dsa_job *job)
 {
-	struct dsa_channel *channel = channel_of(engine->dsa, job->host);
+	struct dsa_channel *channel = channel_of(engine->thread.dsa, job->host);
 	struct dsa_work *work = &engine->work;
 
-	dsa_work_begin(work, engine->dsa, engine->dma, job, &engine->outcome, &engine->batch);
+	dsa_work_begin(work, engine->thread.dsa, engine->thread.dma, job, &engine->outcome,
+		       &engine->batch);
 	if (!work->operation)
 		return;
 	switch (dsa_opcode(&job->descriptor)) {
@@ -270,117 +268,44 @@ static void carry_out(struct engine *engine, struct dsa_job *job)
 static void *engine_main(void *arg)
 {
 	struct engine *engine = arg;
-	struct dsa *dsa = engine->dsa;
+	struct dsa *dsa = engine->thread.dsa;
 	struct hardware *hardware;
 	struct dsa_job *job;
 
 	pthread_setname_np(pthread_self(), "dsa-engine");
 	pthread_mutex_lock(&dsa->lock);
 	hardware = dsa->backend_state;
-	while (!hardware->quit) {
-		job = dsa_job_take(dsa, engine->index);
+	while (!hardware->threads.quit) {
+		job = dsa_job_take(dsa, engine->thread.index);
 		if (!job) {
-			pthread_cond_wait(&hardware->work, &dsa->lock);
+			pthread_cond_wait(&hardware->threads.work, &dsa->lock);
 			continue;
 		}
 		pthread_mutex_unlock(&dsa->lock);
 		carry_out(engine, job);
-		dsa_report_end(dsa, engine->dma, job, &engine->outcome);
+		dsa_report_end(dsa, engine->thread.dma, job, &engine->outcome);
 		pthread_mutex_lock(&dsa->lock);
 		dsa_job_done(dsa, job, &engine->outcome);
-		pthread_cond_broadcast(&hardware->work); /* for drains */
+		pthread_cond_broadcast(&hardware->threads.work); /* for drains */
 	}
 	pthread_mutex_unlock(&dsa->lock);
 	return NULL;
 }
 
-/* As in dsa-engine.c: signals are for vCPU threads and the loop, but for SIGBUS. */
-static int start_engine(struct engine *engine, struct err *err)
-{
-	sigset_t all, before;
-	int ret = ioasid_dma_open(engine->dsa->ctx, &engine->dma, err);
-
-	if (ret)
-		return ret;
-	sigfillset(&all);
-	sigdelset(&all, SIGBUS);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	ret = pthread_create(&engine->thread, NULL, engine_main, engine);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (!ret)
-		return 0;
-	ioasid_dma_close(engine->dma);
-	engine->dma = NULL;
-	return err_set(err, ret, "pthread_create: %s", strerror(ret));
-}
-
-static int start_engines(struct dsa *dsa, struct err *err)
-{
-	struct hardware *hardware = dsa->backend_state;
-	int ret = 0;
-
-	if (!hardware) {
-		hardware = calloc(1, sizeof(*hardware));
-		if (!hardware)
-			return err_set(err, ENOMEM, "no memory");
-		pthread_cond_init(&hardware->work, NULL);
-		dsa->backend_state = hardware;
-	}
-	for (unsigned int i = 0; i < dsa->engines && !ret; i++) {
-		struct engine *engine = &hardware->engine[i];
-
-		engine->dsa = dsa;
-		engine->index = i;
-		if (!engine->dma)
-			ret = start_engine(engine, err);
-	}
-	return ret;
-}
-
 static int hardware_start(struct dsa *dsa)
 {
-	struct err err = { 0 };
-	int ret = start_engines(dsa, &err);
-
-	if (ret)
-		log_limited(dsa->log, &dsa->limit, LOG_ERROR, "dsa",
-			    "%s: its %u engines cannot be started: %s", dsa->id, dsa->engines,
-			    err.text);
-	return ret;
-}
-
-static void hardware_kick(struct dsa *dsa)
-{
-	struct hardware *hardware = dsa->backend_state;
-
-	if (hardware)
-		pthread_cond_broadcast(&hardware->work);
-}
-
-static void hardware_stop(struct dsa *dsa)
-{
-	struct hardware *hardware = dsa->backend_state;
-
-	if (!hardware)
-		return;
-	pthread_mutex_lock(&dsa->lock);
-	hardware->quit = true;
-	pthread_cond_broadcast(&hardware->work);
-	pthread_mutex_unlock(&dsa->lock);
-	for (unsigned int i = 0; i < dsa->engines && hardware->engine[i].dma; i++) {
-		pthread_join(hardware->engine[i].thread, NULL);
-		ioasid_dma_close(hardware->engine[i].dma);
-	}
-	pthread_cond_destroy(&hardware->work);
-	free(hardware);
-	dsa->backend_state = NULL;
+	if (!dsa->backend_state)
+		dsa->backend_state =
+			dsa_threads_new(dsa, sizeof(struct hardware),
+					offsetof(struct hardware, engine), sizeof(struct engine));
+	return dsa_threads_start(dsa, engine_main);
 }
 
 /* What the soft engine does, which makes the checks; no page is ever waited for. */
 #define HARDWARE                                                                         \
 	.gencap = DSA_GENCAP_OVERLAP | DSA_GENCAP_CACHE_MEMORY | DSA_GENCAP_CACHE_CACHE, \
 	.max_batch_shift = MAX_BATCH_SHIFT, .opcap = dsa_opcap, .start = hardware_start, \
-	.kick = hardware_kick, .stop = hardware_stop, .bind = hardware_bind,             \
+	.kick = dsa_threads_kick, .stop = dsa_threads_stop, .bind = hardware_bind,       \
 	.block = hardware_block, .unbind = hardware_unbind
 
 const struct dsa_backend_ops dsa_idxd_backend = {
