@@ -47,6 +47,15 @@ void *ioasid_translate(struct ioasid_dma *dma, const struct ioasid_device *devic
 uint64_t ioasid_dma_request(const struct ioasid_dma *dma);
 int ioasid_dma_wait(struct ioasid_dma *dma, uint64_t request);
 int ioasid_dma_answer(struct ioasid_dma *dma, uint64_t request);
+/* Nobody waits for the answer any more: who gives one is told so. */
+void ioasid_dma_drop(struct ioasid_dma *dma, uint64_t request);
+/*
+ * For who does not wait: fn is called after an answer to one of the handle's requests, on the
+ * thread that gives it or that takes the space away, and without the provider's locks; it may take
+ * a lock under which translations are made. NULL: no more, and none is under way when this returns;
+ * before the handle is closed.
+ */
+void ioasid_dma_on_answer(struct ioasid_dma *dma, void (*fn)(void *arg), void *arg);
 /*
  * From any thread: while on, requests of the handle are answered with -EFAULT at once, those that
  * wait as well. For whoever has to stop an engine that may wait.

@@ -29,8 +29,9 @@ struct ioasid_dma {
 	struct epoch_reader reader;
 	struct ioasid_ctx *ctx;
 	struct soft_ctx *soft;
-	uint64_t request; /* of the last translation that gave NULL */
-	bool refuses;	  /* atomic */
+	uint64_t request;      /* of the last translation that gave NULL */
+	bool refuses;	       /* atomic */
+	struct soft_hook hook; /* soft_faults_hook */
 	struct soft_copies copies;
 	_Alignas(64) struct iotlb_entry iotlb[IOTLB_ENTRIES];
 };
@@ -272,6 +273,21 @@ int ioasid_dma_wait(struct ioasid_dma *dma, uint64_t request)
 int ioasid_dma_answer(struct ioasid_dma *dma, uint64_t request)
 {
 	return soft_fault_answer(dma->soft->faults, request, false);
+}
+
+void ioasid_dma_drop(struct ioasid_dma *dma, uint64_t request)
+{
+	soft_fault_drop(dma->soft->faults, request);
+}
+
+void ioasid_dma_on_answer(struct ioasid_dma *dma, void (*fn)(void *arg), void *arg)
+{
+	soft_faults_hook(dma->soft->faults, &dma->hook, (struct soft_hook){ fn, arg });
+}
+
+struct soft_hook soft_dma_hook(const struct ioasid_dma *dma)
+{
+	return dma->hook;
 }
 
 void ioasid_dma_refuse(struct ioasid_dma *dma, bool on)

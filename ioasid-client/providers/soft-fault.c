@@ -36,6 +36,7 @@ struct request {
 };
 
 struct soft_faults {
+	pthread_mutex_t hooks; /* before lock: while somebody is told of an answer */
 	pthread_mutex_t lock;
 	pthread_cond_t answered;
 	int fd; /* -1 until somebody asks for it; readable while there are records */
@@ -52,6 +53,7 @@ int soft_faults_new(struct soft_faults **out)
 	if (!faults)
 		return -ENOMEM;
 	faults->fd = -1;
+	pthread_mutex_init(&faults->hooks, NULL);
 	pthread_mutex_init(&faults->lock, NULL);
 	pthread_cond_init(&faults->answered, NULL);
 	*out = faults;
@@ -66,6 +68,7 @@ void soft_faults_free(struct soft_faults *faults)
 		close(faults->fd);
 	pthread_cond_destroy(&faults->answered);
 	pthread_mutex_destroy(&faults->lock);
+	pthread_mutex_destroy(&faults->hooks);
 	free(faults);
 }
 
@@ -132,28 +135,67 @@ static uint64_t new_request(struct soft_faults *faults, const struct soft_access
 	return 0; /* as many wait as may: this access fails */
 }
 
-void soft_faults_cancel(struct soft_faults *faults, const struct ioasid_device *device,
-			uint32_t pasid)
+void soft_faults_hook(struct soft_faults *faults, struct soft_hook *hook, struct soft_hook value)
 {
+	pthread_mutex_lock(&faults->hooks);
+	pthread_mutex_lock(&faults->lock);
+	*hook = value;
+	pthread_mutex_unlock(&faults->lock);
+	pthread_mutex_unlock(&faults->hooks);
+}
+
+/* With the lock of hooks and without the other. */
+static void tell(const struct soft_hook *hook)
+{
+	if (hook->fn)
+		hook->fn(hook->arg);
+}
+
+/* Requests of the device under the PASID, or of a handle, are answered: no. */
+static void refuse(struct soft_faults *faults, const struct ioasid_dma *dma,
+		   const struct ioasid_device *device, uint32_t pasid)
+{
+	struct soft_hook hook[REQUESTS];
+	unsigned int n = 0;
+
+	pthread_mutex_lock(&faults->hooks);
 	pthread_mutex_lock(&faults->lock);
 	for (unsigned int i = 0; i < REQUESTS; i++) {
 		struct request *request = &faults->request[i];
+		bool meant = dma ? request->dma == dma
+				 : request->device == device && request->pasid == pasid;
 
-		if (request->state == WAITS && request->device == device && request->pasid == pasid)
-			request->state = INVALID;
+		if (request->state != WAITS || !meant)
+			continue;
+		request->state = INVALID;
+		hook[n++] = soft_dma_hook(request->dma);
 	}
 	pthread_cond_broadcast(&faults->answered);
 	pthread_mutex_unlock(&faults->lock);
+	for (unsigned int i = 0; i < n; i++)
+		tell(&hook[i]);
+	pthread_mutex_unlock(&faults->hooks);
+}
+
+void soft_faults_cancel(struct soft_faults *faults, const struct ioasid_device *device,
+			uint32_t pasid)
+{
+	refuse(faults, NULL, device, pasid);
 }
 
 void soft_faults_refuse(struct soft_faults *faults, const struct ioasid_dma *dma)
 {
+	refuse(faults, dma, NULL, 0);
+}
+
+void soft_fault_drop(struct soft_faults *faults, uint64_t cookie)
+{
+	struct request *request;
+
 	pthread_mutex_lock(&faults->lock);
-	for (unsigned int i = 0; i < REQUESTS; i++) {
-		if (faults->request[i].state == WAITS && faults->request[i].dma == dma)
-			faults->request[i].state = INVALID;
-	}
-	pthread_cond_broadcast(&faults->answered);
+	request = find(faults, cookie);
+	if (request)
+		request->state = FREE;
 	pthread_mutex_unlock(&faults->lock);
 }
 
@@ -195,17 +237,22 @@ int soft_fault_respond(struct ioasid_ctx *ctx, uint64_t cookie, enum ioasid_resp
 		       struct err *err)
 {
 	struct soft_faults *faults = ((struct soft_ctx *)ctx->priv)->faults;
+	struct soft_hook hook = { NULL };
 	struct request *request;
 	bool waited;
 
+	pthread_mutex_lock(&faults->hooks);
 	pthread_mutex_lock(&faults->lock);
 	request = find(faults, cookie);
 	waited = request && request->state == WAITS;
 	if (waited) {
+		hook = soft_dma_hook(request->dma);
 		request->state = response == IOASID_RESPONSE_RETRY ? RETRY : INVALID;
 		pthread_cond_broadcast(&faults->answered);
 	}
 	pthread_mutex_unlock(&faults->lock);
+	tell(&hook);
+	pthread_mutex_unlock(&faults->hooks);
 	if (waited)
 		return 0;
 	return err_set(err, ENOENT, "no device waits for the answer to page request %#" PRIx64,

@@ -101,6 +101,13 @@ void soft_faults_free(struct soft_faults *faults);
 /* Of a blocked access, inside its section. The cookie to wait for, or 0. */
 uint64_t soft_fault_report(struct soft_faults *faults, const struct soft_access *access);
 /* Answers INVALID to what waits: of the device under the PASID; of the handle. */
+/* Whom an answer is told to. Nobody is told while it is set. */
+struct soft_hook {
+	void (*fn)(void *arg);
+	void *arg;
+};
+void soft_faults_hook(struct soft_faults *faults, struct soft_hook *hook, struct soft_hook value);
+void soft_fault_drop(struct soft_faults *faults, uint64_t cookie);
 void soft_faults_cancel(struct soft_faults *faults, const struct ioasid_device *device,
 			uint32_t pasid);
 void soft_faults_refuse(struct soft_faults *faults, const struct ioasid_dma *dma);
@@ -136,6 +143,8 @@ int soft_copies_out(struct soft_copies *copies);
 /* Which space the device reaches under the PASID now; NULL: blocked. Inside a section. */
 const struct ioasid_space *soft_space_of(struct ioasid_ctx *ctx, const struct ioasid_device *device,
 					 uint32_t pasid);
+/* With the lock of faults. */
+struct soft_hook soft_dma_hook(const struct ioasid_dma *dma);
 /* Its page requests are answered at once: ioasid_dma_refuse. */
 bool soft_dma_refuses(const struct ioasid_dma *dma);
 

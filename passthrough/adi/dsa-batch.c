@@ -205,6 +205,8 @@ static enum dsa_step batch_step(struct dsa_work *work, uint64_t budget)
 
 static void batch_finish(struct dsa_work *work)
 {
+	if (work->batch->active)
+		dsa_work_forget_request(&work->batch->work);
 	work->outcome->bytes = work->batch->next;
 }
 

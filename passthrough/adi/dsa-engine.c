@@ -27,10 +27,12 @@
 /* What an engine does for one queue. */
 struct slot {
 	struct dsa_job *job; /* NULL: nothing */
-	bool waiting;	     /* its last step could do nothing */
+	bool waiting;	     /* laid aside */
+	bool stuck;	     /* for its last step could do nothing */
+	uint64_t ended;	     /* the engines', when that step began */
 	int64_t credit;	     /* bytes that are left of its share */
-	/* While its descriptor waits for a page: when to look again, and how much later than
-	 * before. */
+	/* While its descriptor waits for a page that nobody can be asked for: when to look again,
+	 * and how much later than before. */
 	uint64_t look_at, pause_ns;
 	struct dsa_work work;
 	struct dsa_outcome outcome;
@@ -47,6 +49,7 @@ struct engine {
 struct soft {
 	struct dsa_threads threads; /* first */
 	unsigned int waiting;	    /* slots, of all engines */
+	uint64_t ended;		    /* atomic: descriptors */
 	struct engine engine[DSA_MAX_ENGINES];
 };
 
@@ -76,18 +79,25 @@ static void fire(struct engine *engine, bool now)
 
 /* --- slots ----------------------------------------------------------------------------------- */
 
-static bool waits_for_page(const struct slot *slot)
+/* With the lock held: it ends in its next step, whatever it waits for. */
+static bool must_end(const struct dsa *dsa, const struct dsa_job *job)
 {
-	return slot->waiting && slot->work.blocked.status;
+	return job->abandon || job->revoked || job->forgotten ||
+	       !pci_function_bus_master(dsa->function);
 }
 
 /* With the lock held. Each look leaves a fault record, so they are not made at every turn. */
-static bool may_look(const struct slot *slot)
+static bool may_look(struct engine *engine, struct slot *slot)
 {
-	const struct dsa_job *job = slot->job;
+	const struct soft *soft = engine->thread.dsa->backend_state;
+	struct dsa_work *blocked;
 
-	return !waits_for_page(slot) || job->abandon || job->revoked || job->forgotten ||
-	       now_ns() >= slot->look_at;
+	if (!slot->stuck || must_end(engine->thread.dsa, slot->job))
+		return true;
+	blocked = dsa_work_blocked(&slot->work);
+	if (!blocked) /* a drain */
+		return slot->ended != __atomic_load_n(&soft->ended, __ATOMIC_RELAXED);
+	return blocked->blocked.request ? dsa_work_answered(blocked) : now_ns() >= slot->look_at;
 }
 
 /* With the lock held: there is a descriptor to go on with. */
@@ -97,7 +107,7 @@ static bool fill_slot(struct engine *engine, unsigned int wq)
 	struct soft *soft = engine->thread.dsa->backend_state;
 
 	if (slot->waiting) {
-		if (!may_look(slot) || !dsa_job_resume(engine->thread.dsa, slot->job))
+		if (!may_look(engine, slot) || !dsa_job_resume(engine->thread.dsa, slot->job))
 			return false;
 		slot->waiting = false;
 		soft->waiting--;
@@ -127,10 +137,11 @@ static uint32_t fill_slots(struct engine *engine)
 }
 
 /* With the lock held. */
-static void lay_aside(struct engine *engine, struct slot *slot)
+static void lay_aside(struct engine *engine, struct slot *slot, bool stuck)
 {
 	struct soft *soft = engine->thread.dsa->backend_state;
 
+	slot->stuck = stuck;
 	slot->waiting = true;
 	soft->waiting++;
 	dsa_job_wait(engine->thread.dsa, slot->job);
@@ -144,7 +155,7 @@ static bool rests(struct engine *engine, struct slot *slot)
 	pthread_mutex_lock(&engine->thread.dsa->lock);
 	rest = engine->thread.dsa->resting;
 	if (rest)
-		lay_aside(engine, slot);
+		lay_aside(engine, slot, false);
 	pthread_mutex_unlock(&engine->thread.dsa->lock);
 	return rest;
 }
@@ -154,7 +165,7 @@ static void wait_for_more(struct engine *engine, struct slot *slot)
 	slot->look_at = now_ns() + slot->pause_ns;
 	slot->pause_ns = MIN(2 * slot->pause_ns, (uint64_t)RETRY_MAX_NS);
 	pthread_mutex_lock(&engine->thread.dsa->lock);
-	lay_aside(engine, slot);
+	lay_aside(engine, slot, true);
 	pthread_mutex_unlock(&engine->thread.dsa->lock);
 }
 
@@ -175,6 +186,7 @@ static bool end_slot(struct engine *engine, unsigned int wq)
 		fire(engine, true);
 	dsa_job_done(dsa, slot->job, &slot->outcome);
 	slot->job = NULL;
+	__atomic_fetch_add(&soft->ended, 1, __ATOMIC_RELAXED);
 	if (soft->waiting)
 		pthread_cond_broadcast(&soft->threads.work);
 	more = !soft->threads.quit && fill_slot(engine, wq);
@@ -193,9 +205,11 @@ static int64_t share(struct dsa *dsa, unsigned int wq)
 static bool step_slot(struct engine *engine, unsigned int wq)
 {
 	struct slot *slot = &engine->slot[wq];
+	const struct soft *soft = engine->thread.dsa->backend_state;
 	enum dsa_step step;
 	uint64_t before;
 
+	slot->ended = __atomic_load_n(&soft->ended, __ATOMIC_RELAXED);
 	if (!slot->work.dsa)
 		dsa_work_begin(&slot->work, engine->thread.dsa, engine->thread.dma, slot->job,
 			       &slot->outcome, &slot->batch);
@@ -230,16 +244,24 @@ static void run_round(struct engine *engine, uint32_t ready)
 
 /* --- threads --------------------------------------------------------------------------------- */
 
-/* When the first of the pages that its descriptors wait for is to be looked for; 0: never. */
-static uint64_t next_look(const struct engine *engine)
+/*
+ * With the lock held. When the first of the pages that its descriptors wait for is to be looked
+ * for; 0: never. An answer wakes it, but that the bus was taken from the function does not.
+ */
+static uint64_t next_look(struct engine *engine)
 {
 	uint64_t first = 0;
 
 	for (unsigned int wq = 0; wq < engine->thread.dsa->wqs; wq++) {
-		const struct slot *slot = &engine->slot[wq];
+		struct slot *slot = &engine->slot[wq];
+		struct dsa_work *blocked =
+			slot->waiting && slot->stuck ? dsa_work_blocked(&slot->work) : NULL;
+		uint64_t at = slot->look_at;
 
-		if (waits_for_page(slot) && (!first || slot->look_at < first))
-			first = slot->look_at;
+		if (blocked && blocked->blocked.request)
+			at = now_ns() + RETRY_MAX_NS;
+		if (blocked && (!first || at < first))
+			first = at;
 	}
 	return first;
 }
@@ -258,6 +280,16 @@ static void sleep_until_kicked(struct engine *engine, struct soft *soft)
 		pthread_cond_timedwait(&soft->threads.work, &engine->thread.dsa->lock, &until);
 }
 
+/* From any thread: a page request has its answer. */
+static void wake_up(void *arg)
+{
+	struct engine *engine = arg;
+
+	pthread_mutex_lock(&engine->thread.dsa->lock);
+	dsa_threads_kick(engine->thread.dsa);
+	pthread_mutex_unlock(&engine->thread.dsa->lock);
+}
+
 static void *engine_main(void *arg)
 {
 	struct engine *engine = arg;
@@ -265,6 +297,7 @@ static void *engine_main(void *arg)
 	struct soft *soft;
 
 	pthread_setname_np(pthread_self(), "dsa-engine");
+	ioasid_dma_on_answer(engine->thread.dma, wake_up, engine);
 	pthread_mutex_lock(&dsa->lock);
 	soft = dsa->backend_state;
 	while (!soft->threads.quit) {
@@ -280,6 +313,7 @@ static void *engine_main(void *arg)
 	}
 	fire(engine, true);
 	pthread_mutex_unlock(&dsa->lock);
+	ioasid_dma_on_answer(engine->thread.dma, NULL, NULL);
 	return NULL;
 }
 

@@ -8,6 +8,7 @@
  * Source: Intel DSA Architecture Specification 341204 (3.0), chapters 5 and 8. In which order the
  * checks are made when a descriptor has several mistakes is our choice.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,6 +75,27 @@ static void fault(struct dsa_work *work, uint64_t address, unsigned int rights, 
 	work->outcome->fault = address;
 }
 
+void dsa_work_forget_request(struct dsa_work *work)
+{
+	if (work->blocked.request)
+		ioasid_dma_drop(work->dma, work->blocked.request);
+	work->blocked.request = 0;
+}
+
+/* Whether to ask for a page that is not there is the descriptor's to say. */
+static char *translate(struct dsa_work *work, uint64_t address, uint64_t *len, unsigned int rights)
+{
+	bool asks = work->job->descriptor.flags & DSA_FLAG_BLOCK_ON_FAULT;
+	char *at = ioasid_translate(work->dma, work->dsa->device, work->job->host, address, len,
+				    asks ? rights | IOASID_PAGE_REQUEST : rights);
+
+	if (!at && asks) {
+		dsa_work_forget_request(work);
+		work->blocked.request = ioasid_dma_request(work->dma);
+	}
+	return at;
+}
+
 char *dsa_reach(struct dsa_work *work, unsigned int i, uint64_t offset, uint64_t *len)
 {
 	struct dsa_operand *operand = &work->operand[i];
@@ -81,8 +103,7 @@ char *dsa_reach(struct dsa_work *work, unsigned int i, uint64_t offset, uint64_t
 	char *at = NULL;
 
 	if (!dsa_flagged(&work->live->revoked) && !dsa_flagged(&work->live->forgotten))
-		at = ioasid_translate(work->dma, work->dsa->device, work->job->host, address, len,
-				      operand->rights);
+		at = translate(work, address, len, operand->rights);
 	if (at && *len) {
 		operand->near = address;
 		operand->host = at;
@@ -270,6 +291,8 @@ void dsa_work_begin(struct dsa_work *work, struct dsa *dsa, struct ioasid_dma *d
 	work->faulted = false;
 	work->operands = 0;
 	work->blocked.status = 0;
+	work->blocked.refused = false;
+	work->blocked.request = 0;
 	memset(&work->state, 0, sizeof(work->state));
 	*outcome = (struct dsa_outcome){ 0 };
 	if (must_stop(work))
@@ -365,6 +388,7 @@ static enum dsa_step met_fault(struct dsa_work *work)
 
 static enum dsa_step ended(struct dsa_work *work)
 {
+	dsa_work_forget_request(work);
 	if (work->operation->finish)
 		work->operation->finish(work);
 	return DSA_STEP_DONE;
@@ -381,9 +405,34 @@ static enum dsa_step after_step(struct dsa_work *work, enum dsa_step step)
 
 enum dsa_step dsa_work_advance(struct dsa_work *work, uint64_t budget)
 {
-	enum dsa_step step = work->operation->step(work, budget);
+	enum dsa_step step;
 
+	if (work->blocked.refused) {
+		(void)refused(work);
+		return ended(work);
+	}
+	step = work->operation->step(work, budget);
 	return after_step(work, step);
+}
+
+struct dsa_work *dsa_work_blocked(struct dsa_work *work)
+{
+	struct dsa_batch *batch = work->operation == &dsa_op_batch ? work->batch : NULL;
+
+	if (work->blocked.status)
+		return work;
+	return batch && batch->active && batch->work.blocked.status ? &batch->work : NULL;
+}
+
+bool dsa_work_answered(struct dsa_work *blocked)
+{
+	int answer = ioasid_dma_answer(blocked->dma, blocked->blocked.request);
+
+	if (answer == -EAGAIN)
+		return false;
+	blocked->blocked.request = 0;
+	blocked->blocked.refused = answer;
+	return true;
 }
 
 enum dsa_step dsa_work_step(struct dsa_work *work)
@@ -394,6 +443,10 @@ enum dsa_step dsa_work_step(struct dsa_work *work)
 		return DSA_STEP_DONE;
 	if (must_stop(work))
 		return ended(work);
+	if (work->blocked.refused) {
+		(void)refused(work);
+		return ended(work);
+	}
 	if (work->operation->own_sections) {
 		step = work->operation->step(work, DSA_SECTION_BYTES);
 		return step == DSA_STEP_DONE ? ended(work) : step;
@@ -414,6 +467,8 @@ void dsa_execute(struct dsa *dsa, struct ioasid_dma *dma, const struct dsa_job *
 		step = dsa_work_step(&work);
 	while (step == DSA_STEP_MORE);
 	/* Nobody else would bring the page, or end the older descriptors. */
-	if (step == DSA_STEP_WAIT)
+	if (step == DSA_STEP_WAIT) {
+		(void)ended(&work);
 		outcome->status = DSA_STATUS_PAGE_REFUSED;
+	}
 }

@@ -51,11 +51,11 @@ static int start_one(struct dsa_thread *thread, void *(*run)(void *thread), stru
 int dsa_threads_start(struct dsa *dsa, void *(*run)(void *thread))
 {
 	struct dsa_threads *threads = dsa->backend_state;
-	struct err err = { 0 };
-	int ret = threads ? 0 : err_set(&err, ENOMEM, "no memory");
+	struct err err = { .text = "no memory" };
+	int ret = threads ? 0 : -ENOMEM;
 
 	sigbus_install();
-	for (unsigned int i = 0; i < dsa->engines && !ret; i++) {
+	for (unsigned int i = 0; threads && i < dsa->engines && !ret; i++) {
 		if (!threads->thread[i]->dma)
 			ret = start_one(threads->thread[i], run, &err);
 	}

@@ -73,7 +73,10 @@ struct dsa_work {
 	uint8_t operands; /* a bit for each that is set */
 	struct {
 		uint8_t status; /* 0: it does not wait for a page */
+		bool refused;	/* it will not come */
 		uint64_t address;
+		/* That it sent; 0: there is nobody to ask, and it looks again by itself. */
+		uint64_t request;
 	} blocked;
 	union {
 		struct {
@@ -121,6 +124,13 @@ enum dsa_step dsa_work_advance(struct dsa_work *work, uint64_t budget);
 enum dsa_step dsa_work_guarded(struct dsa_work *work,
 			       enum dsa_step (*fn)(struct dsa_work *work, uint64_t budget),
 			       uint64_t budget);
+
+/* The work that waits for a page: this one or, of a batch, its descriptor at hand; or NULL. */
+struct dsa_work *dsa_work_blocked(struct dsa_work *work);
+/* True where the request of a blocked work has its answer, which the next step acts on. */
+bool dsa_work_answered(struct dsa_work *blocked);
+/* Nobody waits any more for a page that was asked for. */
+void dsa_work_forget_request(struct dsa_work *work);
 
 static inline bool dsa_flagged(const bool *flag)
 {

@@ -170,7 +170,9 @@ static int bind_device(struct dsa *dsa, struct ioasid_space *space, struct err *
 {
 	const struct ioasid_source source = {
 		.type = IOASID_SOURCE_SOFT,
-		.soft = { .pasid_width = PASID_MAX_WIDTH, .snoop_enforced = true },
+		.soft = { .pasid_width = PASID_MAX_WIDTH,
+			  .snoop_enforced = true,
+			  .page_requests = true },
 	};
 	int ret = ioasid_bind(dsa->ctx, &source, dsa->id, &dsa->device, err);
 

@@ -217,6 +217,220 @@ static void member_of_a_batch_blocks_it(void **state)
 	rig_close(&rig);
 }
 
+/* --- page requests --------------------------------------------------------------------------- */
+
+/* A space of its own, whose pages somebody brings when he is asked. */
+static struct ioasid_space *start_paged(struct dsa_rig *rig)
+{
+	const struct ioasid_space_options options = {
+		.name = "paged",
+		.pasid_capable = true,
+		.faults = true,
+	};
+	struct ioasid_space *space;
+
+	assert_ok(ioasid_alloc(rig->ctx, &options, &space, &rig->err), &rig->err);
+	assert_ok(ioasid_map_hva(space, 0, MEMORY, rig->memory, IOASID_READ | IOASID_WRITE,
+				 &rig->err),
+		  &rig->err);
+	assert_ok(dsa_pasid_bind(rig->dsa, PASID, space, 9, NULL, &rig->err), &rig->err);
+	device_enable(rig);
+	for (unsigned int wq = 0; wq < 2; wq++) {
+		wqcfg_write(rig, wq, DSA_WQCFG_MODE,
+			    DSA_WQCFG_DEDICATED | DSA_WQCFG_BLOCK_ON_FAULT |
+				    1u << DSA_WQCFG_PRIORITY_SHIFT | DSA_WQCFG_PASID_ENABLE |
+				    PASID << DSA_WQCFG_PASID_SHIFT);
+		assert_int_equal(command(rig, DSA_ENABLE_WQ, wq), 0);
+	}
+	return space;
+}
+
+static bool next_fault(struct dsa_rig *rig, struct ioasid_fault *fault)
+{
+	size_t got = 0;
+
+	assert_ok(ioasid_faults_read(rig->ctx, fault, 1, &got, NULL, &rig->err), &rig->err);
+	return got;
+}
+
+/* The descriptor waits, and this is what it asked for. */
+static struct ioasid_fault asked(struct dsa_rig *rig)
+{
+	struct ioasid_fault fault;
+
+	WAIT_FOR(next_fault(rig, &fault));
+	assert_true(fault.waits);
+	assert_int_equal(fault.host_pasid, 9);
+	WAIT_FOR(waits(rig));
+	return fault;
+}
+
+static void answer(struct dsa_rig *rig, const struct ioasid_fault *fault,
+		   enum ioasid_response response)
+{
+	assert_ok(ioasid_fault_respond(rig->ctx, fault->cookie, response, &rig->err), &rig->err);
+}
+
+static void map_paged(struct dsa_rig *rig, struct ioasid_space *space, uint64_t iova)
+{
+	assert_ok(ioasid_map_hva(space, iova, 0x1000, rig->memory + 0x100000 + (iova - HOLE),
+				 IOASID_READ | IOASID_WRITE, &rig->err),
+		  &rig->err);
+}
+
+/* One request a page: it does not look by itself, so no other fault comes. */
+static void blocked_descriptor_asks_for_each_page(void **state)
+{
+	RIG(rig, one_engine());
+	struct dsa_descriptor d = blocking_move(HOLE, 0x8000, 0x3000, 0);
+	struct ioasid_space *space = start_paged(&rig);
+	struct ioasid_fault fault;
+
+	memset(rig.memory + 0x8000, 0x77, 0x3000);
+	assert_int_equal(submit(&rig, 0, &d), 0);
+	for (uint64_t at = HOLE; at < HOLE + 0x3000; at += 0x1000) {
+		fault = asked(&rig);
+		assert_int_equal(fault.iova, at);
+		assert_int_equal(fault.rights, IOASID_WRITE);
+		assert_int_equal(status_at(&rig, record_of(0)), 0);
+		map_paged(&rig, space, at);
+		answer(&rig, &fault, IOASID_RESPONSE_RETRY);
+	}
+	WAIT_FOR(status_at(&rig, record_of(0)) == DSA_STATUS_OK);
+	assert_memory_equal(rig.memory + 0x100000, rig.memory + 0x8000, 0x3000);
+	assert_false(next_fault(&rig, &fault));
+	rig_close(&rig);
+}
+
+static void refused_page_ends_its_descriptor(void **state)
+{
+	RIG(rig, one_engine());
+	struct dsa_descriptor d = blocking_move(HOLE, 0x8000, 64, 0);
+	struct ioasid_fault fault;
+
+	start_paged(&rig);
+	assert_int_equal(submit(&rig, 0, &d), 0);
+	fault = asked(&rig);
+	answer(&rig, &fault, IOASID_RESPONSE_INVALID);
+	WAIT_FOR(status_at(&rig, record_of(0)));
+	assert_int_equal(status_at(&rig, record_of(0)), DSA_STATUS_PAGE_REFUSED | DSA_STATUS_WRITE);
+	assert_int_equal(record_at(&rig, record_of(0))->fault, HOLE);
+	assert_false(next_fault(&rig, &fault));
+	rig_close(&rig);
+}
+
+static void member_of_a_batch_asks_too(void **state)
+{
+	RIG(rig, one_engine());
+	struct dsa_descriptor d = noop(), *list = (struct dsa_descriptor *)(rig.memory + 0x20000);
+	struct ioasid_space *space = start_paged(&rig);
+	struct ioasid_fault fault;
+
+	list[0] = blocking_move(HOLE, 0x8000, 64, 1);
+	list[1] = blocking_move(HOLE + 0x1000, 0x8000, 64, 2);
+	d.flags |= DSA_OP_BATCH << DSA_OPCODE_SHIFT;
+	d.source = 0x20000;
+	d.size = 2;
+	assert_int_equal(submit(&rig, 0, &d), 0);
+	fault = asked(&rig);
+	map_paged(&rig, space, HOLE);
+	answer(&rig, &fault, IOASID_RESPONSE_RETRY);
+	fault = asked(&rig);
+	assert_int_equal(status_at(&rig, record_of(1)), DSA_STATUS_OK);
+	answer(&rig, &fault, IOASID_RESPONSE_INVALID);
+	WAIT_FOR(status_at(&rig, RECORD) == DSA_STATUS_BATCH_FAILED);
+	assert_int_equal(status_at(&rig, record_of(2)), DSA_STATUS_PAGE_REFUSED | DSA_STATUS_WRITE);
+	assert_false(next_fault(&rig, &fault));
+	rig_close(&rig);
+}
+
+/* Who asked is gone: nobody takes the answer, and none is owed. */
+static void commands_end_what_waits_for_an_answer(void **state)
+{
+	RIG(rig, one_engine());
+	struct dsa_descriptor d = blocking_move(HOLE, 0x8000, 64, 0);
+	struct ioasid_fault fault;
+
+	start_paged(&rig);
+	for (unsigned int i = 0; i < 3; i++) {
+		if (i)
+			assert_int_equal(command(&rig, DSA_ENABLE_WQ, 0), 0);
+		assert_int_equal(submit(&rig, 0, &d), 0);
+		fault = asked(&rig);
+		if (!i)
+			assert_int_equal(command(&rig, DSA_ABORT_WQ, 1), 0);
+		if (i < 2)
+			assert_int_equal(command(&rig, i ? DSA_RESET_WQ : DSA_DISABLE_WQ, 1), 0);
+		else
+			assert_int_equal(command(&rig, DSA_RESET_DEVICE, 0), 0);
+		assert_int_equal(ioasid_fault_respond(rig.ctx, fault.cookie, IOASID_RESPONSE_RETRY,
+						      &rig.err),
+				 -ENOENT);
+		if (i == 1)
+			wqcfg_write(&rig, 0, DSA_WQCFG_MODE,
+				    DSA_WQCFG_DEDICATED | DSA_WQCFG_BLOCK_ON_FAULT |
+					    1u << DSA_WQCFG_PRIORITY_SHIFT |
+					    DSA_WQCFG_PASID_ENABLE |
+					    PASID << DSA_WQCFG_PASID_SHIFT);
+	}
+	assert_int_equal(status_at(&rig, record_of(0)), 0);
+	rig_close(&rig);
+}
+
+/* Drain and disable wait as the device would, for as long as the answer takes. */
+static void drain_and_disable_wait_for_the_answer(void **state)
+{
+	static const uint32_t codes[] = { DSA_DRAIN_WQ, DSA_DISABLE_WQ };
+	RIG(rig, one_engine());
+	struct dsa_descriptor d = blocking_move(HOLE, 0x8000, 64, 0);
+	struct ioasid_fault fault;
+
+	start_paged(&rig);
+	for (unsigned int i = 0; i < ARRAY_SIZE(codes); i++) {
+		memset(rig.memory + record_of(0), 0, 32);
+		assert_int_equal(submit(&rig, 0, &d), 0);
+		fault = asked(&rig);
+		command_start(&rig, codes[i], 1);
+		assert_true(reg_read(&rig, DSA_CMDSTS, 4) & DSA_CMDSTS_ACTIVE);
+		answer(&rig, &fault, IOASID_RESPONSE_INVALID);
+		assert_int_equal(command_end(&rig), 0);
+		assert_int_equal(status_at(&rig, record_of(0)),
+				 DSA_STATUS_PAGE_REFUSED | DSA_STATUS_WRITE);
+	}
+	rig_close(&rig);
+}
+
+/* Unbinding, removal and losing the bus answer for whoever does not. */
+static void nothing_waits_for_an_answer_for_ever(void **state)
+{
+	RIG(rig, one_engine());
+	struct dsa_descriptor d = blocking_move(HOLE, 0x8000, 64, 0);
+	const struct dsa_options options = one_engine();
+	struct ioasid_fault fault;
+
+	start_paged(&rig);
+	assert_int_equal(submit(&rig, 0, &d), 0);
+	fault = asked(&rig);
+	assert_ok(dsa_pasid_unbind(rig.dsa, PASID, &rig.err), &rig.err);
+	assert_int_equal(status_at(&rig, record_of(0)), DSA_STATUS_PAGE_REFUSED | DSA_STATUS_WRITE);
+	pci_bus_remove(rig.bus, dsa_function(rig.dsa));
+	rig_add(&rig, &options);
+	start_paged(&rig);
+	assert_int_equal(submit(&rig, 0, &d), 0);
+	fault = asked(&rig);
+	bus_master(&rig, false);
+	assert_int_equal(command(&rig, DSA_DRAIN_WQ, 1), 0);
+	bus_master(&rig, true);
+	assert_int_equal(submit(&rig, 0, &d), 0);
+	fault = asked(&rig);
+	pci_bus_remove(rig.bus, dsa_function(rig.dsa));
+	assert_int_equal(ioasid_fault_respond(rig.ctx, fault.cookie, IOASID_RESPONSE_RETRY,
+					      &rig.err),
+			 -ENOENT);
+	rig_add(&rig, &options);
+	rig_close(&rig);
+}
+
 /* --- drain ----------------------------------------------------------------------------------- */
 
 static void drain_ends_after_the_older_of_its_queue(void **state)
@@ -424,6 +638,12 @@ int main(void)
 		cmocka_unit_test(pause_does_not_wait_for_what_is_blocked),
 		cmocka_unit_test(removal_ends_what_is_blocked),
 		cmocka_unit_test(member_of_a_batch_blocks_it),
+		cmocka_unit_test(blocked_descriptor_asks_for_each_page),
+		cmocka_unit_test(refused_page_ends_its_descriptor),
+		cmocka_unit_test(member_of_a_batch_asks_too),
+		cmocka_unit_test(commands_end_what_waits_for_an_answer),
+		cmocka_unit_test(drain_and_disable_wait_for_the_answer),
+		cmocka_unit_test(nothing_waits_for_an_answer_for_ever),
 		cmocka_unit_test(drain_ends_after_the_older_of_its_queue),
 		cmocka_unit_test(drain_reads_nothing_back),
 		cmocka_unit_test(huge_batch_leaves_the_other_queue_its_turns),
