@@ -5,56 +5,24 @@
  * it was not refused, memory and record are what the unit tests' second writing-down of all
  * operations has.
  */
-#include <stdlib.h>
-
-#include "kvm-glue/internal.h"
-#include "passthrough/adi/dsa-internal.h"
-#include "passthrough/pci/internal.h"
+#include "tests/fuzz/dsa-stand-in.h"
 #include "tests/unit/dsa-reference.h"
-#include "util/bits.h"
 
 #define MEMORY	    (16 * 4096u)
 #define WINDOW	    (4 * 4096u) /* eight pages from here on are reachable, at their own address */
 #define WINDOW_SIZE (8 * 4096u)
 #define RECORDS	    (13 * 4096u) /* one page more, at RECORD_IOVA: away from what moves */
 #define RECORD_IOVA (1ULL << 40)
-#define UNTOUCHED   0xc7
-#define ECAM	    0xe0000000ULL
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct rig {
-	struct vm vm;
-	struct epoch_reader reader;
-	struct pci_bus *bus;
-	struct ioasid_ctx *ctx;
+	struct stand_in at;
 	struct ioasid_space *space;
 	struct dsa *dsa;
 	struct ioasid_dma *dma;
-	uint8_t *memory;
 	uint8_t before[WINDOW_SIZE];
 };
-
-struct input {
-	const uint8_t *data;
-	size_t left;
-};
-
-static uint64_t take(struct input *in, unsigned int bytes)
-{
-	unsigned int n = (unsigned int)MIN((size_t)bytes, in->left);
-	uint64_t value = load_le(in->data, n);
-
-	in->data += n;
-	in->left -= n;
-	return value;
-}
-
-static void must(int ret)
-{
-	if (ret)
-		abort();
-}
 
 /* --- descriptors ----------------------------------------------------------------------------- */
 
@@ -145,14 +113,14 @@ static void compare(struct rig *rig, const struct dsa_descriptor *d,
 {
 	struct reference ref = { .flat = rig->before, .base = WINDOW, .size = WINDOW_SIZE };
 	struct dsa_record *at =
-		(struct dsa_record *)(rig->memory + RECORDS + (d->record - RECORD_IOVA));
+		(struct dsa_record *)(rig->at.memory + RECORDS + (d->record - RECORD_IOVA));
 
 	ref_run(&ref, d);
 	if (ref.status != outcome->status || ref.result != outcome->result ||
 	    ref.bytes != outcome->bytes || ref.fault != outcome->fault ||
 	    memcmp(ref.words, outcome->words, sizeof(ref.words)) != 0)
 		abort();
-	if (memcmp(rig->before, rig->memory + WINDOW, WINDOW_SIZE) != 0)
+	if (memcmp(rig->before, rig->at.memory + WINDOW, WINDOW_SIZE) != 0)
 		abort();
 	if (d->flags & DSA_FLAG_RECORD_VALID && outcome->status != DSA_STATUS_OK &&
 	    at->status != outcome->status)
@@ -168,7 +136,7 @@ static void run(struct rig *rig, struct input *in)
 			       .block_on_fault = true };
 	struct dsa_outcome outcome;
 
-	memcpy(rig->before, rig->memory + WINDOW, WINDOW_SIZE);
+	memcpy(rig->before, rig->at.memory + WINDOW, WINDOW_SIZE);
 	dsa_execute(rig->dsa, rig->dma, &job, &outcome);
 	if (!outcome.status)
 		abort();
@@ -186,11 +154,11 @@ static void poke(struct rig *rig, struct input *in)
 	if (take(in, 1) & 1) {
 		struct dsa_descriptor d = descriptor(in);
 
-		memcpy(rig->memory + (at & ~63u), &d, sizeof(d));
+		memcpy(rig->at.memory + (at & ~63u), &d, sizeof(d));
 		return;
 	}
 	for (unsigned int n = (unsigned int)take(in, 1); n && at < WINDOW + WINDOW_SIZE; n--)
-		rig->memory[at++] = (uint8_t)take(in, 1);
+		rig->at.memory[at++] = (uint8_t)take(in, 1);
 }
 
 static void check_memory(const struct rig *rig)
@@ -199,74 +167,38 @@ static void check_memory(const struct rig *rig)
 		bool reachable = (i >= WINDOW && i < WINDOW + WINDOW_SIZE) ||
 				 (i >= RECORDS && i < RECORDS + 4096);
 
-		if (!reachable && rig->memory[i] != UNTOUCHED)
+		if (!reachable && rig->at.memory[i] != UNTOUCHED)
 			abort();
 	}
 }
 
 /* --- building -------------------------------------------------------------------------------- */
 
-static void deliver(void *arg, const struct msi_message *message)
-{
-	(void)arg;
-	(void)message;
-}
-
-static void build_memory(struct rig *rig)
-{
-	const struct ioasid_space_options options = { .name = "window", .pasid_capable = true };
-
-	rig->memory = aligned_alloc(4096, MEMORY);
-	if (!rig->memory)
-		abort();
-	memset(rig->memory, UNTOUCHED, MEMORY);
-	memset(rig->memory + WINDOW, 0, WINDOW_SIZE);
-	must(ioasid_ctx_open(&rig->ctx, IOASID_PROVIDER_SOFT, NULL, NULL));
-	must(ioasid_alloc(rig->ctx, &options, &rig->space, NULL));
-	must(ioasid_map_hva(rig->space, WINDOW, WINDOW_SIZE, rig->memory + WINDOW,
-			    IOASID_READ | IOASID_WRITE, NULL));
-	must(ioasid_map_hva(rig->space, RECORD_IOVA, 4096, rig->memory + RECORDS,
-			    IOASID_READ | IOASID_WRITE, NULL));
-}
-
 static void build(struct rig *rig)
 {
-	static const struct pci_bus_options windows = {
-		.mem32 = { 0xc0000000, MIB },
-		.mem64 = { 1ULL << 40, MIB },
-		.ecam_base = ECAM,
-	};
 	static const struct dsa_options options = {
 		.id = "dsa",
 		.wqs = 1,
 		.wq = { { .size = 4 } },
 		.engines = 1,
 	};
+	struct stand_in *at = &rig->at;
 
-	rig->vm.fd = rig->vm.kvm_fd = -1;
-	epoch_init(&rig->vm.epoch);
-	must(iomap_init(&rig->vm.mmio, &rig->vm.epoch));
-	must(iomap_init(&rig->vm.pio, &rig->vm.epoch));
-	epoch_join(&rig->vm.epoch, &rig->reader);
-	must(pci_bus_create(&rig->bus, &rig->vm, &windows, NULL));
-	build_memory(rig);
-	must(dsa_create(&rig->dsa, &rig->vm, rig->ctx, rig->space, &options, NULL));
-	dsa_function(rig->dsa)->msix->deliver = deliver;
-	must(pci_bus_add(rig->bus, dsa_function(rig->dsa), 1, NULL));
+	stand_in_open(at, MEMORY);
+	memset(at->memory + WINDOW, 0, WINDOW_SIZE);
+	rig->space = stand_in_space(at, "window", WINDOW, WINDOW_SIZE, IOASID_READ | IOASID_WRITE);
+	must(ioasid_map_hva(rig->space, RECORD_IOVA, 4096, at->memory + RECORDS,
+			    IOASID_READ | IOASID_WRITE, NULL));
+	must(dsa_create(&rig->dsa, &at->vm, at->ctx, rig->space, &options, NULL));
+	stand_in_add(at, rig->dsa);
 	dsa_function(rig->dsa)->command = 6; /* memory, bus master */
-	must(ioasid_dma_open(rig->ctx, &rig->dma, NULL));
+	must(ioasid_dma_open(at->ctx, &rig->dma, NULL));
 }
 
 static void destroy(struct rig *rig)
 {
 	ioasid_dma_close(rig->dma);
-	pci_bus_destroy(rig->bus);
-	ioasid_ctx_close(rig->ctx);
-	epoch_leave(&rig->vm.epoch, &rig->reader);
-	iomap_destroy(&rig->vm.mmio);
-	iomap_destroy(&rig->vm.pio);
-	epoch_destroy(&rig->vm.epoch);
-	free(rig->memory);
+	stand_in_close(&rig->at);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

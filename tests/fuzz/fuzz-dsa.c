@@ -14,18 +14,12 @@
  * have ended.
  */
 #include <linux/pci_regs.h>
-#include <stdlib.h>
 
-#include "kvm-glue/internal.h"
-#include "passthrough/adi/dsa-internal.h"
-#include "passthrough/pci/internal.h"
-#include "util/bits.h"
+#include "tests/fuzz/dsa-stand-in.h"
 
-#define ECAM	    0xe0000000ULL
 #define MEMORY	    (16 * 4096u)
 #define WINDOW	    (4 * 4096u) /* rw: four pages from here; read-only: the four behind them */
 #define WINDOW_SIZE (4 * 4096u)
-#define UNTOUCHED   0xc7
 
 #define PASID_RW 5u
 #define PASID_RO 6u
@@ -33,37 +27,12 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct rig {
-	struct vm vm;
-	struct epoch_reader reader;
-	struct pci_bus *bus;
-	struct ioasid_ctx *ctx;
+	struct stand_in at;
 	struct ioasid_space *guest, *rw, *ro;
 	struct dsa *dsa;
-	uint8_t *memory;
 	bool bound[5]; /* two PASIDs; then the defaults of queues 0 and 2, and of all */
 	unsigned int stops;
 };
-
-struct input {
-	const uint8_t *data;
-	size_t left;
-};
-
-static uint64_t take(struct input *in, unsigned int bytes)
-{
-	unsigned int n = (unsigned int)MIN((size_t)bytes, in->left);
-	uint64_t value = load_le(in->data, n);
-
-	in->data += n;
-	in->left -= n;
-	return value;
-}
-
-static void must(int ret)
-{
-	if (ret)
-		abort();
-}
 
 /* --- a back end that works when it is told to ------------------------------------------------ */
 
@@ -120,18 +89,18 @@ static bool work(struct dsa *dsa, unsigned int engine)
 
 static void mmio_write(struct rig *rig, uint64_t address, uint64_t value, unsigned int len)
 {
-	epoch_enter(&rig->vm.epoch, &rig->reader);
-	iomap_write(&rig->vm.mmio, address, &value, len);
-	epoch_exit(&rig->reader);
+	epoch_enter(&rig->at.vm.epoch, &rig->at.reader);
+	iomap_write(&rig->at.vm.mmio, address, &value, len);
+	epoch_exit(&rig->at.reader);
 }
 
 static uint64_t mmio_read(struct rig *rig, uint64_t address, unsigned int len)
 {
 	uint64_t value = 0;
 
-	epoch_enter(&rig->vm.epoch, &rig->reader);
-	iomap_read(&rig->vm.mmio, address, &value, len);
-	epoch_exit(&rig->reader);
+	epoch_enter(&rig->at.vm.epoch, &rig->at.reader);
+	iomap_read(&rig->at.vm.mmio, address, &value, len);
+	epoch_exit(&rig->at.reader);
 	return value;
 }
 
@@ -154,11 +123,11 @@ static void store64(struct rig *rig, uint64_t offset, enum store64_kind kind, co
 {
 	const struct io_region *region;
 
-	epoch_enter(&rig->vm.epoch, &rig->reader);
-	region = iomap_find(&rig->vm.mmio, bar(rig, 2) + offset);
+	epoch_enter(&rig->at.vm.epoch, &rig->at.reader);
+	region = iomap_find(&rig->at.vm.mmio, bar(rig, 2) + offset);
 	if (region && region->ops->store64)
 		region->ops->store64(region->opaque, offset, kind, bytes);
-	epoch_exit(&rig->reader);
+	epoch_exit(&rig->at.reader);
 }
 
 /* Mostly near the window's borders; at times anywhere. */
@@ -331,7 +300,7 @@ static void check_memory(const struct rig *rig)
 	for (unsigned int i = 0; i < MEMORY; i++) {
 		if (i == WINDOW)
 			i += WINDOW_SIZE;
-		if (rig->memory[i] != UNTOUCHED)
+		if (rig->at.memory[i] != UNTOUCHED)
 			abort();
 	}
 }
@@ -353,39 +322,6 @@ static void check_account(struct rig *rig)
 
 /* --- building -------------------------------------------------------------------------------- */
 
-static struct ioasid_space *space(struct rig *rig, const char *name, uint64_t at, uint64_t size,
-				  unsigned int rights)
-{
-	const struct ioasid_space_options options = { .name = name, .pasid_capable = true };
-	struct ioasid_space *made;
-
-	must(ioasid_alloc(rig->ctx, &options, &made, NULL));
-	must(ioasid_map_hva(made, at, size, rig->memory + at, rights, NULL));
-	return made;
-}
-
-static void deliver(void *arg, const struct msi_message *message)
-{
-	(void)arg;
-	(void)message;
-}
-
-static void build_vm(struct rig *rig)
-{
-	static const struct pci_bus_options windows = {
-		.mem32 = { 0xc0000000, MIB },
-		.mem64 = { 1ULL << 40, MIB },
-		.ecam_base = ECAM,
-	};
-
-	rig->vm.fd = rig->vm.kvm_fd = -1;
-	epoch_init(&rig->vm.epoch);
-	must(iomap_init(&rig->vm.mmio, &rig->vm.epoch));
-	must(iomap_init(&rig->vm.pio, &rig->vm.epoch));
-	epoch_join(&rig->vm.epoch, &rig->reader);
-	must(pci_bus_create(&rig->bus, &rig->vm, &windows, NULL));
-}
-
 static void build_dsa(struct rig *rig, unsigned int shape)
 {
 	const struct dsa_options options = {
@@ -400,31 +336,15 @@ static void build_dsa(struct rig *rig, unsigned int shape)
 		.event_log = shape & 4,
 		.pasid = { .allow = true, .width = 4 },
 	};
+	struct stand_in *at = &rig->at;
 
-	rig->memory = aligned_alloc(4096, MEMORY);
-	if (!rig->memory)
-		abort();
-	memset(rig->memory, UNTOUCHED, MEMORY);
-	must(ioasid_ctx_open(&rig->ctx, IOASID_PROVIDER_SOFT, NULL, NULL));
-	rig->guest = space(rig, "guest", 0, MEMORY, IOASID_READ | IOASID_WRITE);
-	rig->rw = space(rig, "rw", WINDOW, WINDOW_SIZE, IOASID_READ | IOASID_WRITE);
-	rig->ro = space(rig, "ro", WINDOW + WINDOW_SIZE, WINDOW_SIZE, IOASID_READ);
-	must(dsa_create(&rig->dsa, &rig->vm, rig->ctx, rig->guest, &options, NULL));
+	stand_in_open(at, MEMORY);
+	rig->guest = stand_in_space(at, "guest", 0, MEMORY, IOASID_READ | IOASID_WRITE);
+	rig->rw = stand_in_space(at, "rw", WINDOW, WINDOW_SIZE, IOASID_READ | IOASID_WRITE);
+	rig->ro = stand_in_space(at, "ro", WINDOW + WINDOW_SIZE, WINDOW_SIZE, IOASID_READ);
+	must(dsa_create(&rig->dsa, &at->vm, at->ctx, rig->guest, &options, NULL));
 	rig->dsa->backend = &inline_backend;
-	dsa_function(rig->dsa)->msix->deliver = deliver;
-	dsa_function(rig->dsa)->msix->deliver_arg = rig;
-	must(pci_bus_add(rig->bus, dsa_function(rig->dsa), 1, NULL));
-}
-
-static void destroy(struct rig *rig)
-{
-	pci_bus_destroy(rig->bus);
-	ioasid_ctx_close(rig->ctx);
-	epoch_leave(&rig->vm.epoch, &rig->reader);
-	iomap_destroy(&rig->vm.mmio);
-	iomap_destroy(&rig->vm.pio);
-	epoch_destroy(&rig->vm.epoch);
-	free(rig->memory);
+	stand_in_add(at, rig->dsa);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -432,12 +352,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input in = { data, MIN(size, (size_t)4096) };
 	struct rig rig = { 0 };
 
-	build_vm(&rig);
 	build_dsa(&rig, (unsigned int)take(&in, 1));
 	while (in.left)
 		step(&rig, &in);
 	check_account(&rig);
 	check_memory(&rig);
-	destroy(&rig);
+	stand_in_close(&rig.at);
 	return 0;
 }
