@@ -17,7 +17,8 @@ struct bench_options {
 	const char *build; /* directory of adit, bench/ and guest/ */
 	/* boot: a Linux kernel instead of flat payloads; NULL: none */
 	const char *kernel, *initramfs, *cmdline;
-	const char *marker; /* what its user space says first */
+	const char *marker;   /* what its user space says first */
+	unsigned int devices; /* and with that many functions of vfio-pci's; 0: none */
 	/* map: a VFIO character device; a VFIO group and a device of it. NULL: none */
 	const char *cdev, *group, *device;
 	/* io: where its image is made, and whether both sides go past the page cache */
@@ -38,6 +39,14 @@ int bench_copy(const struct bench_options *options);
 int bench_submit(const struct bench_options *options);
 int bench_io(const struct bench_options *options);
 int bench_boot_kernel(const struct bench_options *options);
+
+/* --- functions that vfio-pci has (functions.c) ----------------------------------------------- */
+
+#define FUNCTIONS_MAX 31u
+#define BDF_CHARS     12u
+
+/* The first n of them by address. 0, or -ENODEV after saying on stderr how many there are. */
+int functions_find(char (*bdf)[BDF_CHARS + 1], unsigned int n);
 
 /* --- samples (samples.c) --------------------------------------------------------------------- */
 

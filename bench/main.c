@@ -59,6 +59,7 @@ int main(int argc, char **argv)
 		{ "initramfs", required_argument, NULL, 'i' },
 		{ "cmdline", required_argument, NULL, 'c' },
 		{ "marker", required_argument, NULL, 'm' },
+		{ "devices", required_argument, NULL, 'n' },
 		{ "cdev", required_argument, NULL, 'd' },
 		{ "group", required_argument, NULL, 'g' },
 		{ "device", required_argument, NULL, 'b' },
@@ -93,6 +94,11 @@ int main(int argc, char **argv)
 		case 'm':
 			options.marker = optarg;
 			break;
+		case 'n':
+			options.devices = (unsigned int)strtoul(optarg, NULL, 10);
+			if (!options.devices || options.devices > FUNCTIONS_MAX)
+				return usage();
+			break;
 		case 'd':
 			options.cdev = optarg;
 			break;
@@ -113,6 +119,8 @@ int main(int argc, char **argv)
 		}
 	}
 	if (!!options.kernel != !!options.initramfs || !!options.kernel != !!options.marker)
+		return usage();
+	if (options.devices && !options.kernel)
 		return usage();
 	if (!options.group != !options.device)
 		return usage();
