@@ -362,6 +362,20 @@ static json *plan_budget(struct planner *planner)
 	return object;
 }
 
+/* The I/O space holds guest memory; a BAR in it would need a dma-buf of it, anew after each reset.
+ */
+static json *plan_peers(const struct config *config)
+{
+	json *object = json_object_new_object();
+
+	put(object, "state", "off");
+	put(object, "why",
+	    config->n_devices > 1 ? "adit enters no BARs into the I/O space: a device that is told "
+				    "to reach another one's registers is stopped by the IOMMU"
+				  : "it takes two devices");
+	return object;
+}
+
 void plan_devices(json *plan, const struct config *config)
 {
 	struct planner planner = {
@@ -378,6 +392,7 @@ void plan_devices(json *plan, const struct config *config)
 	json_object_object_add(plan, "devices", devices);
 	json_object_object_add(plan, "groups", planner.groups);
 	json_object_object_add(plan, "coherency", plan_coherency(&planner, devices));
+	json_object_object_add(plan, "peer_to_peer", plan_peers(config));
 	json_object_object_add(plan, "budget", plan_budget(&planner));
 	json_object_object_add(plan, "problems", planner.problems);
 }
@@ -388,6 +403,7 @@ void plan_devices_print(json *plan, FILE *to)
 	json *groups = json_object_object_get(plan, "groups");
 	json *coherency = json_object_object_get(plan, "coherency");
 	json *budget = json_object_object_get(plan, "budget");
+	json *peers = json_object_object_get(plan, "peer_to_peer");
 
 	for (size_t i = 0; i < json_object_array_length(devices); i++) {
 		json *d = json_object_array_get_idx(devices, i);
@@ -414,6 +430,9 @@ void plan_devices_print(json *plan, FILE *to)
 	}
 	fprintf(to, "coherency: wbinvd %s (predicted: %s)\n", text_of(coherency, "wbinvd"),
 		text_of(coherency, "why"));
+	if (json_object_array_length(devices) > 1)
+		fprintf(to, "peer-to-peer: %s (%s)\n", text_of(peers, "state"),
+			text_of(peers, "why"));
 	fprintf(to,
 		"locked memory: %s bytes, allowed %s; %s%% in huge pages; mapped in about %s ms "
 		"(%s)\n",

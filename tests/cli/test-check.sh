@@ -70,6 +70,7 @@ import json, sys
 plan = json.load(open(sys.argv[1]))
 assert [d["id"] for d in plan["devices"]] == ["nic", "port"]
 assert len(plan["problems"]) >= 2 and plan["groups"] == []
+assert plan["peer_to_peer"]["state"] == "off" and plan["peer_to_peer"]["why"]
 assert {"locked_memory", "allowed", "huge_page_percent", "map_ms"} <= set(plan["budget"])
 ' "$work/out"
 
