@@ -79,6 +79,7 @@ void pci_bar_show(struct pci_bar *bar)
 				    "%s at 0x%llx: %s; accesses there are slow", bar->label,
 				    (unsigned long long)bar->region.base, err.text);
 	}
+	pci_bar_listen(bar);
 }
 
 /* A part that stayed would be a window onto a device that moved: as pci_unmap, wait for memory. */
@@ -86,6 +87,7 @@ void pci_bar_hide(struct pci_bar *bar)
 {
 	struct vm *vm = bar->function->bus->vm;
 
+	pci_bar_unlisten(bar);
 	for (unsigned int i = 0; i < bar->n_parts; i++) {
 		struct pci_bar_part *part = &bar->parts[i];
 

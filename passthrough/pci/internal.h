@@ -19,8 +19,9 @@
 
 #define PCI_NAME_MAX 63u
 
-#define PCI_BAR_SLOTS (PCI_BARS + 1) /* with the ROM's */
-#define PCI_SPANS_MAX 8u	     /* parts of one BAR that are host memory */
+#define PCI_BAR_SLOTS  (PCI_BARS + 1) /* with the ROM's */
+#define PCI_SPANS_MAX  8u	      /* parts of one BAR that are host memory */
+#define PCI_EVENTS_MAX 16u	      /* of one BAR */
 
 /* Half-open part of a BAR. */
 struct pci_span {
@@ -50,6 +51,11 @@ struct pci_bar {
 	bool complained; /* the log already says why this address is not decoded */
 	struct pci_bar_part parts[PCI_SPANS_MAX];
 	unsigned int n_parts;
+	struct {
+		struct pci_bar_event event;
+		bool added; /* KVM has it */
+	} events[PCI_EVENTS_MAX];
+	unsigned int n_events;
 	char label[PCI_NAME_MAX + 8];
 };
 
@@ -162,6 +168,9 @@ const char *pci_bar_type_name(enum pci_bar_type type);
 /* bar-memory.c: with the bus's lock held. Parts of a decoded BAR appear, or go. */
 void pci_bar_show(struct pci_bar *bar);
 void pci_bar_hide(struct pci_bar *bar);
+/* bar-event.c: the same for what signals a descriptor; called by the two. */
+void pci_bar_listen(struct pci_bar *bar);
+void pci_bar_unlisten(struct pci_bar *bar);
 
 /* msi.c: with the bus's lock held. */
 void pci_msi_apply(struct pci_function *function);

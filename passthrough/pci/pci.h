@@ -117,6 +117,19 @@ int pci_function_bar(struct pci_function *function, unsigned int index, enum pci
  */
 int pci_function_bar_memory(struct pci_function *function, unsigned int index, uint64_t offset,
 			    uint64_t size, void *hva, struct err *err);
+/*
+ * From now on a write of `data` there signals fd inside the kernel instead of reaching the
+ * handlers, for as long as the function is on its bus, and wherever the BAR is; where KVM refuses
+ * it reaches them as before. Memory BARs; after pci_bus_add, any thread, a handler's too. fd stays
+ * the caller's until ops->free. -EINVAL, -ENOSPC.
+ */
+struct pci_bar_event {
+	uint64_t offset, data;
+	unsigned int size;
+	int fd;
+};
+int pci_function_bar_event(struct pci_function *function, unsigned int index,
+			   const struct pci_bar_event *event);
 /* Expansion ROM of a power of two from 2 KiB to 16 MiB; ops->read answers. Before pci_bus_add. */
 int pci_function_rom(struct pci_function *function, uint64_t size, const struct io_ops *ops,
 		     void *opaque, struct err *err);

@@ -29,6 +29,12 @@ static void region_write(void *opaque, uint64_t offset, uint64_t value, unsigned
 	vfio_region_write(opaque, offset, value, size);
 }
 
+static void memory_write(void *opaque, uint64_t offset, uint64_t value, unsigned int size)
+{
+	vfio_region_write(opaque, offset, value, size);
+	vfio_doorbell_written(opaque, offset, value, size);
+}
+
 /* A portal behind a socket: the other side has the bytes as one store. */
 static int region_store64(void *opaque, uint64_t offset, enum store64_kind kind, const void *data)
 {
@@ -40,6 +46,7 @@ static int region_store64(void *opaque, uint64_t offset, enum store64_kind kind,
 	return f->sys->store64(f->sys->opaque, f->fd, data, region->offset + offset) ? -EAGAIN : 0;
 }
 
+static const struct io_ops memory_ops = { .read = region_read, .write = memory_write };
 static const struct io_ops portal_ops = { .read = region_read,
 					  .write = region_write,
 					  .store64 = region_store64 };
@@ -53,15 +60,19 @@ static int make_bar(struct vfio_function *f, unsigned int index, struct err *err
 	struct vfio_region *region = &f->bars[index];
 	uint32_t reg = (uint32_t)load_le(f->config.bytes + PCI_BASE_ADDRESS_0 + 4UL * index, 4);
 	enum pci_bar_type type = PCI_BAR_MEM32;
+	const struct io_ops *handlers = &memory_ops;
 
 	if (reg & PCI_BASE_ADDRESS_SPACE_IO)
 		type = PCI_BAR_IO;
 	else if ((reg & PCI_BASE_ADDRESS_MEM_TYPE_MASK) == PCI_BASE_ADDRESS_MEM_TYPE_64)
 		type = PCI_BAR_MEM64;
+	if (type == PCI_BAR_IO)
+		handlers = &region_ops;
+	else if (f->sys->store64)
+		handlers = &portal_ops;
 	return pci_function_bar(f->pci, index, type,
 				type != PCI_BAR_IO && reg & PCI_BASE_ADDRESS_MEM_PREFETCH,
-				region->size, f->sys->store64 ? &portal_ops : &region_ops, region,
-				err);
+				region->size, handlers, region, err);
 }
 
 static int make_rom(struct vfio_function *f, struct err *err)

@@ -18,6 +18,7 @@ static void free_function(void *opaque)
 
 	vfio_config_command(f, false);
 	vfio_irqs_destroy(f);
+	vfio_doorbells_destroy(f);
 	vfio_bars_unmap(f);
 	pthread_mutex_destroy(&f->intx.lock);
 	free(f);
@@ -86,6 +87,7 @@ int vfio_function_create(struct vfio_function **out, struct vm *vm,
 	f->no_snoop = options->no_snoop;
 	f->intx.watch.fd = f->error.fd = f->removal.fd = -1;
 	pthread_mutex_init(&f->intx.lock, NULL);
+	pthread_mutex_init(&f->bells.lock, NULL);
 
 	ret = vfio_get_info(f, err);
 	if (!ret)
@@ -95,6 +97,7 @@ int vfio_function_create(struct vfio_function **out, struct vm *vm,
 	if (!ret)
 		ret = make_pci(f, err);
 	if (ret) {
+		pthread_mutex_destroy(&f->bells.lock);
 		pthread_mutex_destroy(&f->intx.lock);
 		free(f);
 		return ret;

@@ -57,6 +57,24 @@ struct vfio_intx {
 	struct vfio_watch watch;
 };
 
+#define VFIO_DOORBELLS 16u
+
+/* A write that the guest repeats; see doorbell.c. */
+struct vfio_doorbell {
+	unsigned int bar, size;
+	uint64_t offset, data;
+	int fd;
+};
+
+struct vfio_doorbells {
+	pthread_mutex_t lock;
+	struct vfio_doorbell last; /* the last write that exited */
+	unsigned int repeats;
+	bool off; /* the device or KVM has none */
+	unsigned int n;
+	struct vfio_doorbell bell[VFIO_DOORBELLS];
+};
+
 enum vfio_reset {
 	VFIO_RESET_NONE,
 	VFIO_RESET_BUS,
@@ -90,6 +108,7 @@ struct vfio_function {
 	struct vfio_region rom, space;
 	struct vfio_vectors msi, msix;
 	struct vfio_intx intx;
+	struct vfio_doorbells bells;
 	struct vfio_watch error, removal;
 	struct pci_function *pci;
 };
@@ -105,6 +124,9 @@ int vfio_set_eventfds(struct vfio_function *f, unsigned int index, unsigned int 
 		      unsigned int count, const int *fds);
 int vfio_unmask_intx(struct vfio_function *f);
 int vfio_reset_function(struct vfio_function *f);
+/* Whenever fd is signalled, the kernel writes the value there; fd -1: no more. */
+int vfio_set_ioeventfd(struct vfio_function *f, const struct vfio_region *region, uint64_t offset,
+		       unsigned int size, uint64_t data, int fd);
 /*
  * With what shares its slot or bus; -EPERM where not all of that is ours. groups as in struct
  * vfio_options.
@@ -137,6 +159,11 @@ int vfio_bars_create(struct vfio_function *f, bool rom, struct err *err);
 /* After MSI-X: what can be mapped is. */
 int vfio_bars_map(struct vfio_function *f, struct err *err);
 void vfio_bars_unmap(struct vfio_function *f);
+
+/* doorbell.c: after a write to a memory BAR that exited, of 1, 2, 4 or 8 bytes. */
+void vfio_doorbell_written(struct vfio_region *region, uint64_t offset, uint64_t value,
+			   unsigned int size);
+void vfio_doorbells_destroy(struct vfio_function *f);
 
 /* irq.c */
 int vfio_irqs_create(struct vfio_function *f, struct err *err);

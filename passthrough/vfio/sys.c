@@ -201,6 +201,20 @@ int vfio_unmask_intx(struct vfio_function *f)
 	return call(f, VFIO_DEVICE_SET_IRQS, &set);
 }
 
+int vfio_set_ioeventfd(struct vfio_function *f, const struct vfio_region *region, uint64_t offset,
+		       unsigned int size, uint64_t data, int fd)
+{
+	struct vfio_device_ioeventfd event = {
+		.argsz = sizeof(event),
+		.flags = size, /* its bits are the sizes */
+		.offset = region->offset + offset,
+		.data = data,
+		.fd = fd,
+	};
+
+	return call(f, VFIO_DEVICE_IOEVENTFD, &event);
+}
+
 int vfio_reset_function(struct vfio_function *f)
 {
 	return call(f, VFIO_DEVICE_RESET, NULL);

@@ -35,7 +35,7 @@ struct vm {
 	struct pci_bus *bus;
 	struct vm_memory slots[32]; /* size 0: free */
 	bool gsi[GSIS];
-	unsigned int irqfds;
+	unsigned int irqfds, ioevents;
 };
 
 struct irq_line {
@@ -129,6 +129,21 @@ int irqfd_add(struct vm *vm, uint32_t gsi, int fd, struct err *err)
 int irqfd_remove(struct vm *vm, uint32_t gsi, int fd)
 {
 	if (!vm->irqfds--)
+		abort();
+	return 0;
+}
+
+int ioevent_add(struct vm *vm, const struct ioevent *event, int fd, struct err *err)
+{
+	if (fd < 0 || !event->match)
+		abort();
+	vm->ioevents++;
+	return 0;
+}
+
+int ioevent_remove(struct vm *vm, const struct ioevent *event, int fd)
+{
+	if (!vm->ioevents--)
 		abort();
 	return 0;
 }
@@ -357,7 +372,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (vm.gsi[i])
 			abort();
 	}
-	if (vm.irqfds)
+	if (vm.irqfds || vm.ioevents)
 		abort();
 	epoch_leave(&vm.epoch, &vm.reader);
 	iomap_destroy(&vm.mmio);

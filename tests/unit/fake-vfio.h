@@ -51,6 +51,9 @@ struct fake_vfio {
 	bool pba_apart;	      /* the pending bits are in BAR 4 */
 	int groups[2];	      /* of the two functions of its bus; hot reset asks for them */
 	uint8_t bar4[4096];
+	bool bells_refused;
+	unsigned int n_bells, bells_off; /* ioeventfds set, taken back */
+	struct vfio_device_ioeventfd bells[4];
 	bool shy_reset;		  /* can be reset, but does not say so */
 	int vector[FAKE_VECTORS]; /* eventfds of MSI or MSI-X, -1: none */
 	uint32_t index;		  /* which of both; VFIO_PCI_NUM_IRQS: none */
@@ -239,6 +242,17 @@ static inline int fake_hot_reset(struct fake_vfio *v, const struct vfio_pci_hot_
 	return all ? 0 : -EPERM;
 }
 
+static inline int fake_ioeventfd(struct fake_vfio *v, const struct vfio_device_ioeventfd *event)
+{
+	if (v->bells_refused || v->n_bells == ARRAY_SIZE(v->bells))
+		return -ENOTTY;
+	if (event->fd < 0)
+		v->bells_off++;
+	else
+		v->bells[v->n_bells++] = *event;
+	return 0;
+}
+
 static inline int fake_ioctl(void *opaque, int fd, unsigned long request, void *arg)
 {
 	struct fake_vfio *v = opaque;
@@ -256,6 +270,8 @@ static inline int fake_ioctl(void *opaque, int fd, unsigned long request, void *
 		return fake_irq_info(v, arg);
 	case VFIO_DEVICE_SET_IRQS:
 		return fake_set_irqs(v, arg);
+	case VFIO_DEVICE_IOEVENTFD:
+		return fake_ioeventfd(v, arg);
 	case VFIO_DEVICE_RESET:
 		if (!(v->flags & VFIO_DEVICE_FLAGS_RESET) && !v->shy_reset)
 			return -EINVAL;

@@ -5,6 +5,8 @@
  */
 #include "fake-vfio.h"
 
+#include "kvm-glue/irq.h"
+
 #include "kvm-glue/memory.h"
 
 static uint64_t cfg(struct fake_rig *m, unsigned int offset, unsigned int size)
@@ -322,6 +324,77 @@ static void accesses_that_are_not_mapped_are_answered_by_the_device(void **state
 	fake_rig_close(m);
 }
 
+/* Whether KVM has an event for that write: a second one for it is refused. */
+static bool kvm_listens(struct fake_rig *m, uint64_t address, uint64_t data)
+{
+	const struct ioevent event = { .address = address, .size = 4, .match = true, .data = data };
+	int fd = eventfd(0, EFD_CLOEXEC), ret = ioevent_add(m->rig.vm, &event, fd, NULL);
+
+	if (!ret)
+		ioevent_remove(m->rig.vm, &event, fd);
+	close(fd);
+	return ret == -EEXIST;
+}
+
+static void ring(struct fake_rig *m, uint64_t offset, uint32_t value, unsigned int times)
+{
+	for (unsigned int i = 0; i < times; i++)
+		mem_write(&m->rig, m->bar0 + offset, value, 4);
+}
+
+static void a_value_that_is_written_again_and_again_is_a_doorbell(void **state)
+{
+	const uint64_t at = FAKE_PBA + 0x900;
+	FAKE_RIG(m);
+
+	plug(m);
+	/* Neither different values nor few of one, nor the table. */
+	for (unsigned int i = 0; i < 40; i++)
+		ring(m, at, i, 1);
+	ring(m, at, 7, 16);
+	ring(m, FAKE_TABLE, 7, 40);
+	assert_int_equal(m->v.n_bells, 0);
+	ring(m, at, 7, 17);
+	assert_int_equal(m->v.n_bells, 1);
+	assert_int_equal(m->v.bells[0].offset, at);
+	assert_int_equal(m->v.bells[0].data, 7);
+	assert_int_equal(m->v.bells[0].flags, VFIO_DEVICE_IOEVENTFD_32);
+	assert_true(kvm_listens(m, m->bar0 + at, 7));
+	assert_false(kvm_listens(m, m->bar0 + at, 8));
+	/* It goes with the BAR, and with its decoding. */
+	cfg_write(&m->rig, FAKE_SLOT, PCI_BASE_ADDRESS_0, m->bar0 + 0x100000, 4);
+	assert_false(kvm_listens(m, m->bar0 + at, 7));
+	assert_true(kvm_listens(m, m->bar0 + 0x100000 + at, 7));
+	cfg_write(&m->rig, FAKE_SLOT, PCI_COMMAND, 0, 2);
+	assert_false(kvm_listens(m, m->bar0 + 0x100000 + at, 7));
+	cfg_write(&m->rig, FAKE_SLOT, PCI_COMMAND, PCI_COMMAND_MEMORY, 2);
+	assert_true(kvm_listens(m, m->bar0 + 0x100000 + at, 7));
+	/* One a value, though it came here again. */
+	m->bar0 += 0x100000;
+	ring(m, at, 7, 40);
+	assert_int_equal(m->v.n_bells, 1);
+	ring(m, at + 4, 7, 17);
+	assert_int_equal(m->v.n_bells, 2);
+	pci_bus_remove(m->rig.bus, vfio_function_pci(m->f));
+	assert_int_equal(m->v.bells_off, 2);
+	assert_false(kvm_listens(m, m->bar0 + at, 7));
+	fake_rig_close(m);
+}
+
+static void a_device_without_doorbells_is_asked_once(void **state)
+{
+	FAKE_RIG(m);
+
+	m->v.bells_refused = true;
+	plug(m);
+	ring(m, FAKE_PBA + 0x900, 7, 40);
+	m->v.bells_refused = false;
+	ring(m, FAKE_PBA + 0x904, 7, 40);
+	assert_int_equal(m->v.n_bells, 0);
+	assert_int_equal(m->v.bar0[FAKE_PBA + 0x904], 7);
+	fake_rig_close(m);
+}
+
 static void an_io_bar_is_answered_by_the_device(void **state)
 {
 	FAKE_RIG(m);
@@ -374,6 +447,8 @@ int main(void)
 		cmocka_unit_test(pages_of_the_msix_table_are_not_mapped),
 		cmocka_unit_test(only_what_the_region_offers_is_mapped),
 		cmocka_unit_test(accesses_that_are_not_mapped_are_answered_by_the_device),
+		cmocka_unit_test(a_value_that_is_written_again_and_again_is_a_doorbell),
+		cmocka_unit_test(a_device_without_doorbells_is_asked_once),
 		cmocka_unit_test(an_io_bar_is_answered_by_the_device),
 		cmocka_unit_test(the_rom_is_shown_on_request_alone),
 	};
