@@ -60,7 +60,9 @@ ok "a body where none belongs is 400" is "$(http PUT vm.boot -d '{}')" 400
 "$adit" ctl "$sock" events >"$work/events" 2>"$work/events.err" &
 events=$!
 until_says "$work/events" '"state"'
-ok "vm.create takes a configuration" ctl create "$(config spin '"balloon": {"size": "4K"}')"
+truncate -s 1M "$work/disk"
+ok "vm.create takes a configuration" ctl create "$(config spin '"balloon": {"size": "4K"},
+	"disks": [{"id": "disk", "path": "'"$work/disk"'", "image_type": "Raw"}]')"
 ok "a second one is 409" is "$(http PUT vm.create --data-binary @"$work/spin.json")" 409
 ok "it is Created" is "$(state)" Created
 ok "pausing what does not run is 409" is "$(http PUT vm.pause)" 409
@@ -76,6 +78,11 @@ ok "vm.resume resumes it" ctl resume
 ok "the balloon is resized" ctl resize 8192
 ok "past the guest's memory it is refused" is "$(http PUT vm.resize -d '{"desired_balloon": "1T"}')" 400
 ok "an unknown key is refused" is "$(http PUT vm.resize -d '{"desired_ram": 1}')" 400
+ok "a disk grows" ctl resize-disk disk 2M
+ok "so does its image" is "$(stat -c %s "$work/disk")" 2097152
+ok "it does not shrink" is "$(http PUT vm.resize-disk -d '{"id": "disk", "desired_size": "1M"}')" 400
+truncate -s 3M "$work/disk"
+ok "an image that grew by itself is looked at" ctl resize-disk disk
 ok "a disk that is not there is 404" is "$(http PUT vm.resize-disk -d '{"id": "none"}')" 404
 ok "vm.reboot makes a new machine" ctl reboot
 ok "vm.pause, then vm.shutdown" ctl pause

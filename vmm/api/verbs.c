@@ -79,6 +79,7 @@ static unsigned int status_of(int code)
 	case E2BIG:
 		return 413;
 	case EPERM:
+	case EROFS:
 	case EEXIST:
 	case EBUSY:
 		return 409;
@@ -112,6 +113,7 @@ static int read_body(struct call *call, const struct schema *schema, void *out, 
 
 struct resize_disk {
 	char *id;
+	uint64_t size; /* 0: whatever its image has by now */
 };
 
 static const struct schema_key resize_disk_keys[] = {
@@ -123,6 +125,15 @@ static const struct schema_key resize_disk_keys[] = {
 		.max = CONFIG_ID_MAX,
 		.doc = "the disk's id",
 		.field = SCHEMA_FIELD(struct resize_disk, id),
+	},
+	{
+		.path = "/desired_size",
+		.type = SCHEMA_SIZE,
+		.min = 512,
+		.max = 1024 * TIB,
+		.align = 512,
+		.doc = "what the image is made; absent: it was resized already",
+		.field = SCHEMA_FIELD(struct resize_disk, size),
 	},
 };
 static const struct schema resize_disk_schema = { resize_disk_keys, ARRAY_SIZE(resize_disk_keys) };
@@ -357,6 +368,8 @@ static int look_resize_disk(void *arg, const struct life_view *view)
 
 	if (!view->machine)
 		return not_running(view, looking->err);
+	if (looking->size)
+		return machine_grow_disk(view->machine, looking->id, looking->size, looking->err);
 	return machine_resize_disk(view->machine, looking->id, looking->err);
 }
 
@@ -367,6 +380,7 @@ static int vm_resize_disk(struct call *call, struct err *err)
 	int ret = read_body(call, &resize_disk_schema, &body, err);
 
 	looking.id = body.id;
+	looking.size = body.size;
 	if (!ret)
 		ret = life_look(call->life, look_resize_disk, &looking);
 	free(body.id);
@@ -547,8 +561,8 @@ static const struct verb verbs[] = {
 	{ { "vm.resize", "PUT", "resize the balloon", { "desired_balloon" }, 1 }, true, vm_resize },
 	{ { "vm.resize-disk",
 	    "PUT",
-	    "tell the guest that a disk's image has another size",
-	    { "id" },
+	    "grow a disk, or tell the guest that its image has another size",
+	    { "id", "desired_size" },
 	    1 },
 	  true,
 	  vm_resize_disk },
