@@ -6,7 +6,7 @@
 # shellcheck disable=SC2034,SC2154 # settings for tests/rig/run, and from it
 TITLE='eight functions in one guest, by cdev and by group, and what they cost'
 SMOKE=''
-IOMMU='intel amd'
+IOMMU='amd'
 DEVICES='edu,dma_mask=0xffffffffffffffff
 edu,dma_mask=0xffffffffffffffff
 edu,dma_mask=0xffffffffffffffff,multifunction=on,addr=0x8.0
