@@ -54,9 +54,9 @@ static struct iommufd_hwpt *hwpt_new(struct ioasid_device *device, struct ioasid
 }
 
 /* The device's page table of a parent: HWPTs of one parent may serve only some devices. */
-static struct iommufd_hwpt *hwpt_of_parent(struct ioasid_device *device, int *r)
+static struct iommufd_hwpt *hwpt_of_parent(struct ioasid_device *device,
+					   struct ioasid_space *parent, int *r)
 {
-	struct ioasid_space *parent = device->space->options.parent;
 	struct ifd_hwpt_alloc request = { .pt_id = ((struct iommufd_space *)parent->priv)->ioas };
 
 	return hwpt_new(device, parent, &request, r);
@@ -99,7 +99,7 @@ static struct iommufd_hwpt *hwpt_make(struct ioasid_device *device, struct ioasi
 		if (hwpt)
 			return hwpt;
 	}
-	over = hwpt_of_parent(device, r);
+	over = hwpt_of_parent(device, parent, r);
 	return over ? nested_new(device, space, over, r) : NULL;
 }
 
