@@ -508,6 +508,60 @@ static void a_group_goes_to_one_space(void **state)
 	ioasid_ctx_close(b.ctx);
 }
 
+/* ADIT_TEST_EDU2: another edu on vfio-pci, in a group of its own. */
+static void groups_of_a_context_reach_what_each_is_attached_to(void **state)
+{
+	const char *second = getenv("ADIT_TEST_EDU2");
+	struct bench b_, other, *b = start(state, &b_), *both[2] = { b, &other };
+	struct ioasid_space *one, *two;
+	struct ioasid_source source;
+	struct ioasid_memory memory;
+
+	if (!b->row->kernel || b->row->fake || !second) {
+		bench_end(b);
+		skip_because("%s: ADIT_TEST_EDU2 names no second edu function", b->row->name);
+	}
+	other = *b;
+	other.bar = NULL;
+	source = row_source(b->row, second);
+	assert_ok(ioasid_bind(b->ctx, &source, "second", &other.device, &b->err), &b->err);
+	edu_arm(&other);
+	one = space_of(b, "one");
+	two = space_of(b, "two");
+	map_page(b, one, A, 1, RW);
+	map_page(b, two, A, 3, RW);
+	attach(b, one);
+	assert_false(writes(&other, A, page(b, 1)));
+	attach(&other, one);
+	map_page(b, one, B, 2, RW);
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_true(writes(both[i], A, page(b, 1)));
+		assert_true(writes(both[i], B, page(b, 2)));
+	}
+	/* type1 pins for each of them. */
+	ioasid_memory(b->ctx, &memory);
+	assert_int_equal(memory.pinned, (b->row->provider == IOASID_PROVIDER_TYPE1 ? 4 : 2) * PAGE);
+
+	attach(&other, two);
+	assert_true(writes(&other, A, page(b, 3)));
+	assert_false(writes(&other, B, page(b, 2)));
+	assert_true(writes(b, A, page(b, 1)));
+	assert_ok(ioasid_unmap(one, A, PAGE, &b->err), &b->err);
+	assert_true(writes(&other, A, page(b, 3)));
+	assert_ok(ioasid_detach(b->device, &b->err), &b->err);
+	assert_false(writes(b, B, page(b, 2)));
+	attach(b, two);
+	assert_ok(ioasid_unmap(two, A, PAGE, &b->err), &b->err);
+	for (unsigned int i = 0; i < 2; i++)
+		assert_false(writes(both[i], A, page(b, 3)));
+
+	map_page(b, two, A, 4, RW);
+	edu_close(&other);
+	ioasid_unbind(other.device);
+	assert_true(writes(b, A, page(b, 4)));
+	bench_end(b);
+}
+
 /* What a descriptor is is read from it. */
 static void a_descriptor_is_believed_only_as_far_as_it_shows(void **state)
 {
@@ -628,6 +682,7 @@ int main(void)
 		cmocka_unit_test(a_device_is_had_once),
 		cmocka_unit_test(a_partial_group_is_refused_by_name),
 		cmocka_unit_test(a_group_goes_to_one_space),
+		cmocka_unit_test(groups_of_a_context_reach_what_each_is_attached_to),
 		cmocka_unit_test(a_descriptor_is_believed_only_as_far_as_it_shows),
 		cmocka_unit_test(a_vf_is_had_with_its_token_alone),
 		cmocka_unit_test(an_mdev_has_no_iommu_of_its_own),

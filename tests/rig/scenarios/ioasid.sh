@@ -8,6 +8,7 @@ SMOKE='intel amd'
 IOMMU='intel intel-snoop intel-legacy amd'
 # What is behind one conventional bridge shares a group.
 DEVICES='edu,dma_mask=0xffffffffffffffff
+edu,dma_mask=0xffffffffffffffff
 pcie-pci-bridge,id=held
 pci-testdev,bus=held,addr=1
 virtio-rng-pci,bus=held,addr=2,disable-legacy=on
@@ -46,11 +47,14 @@ make_mdev() {
 
 l1() {
 	cd /adit || return
-	ADIT_TEST_EDU=$(pci_find 1234:11e8)
+	# shellcheck disable=SC2046 # two words
+	set -- $(pci_find 1234:11e8)
+	ADIT_TEST_EDU=$1 ADIT_TEST_EDU2=$2
 	check edu_goes_to_vfio_pci vfio_bind "$ADIT_TEST_EDU"
+	check a_second_edu_goes_there_too vfio_bind "$ADIT_TEST_EDU2"
 	check groups_are_shared share_groups
 	check an_mdev_is_made make_mdev
-	export ADIT_TEST_EDU ADIT_TEST_SHARED="$held" ADIT_TEST_GROUP="$free" ADIT_TEST_MDEV="$uuid"
+	export ADIT_TEST_EDU ADIT_TEST_EDU2 ADIT_TEST_SHARED="$held" ADIT_TEST_GROUP="$free" ADIT_TEST_MDEV="$uuid"
 	export ADIT_BUILD=/adit/build ADIT_TEST_TIMEOUT=500
 	/adit/build/adit doctor >/out/doctor
 	for p in iommufd type1 soft; do
