@@ -12,13 +12,16 @@ $(O)/tests/rig/%: $(O)/obj/tests/rig/%.o $(ARCHIVES)
 	$(Q)$(CC) $(ADIT_LDFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 test-programs: $(RIG_PROGRAMS)
 
-.PHONY: rig test-rig test-rig-long rig-shell
+.PHONY: rig rig-long test-rig test-rig-long rig-shell
 rig:
 	@.ci/packages rig
 	$(Q)tests/rig/build
+rig-long:
+	@.ci/packages rig
+	$(Q)tests/rig/build --long
 test-rig: rig test-programs
 	$(Q)$(RIG_RUN) $(RIG)
-test-rig-long: rig test-programs
+test-rig-long: rig-long test-programs
 	$(Q)$(RIG_RUN) --long $(RIG)
 # What `make test` and `make test-long` call: a user without root uses a rig that is there.
 RIG_READY := $${XDG_CACHE_HOME:-$$HOME/.cache}/adit/rig/l2/.stamp
