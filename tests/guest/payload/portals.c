@@ -386,8 +386,8 @@ extern volatile uint8_t rewritten[];
  * An enqueue whose prefix and operands another CPU changes all the time: to RDI or RBX, from RSI or
  * RDX. Where it has a displacement the first no-op is that.
  */
-static __attribute__((noinline, noclone)) uint64_t store_rewritten(uint64_t to, uint64_t from,
-								   uint64_t other)
+static __attribute__((noinline)) uint64_t store_rewritten(uint64_t to, uint64_t from,
+							  uint64_t other)
 {
 	uint64_t result = TAKEN;
 
