@@ -5,7 +5,7 @@
 # shellcheck disable=SC2034,SC2154 # settings for tests/rig/run, and from it
 TITLE='ioasid-client attaches, moves and parks PASIDs on iommufd'
 SMOKE=intel
-IOMMU='intel intel-snoop'
+IOMMU=intel # QEMU has no snoop control beside a function of vfio-user
 ENDPOINT='ats pri pasid exec priv width=20'
 NEED='adit tests'
 APPEND=iomem=relaxed # the IOMMU's registers say where its PASID tables are
