@@ -14,7 +14,9 @@ vm() { # vm NAME WHAT-THE-GUEST-DOES [MORE-JSON]
 }
 
 power_button() {
-	vm button 'echo "L2 waits"; dd if=/dev/input/event0 bs=24 count=1 of=/dev/null; say pressed yes'
+	# A press goes to who has the device open then.
+	vm button 'exec 3</dev/input/event0; echo "L2 waits"; dd bs=24 count=1 <&3 of=/dev/null
+		say pressed yes' '"shutdown_timeout": 120'
 	l2_start button
 	l2_wait_for button 'L2 waits' && l2_signal TERM && l2_end button &&
 		is "$(l2_said button pressed)" yes
