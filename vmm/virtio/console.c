@@ -236,14 +236,20 @@ static void tell(struct console *console)
 {
 	struct virtio_device *device = console->device;
 	uint8_t message[sizeof(struct virtio_console_control) + sizeof(console->ports[0].name)];
+	bool room = true;
 
 	if (!virtio_has(device, VIRTIO_CONSOLE_F_MULTIPORT))
 		return;
-	for (unsigned int i = 0; i < console->n; i++) {
-		while (console->ports[i].tell && virtio_pop(device, CONTROL_RX)) {
+	/* In order: what finds no buffer keeps the next from going, even if one comes now. */
+	for (unsigned int i = 0; i < console->n && room; i++) {
+		while (console->ports[i].tell) {
 			const struct virtq_chain *chain = &device->chain;
-			size_t n = next_message(&console->ports[i], message);
+			size_t n;
 
+			room = virtio_pop(device, CONTROL_RX);
+			if (!room)
+				break;
+			n = next_message(&console->ports[i], message);
 			virtio_push(device, CONTROL_RX, chain->id, chain->slots,
 				    (uint32_t)virtq_write(chain, 0, message, n));
 		}
