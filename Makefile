@@ -54,7 +54,7 @@ OPT := $(if $(DEBUG),-O0,-O2)
 CFLAGS ?= $(OPT) -g
 ADIT_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DADIT_VERSION='"$(VERSION)"' -I. -I$(O)/gen -pthread \
 	-fno-strict-aliasing -fvisibility=hidden -fstack-protector-strong -fPIE \
-	-ffunction-sections -fdata-sections \
+	-ffunction-sections -fdata-sections $(if $(SAN),,-fno-asynchronous-unwind-tables) \
 	$(WARN) $(if $(WERROR),-Werror) \
 	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 ADIT_LDFLAGS := -pthread -pie -Wl,-z,relro -Wl,-z,now -Wl,--as-needed -Wl,-O1 -Wl,--gc-sections \
