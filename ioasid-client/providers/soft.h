@@ -100,7 +100,6 @@ int soft_faults_new(struct soft_faults **out);
 void soft_faults_free(struct soft_faults *faults);
 /* Of a blocked access, inside its section. The cookie to wait for, or 0. */
 uint64_t soft_fault_report(struct soft_faults *faults, const struct soft_access *access);
-/* Answers INVALID to what waits: of the device under the PASID; of the handle. */
 /* Whom an answer is told to. Nobody is told while it is set. */
 struct soft_hook {
 	void (*fn)(void *arg);
@@ -108,6 +107,7 @@ struct soft_hook {
 };
 void soft_faults_hook(struct soft_faults *faults, struct soft_hook *hook, struct soft_hook value);
 void soft_fault_drop(struct soft_faults *faults, uint64_t cookie);
+/* Answers INVALID to what waits: of the device under the PASID; of the handle. */
 void soft_faults_cancel(struct soft_faults *faults, const struct ioasid_device *device,
 			uint32_t pasid);
 void soft_faults_refuse(struct soft_faults *faults, const struct ioasid_dma *dma);

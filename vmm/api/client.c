@@ -65,6 +65,9 @@ void client_close(struct client *client)
 	server->n_clients--;
 	if (server->waiter == client)
 		server->waiter = NULL;
+	/* Also where it could not be told, or did not listen. */
+	if (client->quits)
+		life_quit(server->life);
 	loop_unwatch(client->watch);
 	close(client->fd);
 	http_destroy(client->http);
@@ -120,8 +123,7 @@ static bool put(struct client *client, const char *bytes, size_t n)
 /* Everything is sent. False: it is closed. */
 static bool sent(struct client *client)
 {
-	bool closes = client->closes, quits = client->quits;
-	struct life *life = client->server->life;
+	bool closes = client->closes;
 
 	client->out_at = 0;
 	client->out_len = 0;
@@ -132,8 +134,6 @@ static bool sent(struct client *client)
 	}
 	if (closes)
 		client_close(client);
-	if (quits)
-		life_quit(life);
 	return !closes;
 }
 
