@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "kvm-glue/ioapic.h"
 #include "kvm-glue/vm.h"
@@ -42,7 +43,7 @@ struct serial {
 
 	bool lingering;	     /* atomic: bytes in the ring wait for the timer */
 	uint32_t head, tail; /* atomic, free-running: bytes taken, bytes put */
-	uint8_t ring[RING_SIZE];
+	uint8_t *ring;	     /* RING_SIZE, a mapping: pages that no output reached cost nothing */
 };
 
 static const struct io_ops serial_io_ops = { .read = serial_read, .write = serial_write };
@@ -259,6 +260,12 @@ int serial_open(struct serial **out, struct loop *loop, struct serial_sink *sink
 	*out = NULL;
 	if (!serial)
 		return err_set(err, ENOMEM, "no memory for the serial port");
+	serial->ring =
+		mmap(NULL, RING_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (serial->ring == MAP_FAILED) {
+		free(serial);
+		return err_set(err, ENOMEM, "no memory for the serial port's output");
+	}
 	serial->loop = loop;
 	serial->sink = sink;
 	serial->log = log;
@@ -331,5 +338,6 @@ void serial_destroy(struct serial *serial)
 	if (serial->line)
 		irq_line_close(serial->line);
 	pthread_mutex_destroy(&serial->lock);
+	munmap(serial->ring, RING_SIZE);
 	free(serial);
 }
