@@ -16,17 +16,21 @@ die() {
 	exit 1
 }
 
-# rig_lock shared|exclusive: held until the process and all that inherit descriptor 9 are gone.
+# rig_lock shared|exclusive: held until the process and all that inherit descriptor 9 are gone. Who
+# waits stands at the gate (descriptor 6), so that runs which follow each other let a build in.
 rig_lock() {
 	if [ "$1" = shared ]; then
-		exec 9<"$rig/lock" # who runs need not be who built
+		exec 9<"$rig/lock" 6<"$rig/gate" # who runs need not be who built
 		set -- -s
 	else
 		mkdir -p "$rig"
-		exec 9>>"$rig/lock"
+		exec 9>>"$rig/lock" 6>>"$rig/gate"
 		set -- -x
 	fi
-	flock -n "$1" 9 && return
-	say "another build or run holds $rig/lock: waiting for it"
-	flock "$1" 9
+	if ! flock -n 6 || ! flock -n "$1" 9; then
+		say "another build or run holds $rig/lock: waiting for it"
+		flock 6
+		flock "$1" 9
+	fi
+	exec 6<&-
 }
