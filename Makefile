@@ -85,13 +85,16 @@ SRC_kvm-glue := $(wildcard kvm-glue/*.c)
 SRC_ioasid-client := $(wildcard ioasid-client/*.c ioasid-client/providers/*.c)
 SRC_keeper := $(filter-out keeper/main.c,$(wildcard keeper/*.c))
 SRC_util := $(wildcard util/*.c)
+SRC_libvirt-driver := $(filter-out libvirt-driver/main.c,$(wildcard libvirt-driver/*.c))
 SRC_adit := vmm/main.c $(wildcard vmm/cmd-*.c)
 SRC_adit-keeper := keeper/main.c
 SRC_bench := $(filter-out bench/floor.c bench/exit-gap.c,$(wildcard bench/*.c))
 
 obj = $(patsubst %.c,$(O)/obj/%.o,$(1))
 ARCHIVES := $(foreach r,$(ROOMS),$(O)/lib$(r).a)
-OBJS := $(foreach r,$(ROOMS),$(call obj,$(SRC_$(r)))) $(call obj,$(SRC_adit) $(SRC_adit-keeper))
+# Beside vmm at the top, and nothing that adit links: its libraries are virtaditd's alone.
+DRIVER := $(O)/liblibvirt-driver.a
+OBJS := $(foreach r,libvirt-driver $(ROOMS),$(call obj,$(SRC_$(r)))) $(call obj,$(SRC_adit) $(SRC_adit-keeper))
 # Always its archive: one more shared library would cost every start, also those without an API.
 HTTP_LIBS := -l:libhttp_parser.a
 LIBS = $(JSON_LIBS) $(URING_LIBS) $(HTTP_LIBS)
@@ -125,7 +128,7 @@ $(O)/lib$(1).a: $(call obj,$(SRC_$(1)))
 	$$(say) AR $$@
 	$$(Q)rm -f $$@ && $$(AR) rcs $$@ $$^
 endef
-$(foreach r,$(ROOMS),$(eval $(call room,$(r))))
+$(foreach r,libvirt-driver $(ROOMS),$(eval $(call room,$(r))))
 
 $(O)/adit: $(call obj,$(SRC_adit)) $(ARCHIVES)
 	$(say) LD $@

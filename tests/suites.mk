@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The suites and what runs them; included by the Makefile after tests.mk.
 
-TEST_LINK = $(Q)mkdir -p $(@D) && $(CC) $(ADIT_LDFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(CMOCKA_LIBS)
+TEST_LINK = $(Q)mkdir -p $(@D) && $(CC) $(ADIT_LDFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(XML_LIBS) $(CMOCKA_LIBS)
 
 # Host programs that run guests: tests/guest/test-*.c over the harness.
 GUEST_TESTS := $(patsubst %.c,$(O)/%,$(wildcard tests/guest/test-*.c))
@@ -13,7 +13,7 @@ $(O)/tests/guest/%: $(O)/obj/tests/guest/%.o $(O)/obj/tests/guest/harness.o $(AR
 # as libFuzzer programs for the long tier.
 FUZZERS := $(patsubst tests/fuzz/fuzz-%.c,%,$(wildcard tests/fuzz/fuzz-*.c))
 FUZZ_REPLAY := $(patsubst %,$(O)/tests/fuzz/fuzz-%,$(FUZZERS))
-$(O)/tests/fuzz/fuzz-%: $(O)/obj/tests/fuzz/fuzz-%.o $(O)/obj/tests/fuzz/replay.o $(ARCHIVES)
+$(O)/tests/fuzz/fuzz-%: $(O)/obj/tests/fuzz/fuzz-%.o $(O)/obj/tests/fuzz/replay.o $(DRIVER) $(ARCHIVES)
 	$(say) LD $@
 	$(TEST_LINK)
 
@@ -68,10 +68,10 @@ test-san: test-packages
 # More of the same: long random tests, many starts and stops, and libFuzzer for minutes each.
 LONG_FUZZ_SECONDS ?= 600
 LIBFUZZER := $(patsubst %,$(O)/libfuzzer/fuzz-%,$(FUZZERS))
-$(O)/libfuzzer/fuzz-%: $(O)/obj/tests/fuzz/fuzz-%.o $(ARCHIVES)
+$(O)/libfuzzer/fuzz-%: $(O)/obj/tests/fuzz/fuzz-%.o $(DRIVER) $(ARCHIVES)
 	$(say) FUZZ $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ADIT_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(ADIT_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS) $(XML_LIBS)
 .PHONY: fuzzers libfuzzer-programs
 libfuzzer-programs: $(LIBFUZZER)
 FUZZ_BUILD := $(O)-libfuzzer

@@ -4,10 +4,10 @@
 # --- unit tests: one program a file, linked against every room ------------------------------------
 
 UNIT := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test-*.c))
-$(O)/tests/unit/%: $(O)/obj/tests/unit/%.o $(ARCHIVES)
+$(O)/tests/unit/%: $(O)/obj/tests/unit/%.o $(DRIVER) $(ARCHIVES)
 	$(say) LD $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ADIT_LDFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(CMOCKA_LIBS)
+	$(Q)$(CC) $(ADIT_LDFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(XML_LIBS) $(CMOCKA_LIBS)
 .SECONDARY: $(patsubst %.c,$(O)/obj/%.o,$(wildcard tests/*/*.c))
 
 # --- guest payloads: freestanding, flat, 64-bit ------------------------------------------------
