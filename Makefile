@@ -61,6 +61,8 @@ ADIT_LDFLAGS := -pthread -pie -Wl,-z,relro -Wl,-z,now -Wl,--as-needed -Wl,-O1 -W
 	$(if $(SAN),-fsanitize=$(SAN))
 JSON_LIBS = $(shell $(PKG_CONFIG) --libs json-c)
 URING_LIBS = $(shell $(PKG_CONFIG) --libs liburing)
+XML_CFLAGS = $(shell $(PKG_CONFIG) --cflags libxml-2.0)
+XML_LIBS = $(shell $(PKG_CONFIG) --libs libxml-2.0)
 CMOCKA_LIBS = $(shell $(PKG_CONFIG) --libs cmocka)
 
 # adit is one file with its libraries inside where they can be had so: the dynamic loader would be a
@@ -138,6 +140,9 @@ $(O)/adit: $(call obj,$(SRC_adit)) $(ARCHIVES)
 $(O)/adit-keeper: $(call obj,$(SRC_adit-keeper)) $(O)/libkeeper.a $(O)/libutil.a
 	$(say) LD $@
 	$(Q)$(CC) $(ADIT_LDFLAGS) $(LDFLAGS) -o $@ $^
+
+# libxml2 is virtaditd's alone.
+$(call obj,$(SRC_libvirt-driver)): ADIT_CFLAGS += $(XML_CFLAGS)
 
 # The DSDT: ASL -> AML -> bytes in a header.
 $(O)/gen/dsdt.aml: vmm/dsdt.asl vmm/platform.h | packages

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What virtaditd is made of: everything hangs off one struct daemon, which one thread works on. Its
+ * clients (session.h) call procedures (call.h) on its domains (domain.h).
+ */
+#ifndef ADIT_LIBVIRT_DRIVER_DAEMON_H
+#define ADIT_LIBVIRT_DRIVER_DAEMON_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "util/log.h"
+#include "util/loop.h"
+
+struct domain;
+struct session;
+
+#define DAEMON_MAX_DOMAINS 16384u /* what one list may hold by the protocol */
+
+struct daemon {
+	struct loop *loop;
+	const struct log *log;
+	const char *adit;      /* the program that runs a domain */
+	const char *state_dir; /* definitions; NULL: nothing is kept */
+	const char *run_dir;   /* what runs; NULL: nothing can be run */
+
+	struct domain *domains; /* in the order of their definition */
+	size_t n_domains;
+	int32_t last_id;
+
+	struct session *sessions;
+	uint64_t last_session;
+};
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private to definition*.c: the handlers of a domain's devices, and pieces that both files use. */
+#ifndef ADIT_LIBVIRT_DRIVER_DEFINITION_DEVICES_H
+#define ADIT_LIBVIRT_DRIVER_DEFINITION_DEVICES_H
+
+#include "libvirt-driver/definition-reader.h"
+
+/* attribute: NULL where the text is the element's own. */
+int reader_number(struct reader *reader, const char *attribute, const char *text, uint64_t max,
+		  uint64_t *out);
+/* The object under a key; made where there is none. */
+struct json_object *reader_object(struct json_object *parent, const char *key);
+void reader_string(struct json_object *object, const char *key, const char *value);
+void reader_bool(struct json_object *object, const char *key, bool value);
+void reader_int(struct json_object *object, const char *key, uint64_t value);
+/* "yes" or "on". */
+bool reader_says_yes(const xmlNode *node, const char *name);
+
+int definition_finish_devices(struct reader *reader);
+int definition_finish_adit(struct reader *reader);
+
+typedef int reader_fn(struct reader *reader, xmlNode *node);
+
+reader_fn on_emulator, on_alias;
+reader_fn on_disk, leave_disk, on_disk_driver, on_disk_source, on_disk_readonly, on_disk_serial;
+reader_fn on_interface, leave_interface, on_mac, on_tap, on_mtu;
+reader_fn on_serial, on_console, on_channel, on_channel_target, on_sink_source, leave_sink;
+reader_fn on_vsock, leave_vsock, on_cid, on_rng, on_rng_backend, on_balloon, on_balloon_stats;
+reader_fn on_hostdev, leave_hostdev, on_hostdev_driver, on_hostdev_address, on_hostdev_rom;
+reader_fn on_machine, on_flat, on_debug_exit, on_shutdown_timeout;
+reader_fn on_adi, on_wq, on_adi_pasid, on_space, on_pasid, on_hostdev_more;
+
+#endif
