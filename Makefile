@@ -90,18 +90,19 @@ SRC_util := $(wildcard util/*.c)
 SRC_libvirt-driver := $(filter-out libvirt-driver/main.c,$(wildcard libvirt-driver/*.c))
 SRC_adit := vmm/main.c $(wildcard vmm/cmd-*.c)
 SRC_adit-keeper := keeper/main.c
+SRC_virtaditd := libvirt-driver/main.c
 SRC_bench := $(filter-out bench/floor.c bench/exit-gap.c,$(wildcard bench/*.c))
 
 obj = $(patsubst %.c,$(O)/obj/%.o,$(1))
 ARCHIVES := $(foreach r,$(ROOMS),$(O)/lib$(r).a)
 # Beside vmm at the top, and nothing that adit links: its libraries are virtaditd's alone.
 DRIVER := $(O)/liblibvirt-driver.a
-OBJS := $(foreach r,libvirt-driver $(ROOMS),$(call obj,$(SRC_$(r)))) $(call obj,$(SRC_adit) $(SRC_adit-keeper))
+OBJS := $(foreach r,libvirt-driver $(ROOMS),$(call obj,$(SRC_$(r)))) $(call obj,$(SRC_adit) $(SRC_adit-keeper) $(SRC_virtaditd))
 # Always its archive: one more shared library would cost every start, also those without an API.
 HTTP_LIBS := -l:libhttp_parser.a
 LIBS = $(JSON_LIBS) $(URING_LIBS) $(HTTP_LIBS)
 
-PROGRAMS := $(O)/adit $(O)/adit-keeper
+PROGRAMS := $(O)/adit $(O)/adit-keeper $(O)/virtaditd
 ifneq ($(wildcard bench/*.c),)
 PROGRAMS += $(O)/adit-bench $(O)/bench/floor $(O)/bench/exit-gap.so $(O)/bench/adit-timed
 endif
@@ -141,8 +142,11 @@ $(O)/adit-keeper: $(call obj,$(SRC_adit-keeper)) $(O)/libkeeper.a $(O)/libutil.a
 	$(say) LD $@
 	$(Q)$(CC) $(ADIT_LDFLAGS) $(LDFLAGS) -o $@ $^
 
-# libxml2 is virtaditd's alone.
-$(call obj,$(SRC_libvirt-driver)): ADIT_CFLAGS += $(XML_CFLAGS)
+# libxml2 is this program's alone.
+$(call obj,$(SRC_libvirt-driver) $(SRC_virtaditd)): ADIT_CFLAGS += $(XML_CFLAGS)
+$(O)/virtaditd: $(call obj,$(SRC_virtaditd)) $(DRIVER) $(O)/libutil.a
+	$(say) LD $@
+	$(Q)$(CC) $(ADIT_LDFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(XML_LIBS)
 
 # The DSDT: ASL -> AML -> bytes in a header.
 $(O)/gen/dsdt.aml: vmm/dsdt.asl vmm/platform.h | packages

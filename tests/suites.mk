@@ -18,6 +18,8 @@ $(O)/tests/fuzz/fuzz-%: $(O)/obj/tests/fuzz/fuzz-%.o $(O)/obj/tests/fuzz/replay.
 	$(TEST_LINK)
 
 CLI_TESTS := $(wildcard tests/cli/test-*.sh)
+# Programs of other projects, unmodified, as clients of ours.
+CLIENT_TESTS := $(wildcard tests/clients/test-*.sh)
 
 DEPS_OF_TESTS := $(wildcard $(O)/obj/tests/*/*.d)
 -include $(DEPS_OF_TESTS)
@@ -26,7 +28,7 @@ LOGS := $(O)/test-logs
 TOTALS := $(abspath $(O))/test-totals
 RUN := ADIT_BUILD=$(abspath $(O)) ADIT_TEST_TOTALS=$(TOTALS) tests/run
 
-.PHONY: test test-unit test-guest test-fuzz test-cli test-san test-long test-programs totals
+.PHONY: test test-unit test-guest test-fuzz test-cli test-clients test-san test-long test-programs totals
 .PHONY: test-packages
 test-packages:
 	@.ci/packages build test
@@ -35,7 +37,7 @@ test-programs: all $(UNIT) $(GUEST_TESTS) $(FUZZ_REPLAY)
 # A failing suite does not keep the next from running; the sum line decides.
 test: test-packages
 	$(Q)rm -f $(TOTALS)
-	$(Q)$(MAKE) --no-print-directory -k test-unit test-guest test-fuzz test-cli test-rig-here || \
+	$(Q)$(MAKE) --no-print-directory -k test-unit test-guest test-fuzz test-cli test-clients test-rig-here || \
 		echo broken >>$(TOTALS)
 	$(Q)$(MAKE) --no-print-directory totals
 # A suite that could not even be built has counted nothing: it is one failure.
@@ -52,6 +54,8 @@ test-fuzz: test-packages $(FUZZ_REPLAY)
 		$(foreach f,$(FUZZERS),"$(O)/tests/fuzz/fuzz-$(f) tests/fuzz/corpus/$(f)")
 test-cli: test-packages all
 	$(Q)$(RUN) cli $(LOGS) $(CLI_TESTS)
+test-clients: test-packages all
+	$(Q)$(RUN) clients $(LOGS) $(CLIENT_TESTS)
 
 # Unit and guest suites (and the corpora) under the sanitizers, each in a build of its own.
 test-san: test-packages
@@ -82,7 +86,7 @@ fuzzers:
 test-long: test-packages test-programs fuzzers
 	$(Q)rm -f $(TOTALS)
 	$(Q)export ADIT_TEST_OPS=1000000 ADIT_TEST_LONG=1 ADIT_FUZZ_RUNS=1000000 ADIT_TEST_TIMEOUT=7200; \
-		$(MAKE) --no-print-directory -k test-unit test-guest test-cli test-rig-long-here || \
+		$(MAKE) --no-print-directory -k test-unit test-guest test-cli test-clients test-rig-long-here || \
 			echo broken >>$(TOTALS); \
 		$(RUN) libfuzzer $(LOGS) $(foreach f,$(FUZZERS),"tests/fuzz/long \
 			$(FUZZ_BUILD)/libfuzzer/fuzz-$(f) tests/fuzz/corpus/$(f) $(LONG_FUZZ_SECONDS)") || true
@@ -91,7 +95,7 @@ test-long: test-packages test-programs fuzzers
 # --- static checks ----------------------------------------------------------------------------
 
 C_FILES = $(shell git ls-files '*.c' '*.h' 2>/dev/null || find . -name '*.[ch]' -not -path './build*')
-SHELL_FILES := .ci/run .ci/packages tests/run tests/arrows tests/fuzz/long $(wildcard tests/cli/*.sh)
+SHELL_FILES := .ci/run .ci/packages tests/run tests/arrows tests/fuzz/long $(wildcard tests/cli/*.sh tests/clients/*.sh)
 .PHONY: check check-format check-arrows check-tidy check-cppcheck check-words check-clang
 check: check-format check-arrows check-words check-cppcheck check-clang check-tidy
 	@echo "check: all clean"

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One request of HTTP to adit's API, without waiting. */
+#include "libvirt-driver/api.h"
+
+#include <errno.h>
+#include <http_parser.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "util/bits.h"
+
+#define BODY_MAX (64u << 10) /* of an answer, or of one line: the rest is dropped */
+
+struct api {
+	int fd;
+	struct loop_watch *watch;
+	struct api_handler handler;
+	http_parser parser;
+	bool whole;
+	size_t len;
+	char body[BODY_MAX + 1];
+};
+
+static int on_body(http_parser *parser, const char *bytes, size_t n)
+{
+	struct api *api = parser->data;
+
+	for (size_t i = 0; i < n; i++) {
+		if (api->handler.line && bytes[i] == '\n') {
+			api->body[api->len] = 0;
+			api->len = 0;
+			api->handler.line(api->handler.arg, api->body);
+		} else if (api->len < BODY_MAX) {
+			api->body[api->len++] = bytes[i];
+		}
+	}
+	return 0;
+}
+
+static int on_whole(http_parser *parser)
+{
+	struct api *api = parser->data;
+
+	api->whole = true;
+	return 0;
+}
+
+static void end(struct api *api)
+{
+	loop_unwatch(api->watch);
+	api->watch = NULL;
+	api->body[api->len] = 0;
+	/* It may close us: nothing after it. */
+	api->handler.done(api->handler.arg, api->whole ? api->parser.status_code : 0, api->body);
+}
+
+static void on_readable(void *arg, uint32_t ready)
+{
+	static const http_parser_settings settings = {
+		.on_body = on_body,
+		.on_message_complete = on_whole,
+	};
+	struct api *api = arg;
+	char bytes[4096];
+	ssize_t n = recv(api->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	/* Length 0 tells the parser that there is no more. */
+	if (http_parser_execute(&api->parser, &settings, bytes, (size_t)MAX(n, 0)) !=
+		    (size_t)MAX(n, 0) ||
+	    n <= 0 || api->whole)
+		end(api);
+}
+
+static int open_socket(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd;
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(address.sun_path, path, strlen(path));
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+		int ret = -errno;
+
+		close(fd);
+		return ret;
+	}
+	return fd;
+}
+
+int api_ask(struct api **out, struct loop *loop, const char *socket, const char *method,
+	    const char *verb, const struct api_handler *handler)
+{
+	struct api *api = calloc(1, sizeof(*api));
+	char head[256];
+	int n, ret;
+
+	*out = NULL;
+	if (!api)
+		return -ENOMEM;
+	api->handler = *handler;
+	http_parser_init(&api->parser, HTTP_RESPONSE);
+	api->parser.data = api;
+	api->fd = open_socket(socket);
+	ret = api->fd;
+	if (ret < 0)
+		goto fail;
+	n = snprintf(head, sizeof(head),
+		     "%s /api/v1/%s HTTP/1.1\r\nHost: adit\r\nConnection: close\r\n"
+		     "Content-Length: 0\r\n\r\n",
+		     method, verb);
+	/* A fresh socket has room for one head. */
+	if (send(api->fd, head, (size_t)n, MSG_NOSIGNAL) != n) {
+		ret = -EPIPE;
+		goto fail;
+	}
+	ret = loop_watch(loop, api->fd, POLLIN, on_readable, api, &api->watch, NULL);
+	if (ret)
+		goto fail;
+	*out = api;
+	return 0;
+fail:
+	api_close(api);
+	return ret;
+}
+
+pid_t api_peer(const struct api *api)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	return getsockopt(api->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 ? -1 : peer.pid;
+}
+
+void api_close(struct api *api)
+{
+	if (!api)
+		return;
+	loop_unwatch(api->watch);
+	if (api->fd >= 0)
+		close(api->fd);
+	free(api);
+}

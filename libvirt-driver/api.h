@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A client of one adit process: one request on one connection to its API socket (docs/api.md),
+ * answered by calls on the loop's thread.
+ */
+#ifndef ADIT_LIBVIRT_DRIVER_API_H
+#define ADIT_LIBVIRT_DRIVER_API_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "util/loop.h"
+
+struct api;
+
+struct api_handler {
+	/* A whole line of the body (of events), without its end. NULL: the body is kept for done.
+	 */
+	void (*line)(void *arg, const char *line);
+	/* Once, at the end. status: HTTP's, or 0 where no whole answer came. */
+	void (*done)(void *arg, unsigned int status, const char *body);
+	void *arg;
+};
+
+/* Connects and sends at once; -errno where nobody listens. */
+int api_ask(struct api **out, struct loop *loop, const char *socket, const char *method,
+	    const char *verb, const struct api_handler *handler);
+/* Whom it talks to; -1 where the kernel does not say. */
+pid_t api_peer(const struct api *api);
+/* Before or after done; nothing is called any more. NULL is allowed. */
+void api_close(struct api *api);
+
+#endif

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The list of domains and what defining does to it. What runs is in run.c. */
+#include "libvirt-driver/domain.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "libvirt-driver/run.h"
+#include "libvirt-driver/session.h"
+#include "libvirt-driver/store.h"
+
+#define DEFINED_ADDED	0
+#define DEFINED_UPDATED 1
+
+const struct definition *domain_definition(const struct domain *domain)
+{
+	return domain->live ? domain->live : domain->kept;
+}
+
+const uint8_t *domain_uuid(const struct domain *domain)
+{
+	return domain_definition(domain)->uuid;
+}
+
+void domain_put(struct xdr_out *out, const struct domain *domain)
+{
+	const struct definition *definition = domain_definition(domain);
+
+	xdr_put_string(out, definition->name);
+	xdr_put_bytes(out, definition->uuid, XDR_UUID);
+	xdr_put_i32(out, domain->id);
+}
+
+/* A domain that is just being made has neither definition yet. */
+static const struct definition *any(const struct domain *domain)
+{
+	return domain_definition(domain);
+}
+
+struct domain *domain_by_uuid(const struct daemon *daemon, const uint8_t uuid[XDR_UUID])
+{
+	struct domain *domain = daemon->domains;
+
+	while (domain && (!any(domain) || memcmp(any(domain)->uuid, uuid, XDR_UUID) != 0))
+		domain = domain->next;
+	return domain;
+}
+
+struct domain *domain_by_name(const struct daemon *daemon, const char *name)
+{
+	struct domain *domain = daemon->domains;
+
+	while (domain && (!any(domain) || strcmp(any(domain)->name, name) != 0))
+		domain = domain->next;
+	return domain;
+}
+
+struct domain *domain_by_id(const struct daemon *daemon, int32_t id)
+{
+	struct domain *domain = daemon->domains;
+
+	while (domain && (id < 0 || domain->id != id))
+		domain = domain->next;
+	return domain;
+}
+
+static struct domain *add(struct daemon *daemon, struct refusal *refusal)
+{
+	struct domain *domain, *last = daemon->domains;
+
+	if (daemon->n_domains >= DAEMON_MAX_DOMAINS) {
+		refuse(refusal, FAULT_OPERATION_FAILED,
+		       "there are %u domains already; undefine one", DAEMON_MAX_DOMAINS);
+		return NULL;
+	}
+	domain = calloc(1, sizeof(*domain));
+	if (!domain) {
+		refuse(refusal, FAULT_NO_MEMORY, "no memory for a domain");
+		return NULL;
+	}
+	domain->daemon = daemon;
+	domain->id = -1;
+	domain->state = DOMAIN_SHUTOFF;
+	while (last && last->next)
+		last = last->next;
+	domain->prev = last;
+	if (last)
+		last->next = domain;
+	else
+		daemon->domains = domain;
+	daemon->n_domains++;
+	return domain;
+}
+
+static void take_out(struct domain *domain)
+{
+	if (domain->prev)
+		domain->prev->next = domain->next;
+	else
+		domain->daemon->domains = domain->next;
+	if (domain->next)
+		domain->next->prev = domain->prev;
+	domain->daemon->n_domains--;
+	run_free(domain->run);
+	definition_free(domain->kept);
+	definition_free(domain->live);
+	free(domain);
+}
+
+void domain_let_go(struct domain *domain)
+{
+	if (!domain->kept && !domain->live)
+		take_out(domain);
+}
+
+void domains_free(struct daemon *daemon)
+{
+	while (daemon->domains)
+		take_out(daemon->domains);
+}
+
+struct domain *domain_for(struct daemon *daemon, const struct definition *definition,
+			  struct refusal *refusal)
+{
+	struct domain *named = domain_by_name(daemon, definition->name);
+	struct domain *domain = domain_by_uuid(daemon, definition->uuid);
+	char uuid[UUID_TEXT];
+
+	if (named == domain)
+		return domain ? domain : add(daemon, refusal);
+	uuid_format(uuid, domain_uuid(named ? named : domain));
+	refuse(refusal, FAULT_DOM_EXIST, "domain '%s' is there already with UUID %s",
+	       domain_definition(named ? named : domain)->name, uuid);
+	return NULL;
+}
+
+struct domain *domain_define(struct daemon *daemon, struct definition *definition,
+			     struct refusal *refusal)
+{
+	struct domain *domain = domain_for(daemon, definition, refusal);
+	int ret = domain ? store_save(daemon, definition, refusal) : CALL_REFUSED;
+	bool updated;
+
+	if (ret) {
+		definition_free(definition);
+		if (domain)
+			domain_let_go(domain);
+		return NULL;
+	}
+	updated = domain->kept != NULL;
+	definition_free(domain->kept);
+	domain->kept = definition;
+	sessions_tell_lifecycle(daemon, domain, LIFECYCLE_DEFINED,
+				updated ? DEFINED_UPDATED : DEFINED_ADDED);
+	return domain;
+}
+
+int domain_undefine(struct domain *domain, struct refusal *refusal)
+{
+	if (!domain->kept)
+		return refuse(refusal, FAULT_OPERATION_INVALID,
+			      "domain '%s' is transient: nothing of it is defined",
+			      domain_definition(domain)->name);
+	if (store_remove(domain->daemon, domain->kept->uuid, refusal))
+		return CALL_REFUSED;
+	domain->autostart = false;
+	sessions_tell_lifecycle(domain->daemon, domain, LIFECYCLE_UNDEFINED, 0);
+	definition_free(domain->kept);
+	domain->kept = NULL;
+	domain_let_go(domain);
+	return 0;
+}
+
+int domain_set_autostart(struct domain *domain, bool on, struct refusal *refusal)
+{
+	if (!domain->kept)
+		return refuse(refusal, FAULT_OPERATION_INVALID,
+			      "domain '%s' is transient: it cannot be started by itself",
+			      domain_definition(domain)->name);
+	if (store_autostart(domain->daemon, domain->kept->uuid, on, refusal))
+		return CALL_REFUSED;
+	domain->autostart = on;
+	return 0;
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Procedures that change domains. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "libvirt-driver/procedures.h"
+#include "libvirt-driver/run.h"
+#include "util/bits.h"
+
+/* --- definitions ----------------------------------------------------------------------------- */
+
+static int define(struct call *call, const char *xml)
+{
+	const struct definition_host host = { call->daemon->run_dir, call->daemon->adit };
+	struct definition *definition = definition_parse(xml, strlen(xml), &host, &call->refusal);
+	struct domain *domain;
+
+	if (!definition)
+		return CALL_REFUSED;
+	domain = domain_define(call->daemon, definition, &call->refusal);
+	if (!domain)
+		return CALL_REFUSED;
+	domain_put(call->out, domain);
+	return CALL_DONE;
+}
+
+static int define_xml(struct call *call)
+{
+	const char *xml = xdr_string(&call->in, DEFINITION_MAX_XML);
+
+	return call_arguments(call) ? define(call, xml) : CALL_REFUSED;
+}
+
+static int define_xml_flags(struct call *call)
+{
+	enum {
+		VALIDATE = 1 /* what is not known is refused in any case */
+	};
+	const char *xml = xdr_string(&call->in, DEFINITION_MAX_XML);
+	uint32_t flags = xdr_u32(&call->in);
+
+	if (!call_arguments(call) || refuse_flags(call, flags, VALIDATE))
+		return CALL_REFUSED;
+	return define(call, xml);
+}
+
+static int undefine(struct call *call)
+{
+	struct domain *domain = call_only_domain(call, NULL);
+
+	return domain ? domain_undefine(domain, &call->refusal) : CALL_REFUSED;
+}
+
+static int undefine_flags(struct call *call)
+{
+	enum {
+		MANAGED_SAVE = 1, /* of things that there are none of */
+		SNAPSHOTS = 2,
+		NVRAM = 4,
+		KEEP_NVRAM = 8,
+		CHECKPOINTS = 16
+	};
+	uint32_t flags;
+	struct domain *domain = call_only_domain(call, &flags);
+
+	if (!domain ||
+	    refuse_flags(call, flags, MANAGED_SAVE | SNAPSHOTS | NVRAM | KEEP_NVRAM | CHECKPOINTS))
+		return CALL_REFUSED;
+	return domain_undefine(domain, &call->refusal);
+}
+
+static int set_autostart(struct call *call)
+{
+	struct domain_name name;
+	struct domain *domain = call_domain(call, &name);
+	int32_t on = xdr_i32(&call->in);
+
+	if (!call_arguments(call))
+		return CALL_REFUSED;
+	return domain ? domain_set_autostart(domain, on != 0, &call->refusal)
+		      : refuse_unknown(call, &name);
+}
+
+/* --- starting -------------------------------------------------------------------------------- */
+
+static int start(struct call *call, struct domain *domain, bool with_domain)
+{
+	if (domain->live)
+		return refuse(&call->refusal, FAULT_OPERATION_INVALID,
+			      "domain '%s' is already running", domain_definition(domain)->name);
+	domain->live = definition_copy(domain->kept);
+	if (!domain->live)
+		return refuse(&call->refusal, FAULT_NO_MEMORY, "no memory to start a domain");
+	return run_start(domain, &call->ticket, with_domain, &call->refusal);
+}
+
+static int create(struct call *call)
+{
+	struct domain *domain = call_only_domain(call, NULL);
+
+	return domain ? start(call, domain, false) : CALL_REFUSED;
+}
+
+static int create_flags(struct call *call)
+{
+	enum {
+		FORCE_BOOT = 8 /* there is no saved image that it could come from */
+	};
+	uint32_t flags;
+	struct domain *domain = call_only_domain(call, &flags);
+
+	if (!domain || refuse_flags(call, flags, FORCE_BOOT))
+		return CALL_REFUSED;
+	return start(call, domain, true);
+}
+
+/* A transient domain, or one run of a defined one by other XML. */
+static int create_xml(struct call *call)
+{
+	enum {
+		VALIDATE = 32
+	};
+	const struct definition_host host = { call->daemon->run_dir, call->daemon->adit };
+	const char *xml = xdr_string(&call->in, DEFINITION_MAX_XML);
+	uint32_t flags = xdr_u32(&call->in);
+	struct definition *definition;
+	struct domain *domain;
+	int ret;
+
+	if (!call_arguments(call) || refuse_flags(call, flags, VALIDATE))
+		return CALL_REFUSED;
+	definition = definition_parse(xml, strlen(xml), &host, &call->refusal);
+	if (!definition)
+		return CALL_REFUSED;
+	domain = domain_for(call->daemon, definition, &call->refusal);
+	if (!domain || domain->live) {
+		if (domain)
+			refuse(&call->refusal, FAULT_OPERATION_INVALID,
+			       "domain '%s' is already running", definition->name);
+		definition_free(definition);
+		return CALL_REFUSED;
+	}
+	domain->live = definition;
+	ret = run_start(domain, &call->ticket, true, &call->refusal);
+	if (ret == CALL_REFUSED)
+		domain_let_go(domain);
+	return ret;
+}
+
+/* --- what runs ------------------------------------------------------------------------------- */
+
+static int ask(struct call *call, enum run_verb verb)
+{
+	struct domain *domain = call_only_domain(call, NULL);
+
+	return domain ? run_ask(domain, verb, &call->ticket, &call->refusal) : CALL_REFUSED;
+}
+
+static int suspend(struct call *call)
+{
+	return ask(call, RUN_PAUSE);
+}
+
+static int resume(struct call *call)
+{
+	return ask(call, RUN_RESUME);
+}
+
+static int shut_down(struct call *call)
+{
+	return ask(call, RUN_POWER_BUTTON);
+}
+
+static int shut_down_flags(struct call *call)
+{
+	enum {
+		ACPI = 1
+	};
+	uint32_t flags;
+	struct domain *domain = call_only_domain(call, &flags);
+
+	if (!domain || refuse_flags(call, flags, ACPI))
+		return CALL_REFUSED;
+	return run_ask(domain, RUN_POWER_BUTTON, &call->ticket, &call->refusal);
+}
+
+/* adit's reboot does not ask the guest, so it is a reset; a guest's own reboot is its affair. */
+static int reset(struct call *call)
+{
+	uint32_t flags;
+	struct domain *domain = call_only_domain(call, &flags);
+
+	if (!domain || refuse_flags(call, flags, 0))
+		return CALL_REFUSED;
+	return run_ask(domain, RUN_REBOOT, &call->ticket, &call->refusal);
+}
+
+static int destroy(struct call *call)
+{
+	struct domain *domain = call_only_domain(call, NULL);
+
+	return domain ? run_destroy(domain, &call->ticket, &call->refusal) : CALL_REFUSED;
+}
+
+static int destroy_flags(struct call *call)
+{
+	uint32_t flags;
+	struct domain *domain = call_only_domain(call, &flags);
+
+	if (!domain || refuse_flags(call, flags, 0))
+		return CALL_REFUSED;
+	return run_destroy(domain, &call->ticket, &call->refusal);
+}
+
+const struct procedure life_procedures[] = {
+	{ 9, false, create },
+	{ 10, false, create_xml },
+	{ 11, false, define_xml },
+	{ 12, false, destroy },
+	{ 28, false, resume },
+	{ 29, false, set_autostart },
+	{ 33, false, shut_down },
+	{ 34, false, suspend },
+	{ 35, false, undefine },
+	{ 196, false, create_flags },
+	{ 231, false, undefine_flags },
+	{ 234, false, destroy_flags },
+	{ 245, false, reset },
+	{ 258, false, shut_down_flags },
+	{ 350, false, define_xml_flags },
+};
+const size_t n_life_procedures = ARRAY_SIZE(life_procedures);

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What lies in the run directory, and starting a process from it. */
+#include "libvirt-driver/run-files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "libvirt-driver/store.h"
+#include "util/bits.h"
+
+#define LAST_WORDS  480u
+#define AUTOSTARTED "autostarted"
+
+int run_path(const struct daemon *daemon, const uint8_t uuid[XDR_UUID], const char *name,
+	     char path[RUN_PATH])
+{
+	char text[UUID_TEXT];
+
+	uuid_format(text, uuid);
+	return snprintf(path, RUN_PATH, "%s/%s/%s", daemon->run_dir, text, name) < (int)RUN_PATH
+		       ? 0
+		       : -ENAMETOOLONG;
+}
+
+/* The domain's directory, made where asked; -errno. */
+static int open_own(const struct daemon *daemon, const uint8_t uuid[XDR_UUID], bool make)
+{
+	char text[UUID_TEXT];
+	struct err err = { 0 };
+	int run = store_open_dir(daemon->run_dir, &err), dir;
+
+	if (run < 0)
+		return run;
+	uuid_format(text, uuid);
+	if (make && mkdirat(run, text, 0700) < 0 && errno != EEXIST) {
+		dir = -errno;
+	} else {
+		dir = openat(run, text, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		dir = dir < 0 ? -errno : dir;
+	}
+	close(run);
+	return dir;
+}
+
+int run_prepare(struct daemon *daemon, const struct definition *live, int32_t id,
+		struct refusal *refusal)
+{
+	char *xml = definition_xml_with_id(live, id);
+	int dir = open_own(daemon, live->uuid, true), ret = dir;
+
+	if (dir >= 0) {
+		unlinkat(dir, "api", 0);
+		ret = store_write(dir, "config.json", live->config, false);
+		if (!ret)
+			ret = xml ? store_write(dir, "live.xml", xml, false) : -ENOMEM;
+		close(dir);
+	}
+	free(xml);
+	if (!ret)
+		return 0;
+	return refuse(refusal, FAULT_OPERATION_FAILED, "%s cannot be written to: %s",
+		      daemon->run_dir, strerror(-ret));
+}
+
+static int open_log(const struct daemon *daemon, const uint8_t uuid[XDR_UUID])
+{
+	int dir = open_own(daemon, uuid, false), fd;
+
+	if (dir < 0)
+		return dir;
+	/* Of this run alone; a log that grows is the host's to rotate. */
+	fd = openat(dir, "log",
+		    O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK,
+		    0600);
+	fd = fd < 0 ? -errno : fd;
+	close(dir);
+	return fd;
+}
+
+static int spawn(const struct daemon *daemon, char *const argv[], int log, pid_t *pid)
+{
+	posix_spawn_file_actions_t files;
+	posix_spawnattr_t attributes;
+	sigset_t none, pipe;
+	int ret;
+
+	sigemptyset(&none);
+	sigemptyset(&pipe);
+	sigaddset(&pipe, SIGPIPE);
+	posix_spawn_file_actions_init(&files);
+	posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_adddup2(&files, log, STDOUT_FILENO);
+	posix_spawn_file_actions_adddup2(&files, log, STDERR_FILENO);
+	posix_spawnattr_init(&attributes);
+	posix_spawnattr_setsigmask(&attributes, &none);
+	posix_spawnattr_setsigdefault(&attributes, &pipe);
+	/* A session of its own: what ends the daemon's does not end the domain's. */
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+						      POSIX_SPAWN_SETSID);
+	ret = posix_spawn(pid, daemon->adit, &files, &attributes, argv, environ);
+	posix_spawnattr_destroy(&attributes);
+	posix_spawn_file_actions_destroy(&files);
+	return -ret;
+}
+
+pid_t run_spawn(struct daemon *daemon, const struct definition *live, struct refusal *refusal)
+{
+	char program[] = "adit", verb[] = "run", api[] = "--api-socket", reboot[] = "--no-reboot";
+	char config[RUN_PATH], socket[RUN_PATH];
+	char *argv[] = {
+		program, verb, config, api, socket, live->no_reboot ? reboot : NULL, NULL
+	};
+	int ret = run_path(daemon, live->uuid, "config.json", config), log = -1;
+	pid_t pid = -1;
+
+	if (!ret)
+		ret = run_path(daemon, live->uuid, "api", socket);
+	if (!ret)
+		ret = log = open_log(daemon, live->uuid);
+	if (log >= 0) {
+		ret = spawn(daemon, argv, log, &pid);
+		close(log);
+	}
+	if (!ret)
+		return pid;
+	refuse(refusal, FAULT_OPERATION_FAILED, "%s cannot be run: %s", daemon->adit,
+	       strerror(-ret));
+	return -1;
+}
+
+int run_last_words(struct daemon *daemon, const uint8_t uuid[XDR_UUID], struct err *err)
+{
+	int dir = open_own(daemon, uuid, false), fd;
+	char text[LAST_WORDS + 1], *line;
+	ssize_t n = 0;
+	off_t size;
+
+	if (dir < 0)
+		return dir;
+	fd = openat(dir, "log", O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	close(dir);
+	if (fd < 0)
+		return -errno;
+	size = lseek(fd, 0, SEEK_END);
+	n = pread(fd, text, LAST_WORDS, size > LAST_WORDS ? size - LAST_WORDS : 0);
+	close(fd);
+	while (n > 0 && text[n - 1] == '\n')
+		n--;
+	if (n <= 0)
+		return -ENODATA;
+	text[n] = 0;
+	line = strrchr(text, '\n');
+	err_set(err, EIO, "%s", line ? line + 1 : text);
+	/* It may hold whatever a guest has caused to be logged. */
+	for (char *at = err->text; *at; at++)
+		*at = (unsigned char)*at < 0x20 || *at == 0x7f ? '?' : *at;
+	return 0;
+}
+
+void run_clean(struct daemon *daemon, const uint8_t uuid[XDR_UUID])
+{
+	static const char *const names[] = { "live.xml", "config.json", "api",
+					     "serial",	 "console",	"vsock" };
+	int dir = open_own(daemon, uuid, false);
+
+	if (dir < 0)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		unlinkat(dir, names[i], 0);
+	close(dir);
+}
+
+struct definition *run_read_live(struct daemon *daemon, const uint8_t uuid[XDR_UUID])
+{
+	const struct definition_host host = { daemon->run_dir, daemon->adit };
+	struct definition *definition = NULL;
+	struct refusal refusal = { 0 };
+	int dir = open_own(daemon, uuid, false);
+	size_t len;
+	char *text;
+
+	if (dir < 0)
+		return NULL;
+	/* The id is a few bytes more than a definition may have. */
+	text = store_read(dir, "live.xml", DEFINITION_MAX_XML, &len);
+	close(dir);
+	if (text)
+		definition = definition_parse(text, len, &host, &refusal);
+	free(text);
+	if (text && !definition)
+		log_line(daemon->log, LOG_ERROR, "domain", "a live.xml is not as it was left: %s",
+			 refusal.err.text);
+	if (definition && memcmp(definition->uuid, uuid, XDR_UUID) != 0) {
+		definition_free(definition);
+		return NULL;
+	}
+	return definition;
+}
+
+int run_each(struct daemon *daemon, void (*fn)(struct daemon *, const uint8_t uuid[XDR_UUID]),
+	     struct err *err)
+{
+	struct dirent **entries;
+	int run = store_open_dir(daemon->run_dir, err), n;
+
+	if (run < 0)
+		return run;
+	n = scandirat(run, ".", &entries, NULL, alphasort);
+	close(run);
+	if (n < 0)
+		return err_set(err, EIO, "%s: cannot be listed", daemon->run_dir);
+	for (int i = 0; i < n; i++) {
+		uint8_t uuid[XDR_UUID];
+
+		if (uuid_parse(uuid, entries[i]->d_name))
+			fn(daemon, uuid);
+		free(entries[i]);
+	}
+	free(entries);
+	return 0;
+}
+
+bool run_first_time(struct daemon *daemon)
+{
+	struct err err = { 0 };
+	int run = store_open_dir(daemon->run_dir, &err), fd;
+
+	if (run < 0)
+		return false;
+	fd = openat(run, AUTOSTARTED, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	close(run);
+	if (fd < 0)
+		return false;
+	close(fd);
+	return true;
+}
+
+/* proc(5), stat: utime and stime are the 14th and 15th field, behind a name that may hold blanks.
+ */
+uint64_t run_process_ns(pid_t pid)
+{
+	unsigned long long user, system;
+	char path[32], text[1024];
+	const char *at;
+	size_t n;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	n = fread(text, 1, sizeof(text) - 1, file);
+	fclose(file);
+	text[n] = 0;
+	at = strrchr(text, ')');
+	if (!at || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user,
+			  &system) != 2)
+		return 0;
+	return (user + system) * (1000000000ull / (unsigned long long)sysconf(_SC_CLK_TCK));
+}

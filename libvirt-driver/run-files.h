@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private to run*.c: the run directory, and the process that is started from it. */
+#ifndef ADIT_LIBVIRT_DRIVER_RUN_FILES_H
+#define ADIT_LIBVIRT_DRIVER_RUN_FILES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "libvirt-driver/definition.h"
+
+#define RUN_PATH 108u /* sun_path of a UNIX socket is the shortest of all */
+
+/* RUN/UUID/NAME; -ENAMETOOLONG. */
+int run_path(const struct daemon *daemon, const uint8_t uuid[XDR_UUID], const char *name,
+	     char path[RUN_PATH]);
+/* Makes RUN/UUID with all that a start needs. */
+int run_prepare(struct daemon *daemon, const struct definition *live, int32_t id,
+		struct refusal *refusal);
+/* The process, or -1: its input is empty, its output goes to the log, no descriptor is left to it.
+ */
+pid_t run_spawn(struct daemon *daemon, const struct definition *live, struct refusal *refusal);
+/* The last line of its log into err. -errno where there is none. */
+int run_last_words(struct daemon *daemon, const uint8_t uuid[XDR_UUID], struct err *err);
+/* Removes what a run has left but its log. */
+void run_clean(struct daemon *daemon, const uint8_t uuid[XDR_UUID]);
+/* NULL where it is not there or cannot be read, which is logged. */
+struct definition *run_read_live(struct daemon *daemon, const uint8_t uuid[XDR_UUID]);
+/* fn for each RUN/UUID. */
+int run_each(struct daemon *daemon, void (*fn)(struct daemon *, const uint8_t uuid[XDR_UUID]),
+	     struct err *err);
+/* True once in the life of the run directory, which a reboot of the host empties. */
+bool run_first_time(struct daemon *daemon);
+uint64_t run_process_ns(pid_t pid);
+
+#endif

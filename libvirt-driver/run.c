@@ -1,0 +1,541 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of one domain's process. What is true about it comes from two descriptors: its stream of
+ * events says how the VM fares, its pidfd says that the process has ended.
+ */
+#include "libvirt-driver/run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "libvirt-driver/api.h"
+#include "libvirt-driver/run-files.h"
+#include "libvirt-driver/session.h"
+#include "util/bits.h"
+
+#define NS_PER_MS    1000000ull
+#define CONNECT_NS   (5 * NS_PER_MS) /* between two looks for a new process's socket */
+#define DESTROY_NS   (10000 * NS_PER_MS)
+#define WAITERS	     16u /* clients that wait for one domain's end */
+#define QUESTIONS    16u /* requests under way to one domain */
+#define DETAIL_BYTES 256u
+
+enum {
+	STARTED_BOOTED = 0,
+	SUSPENDED_PAUSED = 0,
+	RESUMED_UNPAUSED = 0,
+	STOPPED_SHUTDOWN = 0,
+	STOPPED_DESTROYED = 1,
+	STOPPED_CRASHED = 2,
+	STOPPED_FAILED = 5,
+};
+
+struct question {
+	struct run *run;
+	struct api *api; /* NULL: free */
+	struct ticket ticket;
+	bool destroys;
+};
+
+struct run {
+	struct domain *domain;
+	pid_t pid;
+	int pidfd; /* -1: none yet */
+	bool child;
+	bool seen;	/* its state is known */
+	bool destroyed; /* a client asked for the end */
+	char ended[16]; /* the last "ended" event's detail */
+	char failed[DETAIL_BYTES];
+	struct loop_watch *watch;
+	struct loop_timer *timer; /* to connect; then to kill */
+	struct api *events;
+	bool with_domain;
+	struct ticket starter;
+	struct ticket waiters[WAITERS];
+	struct question questions[QUESTIONS];
+};
+
+static struct daemon *daemon_of(const struct run *run)
+{
+	return run->domain->daemon;
+}
+
+static const char *name_of(const struct run *run)
+{
+	return domain_definition(run->domain)->name;
+}
+
+/* --- the end --------------------------------------------------------------------------------- */
+
+void run_free(struct run *run)
+{
+	if (!run)
+		return;
+	loop_unwatch(run->watch);
+	loop_timer_cancel(run->timer);
+	api_close(run->events);
+	for (size_t i = 0; i < QUESTIONS; i++)
+		api_close(run->questions[i].api);
+	if (run->pidfd >= 0)
+		close(run->pidfd);
+	free(run);
+}
+
+/* What libvirt's clients are told of an end. */
+static void end_reason(const struct run *run, int32_t *reason, int32_t *detail)
+{
+	*reason = SHUTOFF_CRASHED;
+	*detail = STOPPED_CRASHED;
+	if (run->destroyed) {
+		*reason = SHUTOFF_DESTROYED;
+		*detail = STOPPED_DESTROYED;
+	} else if (!run->seen || !strcmp(run->ended, "failed")) {
+		*reason = SHUTOFF_FAILED;
+		*detail = STOPPED_FAILED;
+	} else if (*run->ended) {
+		*reason = SHUTOFF_SHUTDOWN;
+		*detail = STOPPED_SHUTDOWN;
+	}
+}
+
+static void answer_end(struct run *run, bool started)
+{
+	struct daemon *daemon = daemon_of(run);
+	struct refusal refusal = { 0 };
+
+	for (size_t i = 0; i < WAITERS; i++)
+		ticket_answer(daemon, &run->waiters[i], NULL, NULL);
+	if (*run->failed)
+		refuse(&refusal, FAULT_OPERATION_FAILED, "domain '%s' has not started: %s",
+		       name_of(run), run->failed);
+	else if (!run_last_words(daemon, domain_uuid(run->domain), &refusal.err))
+		refusal.fault = FAULT_OPERATION_FAILED;
+	else
+		refuse(&refusal, FAULT_OPERATION_FAILED, "domain '%s' has ended", name_of(run));
+	ticket_answer(daemon, &run->starter, NULL, &refusal);
+	for (size_t i = 0; i < QUESTIONS; i++)
+		ticket_answer(daemon, &run->questions[i].ticket, NULL, &refusal);
+	if (!started)
+		log_line(daemon->log, LOG_WARN, "domain", "%s", refusal.err.text);
+}
+
+/* The process is gone: nothing of it is left but what it has written to its log. */
+static void over(struct run *run)
+{
+	struct domain *domain = run->domain;
+	struct daemon *daemon = domain->daemon;
+	bool started = run->seen;
+	int32_t reason, detail;
+
+	end_reason(run, &reason, &detail);
+	domain->state = DOMAIN_SHUTOFF;
+	domain->reason = reason;
+	log_line(daemon->log, LOG_INFO, "domain", "%s: ended: %s", name_of(run),
+		 run->destroyed ? "destroyed"
+		 : *run->ended	? run->ended
+				: "without a word");
+	answer_end(run, started);
+	run_clean(daemon, domain_uuid(domain));
+	domain->id = -1;
+	if (started)
+		sessions_tell_lifecycle(daemon, domain, LIFECYCLE_STOPPED, detail);
+	domain->run = NULL;
+	run_free(run);
+	definition_free(domain->live);
+	domain->live = NULL;
+	domain_let_go(domain);
+}
+
+static void on_pidfd(void *arg, uint32_t ready)
+{
+	struct run *run = arg;
+
+	if (run->child)
+		waitpid(run->pid, NULL, 0);
+	over(run);
+}
+
+static int watch_process(struct run *run, pid_t pid)
+{
+	run->pid = pid;
+	run->pidfd = pidfd_open(pid, 0);
+	if (run->pidfd < 0)
+		return -errno;
+	return loop_watch(daemon_of(run)->loop, run->pidfd, POLLIN, on_pidfd, run, &run->watch,
+			  NULL);
+}
+
+/* --- events ---------------------------------------------------------------------------------- */
+
+static void answer_start(struct run *run)
+{
+	struct xdr_out body = { .max = WIRE_MAX_STRING };
+
+	if (run->with_domain)
+		domain_put(&body, run->domain);
+	ticket_answer(daemon_of(run), &run->starter, &body, NULL);
+	free(body.bytes);
+}
+
+static void set_state(struct run *run, int32_t state, int32_t reason)
+{
+	bool first = !run->seen;
+
+	run->domain->state = state;
+	run->domain->reason = reason;
+	run->seen = true;
+	if (first) {
+		sessions_tell_lifecycle(daemon_of(run), run->domain, LIFECYCLE_STARTED,
+					STARTED_BOOTED);
+		answer_start(run);
+	}
+}
+
+static void on_state(struct run *run, const char *state)
+{
+	if (!strcmp(state, "Running"))
+		set_state(run, DOMAIN_RUNNING, RUNNING_BOOTED);
+	else if (!strcmp(state, "Paused"))
+		set_state(run, DOMAIN_PAUSED, PAUSED_USER);
+}
+
+static void take_event(struct run *run, const char *event, const char *detail)
+{
+	if (!strcmp(event, "state")) {
+		on_state(run, detail);
+	} else if (!strcmp(event, "booted")) {
+		set_state(run, DOMAIN_RUNNING, RUNNING_BOOTED);
+	} else if (!strcmp(event, "paused")) {
+		set_state(run, DOMAIN_PAUSED, PAUSED_USER);
+		sessions_tell_lifecycle(daemon_of(run), run->domain, LIFECYCLE_SUSPENDED,
+					SUSPENDED_PAUSED);
+	} else if (!strcmp(event, "resumed")) {
+		set_state(run, DOMAIN_RUNNING, RUNNING_UNPAUSED);
+		sessions_tell_lifecycle(daemon_of(run), run->domain, LIFECYCLE_RESUMED,
+					RESUMED_UNPAUSED);
+	} else if (!strcmp(event, "ended")) {
+		snprintf(run->ended, sizeof(run->ended), "%s", detail);
+	} else if (!strcmp(event, "failed")) {
+		snprintf(run->failed, sizeof(run->failed), "%s", detail);
+	}
+}
+
+/* A hostile guest may own the process by now: its words are data. */
+static void on_line(void *arg, const char *line)
+{
+	struct json_object *object = json_tokener_parse(line), *event, *detail;
+	struct run *run = arg;
+
+	if (json_object_object_get_ex(object, "event", &event) &&
+	    json_object_is_type(event, json_type_string)) {
+		bool has = json_object_object_get_ex(object, "detail", &detail) &&
+			   json_object_is_type(detail, json_type_string);
+
+		take_event(run, json_object_get_string(event),
+			   has ? json_object_get_string(detail) : "");
+	}
+	json_object_put(object);
+}
+
+static void on_connect(void *arg);
+
+/* The pidfd tells the end; where the process goes on, so do we. */
+static void on_events_over(void *arg, unsigned int status, const char *body)
+{
+	struct run *run = arg;
+
+	api_close(run->events);
+	run->events = NULL;
+	if (!run->timer)
+		loop_timer(daemon_of(run)->loop, CONNECT_NS, on_connect, run, &run->timer, NULL);
+}
+
+static int connect_events(struct run *run)
+{
+	const struct api_handler handler = { on_line, on_events_over, run };
+	char socket[RUN_PATH];
+
+	if (run_path(daemon_of(run), domain_uuid(run->domain), "api", socket))
+		return -ENAMETOOLONG;
+	return api_ask(&run->events, daemon_of(run)->loop, socket, "GET", "events", &handler);
+}
+
+/* Until it listens, or has ended: no third thing happens to a process that was started. */
+static void on_connect(void *arg)
+{
+	struct run *run = arg;
+
+	loop_timer_cancel(run->timer);
+	run->timer = NULL;
+	if (connect_events(run))
+		loop_timer(daemon_of(run)->loop, CONNECT_NS, on_connect, run, &run->timer, NULL);
+}
+
+/* --- starting -------------------------------------------------------------------------------- */
+
+static struct run *make(struct domain *domain)
+{
+	struct run *run = calloc(1, sizeof(*run));
+
+	if (!run)
+		return NULL;
+	run->domain = domain;
+	run->pidfd = -1;
+	domain->run = run;
+	return run;
+}
+
+static int give_up(struct domain *domain, struct refusal *refusal)
+{
+	run_free(domain->run);
+	domain->run = NULL;
+	domain->id = -1;
+	definition_free(domain->live);
+	domain->live = NULL;
+	return CALL_REFUSED;
+}
+
+int run_start(struct domain *domain, const struct ticket *ticket, bool with_domain,
+	      struct refusal *refusal)
+{
+	struct daemon *daemon = domain->daemon;
+	struct run *run;
+	pid_t pid;
+	int ret;
+
+	if (!daemon->run_dir || !daemon->adit) {
+		refuse(refusal, FAULT_OPERATION_FAILED, "this daemon runs no domains");
+		return give_up(domain, refusal);
+	}
+	run = make(domain);
+	if (!run) {
+		refuse(refusal, FAULT_NO_MEMORY, "no memory to run a domain");
+		return give_up(domain, refusal);
+	}
+	domain->id = daemon->last_id < INT32_MAX ? ++daemon->last_id : (daemon->last_id = 1);
+	if (run_prepare(daemon, domain->live, domain->id, refusal))
+		return give_up(domain, refusal);
+	pid = run_spawn(daemon, domain->live, refusal);
+	if (pid < 0) {
+		run_clean(daemon, domain->live->uuid);
+		return give_up(domain, refusal);
+	}
+	run->child = true;
+	run->with_domain = with_domain;
+	ret = watch_process(run, pid);
+	if (!ret)
+		ret = loop_timer(daemon->loop, CONNECT_NS, on_connect, run, &run->timer, NULL);
+	if (ret) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		run_clean(daemon, domain->live->uuid);
+		refuse(refusal, FAULT_OPERATION_FAILED, "the process cannot be watched: %s",
+		       strerror(-ret));
+		return give_up(domain, refusal);
+	}
+	if (ticket)
+		run->starter = *ticket;
+	log_line(daemon->log, LOG_INFO, "domain", "%s: started as pid %d", name_of(run), pid);
+	return CALL_LATER;
+}
+
+/* --- questions ------------------------------------------------------------------------------- */
+
+static void kill_it(void *arg)
+{
+	struct run *run = arg;
+
+	loop_timer_cancel(run->timer);
+	run->timer = NULL;
+	if (run->pidfd >= 0)
+		pidfd_send_signal(run->pidfd, SIGKILL, NULL, 0);
+}
+
+static void on_answer(void *arg, unsigned int status, const char *body)
+{
+	struct question *question = arg;
+	struct run *run = question->run;
+	struct refusal refusal = { 0 };
+	struct json_object *object = NULL, *text;
+
+	api_close(question->api);
+	question->api = NULL;
+	if (question->destroys) {
+		/* The end of the process answers who asked. */
+		if (status < 200 || status > 299)
+			kill_it(run);
+		return;
+	}
+	if (status >= 200 && status <= 299) {
+		ticket_answer(daemon_of(run), &question->ticket, NULL, NULL);
+		return;
+	}
+	object = json_tokener_parse(body);
+	refuse(&refusal, status == 409 ? FAULT_OPERATION_INVALID : FAULT_OPERATION_FAILED, "%s",
+	       json_object_object_get_ex(object, "error", &text) ? json_object_get_string(text)
+								 : "adit has not answered");
+	json_object_put(object);
+	ticket_answer(daemon_of(run), &question->ticket, NULL, &refusal);
+}
+
+static struct question *ask(struct run *run, const char *verb, struct refusal *refusal)
+{
+	struct question *question = NULL;
+	struct api_handler handler;
+	char socket[RUN_PATH];
+	int ret;
+
+	for (size_t i = 0; !question && i < QUESTIONS; i++)
+		question = run->questions[i].api ? NULL : &run->questions[i];
+	if (!question) {
+		refuse(refusal, FAULT_OPERATION_FAILED, "%u requests to the domain are under way",
+		       QUESTIONS);
+		return NULL;
+	}
+	*question = (struct question){ .run = run };
+	handler = (struct api_handler){ NULL, on_answer, question };
+	ret = run_path(daemon_of(run), domain_uuid(run->domain), "api", socket);
+	if (!ret)
+		ret = api_ask(&question->api, daemon_of(run)->loop, socket, "PUT", verb, &handler);
+	if (!ret)
+		return question;
+	refuse(refusal, FAULT_OPERATION_FAILED, "adit does not answer: %s", strerror(-ret));
+	return NULL;
+}
+
+static int refuse_inactive(const struct domain *domain, struct refusal *refusal)
+{
+	return refuse(refusal, FAULT_OPERATION_INVALID, "domain '%s' is not running",
+		      domain_definition(domain)->name);
+}
+
+int run_ask(struct domain *domain, enum run_verb verb, const struct ticket *ticket,
+	    struct refusal *refusal)
+{
+	static const char *const verbs[] = {
+		[RUN_POWER_BUTTON] = "vm.power-button",
+		[RUN_REBOOT] = "vm.reboot",
+		[RUN_PAUSE] = "vm.pause",
+		[RUN_RESUME] = "vm.resume",
+	};
+	struct question *question;
+
+	if (!domain->run)
+		return refuse_inactive(domain, refusal);
+	question = ask(domain->run, verbs[verb], refusal);
+	if (!question)
+		return CALL_REFUSED;
+	question->ticket = *ticket;
+	return CALL_LATER;
+}
+
+int run_destroy(struct domain *domain, const struct ticket *ticket, struct refusal *refusal)
+{
+	struct run *run = domain->run;
+	struct question *question;
+	size_t i = 0;
+
+	if (!run)
+		return refuse_inactive(domain, refusal);
+	while (i < WAITERS && run->waiters[i].session)
+		i++;
+	if (i == WAITERS)
+		return refuse(refusal, FAULT_OPERATION_FAILED,
+			      "%u clients wait for the end of the domain already", WAITERS);
+	run->waiters[i] = *ticket;
+	if (run->destroyed)
+		return CALL_LATER;
+	run->destroyed = true;
+	question = ask(run, "vmm.shutdown", refusal);
+	if (question)
+		question->destroys = true;
+	loop_timer_cancel(run->timer);
+	run->timer = NULL;
+	if (!question ||
+	    loop_timer(daemon_of(run)->loop, DESTROY_NS, kill_it, run, &run->timer, NULL))
+		kill_it(run);
+	return CALL_LATER;
+}
+
+uint64_t run_cpu_ns(const struct domain *domain)
+{
+	return domain->run ? run_process_ns(domain->run->pid) : 0;
+}
+
+/* --- finding again --------------------------------------------------------------------------- */
+
+/* 0 where it runs; the domain has live then. */
+static int find_again(struct domain *domain)
+{
+	struct run *run = make(domain);
+	int ret = run ? connect_events(run) : -ENOMEM;
+	pid_t pid = ret ? -1 : api_peer(run->events);
+
+	/* The pid cannot be another's: it was the listener's when we connected, and it still is. */
+	if (!ret)
+		ret = pid > 0 ? watch_process(run, pid) : -ESRCH;
+	if (ret)
+		return ret;
+	/* Not a start: nobody is told, and nobody waits. */
+	run->seen = true;
+	domain->state = DOMAIN_RUNNING;
+	domain->reason = RUNNING_UNKNOWN;
+	return 0;
+}
+
+static void find_one(struct daemon *daemon, const uint8_t uuid[XDR_UUID])
+{
+	struct definition *live = run_read_live(daemon, uuid);
+	struct refusal refusal = { 0 };
+	struct domain *domain = live ? domain_for(daemon, live, &refusal) : NULL;
+
+	if (!domain || domain->live) {
+		definition_free(live);
+		return;
+	}
+	domain->live = live;
+	domain->id = live->id > 0 ? live->id : daemon->last_id + 1;
+	daemon->last_id = MAX(daemon->last_id, domain->id);
+	if (!find_again(domain)) {
+		log_line(daemon->log, LOG_INFO, "domain", "%s: found running as pid %d", live->name,
+			 domain->run->pid);
+		return;
+	}
+	run_clean(daemon, uuid);
+	domain->reason = SHUTOFF_UNKNOWN;
+	give_up(domain, &refusal);
+	domain_let_go(domain);
+}
+
+int run_find_all(struct daemon *daemon, struct err *err)
+{
+	return run_each(daemon, find_one, err);
+}
+
+void run_autostart(struct daemon *daemon)
+{
+	if (!run_first_time(daemon))
+		return;
+	for (struct domain *domain = daemon->domains; domain; domain = domain->next) {
+		struct refusal refusal = { 0 };
+
+		if (!domain->autostart || domain->live || !domain->kept)
+			continue;
+		domain->live = definition_copy(domain->kept);
+		if (!domain->live)
+			continue;
+		if (run_start(domain, NULL, false, &refusal) == CALL_REFUSED)
+			log_line(daemon->log, LOG_ERROR, "domain", "%s: not started: %s",
+				 domain_definition(domain)->name, refusal.err.text);
+	}
+}

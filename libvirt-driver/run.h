@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Running domains: one `adit run` process each, which is no part of the daemon's life. What is
+ * needed to find it again is in RUN/UUID/:
+ *
+ *   live.xml     the domain as it was started, with its id
+ *   config.json  what adit was given
+ *   api          its API socket: who answers there is the domain
+ *   log          what adit said
+ */
+#ifndef ADIT_LIBVIRT_DRIVER_RUN_H
+#define ADIT_LIBVIRT_DRIVER_RUN_H
+
+#include <stdint.h>
+
+#include "libvirt-driver/call.h"
+#include "libvirt-driver/domain.h"
+
+/*
+ * Starts what live defines. CALL_LATER: the ticket is answered once it runs (or does not), with
+ * the domain where `with_domain`. A ticket of no session is nobody's.
+ */
+int run_start(struct domain *domain, const struct ticket *ticket, bool with_domain,
+	      struct refusal *refusal);
+
+enum run_verb {
+	RUN_POWER_BUTTON,
+	RUN_REBOOT,
+	RUN_PAUSE,
+	RUN_RESUME,
+};
+/* Asks the process; CALL_LATER: the ticket is answered with what it says. */
+int run_ask(struct domain *domain, enum run_verb verb, const struct ticket *ticket,
+	    struct refusal *refusal);
+/* Ends it, with force where it does not end by itself; the ticket is answered when it has. */
+int run_destroy(struct domain *domain, const struct ticket *ticket, struct refusal *refusal);
+
+/* Nanoseconds of CPU that the process has used; 0 where it is not known. */
+uint64_t run_cpu_ns(const struct domain *domain);
+
+/* All that run already, from the run directory. */
+int run_find_all(struct daemon *daemon, struct err *err);
+/* Starts what is marked for it; once in the life of the run directory. */
+void run_autostart(struct daemon *daemon);
+
+/* Lets go of the process without ending it. NULL is allowed. */
+void run_free(struct run *run);
+
+#endif

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Messages of one client: taken apart, called, answered; and the events that it asked for. */
+#include "libvirt-driver/session.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libvirt-driver/call.h"
+#include "libvirt-driver/domain.h"
+#include "util/bits.h"
+
+#define IN_MAX		(2u << 20)  /* one message; the longest that is of use is a domain's XML */
+#define IN_MAX_READONLY (64u << 10) /* names and flags */
+#define OUT_MAX		(64u << 20) /* answers that were not taken: two of the longest */
+#define CALLBACKS	128u
+
+#define MESSAGE_LIFECYCLE 318
+#define EVENT_LIFECYCLE	  0
+
+struct callback {
+	int32_t id; /* 0: free */
+	int32_t event;
+	bool one; /* of one domain */
+	uint8_t uuid[XDR_UUID];
+};
+
+struct session {
+	struct daemon *daemon;
+	struct session *prev, *next;
+	struct session_options options;
+	uint64_t id;
+	uint8_t *in;
+	size_t in_len, in_room;
+	struct xdr_out out;
+	size_t sent;
+	bool over;
+	bool feeding;
+	int32_t last_callback;
+	struct callback callbacks[CALLBACKS];
+};
+
+int session_create(struct session **out, struct daemon *daemon,
+		   const struct session_options *options)
+{
+	struct session *session = calloc(1, sizeof(*session));
+
+	*out = session;
+	if (!session)
+		return -ENOMEM;
+	session->daemon = daemon;
+	session->options = *options;
+	session->id = ++daemon->last_session;
+	session->out.max = OUT_MAX;
+	session->next = daemon->sessions;
+	if (session->next)
+		session->next->prev = session;
+	daemon->sessions = session;
+	return 0;
+}
+
+void session_destroy(struct session *session)
+{
+	if (!session)
+		return;
+	if (session->prev)
+		session->prev->next = session->next;
+	else
+		session->daemon->sessions = session->next;
+	if (session->next)
+		session->next->prev = session->prev;
+	free(session->in);
+	free(session->out.bytes);
+	free(session);
+}
+
+uint64_t session_id(const struct session *session)
+{
+	return session->id;
+}
+
+void session_end(struct session *session)
+{
+	session->over = true;
+}
+
+bool session_is_over(const struct session *session)
+{
+	return session->over || session->out.bad;
+}
+
+const uint8_t *session_pending(const struct session *session, size_t *len)
+{
+	*len = session->out.bad ? 0 : session->out.len - session->sent;
+	return session->out.bytes + session->sent;
+}
+
+void session_sent(struct session *session, size_t len)
+{
+	session->sent += len;
+	if (session->sent < session->out.len)
+		return;
+	free(session->out.bytes);
+	session->out = (struct xdr_out){ .max = OUT_MAX };
+	session->sent = 0;
+}
+
+static void say_ready(struct session *session)
+{
+	if (!session->feeding && session->options.ready)
+		session->options.ready(session->options.arg);
+}
+
+/* --- answers --------------------------------------------------------------------------------- */
+
+static void answer(struct session *session, const struct wire_header *call,
+		   const struct xdr_out *body, const struct refusal *refusal)
+{
+	struct wire_header header = *call;
+	struct xdr_out *out = &session->out;
+	size_t at;
+
+	header.type = WIRE_REPLY;
+	header.status = refusal ? WIRE_ERROR : WIRE_OK;
+	at = wire_begin(out, &header);
+	if (refusal)
+		wire_put_error(out, refusal->fault, refusal->err.text);
+	else if (body && body->len)
+		xdr_put_bytes(out, body->bytes, body->len);
+	wire_end(out, at);
+}
+
+void ticket_answer(struct daemon *daemon, struct ticket *ticket, const struct xdr_out *body,
+		   const struct refusal *refusal)
+{
+	struct session *session = daemon->sessions;
+
+	while (session && session->id != ticket->session)
+		session = session->next;
+	if (session && ticket->session) {
+		answer(session, &ticket->header, body, refusal);
+		say_ready(session);
+	}
+	ticket->session = 0;
+}
+
+bool call_arguments(struct call *call)
+{
+	if (xdr_in_is_whole(&call->in))
+		return true;
+	refuse(&call->refusal, FAULT_RPC, "the arguments of procedure %d are not what it takes",
+	       call->ticket.header.procedure);
+	return false;
+}
+
+/* --- calls ----------------------------------------------------------------------------------- */
+
+static const struct procedure *find_procedure(struct call *call)
+{
+	const struct wire_header *header = &call->ticket.header;
+	const struct procedure *procedure = procedure_find(header->procedure);
+
+	if (header->program != WIRE_PROGRAM_REMOTE || header->version != WIRE_VERSION ||
+	    header->type != WIRE_CALL || !procedure) {
+		refuse(&call->refusal, FAULT_NO_SUPPORT,
+		       "procedure %d of program %#x is not served by virtaditd", header->procedure,
+		       header->program);
+		return NULL;
+	}
+	if (call->readonly && !procedure->readonly) {
+		refuse(&call->refusal, FAULT_OPERATION_DENIED,
+		       "this connection is read-only; procedure %d needs one to the other socket",
+		       header->procedure);
+		return NULL;
+	}
+	return procedure;
+}
+
+static void serve_call(struct session *session, const struct wire_header *header,
+		       const struct xdr_in *in)
+{
+	struct xdr_out out = { .max = WIRE_MAX_MESSAGE - WIRE_HEADER };
+	struct call call = {
+		.daemon = session->daemon,
+		.session = session,
+		.readonly = session->options.readonly,
+		.ticket = { session->id, *header },
+		.in = *in,
+		.out = &out,
+	};
+	const struct procedure *procedure = find_procedure(&call);
+	int ret = procedure ? procedure->fn(&call) : CALL_REFUSED;
+
+	if (ret == CALL_DONE && out.bad)
+		ret = refuse(&call.refusal, FAULT_INTERNAL,
+			     "the answer is longer than a message may be, or there is no memory");
+	if (ret != CALL_LATER)
+		answer(session, header, &out, ret == CALL_DONE ? NULL : &call.refusal);
+	xdr_in_end(&call.in);
+	free(out.bytes);
+}
+
+static void pong(struct session *session, const struct wire_header *ping)
+{
+	struct wire_header header = *ping;
+
+	header.procedure = KEEPALIVE_PONG;
+	header.type = WIRE_MESSAGE;
+	header.status = WIRE_OK;
+	wire_end(&session->out, wire_begin(&session->out, &header));
+}
+
+static int serve_message(struct session *session, const uint8_t *bytes, size_t len)
+{
+	struct wire_header header;
+	struct xdr_in in;
+
+	xdr_in_begin(&in, bytes + 4, len - 4);
+	wire_get_header(&in, &header);
+	if (header.program == WIRE_PROGRAM_KEEPALIVE) {
+		if (header.version != WIRE_VERSION || header.type != WIRE_MESSAGE ||
+		    in.at != in.end)
+			return -EPROTO;
+		if (header.procedure == KEEPALIVE_PING)
+			pong(session, &header);
+		return 0;
+	}
+	/* No stream is open, and only calls begin something. */
+	if (header.status != WIRE_OK ||
+	    (header.type != WIRE_CALL && header.type != WIRE_CALL_WITH_FDS))
+		return -EPROTO;
+	serve_call(session, &header, &in);
+	return session->out.bad ? -ENOMEM : 0;
+}
+
+/* --- bytes ----------------------------------------------------------------------------------- */
+
+/* Room for what came, not for what a length promises. */
+static int keep(struct session *session, const void *bytes, size_t len)
+{
+	size_t room = MAX(session->in_room, 1024u);
+	uint8_t *in;
+
+	while (room < session->in_len + len)
+		room *= 2;
+	if (room != session->in_room) {
+		in = realloc(session->in, room);
+		if (!in)
+			return -ENOMEM;
+		session->in = in;
+		session->in_room = room;
+	}
+	memcpy(session->in + session->in_len, bytes, len);
+	session->in_len += len;
+	return 0;
+}
+
+/* Bytes of whole messages that were served; -errno. */
+static ssize_t serve_all(struct session *session)
+{
+	const uint32_t max = session->options.readonly ? IN_MAX_READONLY : IN_MAX;
+	size_t at = 0;
+
+	while (!session->over && session->in_len - at >= 4) {
+		uint32_t len = wire_length(session->in + at, max);
+		int ret;
+
+		if (!len)
+			return -EPROTO;
+		if (session->in_len - at < len)
+			break;
+		ret = serve_message(session, session->in + at, len);
+		if (ret)
+			return ret;
+		at += len;
+	}
+	return (ssize_t)at;
+}
+
+int session_feed(struct session *session, const void *bytes, size_t len)
+{
+	ssize_t served = -EPROTO;
+
+	if (session_is_over(session))
+		return 0;
+	session->feeding = true;
+	if (!len || !(served = keep(session, bytes, len)))
+		served = serve_all(session);
+	session->feeding = false;
+	if (served < 0) {
+		session->over = true;
+		return (int)served;
+	}
+	session->in_len -= (size_t)served;
+	if (session->in_len) {
+		memmove(session->in, session->in + served, session->in_len);
+	} else {
+		free(session->in);
+		session->in = NULL;
+		session->in_room = 0;
+	}
+	return 0;
+}
+
+/* --- events ---------------------------------------------------------------------------------- */
+
+int session_register(struct session *session, int32_t event, const uint8_t uuid[XDR_UUID])
+{
+	for (size_t i = 0; i < CALLBACKS; i++) {
+		struct callback *callback = &session->callbacks[i];
+
+		if (callback->id)
+			continue;
+		if (session->last_callback == INT32_MAX)
+			return -ENOSPC;
+		callback->id = ++session->last_callback;
+		callback->event = event;
+		callback->one = uuid != NULL;
+		if (uuid)
+			memcpy(callback->uuid, uuid, XDR_UUID);
+		return callback->id;
+	}
+	return -ENOSPC;
+}
+
+int session_deregister(struct session *session, int32_t id)
+{
+	for (size_t i = 0; i < CALLBACKS; i++) {
+		if (id && session->callbacks[i].id == id) {
+			session->callbacks[i] = (struct callback){ 0 };
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+static void tell_lifecycle(struct session *session, int32_t callback, const struct domain *domain,
+			   enum lifecycle event, int32_t detail)
+{
+	const struct wire_header header = {
+		.program = WIRE_PROGRAM_REMOTE,
+		.version = WIRE_VERSION,
+		.procedure = MESSAGE_LIFECYCLE,
+		.type = WIRE_MESSAGE,
+	};
+	size_t at = wire_begin(&session->out, &header);
+
+	xdr_put_i32(&session->out, callback);
+	domain_put(&session->out, domain);
+	xdr_put_i32(&session->out, event);
+	xdr_put_i32(&session->out, detail);
+	wire_end(&session->out, at);
+}
+
+void sessions_tell_lifecycle(struct daemon *daemon, const struct domain *domain,
+			     enum lifecycle event, int32_t detail)
+{
+	for (struct session *session = daemon->sessions, *next; session; session = next) {
+		bool told = false;
+
+		next = session->next;
+		for (size_t i = 0; i < CALLBACKS; i++) {
+			const struct callback *callback = &session->callbacks[i];
+
+			if (!callback->id || callback->event != EVENT_LIFECYCLE ||
+			    (callback->one &&
+			     memcmp(callback->uuid, domain_uuid(domain), XDR_UUID)))
+				continue;
+			tell_lifecycle(session, callback->id, domain, event, detail);
+			told = true;
+		}
+		if (told)
+			say_ready(session);
+	}
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One client's side of the protocol: bytes in, bytes out. It knows no descriptor, so that a test
+ * can be a client without one.
+ *
+ * What a client can make the daemon hold is bounded: one message, OUT_MAX of answers and events
+ * (then it is over), and a number of registered callbacks.
+ */
+#ifndef ADIT_LIBVIRT_DRIVER_SESSION_H
+#define ADIT_LIBVIRT_DRIVER_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libvirt-driver/daemon.h"
+#include "libvirt-driver/xdr.h"
+
+struct session;
+struct call;
+struct domain;
+
+struct session_options {
+	bool readonly;
+	/* There is something to send, or the session is over. Not called from within session_feed.
+	 */
+	void (*ready)(void *arg);
+	void *arg;
+};
+
+int session_create(struct session **out, struct daemon *daemon,
+		   const struct session_options *options);
+void session_destroy(struct session *session);
+
+/* 0; -EPROTO where the client does not speak the protocol, -ENOMEM: the session is over. */
+int session_feed(struct session *session, const void *bytes, size_t len);
+
+/* What waits to be sent; session_sent takes from its front. */
+const uint8_t *session_pending(const struct session *session, size_t *len);
+void session_sent(struct session *session, size_t len);
+/* The client said goodbye, or does not read what it asked for: close when nothing waits. */
+bool session_is_over(const struct session *session);
+
+/* Callbacks for events. A client's ids are its own. -ENOSPC past the limit, -ENOENT. */
+int session_register(struct session *session, int32_t event, const uint8_t uuid[XDR_UUID]);
+int session_deregister(struct session *session, int32_t callback);
+uint64_t session_id(const struct session *session);
+void session_end(struct session *session);
+
+/* virDomainEventType and what goes with it, to all who asked. */
+enum lifecycle {
+	LIFECYCLE_DEFINED = 0,
+	LIFECYCLE_UNDEFINED = 1,
+	LIFECYCLE_STARTED = 2,
+	LIFECYCLE_SUSPENDED = 3,
+	LIFECYCLE_RESUMED = 4,
+	LIFECYCLE_STOPPED = 5,
+};
+void sessions_tell_lifecycle(struct daemon *daemon, const struct domain *domain,
+			     enum lifecycle event, int32_t detail);
+
+#endif

@@ -1,0 +1,211 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# virtaditd as an unmodified virsh meets it: definitions, domains that run, events, and a daemon that
+# comes and goes while they do.
+# shellcheck source=../cli/tap.sh
+# shellcheck disable=SC2317 # what ok runs is called
+. "$(dirname "$0")/../cli/tap.sh"
+if ! command -v virsh >/dev/null; then
+	skip "everything here" "no virsh (package libvirt-clients)"
+	done_testing
+fi
+until=$(dirname "$0")/../cli/until
+sock=$work/s
+daemon=
+domain_pid=
+# A daemon that is gone leaves its domains: end what this test has started.
+finish() {
+	[ -n "$daemon" ] && kill "$daemon" 2>/dev/null && wait "$daemon"
+	[ -n "$domain_pid" ] && kill -9 "$domain_pid" 2>/dev/null
+	rm -rf "$work"
+}
+trap finish EXIT
+
+up() { # starts the daemon and waits until it serves.
+	: >"$work/log"
+	"$build/virtaditd" --socket "$sock" --socket-ro "$sock-ro" --state-dir "$work/state" \
+		--run-dir "$work/run" --adit "$adit" 2>>"$work/log" &
+	daemon=$!
+	"$until" "$work/log" serving
+}
+down() {
+	kill "$daemon"
+	wait "$daemon"
+	down=$?
+	daemon=
+}
+v() { run virsh -q -c "adit:///system?socket=$sock" "$@"; }
+ro() { run virsh -q -r -c "adit:///system?socket=$sock-ro" "$@"; }
+says() { # says TEXT COMMAND...: it succeeds and says it.
+	text=$1
+	shift
+	"$@"
+	[ "$status" = 0 ] && has "$work/out" "$text"
+}
+does() { # does COMMAND...: it succeeds.
+	"$@"
+	[ "$status" = 0 ]
+}
+fails() { # fails TEXT COMMAND...
+	text=$1
+	shift
+	"$@"
+	[ "$status" != 0 ] && has "$work/err" "$text"
+}
+
+# domain NAME PAYLOAD [DEVICES [ADIT]]: writes $work/NAME.xml.
+domain() {
+	cat >"$work/$1.xml" <<-END
+		<domain type='kvm'>
+		<name>$1</name><title>Title of $1</title>
+		<memory unit='MiB'>64</memory><vcpu>1</vcpu>
+		<os><type arch='x86_64' machine='adit'>hvm</type></os>
+		<devices>${3:-}</devices>
+		<adit:machine xmlns:adit='urn:adit:domain:1'>
+		<adit:flat path='$(realpath "$build")/guest/$2.bin'/>${4:-}
+		</adit:machine>
+		</domain>
+	END
+}
+
+up
+ok "the socket is 0600" is "$(stat -c %a "$sock")" 600
+ok "and so is the one for looking" is "$(stat -c %a "$sock-ro")" 600
+ok "uri" says "adit:///system" v uri
+ok "version" says "adit $(cat VERSION)" v version
+ok "hostname" says . v hostname
+ok "nodeinfo" says "Memory size" v nodeinfo
+ok "capabilities" says "<os_type>hvm</os_type>" v capabilities
+ok "domcapabilities" says "<value>mdev</value>" v domcapabilities
+ok "domcapabilities of another architecture are refused" fails "x86_64 and nothing else" \
+	v domcapabilities --arch aarch64
+v list --all
+ok "no domain is there" is "$(tr -d '\n' <"$work/out")" ""
+
+# --- definitions
+domain one spin "<serial type='pty'/><console type='pty'/>" \
+	"<adit:adi id='dsa0' type='dsa'><adit:wq size='16'/><adit:pasid allow='yes'/></adit:adi>
+	<adit:space id='w' offset='32M' size='16M'/><adit:pasid guest='5' adi='dsa0' space='w'/>"
+ok "define" does v define "$work/one.xml"
+ok "list --all shows it" says "one *shut off" v list --all
+ok "list --title shows its title" says "Title of one" v list --all --title
+v dumpxml one
+cp "$work/out" "$work/dump1"
+ok "what is dumped defines it again" does v define "$work/dump1"
+v dumpxml one
+ok "byte for byte" cmp "$work/out" "$work/dump1"
+ok "it is kept as it is dumped" sh -c 'cat "$1"/*.xml | diff -B - "$2"' -- "$work/state" "$work/dump1"
+ok "its file is 0600" is "$(stat -c %a "$work"/state/*.xml)" 600
+ok "dominfo" says "Max memory: *65536 KiB" v dominfo one
+ok "domuuid and domname agree" says '^one$' v domname "$(virsh -q -c "adit:///system?socket=$sock" domuuid one)"
+ok "vcpucount" says "maximum *config *1" v vcpucount one
+ok "domstate" says "shut off" v domstate one
+sed 's/one/two/' "$work/dump1" >"$work/two.xml"
+ok "another name for its UUID is refused" fails "already with UUID" v define "$work/two.xml"
+sed 's/<uuid>.*<.uuid>//' "$work/dump1" >"$work/two.xml"
+ok "another UUID for its name is refused" fails "already with UUID" v define "$work/two.xml"
+domain bad spin "<video/>"
+ok "what adit cannot do is refused by its path" fails "/domain/devices/video" v define "$work/bad.xml"
+echo "<!DOCTYPE d [<!ENTITY a SYSTEM 'file:///etc/passwd'>]><domain>&a;</domain>" >"$work/bad.xml"
+ok "a document type is refused" fails "document type" v define "$work/bad.xml"
+ok "what is not served is said so" fails "not served by virtaditd" v domtime one
+ok "an unknown domain is" fails "failed to get domain" v dominfo nobody
+ok "autostart" does v autostart one
+ok "and it is kept" sh -c 'ls "$1"/*.autostart' -- "$work/state"
+ok "autostart --disable" does v autostart --disable one
+
+# --- looking only
+ok "a read-only client lists" says one ro list --all
+ok "and dumps" says "<name>one" ro dumpxml one
+ok "secure XML is not for it" fails . ro dumpxml --security-info one
+ok "it cannot undefine" fails . ro undefine one
+
+down
+ok "the daemon ends well" is "$down" 0
+ok "and takes its socket away" [ ! -e "$sock" ]
+up
+ok "definitions are there after a restart" says "one *shut off" v list --all
+v dumpxml one
+ok "as they were" cmp "$work/out" "$work/dump1"
+ok "a second daemon on the socket is refused" sh -c '! "$1" --socket "$2" --socket-ro "$2-ro" \
+	--state-dir "$3/state" --run-dir "$3/run2" 2>"$3/err" && grep -q "somebody serves it" "$3/err"' \
+	-- "$build/virtaditd" "$sock" "$work"
+
+# --- domains that run
+if [ ! -r /dev/kvm ] || [ ! -w /dev/kvm ]; then
+	skip "domains that run" "no /dev/kvm"
+	v undefine one
+	down
+	done_testing
+fi
+virsh -q -c "adit:///system?socket=$sock" event --event lifecycle --loop >"$work/events" 2>&1 &
+events=$!
+# Its registration is under way: define until it has heard of it.
+domain heard spin
+until grep -q heard "$work/events"; do v define "$work/heard.xml"; done
+v undefine heard
+ok "start" does v start one
+ok "it runs" says "running (booted)" v domstate --reason one
+ok "starting it twice is refused" fails "already active" v start one
+ok "list shows its id" says "^ 1 *one *running" v list
+ok "domid" says '^1$' v domid one
+ok "the XML of what runs has the id" says 'id="1"' v dumpxml one
+v dumpxml --inactive one
+ok "that of the definition has none" cmp "$work/out" "$work/dump1"
+ok "dominfo tells its CPU time" says "CPU time" v dominfo one
+uuid=$(virsh -q -c "adit:///system?socket=$sock" domuuid one)
+ok "its terminal has a name" [ -c "$work/run/$uuid/serial" ]
+ok "its PASID is bound" sh -c '"$1" ctl "$2" pasids | grep -q "\"guest\": *5"' -- "$adit" \
+	"$work/run/$uuid/api"
+ok "suspend" does v suspend one
+ok "it is paused" says "paused (user)" v domstate --reason one
+ok "suspending it twice is refused" fails . v suspend one
+ok "resume" does v resume one
+ok "it runs on" says "running (unpaused)" v domstate --reason one
+ok "reset" does v reset one
+domain_pid=$(sed -n 's/.*started as pid //p' "$work/log" | tail -1)
+
+# --- the daemon goes and comes
+kill -9 "$daemon"
+wait "$daemon" 2>/dev/null
+wait "$events"
+ok "a killed daemon leaves the domain alone" kill -0 "$domain_pid"
+up
+ok "the next one takes the socket over and finds it" says "^ 1 *one *running" v list
+ok "destroy" does v destroy one
+# Whoever adopted it may not have reaped it yet.
+ok "its process is gone" sh -c '! grep -v "^State:[[:space:]]*[ZX]" "/proc/$1/status" 2>/dev/null |
+	grep -q ^State' -- "$domain_pid"
+domain_pid=
+ok "it is shut off" says "shut off (destroyed)" v domstate --reason one
+ok "nothing of the run is left but its log" is "$(ls "$work/run/$uuid")" log
+ok "undefine" does v undefine one
+ok "and nothing of the definition" is "$(ls "$work/state")" ""
+
+ok "events told its life" sh -c 'for w in "Defined Added" "Started Booted" "Suspended Paused" \
+	"Resumed Unpaused"; do grep -q "domain .one.: $w\|domain .heard.: $w" "$1" || { echo "# $w"; exit 1; }; done' \
+	-- "$work/events"
+
+# A transient domain is gone with its end; a guest that powers off ends it.
+domain away spin
+ok "create" does v create "$work/away.xml"
+ok "it is not persistent" says "Persistent: *no" v dominfo away
+ok "destroy it" does v destroy away
+ok "it is gone" fails "failed to get domain" v domstate away
+domain button powerbutton
+ok "define one with a power button" does v define "$work/button.xml"
+ok "start it" does v start button
+ok "shutdown" does v shutdown button
+"$until" "$work/log" "button: ended"
+ok "it has shut itself down" says "shut off (shutdown)" v domstate --reason button
+ok "a domain that runs is undefined and runs on" does v start button
+ok "undefine it" does v undefine button
+ok "it is transient now" says "Persistent: *no" v dominfo button
+ok "and gone with its end" does v destroy button
+domain broken no-such-payload
+v define "$work/broken.xml"
+ok "a start that fails says why" fails "no-such-payload" v start broken
+ok "and leaves it as it was" says "shut off (failed)" v domstate --reason broken
+v undefine broken
+down
+done_testing
