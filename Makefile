@@ -35,6 +35,7 @@ LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include/ioasid
 MANDIR ?= $(PREFIX)/share/man
 DOCDIR ?= $(PREFIX)/share/doc/adit
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 BASHCOMPDIR ?= $(PREFIX)/share/bash-completion/completions
 
 ifeq ($(V),1)
@@ -218,6 +219,7 @@ run: all $(O)/config.example.json
 bench: all
 	$(Q)for b in boot map copy submit io; do echo "== $$b"; $(O)/adit bench $$b || exit 1; done
 
+UNITS := $(wildcard libvirt-driver/units/*.in)
 MANPAGES := $(wildcard docs/man/*.[1-8])
 install: programs $(O)/libioasid.a $(O)/libioasid.pc
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(DOCDIR) \
@@ -232,9 +234,13 @@ install: programs $(O)/libioasid.a $(O)/libioasid.pc
 	install -m 644 $(O)/libioasid.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
 	for h in $(LIBIOASID_HEADERS); do install -d $(DESTDIR)$(INCLUDEDIR)/$${h%/*} && \
 		install -m 644 $$h $(DESTDIR)$(INCLUDEDIR)/$$h || exit 1; done
+	install -d $(DESTDIR)$(UNITDIR)
+	for u in $(UNITS); do sed 's|@LIBEXECDIR@|$(LIBEXECDIR)|' $$u \
+		> $(DESTDIR)$(UNITDIR)/$$(basename $$u .in) || exit 1; done
 	install -m 644 docs/adit.bash-completion $(DESTDIR)$(BASHCOMPDIR)/adit
 	install -m 644 config.example.json README.md docs/openapi.json $(DESTDIR)$(DOCDIR)/
 uninstall:
+	rm -f $(addprefix $(DESTDIR)$(UNITDIR)/,$(basename $(notdir $(UNITS))))
 	rm -f $(DESTDIR)$(BINDIR)/adit $(DESTDIR)$(BASHCOMPDIR)/adit
 	rm -f $(DESTDIR)$(LIBDIR)/libioasid.a $(DESTDIR)$(LIBDIR)/pkgconfig/libioasid.pc
 	rm -rf $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(DOCDIR) $(DESTDIR)$(INCLUDEDIR)
