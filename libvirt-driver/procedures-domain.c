@@ -10,9 +10,6 @@
 
 struct domain *call_domain(struct call *call, struct domain_name *name)
 {
-	struct domain_name local;
-
-	name = name ? name : &local;
 	name->name = xdr_string(&call->in, NAME_BYTES);
 	xdr_bytes(&call->in, name->uuid, XDR_UUID);
 	xdr_i32(&call->in); /* the id that it had when the client looked */

@@ -14,7 +14,7 @@ struct domain_name {
 	uint8_t uuid[XDR_UUID];
 };
 
-/* Reads it; NULL where there is none (the arguments must still be checked). name may be NULL. */
+/* Reads it; NULL where there is none (the arguments must still be checked). */
 struct domain *call_domain(struct call *call, struct domain_name *name);
 /* The same for a call that has nothing else, or flags, behind it; NULL: refused. */
 struct domain *call_only_domain(struct call *call, uint32_t *flags);

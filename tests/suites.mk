@@ -124,4 +124,4 @@ TIDY_FILES = $(filter-out tests/%,$(filter %.c,$(C_FILES)))
 check-tidy: check-packages $(O)/gen/dsdt.h
 	$(say) TIDY
 	$(Q)printf '%s\n' $(TIDY_FILES) | xargs -P2 -n4 sh -c 'clang-tidy --quiet "$$@" -- \
-		-std=gnu17 -D_GNU_SOURCE -DADIT_VERSION=\"0\" -I. -I$(O)/gen 2>/dev/null' --
+		-std=gnu17 -D_GNU_SOURCE -DADIT_VERSION=\"0\" -I. -I$(O)/gen $(XML_CFLAGS) 2>/dev/null' --

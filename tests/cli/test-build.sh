@@ -20,7 +20,8 @@ esac
 
 make -s --no-print-directory O="$build" install DESTDIR="$work/root" PREFIX=/usr >"$work/out" 2>&1
 ok "make install DESTDIR= PREFIX= succeeds" is $? 0
-for file in bin/adit libexec/adit/adit-bench share/man/man1/adit.1 share/man/man1/adit-run.1 \
+for file in bin/adit libexec/adit/adit-bench libexec/adit/virtaditd lib/systemd/system/virtaditd.service \
+	lib/systemd/system/virtaditd.socket share/man/man8/virtaditd.8 share/man/man1/adit.1 share/man/man1/adit-run.1 \
 	share/man/man5/adit-config.5 share/bash-completion/completions/adit \
 	share/doc/adit/config.example.json; do
 	ok "it installs $file" [ -s "$work/root/usr/$file" ]

@@ -131,6 +131,33 @@ ok "a second daemon on the socket is refused" sh -c '! "$1" --socket "$2" --sock
 	--state-dir "$3/state" --run-dir "$3/run2" 2>"$3/err" && grep -q "somebody serves it" "$3/err"' \
 	-- "$build/virtaditd" "$sock" "$work"
 
+# --- sockets that systemd hands over (sd_listen_fds(3)); the path tells which is for looking
+down
+cat >"$work/activate" <<'END'
+import os, socket, sys
+for fd, path in ((3, sys.argv[1] + "-ro"), (4, sys.argv[1])):
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen()
+    os.dup2(listener.detach(), fd + 20)
+for fd in (3, 4):
+    os.dup2(fd + 20, fd)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="2")
+os.execv(sys.argv[2], sys.argv[2:])
+END
+: >"$work/log"
+python3 "$work/activate" "$sock" "$build/virtaditd" --state-dir "$work/state" --run-dir "$work/run" \
+	--adit "$adit" 2>>"$work/log" &
+daemon=$!
+"$until" "$work/log" serving
+ok "inherited sockets are served" says "one *shut off" v list --all
+ok "the one that ends in -ro by its name" sh -c 'virsh -q -c "adit:///system?socket=$1-ro" undefine one 2>&1 |
+	grep -q "read-only"' -- "$sock"
+down
+ok "they are not the daemon's to remove" [ -S "$sock" ]
+rm -f "$sock" "$sock-ro"
+up
+
 # --- domains that run
 if [ ! -r /dev/kvm ] || [ ! -w /dev/kvm ]; then
 	skip "domains that run" "no /dev/kvm"
