@@ -163,8 +163,10 @@ static unsigned int depth_of(const xmlNode *node)
 	unsigned int deepest = 0;
 
 	for (const xmlNode *child = node->children; child; child = child->next) {
-		if (child->type == XML_ELEMENT_NODE)
-			deepest = MAX(deepest, depth_of(child));
+		/* Not inside MAX, which looks at what it is given twice. */
+		unsigned int depth = child->type == XML_ELEMENT_NODE ? depth_of(child) : 0;
+
+		deepest = MAX(deepest, depth);
 	}
 	return deepest + 1;
 }

@@ -361,23 +361,14 @@ static void kill_it(void *arg)
 		pidfd_send_signal(run->pidfd, SIGKILL, NULL, 0);
 }
 
-static void on_answer(void *arg, unsigned int status, const char *body)
+static void answer_question(struct question *question, unsigned int status, const char *body)
 {
-	struct question *question = arg;
-	struct run *run = question->run;
+	struct daemon *daemon = daemon_of(question->run);
 	struct refusal refusal = { 0 };
-	struct json_object *object = NULL, *text;
+	struct json_object *object, *text;
 
-	api_close(question->api);
-	question->api = NULL;
-	if (question->destroys) {
-		/* The end of the process answers who asked. */
-		if (status < 200 || status > 299)
-			kill_it(run);
-		return;
-	}
 	if (status >= 200 && status <= 299) {
-		ticket_answer(daemon_of(run), &question->ticket, NULL, NULL);
+		ticket_answer(daemon, &question->ticket, NULL, NULL);
 		return;
 	}
 	object = json_tokener_parse(body);
@@ -385,7 +376,21 @@ static void on_answer(void *arg, unsigned int status, const char *body)
 	       json_object_object_get_ex(object, "error", &text) ? json_object_get_string(text)
 								 : "adit has not answered");
 	json_object_put(object);
-	ticket_answer(daemon_of(run), &question->ticket, NULL, &refusal);
+	ticket_answer(daemon, &question->ticket, NULL, &refusal);
+}
+
+static void on_answer(void *arg, unsigned int status, const char *body)
+{
+	struct question *question = arg;
+
+	/* The end of the process answers who asked for it. */
+	if (!question->destroys)
+		answer_question(question, status, body);
+	else if (status < 200 || status > 299)
+		kill_it(question->run);
+	/* The body goes with it. */
+	api_close(question->api);
+	question->api = NULL;
 }
 
 static struct question *ask(struct run *run, const char *verb, struct refusal *refusal)
