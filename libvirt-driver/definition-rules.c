@@ -85,9 +85,10 @@ static uint64_t unit_bytes(const char *unit)
 	if (!strcmp(unit, "b") || !strcmp(unit, "bytes"))
 		return 1;
 	letter = *unit ? strchr(letters, *unit | 0x20) : NULL;
-	if (!letter || (unit[1] && strcasecmp(unit + 1, "b") && strcasecmp(unit + 1, "ib")))
+	if (!letter ||
+	    (unit[1] && strcasecmp(unit + 1, "b") != 0 && strcasecmp(unit + 1, "ib") != 0))
 		return 0;
-	base = strcasecmp(unit + 1, "b") ? 1024 : 1000;
+	base = strcasecmp(unit + 1, "b") != 0 ? 1024 : 1000;
 	for (const char *at = letters; at <= letter; at++)
 		bytes *= base;
 	return bytes;
@@ -192,7 +193,7 @@ static int on_current_memory(struct reader *reader, xmlNode *node)
 static int on_page(struct reader *reader, xmlNode *node)
 {
 	struct json_object *memory = reader_object(reader->config, "memory");
-	uint64_t bytes;
+	uint64_t bytes = 0;
 
 	if (read_size(reader, node, node_attribute(node, "size"), &bytes))
 		return CALL_REFUSED;

@@ -160,8 +160,10 @@ int run_last_words(struct daemon *daemon, const uint8_t uuid[XDR_UUID], struct e
 	line = strrchr(text, '\n');
 	err_set(err, EIO, "%s", line ? line + 1 : text);
 	/* It may hold whatever a guest has caused to be logged. */
-	for (char *at = err->text; *at; at++)
-		*at = (unsigned char)*at < 0x20 || *at == 0x7f ? '?' : *at;
+	for (char *at = err->text; *at; at++) {
+		if ((unsigned char)*at < 0x20 || *at == 0x7f)
+			*at = '?';
+	}
 	return 0;
 }
 

@@ -322,8 +322,11 @@ void listener_close(struct listener *listener)
 	loop_unwatch(listener->watch);
 	close(listener->fd);
 	listener->fd = -1;
-	while (listener->connections)
-		drop(listener->connections);
+	for (struct connection *connection = listener->connections, *next; connection;
+	     connection = next) {
+		next = connection->next;
+		drop(connection);
+	}
 	if (listener->made)
 		unlink(listener->path);
 	free(listener);
