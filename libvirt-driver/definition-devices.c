@@ -13,7 +13,8 @@
 
 #include "util/bits.h"
 
-#define ALIAS_PREFIX "ua-" /* libvirt's, of names that a person has given */
+#define DISK_NAME_MAX 16u
+#define ALIAS_PREFIX  "ua-" /* libvirt's, of names that a person has given */
 
 /* A new member of an array under the root, which the elements inside it fill. */
 static void begin_device(struct reader *reader, const char *array)
@@ -87,6 +88,43 @@ int leave_disk(struct reader *reader, xmlNode *node)
 	/* Formats are never guessed: what a guest writes could become one. */
 	if (!has(reader, "image_type"))
 		return reader_refuse(reader, "<driver type='raw'/> is missing");
+	if (!has(reader, "target"))
+		return reader_refuse(reader, "<target dev='vdX'/> is missing");
+	json_object_object_del(reader->device, "target");
+	return 0;
+}
+
+static bool has_target(const xmlNode *disk, const char *name)
+{
+	for (const xmlNode *child = disk->children; child; child = child->next) {
+		const char *dev = node_is(child, "target") ? node_attribute(child, "dev") : NULL;
+
+		if (dev && !strcmp(dev, name))
+			return true;
+	}
+	return false;
+}
+
+/* The disk's name, which stays its own whatever others come and go. */
+int on_disk_target(struct reader *reader, xmlNode *node)
+{
+	const char *dev = node_attribute(node, "dev");
+
+	if (strspn(dev, "abcdefghijklmnopqrstuvwxyz0123456789") != strlen(dev) || !*dev ||
+	    strlen(dev) > DISK_NAME_MAX)
+		return reader_refuse_attribute(reader, "dev", "\"%.64s\" is no name of a disk",
+					       dev);
+	/* libvirt's bus of such a name; what it means is written down. */
+	if (!node_attribute(node, "bus") && strncmp(dev, "vd", 2) != 0)
+		return reader_refuse_attribute(reader, "bus", "is missing, it must be virtio");
+	xmlSetProp(node, (const xmlChar *)"bus", (const xmlChar *)"virtio");
+	for (const xmlNode *other = node->parent->prev; other; other = other->prev) {
+		if (node_is(other, "disk") && has_target(other, dev))
+			return reader_refuse_attribute(reader, "dev", "\"%s\" is there twice", dev);
+	}
+	reader_bool(reader->device, "target", true);
+	if (!has(reader, "id"))
+		reader_string(reader->device, "id", dev);
 	return 0;
 }
 
@@ -179,11 +217,31 @@ static int make_mac(struct reader *reader, xmlNode *interface)
 	return 0;
 }
 
+/* By what stays its own whatever others come and go. */
+static void name_interface(struct reader *reader)
+{
+	struct json_object *mac;
+	char id[32] = "net-";
+	size_t n = strlen(id);
+
+	if (has(reader, "id") || !json_object_object_get_ex(reader->device, "mac", &mac))
+		return;
+	for (const char *at = json_object_get_string(mac); *at && n < sizeof(id) - 1; at++) {
+		if (*at != ':')
+			id[n++] = *at;
+	}
+	id[n] = 0;
+	reader_string(reader->device, "id", id);
+}
+
 int leave_interface(struct reader *reader, xmlNode *node)
 {
 	if (!has(reader, "tap"))
 		return reader_refuse(reader, "<target dev='TAP' managed='no'/> is missing");
-	return has(reader, "mac") ? 0 : make_mac(reader, node);
+	if (!has(reader, "mac") && make_mac(reader, node))
+		return CALL_REFUSED;
+	name_interface(reader);
+	return 0;
 }
 
 /* --- where bytes lead ------------------------------------------------------------------------ */
@@ -379,8 +437,18 @@ int on_hostdev(struct reader *reader, xmlNode *node)
 
 int leave_hostdev(struct reader *reader, xmlNode *node)
 {
-	if (!has(reader, "path"))
+	struct json_object *path;
+	char id[UUID_TEXT];
+
+	if (!json_object_object_get_ex(reader->device, "path", &path))
 		return reader_refuse(reader, "<source><address .../></source> is missing");
+	if (has(reader, "id"))
+		return 0;
+	/* A name has no colons. */
+	snprintf(id, sizeof(id), "%s", json_object_get_string(path));
+	for (char *at = id; *at; at++)
+		*at = *at == ':' ? '-' : *at;
+	reader_string(reader->device, "id", id);
 	return 0;
 }
 

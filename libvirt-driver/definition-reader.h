@@ -55,6 +55,8 @@ const char *node_attribute(const xmlNode *node, const char *name);
 const char *node_text(const xmlNode *node);
 bool node_is(const xmlNode *node, const char *name);
 
+/* Under the limits; the caller frees. NULL: refused. */
+xmlDoc *definition_read_xml(const char *xml, size_t len, struct refusal *refusal);
 /* What no single element can say; after the walk. */
 int definition_finish(struct reader *reader);
 

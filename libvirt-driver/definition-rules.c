@@ -390,7 +390,7 @@ const struct rule definition_rules[] = {
 	{ D "disk", "!type=file|block device=disk", 0, on_disk, leave_disk },
 	{ D "disk/driver", "name=adit|qemu !type=raw cache=none|default", ONCE, on_disk_driver },
 	{ D "disk/source", "file dev", ONCE, on_disk_source },
-	{ D "disk/target", "!dev !bus=virtio", ONCE },
+	{ D "disk/target", "!dev bus=virtio", ONCE, on_disk_target },
 	{ D "disk/readonly", "", ONCE, on_disk_readonly },
 	{ D "disk/serial", "", ONCE | TEXT, on_disk_serial },
 	{ D "disk/alias", "!name", ONCE, on_alias },

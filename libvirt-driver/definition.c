@@ -334,7 +334,7 @@ static void refuse_dtd(void *arg, const xmlChar *name, const xmlChar *external, 
 	xmlStopParser(context);
 }
 
-static xmlDoc *parse(const char *xml, size_t len, struct refusal *refusal)
+xmlDoc *definition_read_xml(const char *xml, size_t len, struct refusal *refusal)
 {
 	const int options =
 		XML_PARSE_NONET | XML_PARSE_NOCDATA | XML_PARSE_NOERROR | XML_PARSE_NOWARNING;
@@ -342,6 +342,11 @@ static xmlDoc *parse(const char *xml, size_t len, struct refusal *refusal)
 	bool dtd = false;
 	xmlDoc *doc;
 
+	if (len > DEFINITION_MAX_XML) {
+		xmlFreeParserCtxt(context);
+		refuse(refusal, FAULT_XML, "the XML is longer than %u bytes", DEFINITION_MAX_XML);
+		return NULL;
+	}
 	if (!context) {
 		refuse(refusal, FAULT_NO_MEMORY, "no memory to parse XML");
 		return NULL;
@@ -408,11 +413,7 @@ struct definition *definition_parse(const char *xml, size_t len, const struct de
 	xmlDoc *doc;
 	int ret;
 
-	if (len > DEFINITION_MAX_XML) {
-		refuse(refusal, FAULT_XML, "the XML is longer than %u bytes", DEFINITION_MAX_XML);
-		return NULL;
-	}
-	doc = parse(xml, len, refusal);
+	doc = definition_read_xml(xml, len, refusal);
 	if (!doc)
 		return NULL;
 	reader.definition = calloc(1, sizeof(*reader.definition));

@@ -362,10 +362,6 @@ static int has_none(struct call *call)
 
 static int get_metadata(struct call *call)
 {
-	enum {
-		DESCRIPTION,
-		TITLE
-	};
 	struct domain_name name;
 	struct domain *domain = call_domain(call, &name);
 	int32_t type = xdr_i32(&call->in);
@@ -379,14 +375,14 @@ static int get_metadata(struct call *call)
 		return CALL_REFUSED;
 	if (!domain)
 		return refuse_unknown(call, &name);
-	if (type != TITLE && type != DESCRIPTION)
+	if (type != METADATA_TITLE && type != METADATA_DESCRIPTION)
 		return refuse(&call->refusal, FAULT_NO_SUPPORT,
 			      "metadata elements are read from the domain's XML");
 	definition = flags & 2 && domain->kept ? domain->kept : domain_definition(domain);
-	text = type == TITLE ? definition->title : definition->description;
+	text = type == METADATA_TITLE ? definition->title : definition->description;
 	if (!text)
 		return refuse(&call->refusal, FAULT_NO_METADATA, "the domain has no %s",
-			      type == TITLE ? "title" : "description");
+			      type == METADATA_TITLE ? "title" : "description");
 	xdr_put_string(call->out, text);
 	return CALL_DONE;
 }

@@ -1,21 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of procedures: three kinds of rows, looked through in turn. */
+/* The table of procedures: a kind of rows from each file, looked through in turn. */
 #include "libvirt-driver/call.h"
-
-static const struct procedure *look(const struct procedure *rows, size_t n, int32_t number)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (rows[i].number == number)
-			return &rows[i];
-	}
-	return NULL;
-}
+#include "util/bits.h"
 
 const struct procedure *procedure_find(int32_t number)
 {
-	const struct procedure *found = look(connect_procedures, n_connect_procedures, number);
+	const struct {
+		const struct procedure *rows;
+		size_t n;
+	} tables[] = {
+		{ connect_procedures, n_connect_procedures },
+		{ domain_procedures, n_domain_procedures },
+		{ edit_procedures, n_edit_procedures },
+		{ life_procedures, n_life_procedures },
+	};
 
-	if (!found)
-		found = look(domain_procedures, n_domain_procedures, number);
-	return found ? found : look(life_procedures, n_life_procedures, number);
+	for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
+		for (size_t k = 0; k < tables[i].n; k++) {
+			if (tables[i].rows[k].number == number)
+				return &tables[i].rows[k];
+		}
+	}
+	return NULL;
 }

@@ -8,6 +8,12 @@
 
 #define NAME_BYTES 4096u
 
+/* virDomainMetadataType */
+enum {
+	METADATA_DESCRIPTION = 0,
+	METADATA_TITLE = 1,
+};
+
 /* nonnull_domain, as a client has named it; the UUID alone decides. */
 struct domain_name {
 	const char *name;

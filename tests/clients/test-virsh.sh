@@ -114,6 +114,54 @@ ok "autostart" does v autostart one
 ok "and it is kept" sh -c 'ls "$1"/*.autostart' -- "$work/state"
 ok "autostart --disable" does v autostart --disable one
 
+# --- one device, one number, one line of a definition
+truncate -s 1M "$work/disk.img"
+ok "attach-disk --config" does v attach-disk one "$work/disk.img" vdb --subdriver raw --config
+ok "domblklist shows it" says "vdb *$work/disk.img" v domblklist one
+ok "the same target twice is refused" fails "has this disk already" \
+	v attach-disk one "$work/disk.img" vdb --subdriver raw --config
+ok "a disk whose format is not told is refused" fails "<driver type='raw'/> is missing" \
+	v attach-disk one "$work/disk.img" vdc --config
+ok "without --config it is for what runs" fails "not running" \
+	v attach-device one "$work/one.xml"
+cat >"$work/nic.xml" <<'END'
+<interface type='ethernet'><mac address='52:54:00:00:00:0a'/><target dev='tap9' managed='no'/>
+<model type='virtio'/><alias name='ua-nic'/></interface>
+END
+ok "attach-device --config of an interface" does v attach-device one "$work/nic.xml" --config
+ok "domiflist shows it" says "tap9 *ethernet .*52:54:00:00:00:0a" v domiflist one
+sed -i 's/<model/<mtu size="1400"\/>&/' "$work/nic.xml"
+ok "update-device --config" does v update-device one "$work/nic.xml" --config
+ok "it is another now" says "<mtu size=\"1400\"/>" v dumpxml one
+ok "detach-device-alias --config" does v detach-device-alias one ua-nic --config
+v dumpxml one
+ok "it is gone" sh -c '! grep -q interface "$1"' -- "$work/out"
+cat >"$work/mdev.xml" <<'END'
+<hostdev mode='subsystem' type='mdev' model='vfio-pci'>
+<source><address uuid='c2177883-f1bb-47f0-914d-32a22e3a8804'/></source></hostdev>
+END
+ok "attach-device --config of an mdev" does v attach-device one "$work/mdev.xml" --config
+ok "detach-device --config" does v detach-device one "$work/mdev.xml" --config
+ok "detaching it twice is refused" fails "no such hostdev" v detach-device one "$work/mdev.xml" --config
+echo "<video/>" >"$work/video.xml"
+ok "a device that adit has not is refused" fails "/video" v attach-device one "$work/video.xml" --config
+echo "<disk><x/></disk>" >"$work/video.xml"
+ok "a device that does not say which it is is refused" fails "/disk/target: is missing" \
+	v attach-device one "$work/video.xml" --config
+ok "detach-disk --config" does v detach-disk one vdb --config
+v dumpxml one
+ok "the definition is what it was" cmp "$work/out" "$work/dump1"
+ok "setvcpus --config" does v setvcpus one 2 --config
+ok "setmaxmem --config" does v setmaxmem one 96M --config
+ok "setmem --config without a balloon is refused" fails "needs" v setmem one 32M --config
+ok "setmem --config" does v setmem one 96M --config
+ok "dominfo has the numbers" says "Used memory: *98304 KiB" v dominfo one
+ok "desc --title" does v desc one --title "Another title"
+ok "it is told" says "Another title" v list --all --title
+ok "desc" does v desc one "What it is <for>"
+ok "that is told too" says "What it is <for>" v desc one
+v define "$work/dump1"
+
 # --- looking only
 ok "a read-only client lists" says one ro list --all
 ok "and dumps" says "<name>one" ro dumpxml one

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Procedures that change a part of a definition: a device, a number, a title. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "libvirt-driver/definition-edit.h"
+#include "libvirt-driver/procedures.h"
+#include "util/bits.h"
+
+/* virDomainModificationImpact */
+enum {
+	AFFECT_LIVE = 1,
+	AFFECT_CONFIG = 2,
+};
+
+static struct definition_host host_of(const struct call *call)
+{
+	return (struct definition_host){ call->daemon->run_dir, call->daemon->adit };
+}
+
+/* CURRENT is what runs, or else what is defined. Refused where what is asked for is not there. */
+static int resolve(struct call *call, const struct domain *domain, uint32_t *flags)
+{
+	if (!(*flags & (AFFECT_LIVE | AFFECT_CONFIG)))
+		*flags |= domain->live ? AFFECT_LIVE : AFFECT_CONFIG;
+	if (*flags & AFFECT_LIVE && !domain->live)
+		return refuse(&call->refusal, FAULT_OPERATION_INVALID, "domain '%s' is not running",
+			      domain_definition(domain)->name);
+	if (*flags & AFFECT_CONFIG && !domain->kept)
+		return refuse(&call->refusal, FAULT_OPERATION_INVALID,
+			      "domain '%s' is transient: there is no definition to change",
+			      domain_definition(domain)->name);
+	return 0;
+}
+
+/* What a running domain is stays as it is; the definition alone changes. */
+static int keep(struct call *call, struct definition *changed)
+{
+	if (!changed)
+		return CALL_REFUSED;
+	return domain_define(call->daemon, changed, &call->refusal) ? CALL_DONE : CALL_REFUSED;
+}
+
+/* --- devices --------------------------------------------------------------------------------- */
+
+static int refuse_live(struct call *call)
+{
+	return refuse(&call->refusal, FAULT_OPERATION_UNSUPPORTED,
+		      "devices of a running domain cannot be changed; --config changes what the "
+		      "next start finds");
+}
+
+static int change(struct call *call, enum device_change change, bool has_flags)
+{
+	enum {
+		FORCE = 4 /* of an update: there is nothing that it would override */
+	};
+	const struct definition_host host = host_of(call);
+	struct domain_name name;
+	struct domain *domain = call_domain(call, &name);
+	const char *xml = xdr_string(&call->in, DEFINITION_MAX_XML);
+	/* The old forms are for what runs. */
+	uint32_t flags = has_flags ? xdr_u32(&call->in) : AFFECT_LIVE;
+
+	if (!call_arguments(call) ||
+	    refuse_flags(call, flags,
+			 AFFECT_LIVE | AFFECT_CONFIG | (change == DEVICE_UPDATE ? FORCE : 0)))
+		return CALL_REFUSED;
+	if (!domain)
+		return refuse_unknown(call, &name);
+	if (resolve(call, domain, &flags))
+		return CALL_REFUSED;
+	if (flags & AFFECT_LIVE)
+		return refuse_live(call);
+	return keep(call,
+		    definition_change_device(domain->kept, change, xml, &host, &call->refusal));
+}
+
+static int attach(struct call *call)
+{
+	return change(call, DEVICE_ATTACH, false);
+}
+
+static int attach_flags(struct call *call)
+{
+	return change(call, DEVICE_ATTACH, true);
+}
+
+static int detach(struct call *call)
+{
+	return change(call, DEVICE_DETACH, false);
+}
+
+static int detach_flags(struct call *call)
+{
+	return change(call, DEVICE_DETACH, true);
+}
+
+static int update_flags(struct call *call)
+{
+	return change(call, DEVICE_UPDATE, true);
+}
+
+static int detach_alias(struct call *call)
+{
+	const struct definition_host host = host_of(call);
+	struct domain_name name;
+	struct domain *domain = call_domain(call, &name);
+	const char *alias = xdr_string(&call->in, NAME_BYTES);
+	uint32_t flags = xdr_u32(&call->in);
+
+	if (!call_arguments(call) || refuse_flags(call, flags, AFFECT_LIVE | AFFECT_CONFIG))
+		return CALL_REFUSED;
+	if (!domain)
+		return refuse_unknown(call, &name);
+	if (resolve(call, domain, &flags))
+		return CALL_REFUSED;
+	if (flags & AFFECT_LIVE)
+		return refuse_live(call);
+	return keep(call, definition_detach_alias(domain->kept, alias, &host, &call->refusal));
+}
+
+/* --- numbers --------------------------------------------------------------------------------- */
+
+static int set_number(struct call *call, const struct domain *domain, const char *element,
+		      uint64_t number)
+{
+	const struct definition_host host = host_of(call);
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRIu64, number);
+	return keep(call, definition_set_text(domain->kept, element, text, &host, &call->refusal));
+}
+
+static int refuse_fixed(struct call *call, const char *what)
+{
+	return refuse(&call->refusal, FAULT_OPERATION_UNSUPPORTED,
+		      "the %s of a running domain cannot be changed; --config changes what the "
+		      "next start finds",
+		      what);
+}
+
+static int set_vcpus_flags(struct call *call)
+{
+	enum {
+		MAXIMUM = 4 /* the two are one number here */
+	};
+	struct domain_name name;
+	struct domain *domain = call_domain(call, &name);
+	uint32_t n = xdr_u32(&call->in), flags = xdr_u32(&call->in);
+
+	if (!call_arguments(call) ||
+	    refuse_flags(call, flags, AFFECT_LIVE | AFFECT_CONFIG | MAXIMUM))
+		return CALL_REFUSED;
+	if (!domain)
+		return refuse_unknown(call, &name);
+	if (resolve(call, domain, &flags))
+		return CALL_REFUSED;
+	return flags & AFFECT_LIVE ? refuse_fixed(call, "number of CPUs")
+				   : set_number(call, domain, "vcpu", n);
+}
+
+static int set_memory_flags(struct call *call)
+{
+	enum {
+		MAXIMUM = 4
+	};
+	struct domain_name name;
+	struct domain *domain = call_domain(call, &name);
+	uint64_t kib = xdr_u64(&call->in);
+	uint32_t flags = xdr_u32(&call->in);
+
+	if (!call_arguments(call) ||
+	    refuse_flags(call, flags, AFFECT_LIVE | AFFECT_CONFIG | MAXIMUM))
+		return CALL_REFUSED;
+	if (!domain)
+		return refuse_unknown(call, &name);
+	if (resolve(call, domain, &flags))
+		return CALL_REFUSED;
+	if (flags & AFFECT_LIVE)
+		return refuse_fixed(call, "memory");
+	return set_number(call, domain, flags & MAXIMUM ? "memory" : "currentMemory", kib);
+}
+
+/* --- words ----------------------------------------------------------------------------------- */
+
+static int set_metadata(struct call *call)
+{
+	const struct definition_host host = host_of(call);
+	struct domain_name name;
+	struct domain *domain = call_domain(call, &name);
+	int32_t type = xdr_i32(&call->in);
+	const char *text = xdr_opt_string(&call->in, DEFINITION_MAX_XML);
+	uint32_t flags;
+
+	xdr_opt_string(&call->in, NAME_BYTES); /* key and URI, of an element */
+	xdr_opt_string(&call->in, NAME_BYTES);
+	flags = xdr_u32(&call->in);
+	if (!call_arguments(call) || refuse_flags(call, flags, AFFECT_LIVE | AFFECT_CONFIG))
+		return CALL_REFUSED;
+	if (!domain)
+		return refuse_unknown(call, &name);
+	if (type != METADATA_TITLE && type != METADATA_DESCRIPTION)
+		return refuse(&call->refusal, FAULT_NO_SUPPORT,
+			      "metadata elements are written by defining the domain's XML");
+	if (resolve(call, domain, &flags))
+		return CALL_REFUSED;
+	if (flags & AFFECT_LIVE)
+		return refuse_fixed(call, type == METADATA_TITLE ? "title" : "description");
+	return keep(call, definition_set_text(domain->kept,
+					      type == METADATA_TITLE ? "title" : "description",
+					      text && *text ? text : NULL, &host, &call->refusal));
+}
+
+const struct procedure edit_procedures[] = {
+	{ 8, false, attach },
+	{ 13, false, detach },
+	{ 160, false, attach_flags },
+	{ 161, false, detach_flags },
+	{ 174, false, update_flags },
+	{ 199, false, set_vcpus_flags },
+	{ 204, false, set_memory_flags },
+	{ 264, false, set_metadata },
+	{ 392, false, detach_alias },
+};
+const size_t n_edit_procedures = ARRAY_SIZE(edit_procedures);

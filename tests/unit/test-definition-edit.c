@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One device or one line of a domain's XML changed: which one it is, and that the rest stays. */
+#include "check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "libvirt-driver/definition-edit.h"
+
+#define ADDRESS(bus)  "<source><address domain='0' bus='" bus "' slot='0' function='1'/></source>"
+#define FUNCTION(bus) "<hostdev mode='subsystem' type='pci'>" ADDRESS(bus) "</hostdev>"
+#define DISK(dev, path)                                                   \
+	"<disk type='file'><driver type='raw'/><source file='" path "'/>" \
+	"<target dev='" dev "'/></disk>"
+
+static const struct definition_host host = { "/run/x", "/usr/bin/adit" };
+static const char begin[] = "<domain type='kvm'><name>one</name>"
+			    "<uuid>12345678-9abc-4def-8123-456789abcdef</uuid>"
+			    "<memory>131072</memory><os><type>hvm</type><kernel>/k</kernel></os>"
+			    "<devices>" DISK("vda", "/a") FUNCTION("0x3b") "</devices></domain>";
+
+static struct definition *start(void)
+{
+	struct refusal refusal = { 0 };
+	struct definition *definition = definition_parse(begin, strlen(begin), &host, &refusal);
+
+	assert_non_null(definition);
+	return definition;
+}
+
+static struct definition *changed(const struct definition *from, enum device_change change,
+				  const char *xml)
+{
+	struct refusal refusal = { 0 };
+	struct definition *definition =
+		definition_change_device(from, change, xml, &host, &refusal);
+
+	if (!definition)
+		fail_msg("%s\n%s", refusal.err.text, xml);
+	return definition;
+}
+
+static void refused(enum device_change change, const char *xml, enum fault fault)
+{
+	struct definition *definition = start();
+	struct refusal refusal = { 0 };
+
+	assert_null(definition_change_device(definition, change, xml, &host, &refusal));
+	if (refusal.fault != fault)
+		fail_msg("%d, not %d: %s", refusal.fault, fault, refusal.err.text);
+	definition_free(definition);
+}
+
+static void a_device_comes_and_goes_and_leaves_no_trace(void **state)
+{
+	struct definition *first = start();
+	struct definition *more = changed(first, DEVICE_ATTACH, DISK("vdb", "/b"));
+	struct definition *less = changed(more, DEVICE_DETACH, "<disk><target dev='vdb'/></disk>");
+
+	assert_non_null(strstr(more->config, "\"/b\""));
+	assert_string_equal(less->xml, first->xml);
+	assert_string_equal(less->config, first->config);
+	definition_free(first);
+	definition_free(more);
+	definition_free(less);
+}
+
+static void a_device_is_known_however_its_address_is_written(void **state)
+{
+	struct definition *first = start();
+	struct definition *less = changed(first, DEVICE_DETACH, FUNCTION("59"));
+
+	assert_null(strstr(less->config, "3b"));
+	definition_free(first);
+	definition_free(less);
+}
+
+static void an_update_keeps_the_place(void **state)
+{
+	struct definition *first = start();
+	struct definition *two = changed(first, DEVICE_ATTACH, DISK("vdb", "/b"));
+	struct definition *other = changed(two, DEVICE_UPDATE, DISK("vda", "/c"));
+
+	assert_true(strstr(other->config, "/c") < strstr(other->config, "/b"));
+	assert_null(strstr(other->config, "\"/a\""));
+	definition_free(first);
+	definition_free(two);
+	definition_free(other);
+}
+
+/* adit's own names come from what does not change with the number of devices. */
+static void names_stay_when_others_go(void **state)
+{
+	struct definition *first = start();
+	struct definition *two = changed(first, DEVICE_ATTACH, DISK("vdb", "/b"));
+	struct definition *one = changed(two, DEVICE_DETACH, DISK("vda", "/a"));
+
+	assert_non_null(strstr(two->config, "\"vdb\""));
+	assert_non_null(strstr(one->config, "\"vdb\""));
+	assert_non_null(strstr(one->config, "\"0000-3b-00.1\""));
+	definition_free(first);
+	definition_free(two);
+	definition_free(one);
+}
+
+static void what_is_wrong_is_refused(void **state)
+{
+	refused(DEVICE_ATTACH, DISK("vda", "/b"), FAULT_OPERATION_INVALID);
+	refused(DEVICE_ATTACH, FUNCTION("59"), FAULT_OPERATION_INVALID);
+	refused(DEVICE_ATTACH, "<video/>", FAULT_CONFIG_UNSUPPORTED);
+	refused(DEVICE_ATTACH, "<disk type='file'><target dev='vdb'/></disk>",
+		FAULT_CONFIG_UNSUPPORTED);
+	refused(DEVICE_ATTACH, "<disk", FAULT_XML);
+	refused(DEVICE_ATTACH, "<!DOCTYPE d><disk/>", FAULT_XML);
+	refused(DEVICE_ATTACH, "<domain/>", FAULT_CONFIG_UNSUPPORTED);
+	refused(DEVICE_DETACH, "<interface/>", FAULT_XML);
+	refused(DEVICE_DETACH, DISK("vdb", "/b"), FAULT_DEVICE_MISSING);
+	refused(DEVICE_DETACH, "<rng/>", FAULT_DEVICE_MISSING);
+	refused(DEVICE_UPDATE, DISK("vdb", "/b"), FAULT_DEVICE_MISSING);
+}
+
+static void the_text_of_an_element_is_set(void **state)
+{
+	struct refusal refusal = { 0 };
+	struct definition *first = start();
+	struct definition *titled =
+		definition_set_text(first, "title", "a < b & c", &host, &refusal);
+	struct definition *bare = definition_set_text(titled, "title", NULL, &host, &refusal);
+	struct definition *more = definition_set_text(first, "memory", "262144", &host, &refusal);
+
+	assert_string_equal(titled->title, "a < b & c");
+	assert_string_equal(bare->xml, first->xml);
+	assert_true(more->memory_kib == 262144);
+	assert_null(definition_set_text(first, "vcpu", "0", &host, &refusal));
+	definition_free(first);
+	definition_free(titled);
+	definition_free(bare);
+	definition_free(more);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_device_comes_and_goes_and_leaves_no_trace),
+		cmocka_unit_test(a_device_is_known_however_its_address_is_written),
+		cmocka_unit_test(an_update_keeps_the_place),
+		cmocka_unit_test(names_stay_when_others_go),
+		cmocka_unit_test(what_is_wrong_is_refused),
+		cmocka_unit_test(the_text_of_an_element_is_set),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
