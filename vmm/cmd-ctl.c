@@ -169,34 +169,16 @@ static int print_answer(const struct ctl *ctl)
 	return EXIT_FAILED;
 }
 
-/* Events have no end: what comes behind their head is passed on as it comes. */
-static int pass_on(struct ctl *ctl)
-{
-	char bytes[4096];
-	size_t seen = 0;
-	ssize_t n;
-
-	while ((n = recv(ctl->fd, bytes, sizeof(bytes), 0)) > 0) {
-		size_t from = 0;
-
-		while (seen < 4 && from < (size_t)n) {
-			seen = bytes[from] == "\r\n\r\n"[seen] ? seen + 1 : bytes[from] == '\r';
-			from++;
-		}
-		fwrite(bytes + from, 1, (size_t)n - from, stdout);
-		if (fflush(stdout))
-			break;
-	}
-	return n < 0 ? EXIT_FAILED : EXIT_OK;
-}
-
-static int receive(struct ctl *ctl)
+/* The answer whose first bytes these are, and what follows of it. */
+static int receive(struct ctl *ctl, const char *begun, size_t len)
 {
 	enum http_state state = HTTP_MORE;
 	char bytes[4096];
+	size_t taken;
 
+	if (len)
+		state = http_feed(ctl->http, begun, len, &taken);
 	while (state == HTTP_MORE) {
-		size_t taken;
 		ssize_t n = recv(ctl->fd, bytes, sizeof(bytes), 0);
 
 		if (n < 0 && errno == EINTR)
@@ -211,6 +193,28 @@ static int receive(struct ctl *ctl)
 		return print_answer(ctl);
 	fprintf(stderr, "adit ctl: %s: no whole answer came\n", ctl->verb.name);
 	return EXIT_FAILED;
+}
+
+/* Events have no end: behind the head of a 200 they are passed on as they come. */
+static int pass_on(struct ctl *ctl)
+{
+	char bytes[HTTP_MAX_HEAD + 1], *end = NULL;
+	size_t have = 0, head;
+	ssize_t n = 0;
+
+	while (!end && have < HTTP_MAX_HEAD &&
+	       (n = recv(ctl->fd, bytes + have, HTTP_MAX_HEAD - have, 0)) > 0) {
+		have += (size_t)n;
+		bytes[have] = '\0';
+		end = strstr(bytes, "\r\n\r\n");
+	}
+	if (!end || strncmp(bytes, "HTTP/1.1 200 ", 13) != 0)
+		return receive(ctl, bytes, have);
+	head = (size_t)(end + 4 - bytes);
+	fwrite(bytes + head, 1, have - head, stdout);
+	while (!fflush(stdout) && (n = recv(ctl->fd, bytes, HTTP_MAX_HEAD, 0)) > 0)
+		fwrite(bytes, 1, (size_t)n, stdout);
+	return n < 0 ? EXIT_FAILED : EXIT_OK;
 }
 
 static int prepare(struct ctl *ctl, int argc, char **argv)
@@ -250,7 +254,8 @@ int cmd_ctl(int argc, char **argv)
 		status = ret == -EINVAL ? usage() : EXIT_CONFIG;
 	} else if (!(ret = http_create(&ctl.http, HTTP_RESPONSES, ANSWER_MAX)) &&
 		   !(ret = ask(&ctl))) {
-		status = strcmp(ctl.verb.name, "events") != 0 ? receive(&ctl) : pass_on(&ctl);
+		status = strcmp(ctl.verb.name, "events") != 0 ? receive(&ctl, NULL, 0)
+							      : pass_on(&ctl);
 	} else {
 		fprintf(stderr, "adit ctl: %s: %s\n", ctl.socket, strerror(-ret));
 	}

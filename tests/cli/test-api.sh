@@ -116,6 +116,26 @@ assert words == due, words
 ' "$work/events"
 ok "who asked is in the log" has "$work/err" "vm.boot: begun, asked by uid $(id -u) pid [1-9]"
 
+# --- a server that does not let the client have events
+python3 - "$work/refuser" >"$work/refuser.says" <<'EOF' &
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1])
+s.listen(1)
+print("ready", flush=True)
+c = s.accept()[0]
+c.recv(65536)
+for part in b"HTTP/1.1 403 Forb", b"idden\r\nContent-Length: 21\r\n\r\n{\"error\":", b"\"not today\"}":
+    c.sendall(part)
+EOF
+refuser=$!
+until_says "$work/refuser.says" ready
+"$adit" ctl "$work/refuser" events >"$work/answer" 2>"$work/refusal"
+ok "events that are refused end with status 1" is $? 1
+ok "with the sentence" is "$(cat "$work/refusal")" 'adit ctl: events: not today'
+ok "and print nothing" [ ! -s "$work/answer" ]
+wait "$refuser"
+
 # --- with a configuration
 serve "$(config powerbutton)"
 until_says "$work/out" ready
