@@ -179,6 +179,39 @@ static int plan_mmio32(struct layout *layout, const struct layout_request *reque
 	return 0;
 }
 
+/*
+ * Linux plugs memory in pieces of 128 MiB at least, and the border of 1 GiB serves large pages: the
+ * coarsest border at which it fits is taken.
+ */
+static int plan_hot(struct layout *layout, const struct obstacles *obstacles,
+		    const struct layout_request *request, uint64_t limit, struct err *err)
+{
+	const struct layout_ram *top = &layout->ram[layout->n_ram - 1];
+	const uint64_t from = MAX(top->gpa + top->size, 4 * GIB), size = request->hot_size;
+	const uint64_t aligns[] = { MAX(GIB, request->hot_align),
+				    MAX(128 * MIB, request->hot_align) };
+
+	for (unsigned int i = 0; size && i < ARRAY_SIZE(aligns); i++) {
+		for (uint64_t pos = from; pos < limit;) {
+			struct gap gap = gap_from(obstacles, pos, limit);
+			uint64_t start;
+
+			if (gap_holds(&gap, aligns[i], size, &start)) {
+				layout->hot = (struct layout_range){ start, size };
+				return 0;
+			}
+			pos = gap.end;
+		}
+	}
+	if (!size)
+		return 0;
+	return err_set(err, ENOSPC,
+		       "%" PRIu64 " bytes of memory to be plugged do not fit in one piece between "
+		       "the end of RAM at %#" PRIx64 " and %#" PRIx64 " (guest physical bits and "
+		       "IOMMU aperture): make it less",
+		       size, from, limit);
+}
+
 static bool place_mmio64(struct layout *layout, const struct obstacles *obstacles, uint64_t from,
 			 uint64_t limit, uint64_t size)
 {
@@ -199,7 +232,8 @@ static int plan_mmio64(struct layout *layout, const struct obstacles *obstacles,
 		       uint64_t wanted, struct err *err)
 {
 	const struct layout_ram *top = &layout->ram[layout->n_ram - 1];
-	const uint64_t ram_end = top->gpa + top->size, from = MAX(ram_end, 4 * GIB);
+	const uint64_t ram_end = MAX(top->gpa + top->size, layout->hot.base + layout->hot.size);
+	const uint64_t from = MAX(ram_end, 4 * GIB);
 	const uint64_t least = wanted ? wanted : LAYOUT_MMIO64_MIN;
 
 	for (uint64_t size = wanted ? wanted : LAYOUT_MMIO64_MAX; size >= least; size /= 2) {
@@ -263,7 +297,9 @@ int layout_plan(struct layout *layout, const struct layout_request *request, str
 	ret = plan_ram(layout, &obstacles, limit, request->ram_size, err);
 	if (ret)
 		return ret;
-	ret = plan_mmio32(layout, request, limit, err);
+	ret = plan_hot(layout, &obstacles, request, limit, err);
+	if (!ret)
+		ret = plan_mmio32(layout, request, limit, err);
 	if (ret)
 		return ret;
 	return plan_mmio64(layout, &obstacles, limit, request->mem64_size, err);

@@ -31,6 +31,8 @@ struct layout_request {
 	const struct layout_range *reserved; /* any order, may overlap; empty ones are ignored */
 	unsigned int n_reserved;
 	uint64_t mem64_size; /* wanted 64-bit window: a power of two from 1 MiB; 0: default */
+	uint64_t hot_size;   /* memory that may be plugged later, whole blocks; 0: none */
+	uint64_t hot_align;  /* its blocks: a power of two */
 };
 
 struct layout_ram {
@@ -46,8 +48,9 @@ struct layout {
 	 * this size can back all of RAM but its tail.
 	 */
 	uint64_t ram_align;
+	struct layout_range hot;    /* in one piece, above RAM and 4 GiB; size 0: none */
 	struct layout_range mmio32; /* 1 MiB borders inside [MMIO32_BASE, MMIO32_END) */
-	struct layout_range mmio64; /* a power of two, aligned to its size, above RAM and 4 GiB */
+	struct layout_range mmio64; /* a power of two, aligned to its size, above all of these */
 	struct layout_range io;
 	/* Fixed: no device does DMA there, so reserved ranges may lie on it. */
 	struct layout_range ecam;

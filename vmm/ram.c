@@ -122,7 +122,7 @@ int ram_create(struct ram *ram, const struct ram_options *options, struct err *e
 			MAP_HUGETLB | (options->hugepage_size == GIB ? MFD_HUGE_1GB : MFD_HUGE_2MB);
 	}
 	/* Huge pages are reserved now: running out of them later would be SIGBUS in the guest. */
-	if (options->hugepage_size)
+	if (options->hugepage_size && !options->on_demand)
 		flags &= ~MAP_NORESERVE;
 	ram->base = mmap(NULL, ram->size, PROT_READ | PROT_WRITE, flags, ram->fd, 0);
 	if (ram->base == MAP_FAILED) {

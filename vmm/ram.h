@@ -20,6 +20,7 @@ struct ram_options {
 	uint64_t hugepage_size; /* 0, 2 MiB or 1 GiB; must divide size */
 	bool shared;		/* memfd; else anonymous, invisible to other processes */
 	bool prefault;
+	bool on_demand; /* huge pages are not reserved: who uses them populates them first */
 };
 
 struct ram {

@@ -86,6 +86,21 @@ static void assert_window_invariants(const struct layout_request *request,
 	assert_int_equal(layout->io.base, IO_WINDOW_BASE);
 }
 
+static void assert_hot_invariants(const struct layout_request *request, const struct layout *layout)
+{
+	const struct layout_ram *top = &layout->ram[layout->n_ram - 1];
+	const struct layout_range *hot = &layout->hot;
+
+	assert_int_equal(hot->size, request->hot_size);
+	if (!hot->size)
+		return;
+	assert_true(is_aligned(hot->base, request->hot_align) && is_aligned(hot->base, 128 * MIB));
+	assert_true(hot->base >= 4 * GIB && hot->base >= top->gpa + top->size);
+	assert_true(hot->base + hot->size <= layout->mmio64.base);
+	assert_false(on_range(hot->base, hot->size, &ht_range));
+	assert_free(request, hot->base, hot->size);
+}
+
 static struct layout plan(const struct layout_request *request)
 {
 	struct layout layout;
@@ -95,6 +110,7 @@ static struct layout plan(const struct layout_request *request)
 		fail_msg("refused: %s", err.text);
 	assert_ram_invariants(request, &layout);
 	assert_window_invariants(request, &layout);
+	assert_hot_invariants(request, &layout);
 	return layout;
 }
 
@@ -234,6 +250,34 @@ static void the_aperture_limits_the_64_bit_window(void **state)
 	assert_int_equal(layout.mmio64.size, 256 * GIB);
 }
 
+static void memory_to_be_plugged_is_one_piece_above_ram(void **state)
+{
+	const struct layout_range range = { .base = 5 * GIB, .size = 4096 };
+	struct layout_request request = { .ram_size = 256 * MIB,
+					  .phys_bits = 40,
+					  .aperture_last = NO_LIMIT,
+					  .hot_size = 2 * GIB,
+					  .hot_align = 4 * MIB };
+	struct layout layout = plan(&request);
+
+	assert_int_equal(layout.hot.base, 4 * GIB);
+	request.reserved = &range;
+	request.n_reserved = 1;
+	layout = plan(&request);
+	assert_int_equal(layout.hot.base, 6 * GIB);
+	/* Where a gigabyte's border leaves no room, 128 MiB do. */
+	request.hot_size = 768 * MIB;
+	request.aperture_last = 6 * GIB + 512 * MIB - 1;
+	request.mem64_size = 128 * MIB;
+	layout = plan(&request);
+	assert_int_equal(layout.hot.base, 4 * GIB);
+	request.ram_size = 3 * GIB + 512 * MIB;
+	layout = plan(&request);
+	assert_int_equal(layout.hot.base, 5 * GIB + 128 * MIB);
+	request.hot_size = 2 * GIB;
+	refused(&request, ENOSPC, "to be plugged do not fit");
+}
+
 static void requests_outside_their_limits_are_refused(void **state)
 {
 	const struct layout_range wrapping = { 0xfffffffffffff000, 0x2000 };
@@ -357,6 +401,7 @@ static void every_plan_keeps_the_invariants(void **state)
 			.reserved = reserved,
 			.n_reserved = draw(&seed) % ARRAY_SIZE(reserved),
 			.mem64_size = draw(&seed) % 4 ? 0 : BIT_U64(20 + draw(&seed) % 25),
+			.hot_align = BIT_U64(21 + draw(&seed) % 15),
 		};
 		struct layout layout;
 		struct err err = { 0 };
@@ -365,6 +410,8 @@ static void every_plan_keeps_the_invariants(void **state)
 			reserved[i].base = draw_scaled(&seed, 52) | MIB;
 			reserved[i].size = draw_scaled(&seed, 36);
 		}
+		if (draw(&seed) % 2)
+			request.hot_size = request.hot_align * (1 + draw(&seed) % 512);
 		if (layout_plan(&layout, &request, &err)) {
 			assert_true(err.code == ENOSPC && strlen(err.text) > 20);
 			continue;
@@ -372,6 +419,7 @@ static void every_plan_keeps_the_invariants(void **state)
 		planned++;
 		assert_ram_invariants(&request, &layout);
 		assert_window_invariants(&request, &layout);
+		assert_hot_invariants(&request, &layout);
 	}
 	assert_true(planned > 5000); /* else this test looks at nothing */
 }
@@ -388,6 +436,7 @@ int main(void)
 		cmocka_unit_test(the_32_bit_window_is_trimmed_to_its_largest_part),
 		cmocka_unit_test(a_range_that_ends_at_2_to_the_64_is_taken),
 		cmocka_unit_test(the_aperture_limits_the_64_bit_window),
+		cmocka_unit_test(memory_to_be_plugged_is_one_piece_above_ram),
 		cmocka_unit_test(requests_outside_their_limits_are_refused),
 		cmocka_unit_test(what_does_not_fit_is_refused_with_the_limit),
 		cmocka_unit_test(too_many_pieces_are_refused),
