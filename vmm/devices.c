@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -37,6 +38,8 @@ struct devices {
 	struct pci_bus *bus;
 	struct loop *loop;
 	const struct log *log;
+	void (*event)(void *arg, const char *event, const char *detail);
+	void *event_arg;
 	int keeper; /* 0: none */
 	struct ioasid_ctx *ctx;
 	struct ioasid_space *guest;
@@ -471,6 +474,19 @@ static void drop(struct device *device)
 	device_node_close(&device->node);
 }
 
+/* To the log, and to who follows the machine's events. */
+static void announce(const struct device *device, enum log_level level, const char *event,
+		     const char *what)
+{
+	const struct devices *all = device->all;
+	char text[200];
+
+	snprintf(text, sizeof(text), "%s %s", device->config->id, what);
+	log_line(all->log, level, "vfio", "%s", text);
+	if (all->event)
+		all->event(all->event_arg, event, text);
+}
+
 /* On the loop's thread. The guest sees a function that is gone; who holds it waits for its close.
  */
 static void give_back(void *arg)
@@ -478,21 +494,18 @@ static void give_back(void *arg)
 	struct device *device = arg;
 
 	drop(device);
-	log_line(device->all->log, LOG_WARN, "vfio", "%s went back to the host, which asked for it",
-		 device->config->id);
+	announce(device, LOG_WARN, "device-returned", "went back to the host, which asked for it");
 }
 
 static void on_event(void *opaque, enum vfio_event event)
 {
 	struct device *device = opaque;
-	struct devices *all = device->all;
 
 	if (event == VFIO_EVENT_ERROR)
-		log_line(all->log, LOG_ERROR, "vfio",
-			 "%s reported an uncorrectable error: its guest should reset it",
-			 device->config->id);
+		announce(device, LOG_ERROR, "device-error",
+			 "reported an uncorrectable error: its guest should reset it");
 	else
-		loop_post(all->loop, &device->removal);
+		loop_post(device->all->loop, &device->removal);
 }
 
 /* One a descriptor, though members of a group have it in common. Returns their number. */
@@ -558,6 +571,8 @@ int devices_add(struct devices *devices, const struct devices_place *place, stru
 		return 0;
 	devices->bus = place->bus;
 	devices->loop = place->loop;
+	devices->event = place->event;
+	devices->event_arg = place->event_arg;
 	ret = map_guest(devices, place, err);
 	/* All are attached before the first is seen: members of a group are closed together. */
 	for (size_t i = 0; !ret && i < devices->n; i++)

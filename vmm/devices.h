@@ -38,6 +38,9 @@ struct devices_place {
 	struct loop *loop;
 	const struct ram *ram;
 	const struct layout *layout;
+	/* As in struct machine_options. */
+	void (*event)(void *arg, const char *event, const char *detail);
+	void *event_arg;
 };
 /* Guest memory into the space, then function by function. Before the guest runs. */
 int devices_add(struct devices *devices, const struct devices_place *place, struct err *err);

@@ -233,6 +233,12 @@ static void forget(struct life *life)
 	tell(life, "deleted", NULL);
 }
 
+/* The listener takes it from any thread; who it is does not change while a machine is there. */
+static void on_machine_event(void *arg, const char *event, const char *detail)
+{
+	tell(arg, event, detail);
+}
+
 static int make_machine(struct life *life, struct machine **machine, struct err *err)
 {
 	const struct machine_options options = {
@@ -240,6 +246,8 @@ static int make_machine(struct life *life, struct machine **machine, struct err 
 		.log = life->options.log,
 		.kvm_fd = -1,
 		.keeper_fd = life->options.keeper,
+		.event = on_machine_event,
+		.event_arg = life,
 	};
 	int ret;
 

@@ -34,6 +34,8 @@
 struct machine {
 	const struct config *config;
 	const struct log *log;
+	void (*event)(void *arg, const char *event, const char *detail);
+	void *event_arg;
 
 	struct vm *vm;
 	struct cpuid *cpuid;
@@ -236,6 +238,8 @@ static int make_devices(struct machine *machine, struct err *err)
 		.loop = machine->loop,
 		.ram = &machine->ram,
 		.layout = &machine->layout,
+		.event = machine->event,
+		.event_arg = machine->event_arg,
 	};
 
 	int ret = devices_add(machine->devices, &place, err);
@@ -324,6 +328,8 @@ int machine_create(struct machine **out, const struct machine_options *options, 
 		return err_set(err, ENOMEM, "no memory for a machine");
 	machine->config = options->config;
 	machine->log = options->log;
+	machine->event = options->event;
+	machine->event_arg = options->event_arg;
 	machine->ram.fd = -1;
 	machine->end = RUNNING;
 	ret = vm_create(&machine->vm, &vm_options, err);
