@@ -1,7 +1,9 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: Apache-2.0
 # An assigned device and guests that ask for much: BARs moved about, MSIs counted, both functions of a
-# group; a monitor that is killed in the middle of DMA, and the device in the hands of the next.
+# group; a guest that resets itself 100 times; vectors that are masked and moved under commands; a
+# monitor that is killed in the middle of DMA, and the device in the hands of the next; a host that
+# takes it back.
 # shellcheck disable=SC2034,SC2154 # settings for tests/rig/run, and from it
 TITLE='edu under a payload that moves its BAR, groups, and a monitor that is killed'
 SMOKE=''
@@ -14,20 +16,39 @@ DISKS='d0=1M'
 NEED='adit tests'
 LIMIT=1500
 
-config() { # config NAME CMDLINE DEVICES-JSON
+config() { # config NAME CMDLINE DEVICES-JSON [PAYLOAD]
 	cat >"/out/$1.json" <<-EOF
-		{ "payload": { "flat": "/adit/build/guest/edu.bin", "cmdline": "$2" }, "memory": { "size": "64M" },
+		{ "payload": { "flat": "/adit/build/guest/${4:-edu}.bin", "cmdline": "$2" }, "memory": { "size": "64M" },
 		  "serial": { "mode": "File", "file": "/out/$1" }, "debug_exit": true, "devices": [$3] }
 	EOF
 }
 edu() { echo "{ \"path\": \"$1\", \"via\": \"$way\", \"allow_no_reset\": true }"; }
-run() { # run NAME CMDLINE DEVICES-JSON: does every check of the payload pass?
+run() { # run NAME CMDLINE DEVICES-JSON [PAYLOAD CHECKS]: does every check of the payload pass?
 	config "$@"
 	timeout 20000 /adit/build/adit run --no-reboot "/out/$1.json" >"/out/$1.log" 2>&1
 	status=$?
-	[ $status = 0 ] && [ "$(grep -c '^ok' "/out/$1")" = 5 ] && return
+	[ $status = 0 ] && [ "$(grep -c '^ok' "/out/$1")" = "${5:-5}" ] && return
 	echo "status $status"
 	cat "/out/$1.log" "/out/$1"
+	return 1
+}
+# A guest that resets itself: descriptors are counted meanwhile, one that each life left behind would
+# be a hundred more.
+resets() {
+	config "$way-resets" 'resets=100 moves=1 msis=1' "$(edu "$one")"
+	timeout 20000 /adit/build/adit run "/out/$way-resets.json" >"/out/$way-resets.log" 2>&1 &
+	pid=$! most=0
+	while kill -0 $pid 2>/dev/null; do
+		# shellcheck disable=SC2012,SC2046 # their number alone
+		fds=$(ls "/proc/$(pidof adit)/fd" 2>/dev/null | wc -l)
+		[ "$fds" -le "$most" ] || most=$fds
+		sleep 1
+	done
+	wait $pid
+	status=$?
+	[ $status = 0 ] && grep -q '^ok resets' "/out/$way-resets" && [ "$most" -gt 0 ] && [ "$most" -lt 100 ] && return
+	echo "status $status, $most descriptors"
+	tail -n 20 "/out/$way-resets.log" "/out/$way-resets"
 	return 1
 }
 refused() { # refused NAME DEVICES-JSON WORDS
@@ -49,6 +70,30 @@ killed() {
 	wait $pid
 	return 0
 }
+# The host unbinds the device from vfio-pci under the guest, which waits until it was let go of.
+taken_back() {
+	config back forever "$(edu "$one")"
+	: >/out/back
+	/adit/build/adit run --no-reboot --api-socket /tmp/back.sock /out/back.json >/out/back.log 2>&1 &
+	pid=$!
+	until grep -q 'goes on' /out/back; do
+		kill -0 $pid || return
+		sleep 0.1
+	done
+	/adit/build/adit ctl /tmp/back.sock events >/out/back.events 2>&1 &
+	until grep -q Running /out/back.events; do sleep 0.1; done
+	echo "$one" >"/sys/bus/pci/devices/$one/driver/unbind"
+	until grep -q device-returned /out/back.events; do
+		kill -0 $pid || return
+		sleep 0.1
+	done
+	/adit/build/adit ctl /tmp/back.sock vm.shutdown
+	wait $pid
+	[ ! -e "/sys/bus/pci/devices/$one/driver" ] && grep -q 'went back to the host' /out/back.log &&
+		grep -q '"event":"device-returned","detail":"[^"]* went back to the host' /out/back.events && return
+	cat /out/back.log /out/back.events
+	return 1
+}
 
 l1() {
 	# shellcheck disable=SC2046 # a list of words
@@ -60,12 +105,19 @@ l1() {
 	done
 	group() { basename "$(readlink "/sys/bus/pci/devices/$1/iommu_group")"; }
 	check two_functions_share_a_group is "$(group "$two")" "$(group "$three")"
+	way=cdev
+	check 'a guest resets itself 100 times' resets
 	for way in cdev group; do
 		check "$way: DMA, 100 moves of the BAR, 100 MSIs" run "$way-moves" 'moves=100 msis=100' "$(edu "$one")"
 		check "$way: both of a group, and two more" run "$way-four" '' \
 			"$(edu "$one"), $(edu "$two"), $(edu "$three"), { \"path\": \"$nvme\", \"via\": \"$way\" }"
+		check "$way: vectors are masked and moved under 1000 commands" run "$way-vectors" 'rounds=1000' \
+			"{ \"path\": \"$nvme\", \"via\": \"$way\" }" nvme 3
 		check "$way: a monitor is killed in the middle of DMA" killed
 		check "$way: the device goes to the next at once" run "$way-next" '' "$(edu "$one")"
+		check "$way: the host takes the device back from a guest that works with it" taken_back
+		check "$way: it goes to vfio-pci again" vfio_bind "$one"
+		check "$way: and to the next guest" run "$way-again" '' "$(edu "$one")"
 	done
 	way=cdev
 	check 'a device that cannot be reset is refused' refused reset "{ \"path\": \"$one\" }" allow_no_reset
