@@ -81,21 +81,6 @@ static int explain_map(const struct ioasid_space *space, const struct mapped *ne
 		       strerror(-r));
 }
 
-static int map_kernel(struct ioasid_space *space, const struct ioasid_mapping *mapping)
-{
-	struct iommufd *iommufd = iommufd_of(space->ctx);
-	const struct iommufd_space *own = space->priv;
-
-	if (mapping->fd >= 0 && !iommufd->no_map_file) {
-		int r = ifd_map_file(&iommufd->ifd, own->ioas, mapping);
-
-		if (r != -ENOTTY)
-			return r;
-		iommufd->no_map_file = true;
-	}
-	return mapping->hva ? ifd_map(&iommufd->ifd, own->ioas, mapping) : -EOPNOTSUPP;
-}
-
 int iommufd_map(struct ioasid_space *space, const struct ioasid_mapping *mapping,
 		struct ioasid_garbage *garbage, struct err *err)
 {
@@ -107,12 +92,19 @@ int iommufd_map(struct ioasid_space *space, const struct ioasid_mapping *mapping
 		.rights = mapping->rights,
 	};
 	int r = mappings_add(space, &own->mappings, &new, err);
+	bool midway;
 
 	if (r)
 		return r;
-	r = map_kernel(space, mapping);
+	r = iommufd_map_kernel(space, mapping, &midway);
 	if (!r)
 		return 0;
+	if (midway)
+		return err_set(err, EIO,
+			       "space %s: a part of %#" PRIx64 " to %#" PRIx64
+			       " is mapped (%s), and the kernel does not unmap it; the space is "
+			       "blocked",
+			       space->name, new.iova, new.last, strerror(-r));
 	mappings_remove(&own->mappings, mapping->iova, mapping->size);
 	return explain_map(space, &new, r, err);
 }

@@ -77,6 +77,13 @@ int iommufd_dirty_read(struct ioasid_space *space, const struct ioasid_dirty *di
 int iommufd_invalidate(struct ioasid_space *space, const struct ioasid_invalidation *list, size_t n,
 		       size_t *done, struct err *err);
 
+/*
+ * iommufd-pieces.c: the kernel's part of it, several pieces at once where it is large. On failure
+ * nothing of it is mapped; midway: parts are, and the kernel does not take them back.
+ */
+int iommufd_map_kernel(struct ioasid_space *space, const struct ioasid_mapping *mapping,
+		       bool *midway);
+
 /* iommufd-fault.c: the context's one queue, made when the first space asks for it. */
 int iommufd_fault_queue(struct ioasid_ctx *ctx, struct err *err);
 int iommufd_faults_fd(struct ioasid_ctx *ctx, int *fd, struct err *err);

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Large mappings by several threads. A call of IOAS_MAP takes, zeroes and pins page after page;
+ * calls for ranges apart from each other do not wait for one another, for they hold the IOAS's
+ * domains_rwsem for reading and its iova_rwsem for moments only (Linux drivers/iommu/iommufd,
+ * iopt_map_pages). What is mapped so is several areas in the kernel and one mapping here: an unmap
+ * of the whole takes them all, and nobody asks for less.
+ */
+#include <errno.h>
+#include <pthread.h>
+
+#include "ioasid-client/providers/iommufd.h"
+#include "util/bits.h"
+
+#define PIECE	GIB /* on its borders, so that pages of that size stay whole */
+#define THREADS 16u
+
+static int map_one(struct iommufd *iommufd, uint32_t ioas, const struct ioasid_mapping *mapping)
+{
+	if (mapping->fd >= 0 && !iommufd->no_map_file) {
+		int r = ifd_map_file(&iommufd->ifd, ioas, mapping);
+
+		if (r != -ENOTTY)
+			return r;
+		iommufd->no_map_file = true;
+	}
+	return mapping->hva ? ifd_map(&iommufd->ifd, ioas, mapping) : -EOPNOTSUPP;
+}
+
+/* The part of it that begins `at` bytes into it and ends on the next border. */
+static struct ioasid_mapping piece_of(const struct ioasid_mapping *mapping, uint64_t at)
+{
+	struct ioasid_mapping piece = *mapping;
+
+	piece.iova += at;
+	piece.size = MIN(mapping->size - at, PIECE - piece.iova % PIECE);
+	piece.fd_offset += at;
+	if (piece.hva)
+		piece.hva = (char *)piece.hva + at;
+	return piece;
+}
+
+struct work {
+	struct iommufd *iommufd;
+	uint32_t ioas;
+	const struct ioasid_mapping *mapping;
+	pthread_mutex_t lock;
+	uint64_t next; /* where the first piece begins that nobody has taken */
+	int failure;   /* the first one; after it none is begun */
+};
+
+static bool take(struct work *work, struct ioasid_mapping *piece)
+{
+	bool there;
+
+	pthread_mutex_lock(&work->lock);
+	there = !work->failure && work->next < work->mapping->size;
+	if (there) {
+		*piece = piece_of(work->mapping, work->next);
+		work->next += piece->size;
+	}
+	pthread_mutex_unlock(&work->lock);
+	return there;
+}
+
+static void *map_pieces(void *arg)
+{
+	struct work *work = arg;
+	struct ioasid_mapping piece;
+
+	while (take(work, &piece)) {
+		int r = map_one(work->iommufd, work->ioas, &piece);
+
+		if (!r)
+			continue;
+		pthread_mutex_lock(&work->lock);
+		work->failure = work->failure ? work->failure : r;
+		pthread_mutex_unlock(&work->lock);
+	}
+	return NULL;
+}
+
+/* Beside this thread as many as get started: with none it only takes longer. */
+static void map_beside(struct work *work)
+{
+	uint64_t pieces = (work->mapping->size - work->next + PIECE - 1) / PIECE;
+	pthread_t threads[THREADS - 1];
+	unsigned int n = 0;
+
+	while (n < ARRAY_SIZE(threads) && n + 1 < pieces &&
+	       !pthread_create(&threads[n], NULL, map_pieces, work))
+		n++;
+	map_pieces(work);
+	while (n)
+		pthread_join(threads[--n], NULL);
+}
+
+int iommufd_map_kernel(struct ioasid_space *space, const struct ioasid_mapping *mapping,
+		       bool *midway)
+{
+	const struct iommufd_space *own = space->priv;
+	const struct ioasid_mapping first = piece_of(mapping, 0);
+	struct work work = {
+		.iommufd = iommufd_of(space->ctx),
+		.ioas = own->ioas,
+		.mapping = mapping,
+		.next = first.size,
+	};
+	int r;
+
+	*midway = false;
+	/* By itself: it finds out whether this kernel maps descriptors. */
+	r = map_one(work.iommufd, own->ioas, &first);
+	if (r || first.size == mapping->size)
+		return r;
+	pthread_mutex_init(&work.lock, NULL);
+	map_beside(&work);
+	pthread_mutex_destroy(&work.lock);
+	if (!work.failure)
+		return 0;
+	*midway = ifd_unmap(&work.iommufd->ifd, own->ioas, mapping->iova, mapping->size);
+	return work.failure;
+}
