@@ -17,6 +17,7 @@
 #include "util/loop.h"
 #include "vmm/config.h"
 #include "vmm/device-node.h"
+#include "vmm/guest-space.h"
 #include "vmm/layout.h"
 #include "vmm/ram.h"
 
@@ -428,30 +429,6 @@ int devices_open(struct devices **out, const struct config *config, int keeper, 
 
 /* --- on the bus ------------------------------------------------------------------------------ */
 
-static int map_guest(struct devices *devices, const struct devices_place *place, struct err *err)
-{
-	const struct ioasid_space_options options = { .name = "guest" };
-	const struct layout *layout = place->layout;
-	struct ioasid_mapping mappings[LAYOUT_MAX_RAM];
-	int ret = ioasid_alloc(devices->ctx, &options, &devices->guest, err);
-
-	if (ret)
-		return ret;
-	for (unsigned int i = 0; i < layout->n_ram; i++) {
-		const struct layout_ram *r = &layout->ram[i];
-
-		mappings[i] = (struct ioasid_mapping){
-			.iova = r->gpa,
-			.size = r->size,
-			.hva = (char *)place->ram->base + r->offset,
-			.rights = IOASID_READ | IOASID_WRITE,
-			.fd = place->ram->fd,
-			.fd_offset = r->offset,
-		};
-	}
-	return ioasid_map_batch(devices->guest, mappings, layout->n_ram, err);
-}
-
 /* Off the bus first, so that nothing of the guest reaches it; then its DMA; then KVM and the host.
  */
 static void drop(struct device *device)
@@ -522,7 +499,7 @@ static unsigned int held_groups(const struct devices *devices, struct vfio_group
 	return n;
 }
 
-/* Made, and its DMA let into guest memory; nobody can ask it for any yet. */
+/* Made, and its DMA let into the space of guest memory; nobody can ask it for any yet. */
 static int make_device(struct device *device, struct err *err)
 {
 	struct devices *all = device->all;
@@ -565,6 +542,7 @@ static int show_device(struct device *device, struct err *err)
 
 int devices_add(struct devices *devices, const struct devices_place *place, struct err *err)
 {
+	const struct ioasid_space_options options = { .name = "guest" };
 	int ret;
 
 	if (!devices)
@@ -573,10 +551,12 @@ int devices_add(struct devices *devices, const struct devices_place *place, stru
 	devices->loop = place->loop;
 	devices->event = place->event;
 	devices->event_arg = place->event_arg;
-	ret = map_guest(devices, place, err);
+	ret = ioasid_alloc(devices->ctx, &options, &devices->guest, err);
 	/* All are attached before the first is seen: members of a group are closed together. */
 	for (size_t i = 0; !ret && i < devices->n; i++)
 		ret = make_device(&devices->device[i], err);
+	if (!ret)
+		ret = guest_space_map(devices->guest, place->ram, place->layout, devices->log, err);
 	for (size_t i = 0; !ret && i < devices->n; i++)
 		ret = show_device(&devices->device[i], err);
 	return ret;

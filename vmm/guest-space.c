@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/guest-space.h"
+
+#include <time.h>
+
+#include "ioasid-client/ioasid.h"
+#include "util/bits.h"
+#include "vmm/layout.h"
+#include "vmm/ram.h"
+
+/* A guest of more than a slice hears of the first, and then of one every so often. */
+#define SLICE (16 * GIB)
+#define PAUSE 2 /* seconds */
+
+static time_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec;
+}
+
+struct progress {
+	const struct log *log;
+	uint64_t done, all;
+	time_t said; /* 0: nothing yet */
+};
+
+static void advance(struct progress *progress, uint64_t size)
+{
+	progress->done += size;
+	if (progress->done == progress->all || (progress->said && now() < progress->said + PAUSE))
+		return;
+	progress->said = now();
+	log_line(progress->log, LOG_INFO, "vfio",
+		 "guest memory is being pinned for its devices: %llu of %llu GiB",
+		 (unsigned long long)(progress->done / GIB),
+		 (unsigned long long)(progress->all / GIB));
+}
+
+static int map_piece(struct ioasid_space *space, const struct ram *ram, const struct layout_ram *r,
+		     struct progress *progress, struct err *err)
+{
+	int ret = 0;
+
+	for (uint64_t at = 0; !ret && at < r->size; at += SLICE) {
+		const struct ioasid_mapping slice = {
+			.iova = r->gpa + at,
+			.size = MIN(r->size - at, SLICE),
+			.hva = (char *)ram->base + r->offset + at,
+			.rights = IOASID_READ | IOASID_WRITE,
+			.fd = ram->fd,
+			.fd_offset = r->offset + at,
+		};
+
+		ret = ioasid_map(space, &slice, err);
+		if (!ret)
+			advance(progress, slice.size);
+	}
+	return ret;
+}
+
+int guest_space_map(struct ioasid_space *space, const struct ram *ram, const struct layout *layout,
+		    const struct log *log, struct err *err)
+{
+	struct progress progress = { .log = log, .all = ram->size };
+	int ret = 0;
+
+	for (unsigned int i = 0; !ret && i < layout->n_ram; i++)
+		ret = map_piece(space, ram, &layout->ram[i], &progress, err);
+	return ret;
+}
