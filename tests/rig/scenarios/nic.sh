@@ -1,7 +1,8 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: Apache-2.0
 # Network functions under unmodified drivers: an e1000e and a VF of an igb have a link and send and
-# receive packets, through QEMU's user network behind each.
+# receive packets, through QEMU's user network behind each; and all the while the vectors move from one
+# CPU to the other, which masks and unmasks them.
 # shellcheck disable=SC2034,SC2154 # settings for tests/rig/run, and from it
 TITLE='an e1000e and an igb VF are assigned: link and packets'
 SMOKE=''
@@ -24,7 +25,19 @@ guest_work() {
 			ip link set "$nic" up
 			until [ "$(cat "$i/carrier")" = 1 ]; do sleep 1; done
 			say "link_$driver" "$(cat "$i/carrier")"
-			ping -c 20 -A -I "$nic" 10.0.2.2 >/tmp/ping
+			irqs=$(ls "$i/device/msi_irqs")
+			: >/tmp/moves
+			while :; do
+				for cpu in 1 2; do
+					for irq in $irqs; do
+						echo $cpu >"/proc/irq/$irq/smp_affinity" 2>/dev/null && echo moved >>/tmp/moves
+					done
+				done
+			done &
+			ping -c 200 -A -I "$nic" 10.0.2.2 >/tmp/ping
+			kill $!
+			wait $!
+			say "moves_$driver" "$([ "$(wc -l </tmp/moves)" -ge 100 ] && echo many || wc -l </tmp/moves)"
 			say "packets_$driver" "$(grep -q ' 0% packet loss' /tmp/ping && echo all || tail -n 2 /tmp/ping | words)"
 			ip link set "$nic" down
 			ip addr flush dev "$nic"
@@ -33,13 +46,15 @@ guest_work() {
 }
 
 try() { # try WAY
-	l2_config "$1" /kernels/generic/vmlinux "$(l2_image generic /tmp/work)" 1 512M quiet \
+	l2_config "$1" /kernels/generic/vmlinux "$(l2_image generic /tmp/work)" 2 512M quiet \
 		"\"devices\": [{ \"id\": \"nic\", \"path\": \"$nic\", \"via\": \"$1\" },
 		    { \"id\": \"vf\", \"path\": \"$vf\", \"via\": \"$1\" }]"
 	check "$1: guest boots and ends" l2_run "$1" 20000 # L1's clock runs fast on a busy machine
 	check "$1: e1000e has a link" is "$(l2_said "$1" link_e1000e)" 1
+	check "$1: e1000e's vectors move about" is "$(l2_said "$1" moves_e1000e)" many
 	check "$1: e1000e loses no packet" is "$(l2_said "$1" packets_e1000e)" all
 	check "$1: the VF has a link" is "$(l2_said "$1" link_igbvf)" 1
+	check "$1: the VF's vectors move about" is "$(l2_said "$1" moves_igbvf)" many
 	check "$1: the VF loses no packet" is "$(l2_said "$1" packets_igbvf)" all
 }
 
