@@ -92,13 +92,15 @@ SRC_libvirt-driver := $(filter-out libvirt-driver/main.c,$(wildcard libvirt-driv
 SRC_adit := vmm/main.c $(wildcard vmm/cmd-*.c)
 SRC_adit-keeper := keeper/main.c
 SRC_virtaditd := libvirt-driver/main.c
-SRC_bench := $(filter-out bench/floor.c bench/exit-gap.c,$(wildcard bench/*.c))
+# bench/ is a program and no room; its parts are an archive for its tests.
+SRC_bench := $(filter-out bench/main.c bench/floor.c bench/exit-gap.c,$(wildcard bench/*.c))
 
 obj = $(patsubst %.c,$(O)/obj/%.o,$(1))
 ARCHIVES := $(foreach r,$(ROOMS),$(O)/lib$(r).a)
 # Beside vmm at the top, and nothing that adit links: its libraries are virtaditd's alone.
 DRIVER := $(O)/liblibvirt-driver.a
-OBJS := $(foreach r,libvirt-driver $(ROOMS),$(call obj,$(SRC_$(r)))) $(call obj,$(SRC_adit) $(SRC_adit-keeper) $(SRC_virtaditd))
+OBJS := $(foreach r,libvirt-driver $(ROOMS),$(call obj,$(SRC_$(r)))) $(call obj,$(SRC_adit) $(SRC_adit-keeper) $(SRC_virtaditd) \
+	$(SRC_bench) bench/main.c)
 # Always its archive: one more shared library would cost every start, also those without an API.
 HTTP_LIBS := -l:libhttp_parser.a
 LIBS = $(JSON_LIBS) $(URING_LIBS) $(HTTP_LIBS)
@@ -179,7 +181,10 @@ $(O)/libioasid.pc: ioasid-client/libioasid.pc.in VERSION $(O)/flags
 
 # --- bench -----------------------------------------------------------------------------------
 
-$(O)/adit-bench: $(call obj,$(SRC_bench)) $(ARCHIVES)
+$(O)/libbench.a: $(call obj,$(SRC_bench))
+	$(say) AR $@
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+$(O)/adit-bench: $(call obj,bench/main.c) $(O)/libbench.a $(ARCHIVES)
 	$(say) LD $@
 	$(Q)$(CC) $(ADIT_LDFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lm
 # The floor of the comparisons is a program of its own without sanitizers or libraries.

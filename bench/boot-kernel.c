@@ -19,7 +19,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "bench/bench.h"
+#include "bench/child.h"
+#include "bench/results.h"
+#include "bench/watch.h"
 #include "util/bits.h"
 
 #define RAM_BYTES	(256 * MIB)
@@ -35,23 +37,24 @@ enum contestant {
 	CONTESTANTS
 };
 
-struct series {
-	struct samples first, user, pss, entry;
-	struct samples own; /* of entry, without the kernel's calls of VFIO and iommufd */
+enum row {
+	FIRST, /* ms to the first output */
+	USER,  /* to the marker */
+	PSS,   /* MiB */
+	ENTRY, /* ms to the kernel's entry */
+	OWN,   /* of that, without the kernel's calls of VFIO and iommufd */
+	ROWS
 };
 
 struct boot {
 	const struct bench_options *options;
-	char config[PATH_MAX], program[PATH_MAX], timed[PATH_MAX], entry_file[PATH_MAX + 8];
-	char with[PATH_MAX + 8]; /* the configuration with devices */
+	char work[PATH_MAX - 64];
+	char config[PATH_MAX], program[PATH_MAX], timed[PATH_MAX], entry_file[PATH_MAX];
+	char with[PATH_MAX]; /* the configuration with devices */
 	char bdf[FUNCTIONS_MAX][BDF_CHARS + 1];
 	char qemu_device[FUNCTIONS_MAX][64];
 	const char *cmdline;
-	bool no_qemu_with; /* it does not boot with them */
-	struct series series[CONTESTANTS];
 };
-
-static const char *const names[] = { "adit", "qemu-microvm", "adit", "qemu-microvm" };
 
 static int write_config(const struct boot *boot, const char *path, unsigned int devices)
 {
@@ -121,7 +124,7 @@ static void command_line(const struct boot *boot, enum contestant who, char *arg
 }
 
 /* Milliseconds from the program's start to its first KVM_RUN, as exit-gap.c wrote them. */
-static int read_entry(const struct boot *boot, struct series *series)
+static int read_entry(const struct boot *boot, struct turn *turn)
 {
 	double gap, own, entry_ms, kernel_ms;
 	FILE *from = fopen(boot->entry_file, "re");
@@ -133,8 +136,8 @@ static int read_entry(const struct boot *boot, struct series *series)
 	fclose(from);
 	unlink(boot->entry_file);
 	if (!ret) {
-		samples_add(&series->entry, entry_ms);
-		samples_add(&series->own, entry_ms - kernel_ms);
+		turn_put(turn, ENTRY, entry_ms);
+		turn_put(turn, OWN, entry_ms - kernel_ms);
 	}
 	return ret;
 }
@@ -148,9 +151,10 @@ static const char *now_text(char text[32])
 	return text;
 }
 
-static int boot_one(struct boot *boot, enum contestant who)
+static int boot_turn(struct turn *turn, struct err *err)
 {
-	struct series *series = &boot->series[who];
+	struct boot *boot = turn->opaque;
+	enum contestant who = turn->party;
 	struct child_times times;
 	char *argv[WORDS_MAX], now[32];
 	double kib = 0;
@@ -161,164 +165,179 @@ static int boot_one(struct boot *boot, enum contestant who)
 	setenv("ADIT_EXIT_GAP_START", now_text(now), 1);
 	if (is_adit(who))
 		argv[0] = boot->timed;
-	ret = child_time(argv, NULL, boot->options->marker, !is_adit(who), &times);
+	ret = child_time(turn, argv, NULL, boot->options->marker, !is_adit(who), &times);
 	unsetenv("ADIT_EXIT_GAP_FILE");
 	unsetenv("ADIT_EXIT_GAP_START");
 	if (!ret && !times.marker_ms)
-		ret = -EPROTO;
+		return err_set(err, who == QEMU_WITH ? ENOTSUP : EPROTO,
+			       "user space did not say the marker");
 	if (!ret && is_adit(who))
-		ret = read_entry(boot, series);
+		ret = read_entry(boot, turn);
 	command_line(boot, who, argv);
 	if (!ret && who < ADIT_WITH)
-		ret = child_pss(argv, boot->options->marker, RAM_BYTES, &kib);
-	if (ret == -EPROTO && who == QEMU_WITH) {
-		boot->no_qemu_with = true;
-		return 0;
-	}
-	if (ret) {
-		fprintf(stderr, "adit bench: %s: %s\n", names[who],
-			ret == -EPROTO ? "user space did not say the marker" : strerror(-ret));
-		return ret;
-	}
-	samples_add(&series->first, times.first_output_ms);
-	samples_add(&series->user, times.marker_ms);
+		ret = child_pss(turn, argv, boot->options->marker, RAM_BYTES, &kib);
+	if (ret)
+		return err_set(err, -ret, "%s: %s", argv[0], strerror(-ret));
+	turn_put(turn, FIRST, times.first_output_ms);
+	turn_put(turn, USER, times.marker_ms);
 	if (who < ADIT_WITH)
-		samples_add(&series->pss, kib / 1024);
+		turn_put(turn, PSS, kib / 1024);
 	return 0;
 }
 
-static void add(struct boot *boot, struct results *results, const char *name, const char *unit,
-		size_t offset, double target)
-{
-	const struct result result = {
-		.name = name,
-		.unit = unit,
-		.reference_name = names[QEMU],
-		.target = target,
-	};
+/* --- rows: most are derived from what several parties took in one round ---------------------- */
 
-	results_add(results, &result, (struct samples *)((char *)&boot->series[ADIT] + offset),
-		    (struct samples *)((char *)&boot->series[QEMU] + offset));
+static void add(const struct contest *contest, struct bench_run *run, enum row row,
+		enum contestant ours, enum contestant theirs, const struct result *result)
+{
+	results_add(run->results, result, contest_samples(contest, row, ours),
+		    contest_samples(contest, row, theirs));
 }
 
-static void add_own_share(struct boot *boot, struct results *results)
+/* What QEMU takes to the entry: its first output less what the kernel takes from there to it. */
+static void add_own_share(const struct contest *contest, struct bench_run *run)
 {
-	double entry = samples_quantile(&boot->series[ADIT].entry, 0.5);
-	double kernel = samples_quantile(&boot->series[ADIT].first, 0.5) - entry;
-	const struct result result = {
+	static const struct result result = {
 		.name = "own share: exec to the kernel's entry",
 		.unit = "ms",
-		.reference_name = names[QEMU],
-		.adit = entry,
-		.reference = samples_quantile(&boot->series[QEMU].first, 0.5) - kernel,
+		.reference_name = "qemu-microvm",
 		.target = 1.0 / 3,
 	};
+	const struct samples *entry = contest_samples(contest, ENTRY, ADIT);
+	const struct samples *first = contest_samples(contest, FIRST, ADIT);
+	const struct samples *qemu = contest_samples(contest, FIRST, QEMU);
+	struct samples theirs = { .count = 0 };
 
-	results_add(results, &result, NULL, NULL);
+	for (unsigned int i = 0; i < entry->count; i++)
+		samples_add(&theirs, qemu->value[i] - (first->value[i] - entry->value[i]));
+	results_add(run->results, &result, entry, &theirs);
 }
 
-static double median(struct boot *boot, enum contestant who, size_t offset)
+/* What n devices add to a row, by n. */
+static void per_device(const struct contest *contest, enum row row, enum contestant with,
+		       enum contestant without, unsigned int n, struct samples *samples)
 {
-	return samples_quantile((struct samples *)((char *)&boot->series[who] + offset), 0.5);
+	const struct samples *more = contest_samples(contest, row, with);
+	const struct samples *less = contest_samples(contest, row, without);
+
+	samples->count = 0;
+	for (unsigned int i = 0; i < more->count; i++)
+		samples_add(samples, (more->value[i] - less->value[i]) / n);
 }
 
-/* What devices add: to the monitor's own time before the guest starts, and to the way to user
- * space. */
-static void add_devices(struct boot *boot, struct results *results)
+/* To the monitor's own time before the guest starts, and to the way to user space. */
+static void add_devices(const struct contest *contest, struct bench_run *run, unsigned int n)
 {
-	const unsigned int n = boot->options->devices;
-	const size_t own = offsetof(struct series, own), user = offsetof(struct series, user);
+	struct samples ours, theirs;
 	struct result row = {
 		.name = "own time per device",
 		.unit = "ms",
 		.reference_name = "5 ms",
-		.adit = (median(boot, ADIT_WITH, own) - median(boot, ADIT, own)) / n,
 		.reference = DEVICE_LIMIT_MS,
 		.target = 1.0,
 	};
 
-	results_add(results, &row, NULL, NULL);
+	per_device(contest, OWN, ADIT_WITH, ADIT, n, &ours);
+	results_add(run->results, &row, &ours, NULL);
 	row = (struct result){ .name = "exec to user space, with devices",
 			       .unit = "ms",
 			       .reference_name = "adit, none",
 			       .target = DEVICES_RATIO };
-	results_add(results, &row, &boot->series[ADIT_WITH].user, &boot->series[ADIT].user);
-	if (boot->no_qemu_with) {
-		results_note(results, "QEMU microvm does not reach user space with the devices");
+	add(contest, run, USER, ADIT_WITH, ADIT, &row);
+	if (contest->out[QEMU_WITH])
 		return;
-	}
-	row.reference_name = names[QEMU];
+	row.reference_name = "qemu-microvm";
 	row.target = 1.0;
-	results_add(results, &row, &boot->series[ADIT_WITH].user, &boot->series[QEMU_WITH].user);
-	row = (struct result){
-		.name = "user space later, per device",
-		.unit = "ms",
-		.reference_name = names[QEMU],
-		.adit = (median(boot, ADIT_WITH, user) - median(boot, ADIT, user)) / n,
-		.reference = (median(boot, QEMU_WITH, user) - median(boot, QEMU, user)) / n
-	};
-	results_add(results, &row, NULL, NULL);
+	add(contest, run, USER, ADIT_WITH, QEMU_WITH, &row);
+	row = (struct result){ .name = "user space later, per device",
+			       .unit = "ms",
+			       .reference_name = "qemu-microvm" };
+	per_device(contest, USER, ADIT_WITH, ADIT, n, &ours);
+	per_device(contest, USER, QEMU_WITH, QEMU, n, &theirs);
+	results_add(run->results, &row, &ours, &theirs);
 }
 
+static void report(const struct contest *contest, struct bench_run *run)
+{
+	add(contest, run, USER, ADIT, QEMU,
+	    &(struct result){ .name = "exec to user space",
+			      .unit = "ms",
+			      .reference_name = "qemu-microvm",
+			      .target = 1.0 });
+	add_own_share(contest, run);
+	add(contest, run, PSS, ADIT, QEMU,
+	    &(struct result){ .name = "memory beyond guest RAM (PSS)",
+			      .unit = "MiB",
+			      .reference_name = "qemu-microvm",
+			      .target = 0.2 });
+	if (run->options->devices)
+		add_devices(contest, run, run->options->devices);
+	results_note(run->results, "%s, 1 vCPU, 256 MiB", run->options->kernel);
+}
+
+/* --- the bench ------------------------------------------------------------------------------- */
+
 /* Their names and the second configuration. */
-static int take_devices(struct boot *boot)
+static int take_devices(struct boot *boot, struct err *err)
 {
 	unsigned int n = boot->options->devices;
-	int ret = functions_find(boot->bdf, n);
+	int ret = functions_find(boot->bdf, n, err);
 
 	for (unsigned int i = 0; !ret && i < n; i++)
 		snprintf(boot->qemu_device[i], sizeof(boot->qemu_device[i]),
 			 "vfio-pci,host=%s,rombar=0", boot->bdf[i]);
-	return ret ? ret : write_config(boot, boot->with, n);
+	if (ret)
+		return ret;
+	ret = write_config(boot, boot->with, n);
+	return ret ? err_set(err, -ret, "%s: %s", boot->with, strerror(-ret)) : 0;
 }
 
-int bench_boot_kernel(const struct bench_options *options)
+static int prepare(struct boot *boot, struct bench_run *run, struct err *err)
 {
-	struct results *results = results_new("boot-kernel");
-	struct boot *boot = calloc(1, sizeof(*boot));
-	int ret = boot ? 0 : -ENOMEM, fd;
+	int ret = watch_scratch(run->watch, NULL, boot->work, sizeof(boot->work), err);
 
 	if (ret)
-		goto out;
-	boot->options = options;
-	boot->cmdline = options->cmdline ? options->cmdline : DEFAULT_CMDLINE;
-	snprintf(boot->config, sizeof(boot->config), "/tmp/adit-bench-XXXXXX");
-	fd = mkstemp(boot->config);
-	if (fd < 0) {
-		ret = -errno;
-		goto out;
-	}
-	close(fd);
-	snprintf(boot->entry_file, sizeof(boot->entry_file), "%s.entry", boot->config);
-	snprintf(boot->program, sizeof(boot->program), "%.4000s/adit", options->build);
-	snprintf(boot->timed, sizeof(boot->timed), "%.4000s/bench/adit-timed", options->build);
-	snprintf(boot->with, sizeof(boot->with), "%s.with", boot->config);
+		return ret;
+	snprintf(boot->config, sizeof(boot->config), "%s/config", boot->work);
+	snprintf(boot->with, sizeof(boot->with), "%s/with", boot->work);
+	snprintf(boot->entry_file, sizeof(boot->entry_file), "%s/entry", boot->work);
+	snprintf(boot->program, sizeof(boot->program), "%.4000s/adit", run->options->build);
+	snprintf(boot->timed, sizeof(boot->timed), "%.4000s/bench/adit-timed", run->options->build);
 	ret = write_config(boot, boot->config, 0);
-	if (!ret && options->devices)
-		ret = take_devices(boot);
-	for (unsigned int i = 0; i < options->rounds && !ret; i++) {
-		for (int who = 0; who < (options->devices ? CONTESTANTS : ADIT_WITH) && !ret;
-		     who++) {
-			if (who != QEMU_WITH || !boot->no_qemu_with)
-				ret = boot_one(boot, who);
-		}
-	}
-	unlink(boot->config);
-	unlink(boot->with);
 	if (ret)
-		goto out;
-	add(boot, results, "exec to user space", "ms", offsetof(struct series, user), 1.0);
-	add_own_share(boot, results);
-	add(boot, results, "memory beyond guest RAM (PSS)", "MiB", offsetof(struct series, pss),
-	    0.2);
-	if (options->devices)
-		add_devices(boot, results);
-	results_note(results, "%s, 1 vCPU, 256 MiB", options->kernel);
-	ret = results_print(results, options->json_path);
-out:
-	if (ret)
-		fprintf(stderr, "adit bench boot: %s\n", strerror(-ret));
+		return err_set(err, -ret, "%s: %s", boot->config, strerror(-ret));
+	return run->options->devices ? take_devices(boot, err) : 0;
+}
+
+int bench_boot_kernel(struct bench_run *run, struct err *err)
+{
+	static const struct contest_row rows[ROWS] = {
+		[FIRST] = { .hidden = true }, [USER] = { .hidden = true },
+		[PSS] = { .hidden = true },   [ENTRY] = { .hidden = true },
+		[OWN] = { .hidden = true },
+	};
+	struct boot *boot = calloc(1, sizeof(*boot));
+	struct contest contest = {
+		.name = "kernel",
+		.parties = { "adit", "qemu-microvm", "adit with devices", "qemu with devices" },
+		.party_count = run->options->devices ? CONTESTANTS : ADIT_WITH,
+		.rows = rows,
+		.row_count = ROWS,
+		.turn = boot_turn,
+		.opaque = boot,
+	};
+	int ret;
+
+	if (!boot)
+		return err_set(err, ENOMEM, "no memory");
+	boot->options = run->options;
+	boot->cmdline = run->options->cmdline ? run->options->cmdline : DEFAULT_CMDLINE;
+	ret = prepare(boot, run, err);
+	if (!ret)
+		ret = contest_run(&contest, run, err);
+	if (!ret)
+		report(&contest, run);
+	contest_free(&contest);
 	free(boot);
-	results_free(results);
-	return ret ? 1 : 0;
+	return ret;
 }

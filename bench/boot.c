@@ -3,7 +3,6 @@
  * adit bench boot: from exec to the guest's first output and to exit, the memory beyond guest RAM,
  * and the monitor's share of an exit; beside the floor (bench/floor.c, the least that a KVM program
  * can do, in its best set-up order) and, where it is installed, QEMU microvm without firmware.
- * All contestants run interleaved, so that a disturbance of the host meets each of them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,12 +13,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bench/bench.h"
+#include "bench/child.h"
+#include "bench/results.h"
+#include "bench/watch.h"
 #include "util/bits.h"
 
 #define RAM_BYTES     (128 * MIB)
 #define WARM_UP	      3u
-#define GAP_ROUNDS    15u
+#define WEIGHED	      5u /* memory does not vary */
 #define EXIT_LIMIT_NS 80.0
 #define EXIT_BARE_NS  30.0
 #define BIOS_BYTES    (64 * KIB)
@@ -33,9 +34,9 @@ enum contestant {
 
 struct boot {
 	const struct bench_options *options;
-	char work[PATH_MAX]; /* configurations and the BIOS image, removed at the end */
+	char work[PATH_MAX]; /* configurations and the BIOS image */
 	bool qemu;
-	struct samples first[CONTESTANTS], exit[CONTESTANTS], pss[CONTESTANTS];
+	const char *words; /* of the doorbell's guest */
 };
 
 struct line {
@@ -150,240 +151,241 @@ static void command_line(const struct boot *boot, enum contestant who, const cha
 	line->argv[n] = NULL;
 }
 
-static const char *const names[] = { "adit", "floor", "qemu-microvm" };
+#define PARTIES "adit", "floor", "qemu-microvm"
 
-static int one_round(struct boot *boot, bool keep)
+static unsigned int party_count(const struct boot *boot)
 {
-	for (int who = 0; who < (boot->qemu ? CONTESTANTS : QEMU); who++) {
-		struct child_times times;
-		struct line line;
-		int ret;
+	return boot->qemu ? CONTESTANTS : QEMU;
+}
 
-		command_line(boot, who, "hello", &line);
-		ret = child_time(line.argv, NULL, NULL, false, &times);
-		if (ret) {
-			fprintf(stderr, "adit bench: %s: %s\n", names[who], strerror(-ret));
-			return ret;
-		}
-		/* QEMU's isa-debug-exit can only end with an odd status. */
-		if (who != QEMU && (!WIFEXITED(times.status) || WEXITSTATUS(times.status))) {
-			fprintf(stderr, "adit bench: %s ended with status %#x\n", names[who],
-				(unsigned int)times.status);
-			return -EIO;
-		}
-		if (keep) {
-			samples_add(&boot->first[who], times.first_output_ms);
-			samples_add(&boot->exit[who], times.exit_ms);
-		}
-	}
+/* --- from exec on ---------------------------------------------------------------------------- */
+
+enum start_row {
+	FIRST,
+	EXIT
+};
+
+static int start_turn(struct turn *turn, struct err *err)
+{
+	const struct boot *boot = turn->opaque;
+	struct child_times times;
+	struct line line;
+	int ret;
+
+	command_line(boot, turn->party, "hello", &line);
+	ret = child_time(turn, line.argv, NULL, NULL, false, &times);
+	if (ret)
+		return err_set(err, -ret, "%s: %s", line.argv[0], strerror(-ret));
+	/* QEMU's isa-debug-exit can only end with an odd status. */
+	if (turn->party != QEMU && (!WIFEXITED(times.status) || WEXITSTATUS(times.status)))
+		return err_set(err, EIO, "%s ended with status %#x", line.argv[0],
+			       (unsigned int)times.status);
+	turn_put(turn, FIRST, times.first_output_ms);
+	turn_put(turn, EXIT, times.exit_ms);
 	return 0;
 }
 
-static int weigh(struct boot *boot)
+static int measure_start(struct boot *boot, struct bench_run *run, struct err *err)
 {
-	for (int who = 0; who < (boot->qemu ? CONTESTANTS : QEMU); who++) {
-		struct line line;
-		double kib;
-		int ret;
+	static const struct contest_row rows[] = {
+		[FIRST] = { .name = "exec to first output", .unit = "ms", .target = 1.5 },
+		[EXIT] = { .name = "exec to exit", .unit = "ms", .target = 2.0 },
+	};
+	struct contest contest = {
+		.name = "start",
+		.parties = { PARTIES },
+		.party_count = party_count(boot),
+		.rows = rows,
+		.row_count = ARRAY_SIZE(rows),
+		.warm_up = WARM_UP,
+		.turn = start_turn,
+		.opaque = boot,
+	};
 
-		command_line(boot, who, "spin", &line);
-		ret = child_pss(line.argv, who == QEMU ? "!" : "ready", RAM_BYTES, &kib);
-		if (ret) {
-			fprintf(stderr, "adit bench: memory of %s: %s\n", names[who],
-				strerror(-ret));
-			return ret;
-		}
-		samples_add(&boot->pss[who], kib / 1024);
-	}
+	return contest_hold(&contest, run, err);
+}
+
+/* --- memory ---------------------------------------------------------------------------------- */
+
+static int memory_turn(struct turn *turn, struct err *err)
+{
+	const struct boot *boot = turn->opaque;
+	struct line line;
+	double kib;
+	int ret;
+
+	command_line(boot, turn->party, "spin", &line);
+	ret = child_pss(turn, line.argv, turn->party == QEMU ? "!" : "ready", RAM_BYTES, &kib);
+	if (ret)
+		return err_set(err, -ret, "memory of %s: %s", line.argv[0], strerror(-ret));
+	turn_put(turn, 0, kib / 1024);
 	return 0;
 }
 
-/* Median gap between two KVM_RUN calls while the guest rings one address; by exit-gap.c. */
-static int gap_of(struct boot *boot, enum contestant who, const char *words,
-		  struct samples *samples)
+/* The target is absolute: 1.5 MiB beyond RAM, whatever the floor takes. */
+static int measure_memory(struct boot *boot, struct bench_run *run, struct err *err)
 {
+	static const struct contest_row row = {
+		.name = "memory beyond guest RAM (PSS)",
+		.unit = "MiB",
+		.bar = 1.5,
+		.bar_name = "1.5 MiB",
+		.target = 1.0,
+	};
+	struct contest contest = {
+		.name = "memory",
+		.parties = { PARTIES },
+		.party_count = party_count(boot),
+		.rows = &row,
+		.row_count = 1,
+		.rounds_max = WEIGHED,
+		.turn = memory_turn,
+		.opaque = boot,
+	};
+
+	return contest_hold(&contest, run, err);
+}
+
+/* --- exits ----------------------------------------------------------------------------------- */
+
+static int read_gap(const char *path, double *ns)
+{
+	FILE *from = fopen(path, "re");
+	int ret;
+
+	if (!from)
+		return -errno;
+	ret = fscanf(from, "%lf", ns) == 1 ? 0 : -EIO;
+	fclose(from);
+	unlink(path);
+	return ret;
+}
+
+/* The gap between two KVM_RUN calls while the guest rings one address; by exit-gap.c. */
+static int gap_turn(struct turn *turn, struct err *err)
+{
+	const struct boot *boot = turn->opaque;
 	char preload[PATH_MAX + 16], gap_path[PATH_MAX];
 	struct child_times times;
 	struct line line;
-	FILE *from;
-	double ns;
+	double ns = 0;
 	int ret;
 
 	snprintf(preload, sizeof(preload), "LD_PRELOAD=%s/bench/exit-gap.so", boot->options->build);
 	setenv("ADIT_EXIT_GAP_FILE", in_work(boot, "gap", gap_path), 1);
-	command_line(boot, who, "doorbell", &line);
-	if (who == ADIT) {
+	command_line(boot, turn->party, "doorbell", &line);
+	if (turn->party == ADIT) {
 		snprintf(line.text[0], PATH_MAX, "%.4000s/bench/adit-timed", boot->options->build);
-	} else if (who == FLOOR) {
+	} else {
 		line.argv[2] = (char *)"0x200000";
-		line.argv[3] = (char *)words;
+		line.argv[3] = (char *)boot->words;
 		line.argv[4] = NULL;
 	}
-	ret = child_time(line.argv, who == ADIT ? NULL : preload, NULL, false, &times);
+	ret = child_time(turn, line.argv, turn->party == ADIT ? NULL : preload, NULL, false,
+			 &times);
 	unsetenv("ADIT_EXIT_GAP_FILE");
-	if (ret)
-		return ret;
-	from = fopen(gap_path, "re");
-	if (!from)
-		return -errno;
-	ret = fscanf(from, "%lf", &ns) == 1 ? 0 : -EIO;
-	fclose(from);
-	unlink(gap_path);
 	if (!ret)
-		samples_add(samples, ns);
-	return ret;
+		ret = read_gap(gap_path, &ns);
+	if (ret)
+		return err_set(err, -ret, "the time of exits of %s: %s", line.argv[0],
+			       strerror(-ret));
+	turn_put(turn, 0, ns);
+	return 0;
 }
 
 /*
- * What we take between two KVM_RUN calls more than the floor does. The limit is 80 ns where a bare
- * program takes 30; how much that is on this host, with its caches cold after the guest, the floor
- * tells.
+ * What we take between two KVM_RUN calls more than the floor does, round by round. The limit is
+ * 80 ns where a bare program takes 30; how much that is on this host, with its caches cold after
+ * the guest, the floor tells.
  */
-static int gaps(struct boot *boot, struct results *results, const char *name, const char *words)
+static void add_own(const struct contest *contest, struct bench_run *run)
 {
-	struct result plain = { .name = name, .unit = "ns", .reference_name = "floor" };
-	struct result own = {
-		.name = "  beyond the floor",
+	char name[96];
+	const struct result own = {
+		.name = name,
 		.unit = "ns",
 		.reference = EXIT_LIMIT_NS - EXIT_BARE_NS,
 		.reference_name = "50 ns",
 		.target = 1.0,
 	};
-	struct samples *samples = calloc(2, sizeof(*samples));
-	int ret = samples ? write_config(boot, "doorbell", words) : -ENOMEM;
+	const struct samples *ours = contest_samples(contest, 0, ADIT);
+	const struct samples *floor = contest_samples(contest, 0, FLOOR);
+	struct samples beyond = { .count = 0 };
 
-	for (unsigned int i = 0; i < GAP_ROUNDS && !ret; i++) {
-		ret = gap_of(boot, ADIT, words, &samples[0]);
-		if (!ret)
-			ret = gap_of(boot, FLOOR, words, &samples[1]);
-	}
-	if (!ret) {
-		own.adit = samples_quantile(&samples[0], 0.5) - samples_quantile(&samples[1], 0.5);
-		results_add(results, &plain, &samples[0], &samples[1]);
-		results_add(results, &own, NULL, NULL);
-	}
-	free(samples);
-	return ret;
+	for (unsigned int i = 0; i < ours->count; i++)
+		samples_add(&beyond, ours->value[i] - floor->value[i]);
+	snprintf(name, sizeof(name), "%s, beyond", contest->name);
+	results_add(run->results, &own, &beyond, NULL);
 }
 
-static void add_against(struct boot *boot, struct results *results, const char *what,
-			const char *unit, struct samples *samples, double floor_target)
+static int measure_exits(struct boot *boot, struct bench_run *run, const char *name,
+			 const char *words, struct err *err)
 {
-	char name[64];
-
-	for (int who = FLOOR; who < (boot->qemu ? CONTESTANTS : QEMU); who++) {
-		struct result result = {
-			.name = name,
-			.unit = unit,
-			.reference_name = names[who],
-			.target = who == FLOOR ? floor_target : 0,
-		};
-
-		snprintf(name, sizeof(name), "%s", what);
-		results_add(results, &result, &samples[ADIT], &samples[who]);
-	}
-}
-
-static int measure(struct boot *boot, struct results *results)
-{
-	unsigned int total = WARM_UP + boot->options->rounds;
-	int ret = 0;
-
-	for (unsigned int i = 0; i < total && !ret; i++) {
-		if (isatty(STDERR_FILENO))
-			fprintf(stderr, "\rround %u of %u ", i + 1, total);
-		ret = one_round(boot, i >= WARM_UP);
-		if (!ret && i >= WARM_UP && i < WARM_UP + 5)
-			ret = weigh(boot);
-	}
-	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "\r                    \r");
-	if (ret)
-		return ret;
-	add_against(boot, results, "exec to first output", "ms", boot->first, 1.5);
-	add_against(boot, results, "exec to exit", "ms", boot->exit, 2.0);
-	add_against(boot, results, "memory beyond guest RAM (PSS)", "MiB", boot->pss, 0);
-	ret = gaps(boot, results, "exit: port write (RTC index)", "port=0x70 size=1 count=3000");
-	if (!ret)
-		ret = gaps(boot, results, "exit: MMIO write (I/O APIC select)",
-			   "address=0xfec00000 size=4 count=3000");
-	return ret;
-}
-
-/* The memory target is absolute: 1.5 MiB beyond RAM, whatever the floor takes. */
-static void add_memory_target(struct boot *boot, struct results *results)
-{
-	const struct result result = {
-		.name = "memory against its limit",
-		.unit = "MiB",
-		.reference_name = "1.5 MiB",
-		.adit = samples_quantile(&boot->pss[ADIT], 0.5),
-		.reference = 1.5,
-		.target = 1.0,
+	const struct contest_row row = { .name = name, .unit = "ns" };
+	struct contest contest = {
+		.name = name,
+		.parties = { "adit", "floor" },
+		.party_count = 2,
+		.rows = &row,
+		.row_count = 1,
+		.turn = gap_turn,
+		.opaque = boot,
 	};
+	int ret = write_config(boot, "doorbell", words);
 
-	results_add(results, &result, NULL, NULL);
-}
-
-static bool on_path(const char *program)
-{
-	char command[128];
-
-	snprintf(command, sizeof(command), "command -v %s >/dev/null 2>&1", program);
-	return system(command) == 0;
-}
-
-static void clean(const struct boot *boot)
-{
-	static const char *const files[] = { "hello.json", "spin.json", "doorbell.json",
-					     "hello",	   "spin",	"gap" };
-	char path[PATH_MAX];
-
-	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
-		unlink(in_work(boot, files[i], path));
-	rmdir(boot->work);
-}
-
-int bench_boot(const struct bench_options *options)
-{
-	struct results *results;
-	struct boot *boot;
-	int ret = -ENOMEM;
-
-	if (options->kernel)
-		return bench_boot_kernel(options);
-	results = results_new("boot");
-	boot = calloc(1, sizeof(*boot));
-	if (!boot)
-		goto out;
-	boot->options = options;
-	boot->qemu = on_path("qemu-system-x86_64");
-	snprintf(boot->work, sizeof(boot->work), "/tmp/adit-bench-XXXXXX");
-	if (!mkdtemp(boot->work)) {
-		ret = -errno;
-		goto out;
+	if (ret)
+		return err_set(err, -ret, "the configuration: %s", strerror(-ret));
+	boot->words = words;
+	ret = contest_run(&contest, run, err);
+	if (!ret) {
+		contest_report(&contest, run);
+		add_own(&contest, run);
 	}
-	ret = write_config(boot, "hello", "");
+	contest_free(&contest);
+	return ret;
+}
+
+/* --- the bench ------------------------------------------------------------------------------- */
+
+static int prepare(struct boot *boot, struct err *err)
+{
+	int ret = write_config(boot, "hello", "");
+
 	if (!ret)
 		ret = write_config(boot, "spin", "");
 	if (!ret)
 		ret = write_bios(boot, "hello", false);
 	if (!ret)
 		ret = write_bios(boot, "spin", true);
+	return ret ? err_set(err, -ret, "%s: %s", boot->work, strerror(-ret)) : 0;
+}
+
+int bench_boot(struct bench_run *run, struct err *err)
+{
+	struct boot boot = {
+		.options = run->options,
+		.qemu = child_on_path("qemu-system-x86_64"),
+	};
+	int ret;
+
+	if (run->options->kernel)
+		return bench_boot_kernel(run, err);
+	ret = watch_scratch(run->watch, NULL, boot.work, sizeof(boot.work), err);
 	if (!ret)
-		ret = measure(boot, results);
-	clean(boot);
-	if (ret)
-		goto out;
-	add_memory_target(boot, results);
-	if (!boot->qemu)
-		results_note(results, "qemu-system-x86_64 is not installed: no comparison with it");
-	results_note(results, "a flat payload, 1 vCPU, 128 MiB; QEMU without firmware");
-	ret = results_print(results, options->json_path);
-out:
-	if (ret)
-		fprintf(stderr, "adit bench boot: %s\n", strerror(-ret));
-	results_free(results);
-	free(boot);
-	return ret ? 1 : 0;
+		ret = prepare(&boot, err);
+	if (!ret)
+		ret = measure_start(&boot, run, err);
+	if (!ret)
+		ret = measure_memory(&boot, run, err);
+	if (!ret)
+		ret = measure_exits(&boot, run, "exit: port write (RTC index)",
+				    "port=0x70 size=1 count=3000", err);
+	if (!ret)
+		ret = measure_exits(&boot, run, "exit: MMIO write (I/O APIC select)",
+				    "address=0xfec00000 size=4 count=3000", err);
+	if (!boot.qemu)
+		results_note(run->results,
+			     "qemu-system-x86_64 is not installed: no comparison with it");
+	results_note(run->results, "a flat payload, 1 vCPU, 128 MiB; QEMU without firmware");
+	return ret;
 }

@@ -2,7 +2,7 @@
 /* Child programs, timed and weighed from outside. */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
+#include <limits.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -12,9 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "bench/bench.h"
-
-#define PATIENCE_MS 60000
+#include "bench/child.h"
+#include "bench/watch.h"
 
 extern char **environ;
 
@@ -27,36 +26,46 @@ static double now_ms(void)
 }
 
 /* vfork-like spawn with stdout into a pipe; stdin and stderr are nowhere. */
-static int spawn(char *const argv[], char *const env[], pid_t *pid, int *out)
+static int spawn(struct turn *turn, char *const argv[], char *const env[], pid_t *pid, int *out)
 {
 	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
 	int pipe_fds[2], ret;
+	sigset_t signals;
 
 	if (pipe2(pipe_fds, O_CLOEXEC))
 		return -errno;
+	/* What this process leaves to its watch is not blocked in a child. */
+	sigemptyset(&signals);
+	posix_spawnattr_init(&attributes);
+	posix_spawnattr_setsigmask(&attributes, &signals);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
 	posix_spawn_file_actions_adddup2(&actions, pipe_fds[1], STDOUT_FILENO);
 	posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-	ret = posix_spawnp(pid, argv[0], &actions, NULL, argv, env);
+	ret = posix_spawnp(pid, argv[0], &actions, &attributes, argv, env);
 	posix_spawn_file_actions_destroy(&actions);
+	posix_spawnattr_destroy(&attributes);
 	close(pipe_fds[1]);
 	if (ret) {
 		close(pipe_fds[0]);
 		return -ret;
 	}
 	*out = pipe_fds[0];
+	watch_child(turn->run->watch, *pid);
+	turn_state(turn, "waiting for output of %s", argv[0]);
 	return 0;
 }
 
-/* Waits for output and appends it; 0 at its end. */
-static ssize_t more(int out, char *buffer, size_t size)
+/* The watch forgets it before its number can be another's. */
+static void reap(struct turn *turn, pid_t pid, int *status)
 {
-	struct pollfd fd = { .fd = out, .events = POLLIN };
+	siginfo_t info;
 
-	if (poll(&fd, 1, PATIENCE_MS) <= 0)
-		return -ETIMEDOUT;
-	return read(out, buffer, size);
+	waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT);
+	watch_child(turn->run->watch, 0);
+	waitpid(pid, status, 0);
 }
 
 static char **with_env(const char *extra)
@@ -94,21 +103,21 @@ static ssize_t tail_read(struct tail *tail, int out)
 		memmove(tail->text, tail->text + tail->used - room, room);
 		tail->used = room;
 	}
-	n = more(out, tail->text + tail->used, sizeof(tail->text) - tail->used);
+	n = read(out, tail->text + tail->used, sizeof(tail->text) - tail->used);
 	if (n > 0)
 		tail->used += (size_t)n;
 	return n;
 }
 
-int child_time(char *const argv[], const char *env_extra, const char *marker, bool leave,
-	       struct child_times *times)
+int child_time(struct turn *turn, char *const argv[], const char *env_extra, const char *marker,
+	       bool leave, struct child_times *times)
 {
 	char **env = with_env(env_extra);
 	struct tail tail = { .used = 0 };
 	double start = now_ms();
 	pid_t pid = -1;
 	ssize_t n;
-	int out = -1, ret = spawn(argv, env, &pid, &out);
+	int out = -1, ret = spawn(turn, argv, env, &pid, &out);
 
 	free(env);
 	if (ret)
@@ -123,32 +132,35 @@ int child_time(char *const argv[], const char *env_extra, const char *marker, bo
 	} while (n > 0 && !(leave && times->marker_ms));
 	if (n)
 		kill(pid, SIGKILL);
-	waitpid(pid, &times->status, 0);
+	turn_state(turn, "waiting for the end of %s", argv[0]);
+	reap(turn, pid, &times->status);
 	times->exit_ms = now_ms() - start;
 	close(out);
-	return n < 0 ? (int)n : 0;
+	return n < 0 ? -EIO : 0;
 }
 
-int child_lines(char *const argv[], void (*line)(void *arg, int pid, char *text), void *arg,
-		int *status)
+int child_lines(struct turn *turn, char *const argv[], void (*line)(void *arg, int pid, char *text),
+		void *arg, int *status)
 {
 	char text[4096];
 	size_t used = 0;
 	pid_t pid = -1;
 	ssize_t n;
-	int out = -1, ret = spawn(argv, environ, &pid, &out);
+	int out = -1, ret = spawn(turn, argv, environ, &pid, &out);
 
 	if (ret)
 		return ret;
-	while ((n = more(out, text + used, sizeof(text) - 1 - used)) > 0) {
+	while ((n = read(out, text + used, sizeof(text) - 1 - used)) > 0) {
 		char *at = text, *end;
 
 		used += (size_t)n;
 		text[used] = 0;
 		while ((end = strpbrk(at, "\r\n"))) {
 			*end = 0;
-			if (end > at)
+			if (end > at) {
+				turn_state(turn, "%s said last: %.100s", argv[0], at);
 				line(arg, (int)pid, at);
+			}
 			at = end + 1;
 		}
 		used -= (size_t)(at - text);
@@ -158,9 +170,9 @@ int child_lines(char *const argv[], void (*line)(void *arg, int pid, char *text)
 	}
 	if (n)
 		kill(pid, SIGKILL);
-	waitpid(pid, status, 0);
+	reap(turn, pid, status);
 	close(out);
-	return n < 0 ? (int)n : 0;
+	return n < 0 ? -EIO : 0;
 }
 
 static int pss_without(pid_t pid, uint64_t ram_bytes, double *pss_kib)
@@ -185,11 +197,12 @@ static int pss_without(pid_t pid, uint64_t ram_bytes, double *pss_kib)
 	return 0;
 }
 
-int child_pss(char *const argv[], const char *wait_for, uint64_t ram_bytes, double *pss_kib)
+int child_pss(struct turn *turn, char *const argv[], const char *wait_for, uint64_t ram_bytes,
+	      double *pss_kib)
 {
 	struct tail tail = { .used = 0 };
 	pid_t pid = -1;
-	int out = -1, status, ret = spawn(argv, environ, &pid, &out);
+	int out = -1, status, ret = spawn(turn, argv, environ, &pid, &out);
 
 	if (ret)
 		return ret;
@@ -197,14 +210,30 @@ int child_pss(char *const argv[], const char *wait_for, uint64_t ram_bytes, doub
 		ssize_t n = tail_read(&tail, out);
 
 		if (n <= 0) {
-			ret = n < 0 ? (int)n : -EPIPE;
+			ret = n < 0 ? -EIO : -EPIPE;
 			goto out;
 		}
 	}
 	ret = pss_without(pid, ram_bytes, pss_kib);
 out:
 	kill(pid, SIGKILL);
-	waitpid(pid, &status, 0);
+	reap(turn, pid, &status);
 	close(out);
 	return ret;
+}
+
+bool child_on_path(const char *program)
+{
+	const char *at = getenv("PATH");
+
+	while (at && *at) {
+		size_t n = strcspn(at, ":");
+		char path[PATH_MAX];
+
+		snprintf(path, sizeof(path), "%.*s/%s", (int)n, at, program);
+		if (!access(path, X_OK))
+			return true;
+		at += n + (at[n] == ':');
+	}
+	return false;
 }

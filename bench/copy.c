@@ -17,8 +17,10 @@
 #include <string.h>
 #include <time.h>
 
-#include "bench/bench.h"
+#include "bench/contest.h"
 #include "bench/dsa-rig.h"
+#include "bench/plot.h"
+#include "bench/results.h"
 #include "ioasid-client/pasid-table.h"
 #include "passthrough/adi/dsa.h"
 #include "util/bits.h"
@@ -49,10 +51,8 @@ struct shape {
 };
 
 struct copy {
-	const struct bench_options *options;
-	struct results *results;
+	struct bench_run *run;
 	struct dsa_rig plain, pasids;
-	struct plot *plot;
 };
 
 static double read_ns(clockid_t clock)
@@ -142,6 +142,7 @@ static double stopwatch_stop(const struct stopwatch *watch)
 	return read_ns(watch->clock) - watch->begin;
 }
 
+/* There is nothing to measure in moves that fail: an engine that does so is broken. */
 static void expect_ok(struct dsa_rig *rig, uint64_t record)
 {
 	uint8_t status = dsa_rig_wait(rig, record);
@@ -262,8 +263,16 @@ static const char *size_name(uint32_t size, char *text)
 }
 
 /* Of one shape: the engine's rate by its CPU time, and the stream's by the wall clock. */
+enum rate_row {
+	ENGINE,
+	PORTAL,
+	WALL,
+	RATES
+};
+
 struct rates {
-	struct samples engine, engine_memcpy, portal, portal_memcpy, wall, wall_memcpy;
+	struct dsa_rig *rig;
+	const struct shape *shape;
 };
 
 /* What else runs on the machine only ever makes it slower: of a few times in a row the best. */
@@ -272,120 +281,143 @@ static double best_burst(struct dsa_rig *rig, const struct shape *shape)
 	double best = INFINITY;
 
 	for (unsigned int n = 0; n < BEST_OF; n++)
-		best = fmin(best, burst(rig, shape, n, rig->engine_clock));
+		best = fmin(best, burst(rig, shape, 2 * n, rig->engine_clock));
+	return best;
+}
+
+/* On places that the engine has not just moved, for those are in the caches. */
+static double best_memcpy_burst(struct dsa_rig *rig, const struct shape *shape)
+{
+	double best = INFINITY;
+
+	for (unsigned int n = 0; n < BEST_OF; n++)
+		best = fmin(best, memcpy_burst(rig, shape, 2 * n + 1));
 	return best;
 }
 
 /*
- * In turns with memcpy, so that a disturbance meets both; each on places that the other has not
- * just moved, for those are in the caches.
+ * The first stream of each is not counted: it finds the caches as the other left them, and whoever
+ * goes second would find there what the first brought.
  */
-static void add_bursts(struct dsa_rig *rig, const struct shape *shape, struct rates *rates)
+static struct timing best_stream(struct dsa_rig *rig, const struct shape *shape,
+				 struct timing (*one)(struct dsa_rig *rig,
+						      const struct shape *shape))
 {
-	double ours = INFINITY, theirs = INFINITY;
+	struct timing best = { INFINITY, INFINITY }, timing;
 
-	for (unsigned int n = 0; n < BEST_OF; n++) {
-		ours = fmin(ours, burst(rig, shape, 2 * n, rig->engine_clock));
-		theirs = fmin(theirs, memcpy_burst(rig, shape, 2 * n + 1));
-	}
-	samples_add(&rates->engine, shape->size / ours);
-	samples_add(&rates->engine_memcpy, shape->size / theirs);
-}
-
-static void keep_best(struct timing *best, struct timing timing)
-{
-	best->cpu = fmin(best->cpu, timing.cpu);
-	best->wall = fmin(best->wall, timing.wall);
-}
-
-/*
- * The stream before each leaves its part of the region in the caches, for the one as for the other:
- * else whoever goes second finds there what the first brought.
- */
-static void add_streams(struct dsa_rig *rig, const struct shape *shape, struct rates *rates)
-{
-	struct timing ours = { INFINITY, INFINITY }, theirs = ours;
-
+	one(rig, shape);
 	for (unsigned int n = 0; n < BEST_OF_STREAMS; n++) {
-		stream(rig, shape);
-		keep_best(&ours, stream(rig, shape));
-		memcpy_stream(rig, shape);
-		keep_best(&theirs, memcpy_stream(rig, shape));
+		timing = one(rig, shape);
+		best.cpu = fmin(best.cpu, timing.cpu);
+		best.wall = fmin(best.wall, timing.wall);
 	}
-	samples_add(&rates->portal, shape->size / ours.cpu);
-	samples_add(&rates->portal_memcpy, shape->size / theirs.cpu);
-	samples_add(&rates->wall, shape->size / ours.wall);
-	samples_add(&rates->wall_memcpy, shape->size / theirs.wall);
+	return best;
 }
 
-static void sample(struct copy *copy, const struct shape *shape, struct dsa_rig *rig,
-		   struct rates *rates)
+static int rates_turn(struct turn *turn, struct err *err)
 {
-	for (unsigned int i = 0; i < copy->options->rounds; i++) {
-		add_bursts(rig, shape, rates);
-		add_streams(rig, shape, rates);
-	}
+	const struct rates *rates = turn->opaque;
+	const struct shape *shape = rates->shape;
+	struct timing timing;
+	double ns;
+
+	(void)err;
+	turn_state(turn, "waiting for the records of a burst");
+	ns = turn->party ? best_memcpy_burst(rates->rig, shape) : best_burst(rates->rig, shape);
+	turn_put(turn, ENGINE, shape->size / ns);
+	turn_state(turn, "waiting for the records of a stream");
+	timing = best_stream(rates->rig, shape, turn->party ? memcpy_stream : stream);
+	turn_put(turn, PORTAL, shape->size / timing.cpu);
+	turn_put(turn, WALL, shape->size / timing.wall);
+	return 0;
 }
 
-static void add_rate(struct copy *copy, const char *name, bool target, struct samples *ours,
-		     struct samples *theirs)
+static void draw(struct copy *copy, const struct shape *shape, const struct contest *contest)
 {
-	results_add(copy->results,
-		    &(struct result){ .name = name,
-				      .unit = "GB/s",
-				      .reference_name = "memcpy",
-				      .target = target ? ENGINE_TARGET : 0,
-				      .higher = true },
-		    ours, theirs);
+	if (!copy->run->plot)
+		return;
+	if (!shape->cached)
+		plot_point(copy->run->plot, shape->batch == 1 ? "single" : "batches", shape->size,
+			   samples_median(contest_samples(contest, ENGINE, 0)));
+	if (shape->batch == 1)
+		plot_point(copy->run->plot, "memcpy", shape->size,
+			   samples_median(contest_samples(contest, ENGINE, 1)));
 }
 
-static void measure(struct copy *copy, const struct shape *shape, bool pasids)
+static int measure(struct copy *copy, const struct shape *shape, bool pasids, struct err *err)
 {
-	struct rates *rates = calloc(1, sizeof(*rates));
+	static const char *const kinds[RATES] = { "engine", "portal", "wall" };
+	struct rates rates = { pasids ? &copy->pasids : &copy->plain, shape };
 	bool target = shape->size >= TARGETS_FROM;
-	char name[96], size[16], how[48] = "";
+	struct contest_row rows[RATES] = { 0 };
+	char names[RATES][96], size[16], how[48] = "";
+	struct contest contest = {
+		.name = names[ENGINE],
+		.parties = { "adit", "memcpy" },
+		.party_count = 2,
+		.rows = rows,
+		.row_count = RATES,
+		.turn = rates_turn,
+		.opaque = &rates,
+	};
+	int ret;
 
-	if (!rates)
-		abort();
-	sample(copy, shape, pasids ? &copy->pasids : &copy->plain, rates);
 	size_name(shape->size, size);
 	if (shape->batch > 1)
 		snprintf(how, sizeof(how), " in batches of %u%s", shape->batch,
 			 shape->cached ? ", cached" : "");
-	snprintf(name, sizeof(name), "engine: %s%s%s", size, how, pasids ? ", PASID" : "");
-	add_rate(copy, name, target, &rates->engine, &rates->engine_memcpy);
-	if (!shape->cached)
-		plot_point(copy->plot, shape->batch == 1 ? "single" : "batches", shape->size,
-			   samples_quantile(&rates->engine, 0.5));
-	if (shape->batch == 1)
-		plot_point(copy->plot, "memcpy", shape->size,
-			   samples_quantile(&rates->engine_memcpy, 0.5));
-	snprintf(name, sizeof(name), "portal: %s%s%s", size, how, pasids ? ", PASID" : "");
-	add_rate(copy, name, target && shape->batch >= 64, &rates->portal, &rates->portal_memcpy);
-	snprintf(name, sizeof(name), "wall:   %s%s%s", size, how, pasids ? ", PASID" : "");
-	add_rate(copy, name, false, &rates->wall, &rates->wall_memcpy);
-	free(rates);
+	for (int i = 0; i < RATES; i++) {
+		snprintf(names[i], sizeof(names[i]), "%s: %s%s%s", kinds[i], size, how,
+			 pasids ? ", PASID" : "");
+		rows[i] = (struct contest_row){ .name = names[i], .unit = "GB/s", .higher = true };
+	}
+	rows[ENGINE].target = target ? ENGINE_TARGET : 0;
+	rows[PORTAL].target = target && shape->batch >= 64 ? ENGINE_TARGET : 0;
+	ret = contest_run(&contest, copy->run, err);
+	if (!ret) {
+		contest_report(&contest, copy->run);
+		if (!pasids)
+			draw(copy, shape, &contest);
+	}
+	contest_free(&contest);
+	return ret;
 }
 
-static void measure_small(struct copy *copy, uint32_t batch, bool pasids)
+static int small_turn(struct turn *turn, struct err *err)
+{
+	const struct rates *rates = turn->opaque;
+
+	(void)err;
+	turn_put(turn, 0, best_burst(rates->rig, rates->shape));
+	return 0;
+}
+
+static int measure_small(struct copy *copy, uint32_t batch, bool pasids, struct err *err)
 {
 	const struct shape shape = { .size = 64, .batch = batch };
-	static struct samples engine;
+	struct rates rates = { pasids ? &copy->pasids : &copy->plain, &shape };
 	char name[64];
+	const struct contest_row row = {
+		.name = name,
+		.unit = "ns",
+		.bar = DESCRIPTOR_LIMIT,
+		.bar_name = "120 ns",
+		.target = batch == MAX_BATCH ? 1 : 0,
+	};
+	struct contest contest = {
+		.name = name,
+		.parties = { "adit" },
+		.party_count = 1,
+		.rows = &row,
+		.row_count = 1,
+		.warm_up = 1,
+		.turn = small_turn,
+		.opaque = &rates,
+	};
 
-	engine.count = 0;
-	stream(pasids ? &copy->pasids : &copy->plain, &shape);
-	for (unsigned int i = 0; i < copy->options->rounds; i++)
-		samples_add(&engine, best_burst(pasids ? &copy->pasids : &copy->plain, &shape));
 	snprintf(name, sizeof(name), "engine: 64 B in a batch of %u%s", batch,
 		 pasids ? ", PASID" : "");
-	results_add(copy->results,
-		    &(struct result){ .name = name,
-				      .unit = "ns",
-				      .reference = DESCRIPTOR_LIMIT,
-				      .reference_name = "bar",
-				      .target = batch == MAX_BATCH ? 1 : 0 },
-		    &engine, NULL);
+	return contest_hold(&contest, copy->run, err);
 }
 
 /* --- what a PASID costs: the lookup of the host's number, and both addresses translated ------ */
@@ -460,84 +492,131 @@ static double translate_pages(struct translation *t)
 	return (read_ns(CLOCK_THREAD_CPUTIME_ID) - begin) / n;
 }
 
-static int measure_translation(struct copy *copy, struct err *err)
+struct price {
+	struct translation translation;
+	struct dsa_rig *rig;
+};
+
+static int price_turn(struct turn *turn, struct err *err)
 {
 	const struct shape shape = { 4096, (uint32_t)MAX_BATCH, .wide = true };
-	static struct samples cost, move;
-	struct translation t = { 0 };
-	int ret = translation_open(&t, &copy->pasids, err);
+	struct price *price = turn->opaque;
+	double best = INFINITY;
 
-	cost.count = move.count = 0;
-	for (unsigned int i = 0; !ret && i < copy->options->rounds; i++) {
-		double best = INFINITY;
-
-		for (unsigned int n = 0; n < BEST_OF; n++)
-			best = fmin(best, translate_pages(&t));
-		samples_add(&cost, best);
-		samples_add(&move, best_burst(&copy->pasids, &shape));
-	}
-	translation_close(&t);
-	if (ret)
-		return ret;
-	results_add(copy->results,
-		    &(struct result){ .name = "PASID lookup and translation",
-				      .unit = "ns",
-				      .reference_name = "4 KiB move",
-				      .target = TRANSLATION_LIMIT },
-		    &cost, &move);
+	(void)err;
+	for (unsigned int n = 0; !turn->party && n < BEST_OF; n++)
+		best = fmin(best, translate_pages(&price->translation));
+	turn_put(turn, 0, turn->party ? best_burst(price->rig, &shape) : best);
 	return 0;
+}
+
+static int measure_translation(struct copy *copy, struct err *err)
+{
+	static const struct contest_row row = { .name = "PASID lookup and translation",
+						.unit = "ns",
+						.target = TRANSLATION_LIMIT };
+	struct price price = { .rig = &copy->pasids };
+	struct contest contest = {
+		.name = row.name,
+		.parties = { "adit", "4 KiB move" },
+		.party_count = 2,
+		.rows = &row,
+		.row_count = 1,
+		.turn = price_turn,
+		.opaque = &price,
+	};
+	int ret = translation_open(&price.translation, &copy->pasids, err);
+
+	if (!ret)
+		ret = contest_hold(&contest, copy->run, err);
+	translation_close(&price.translation);
+	return ret;
 }
 
 /* --- the bench ------------------------------------------------------------------------------- */
 
+static const uint32_t sizes[] = { 64,	    256,       1 * KIB, 4 * KIB, 16 * KIB,
+				  64 * KIB, 256 * KIB, 1 * MIB, 4 * MIB, 16 * MIB };
+
+/* For a summary: one of each kind. */
+static int measure_brief(struct copy *copy, struct err *err)
+{
+	int ret = measure(copy, &(struct shape){ .size = MIB, .batch = 1 }, false, err);
+
+	if (!ret)
+		ret = measure(copy, &(struct shape){ .size = 64 * KIB, .batch = 64 }, false, err);
+	if (!ret)
+		ret = measure_small(copy, (uint32_t)MAX_BATCH, false, err);
+	return ret ? ret : measure_translation(copy, err);
+}
+
 static int measure_all(struct copy *copy, struct err *err)
 {
-	static const uint32_t sizes[] = { 64,	    256,       1 * KIB, 4 * KIB, 16 * KIB,
-					  64 * KIB, 256 * KIB, 1 * MIB, 4 * MIB, 16 * MIB };
 	static const uint32_t batches[] = { 2, 16, 64, 256, 1024 };
+	int ret = 0;
 
-	for (unsigned int i = 0; i < ARRAY_SIZE(sizes); i++)
-		measure(copy, &(struct shape){ .size = sizes[i], .batch = 1 }, false);
-	for (unsigned int i = 0; i < ARRAY_SIZE(sizes) && sizes[i] <= MIB; i++)
-		measure(copy, &(struct shape){ .size = sizes[i], .batch = 64 }, false);
-	for (unsigned int i = 0; i < ARRAY_SIZE(sizes) && sizes[i] <= MIB; i += 2)
-		measure(copy, &(struct shape){ .size = sizes[i], .batch = 64 }, true);
-	for (unsigned int i = 0; i < ARRAY_SIZE(sizes) && sizes[i] <= MIB; i++) {
+	if (copy->run->options->brief)
+		return measure_brief(copy, err);
+	for (unsigned int i = 0; !ret && i < ARRAY_SIZE(sizes); i++)
+		ret = measure(copy, &(struct shape){ .size = sizes[i], .batch = 1 }, false, err);
+	for (unsigned int i = 0; !ret && i < ARRAY_SIZE(sizes) && sizes[i] <= MIB; i++)
+		ret = measure(copy, &(struct shape){ .size = sizes[i], .batch = 64 }, false, err);
+	for (unsigned int i = 0; !ret && i < ARRAY_SIZE(sizes) && sizes[i] <= MIB; i += 2)
+		ret = measure(copy, &(struct shape){ .size = sizes[i], .batch = 64 }, true, err);
+	for (unsigned int i = 0; !ret && i < ARRAY_SIZE(sizes) && sizes[i] <= MIB; i++) {
 		if (sizes[i] >= TARGETS_FROM)
-			measure(copy, &(struct shape){ sizes[i], 64, .cached = true }, false);
+			ret = measure(copy, &(struct shape){ sizes[i], 64, .cached = true }, false,
+				      err);
 	}
-	for (unsigned int i = 0; i < ARRAY_SIZE(batches); i++)
-		measure_small(copy, batches[i], false);
-	measure_small(copy, (uint32_t)MAX_BATCH, true);
-	return measure_translation(copy, err);
+	for (unsigned int i = 0; !ret && i < ARRAY_SIZE(batches); i++)
+		ret = measure_small(copy, batches[i], false, err);
+	if (!ret)
+		ret = measure_small(copy, (uint32_t)MAX_BATCH, true, err);
+	return ret ? ret : measure_translation(copy, err);
+}
+
+struct two {
+	struct dsa_rig engines;
+	struct dsa_rig *one;
+};
+
+static int two_turn(struct turn *turn, struct err *err)
+{
+	const struct shape shape = { .size = MIB, .batch = 1 };
+	struct two *two = turn->opaque;
+	struct dsa_rig *rig = turn->party ? two->one : &two->engines;
+
+	(void)err;
+	turn_put(turn, 0, shape.size / burst(rig, &shape, turn->round, CLOCK_MONOTONIC));
+	return 0;
 }
 
 /* Two engines on one queue; on two CPUs they share them with the thread that submits. */
 static int measure_two(struct copy *copy, struct err *err)
 {
-	const struct shape shape = { .size = MIB, .batch = 1 };
-	static struct samples two, one;
-	struct dsa_rig rig;
-	int ret = dsa_rig_open(&rig, MEMORY, 2, false, err);
+	static const struct contest_row row = { .name = "1 MiB, two engines",
+						.unit = "GB/s",
+						.higher = true };
+	struct two two = { .one = &copy->plain };
+	struct contest contest = {
+		.name = row.name,
+		.parties = { "adit", "one engine" },
+		.party_count = 2,
+		.rows = &row,
+		.row_count = 1,
+		.turn = two_turn,
+		.opaque = &two,
+	};
+	int ret = dsa_rig_open(&two.engines, MEMORY, 2, false, err);
 
 	if (ret)
 		return ret;
-	two.count = one.count = 0;
-	for (unsigned int i = 0; i < copy->options->rounds; i++) {
-		samples_add(&two, shape.size / burst(&rig, &shape, i, CLOCK_MONOTONIC));
-		samples_add(&one, shape.size / burst(&copy->plain, &shape, i, CLOCK_MONOTONIC));
-	}
-	dsa_rig_close(&rig);
-	results_add(copy->results,
-		    &(struct result){ .name = "1 MiB, two engines",
-				      .unit = "GB/s",
-				      .reference_name = "one engine",
-				      .higher = true },
-		    &two, &one);
-	return 0;
+	ret = contest_hold(&contest, copy->run, err);
+	dsa_rig_close(&two.engines);
+	return ret;
 }
 
-static int run(struct copy *copy, struct err *err)
+static int measure_with_rigs(struct copy *copy, struct err *err)
 {
 	int ret = dsa_rig_open(&copy->plain, MEMORY, 1, false, err);
 
@@ -555,34 +634,16 @@ close_plain:
 	return ret;
 }
 
-int bench_copy(const struct bench_options *options)
+int bench_copy(struct bench_run *run, struct err *err)
 {
-	struct copy copy = {
-		.options = options,
-		.results = results_new("copy"),
-		.plot = plot_new("adit bench copy: memory moves by the software engine",
-				 "bytes a descriptor", "GB/s"),
-	};
-	struct err err = { 0 };
-	int ret = run(&copy, &err);
+	struct copy copy = { .run = run };
 
-	if (ret) {
-		fprintf(stderr, "adit bench copy: %s\n", err.text);
-	} else {
-		results_note(copy.results,
-			     "single descriptors below 16 KiB measure the portal and the queue, "
-			     "not the copy");
-		results_note(copy.results,
-			     "large moves go past the caches unless the descriptor asks for these "
-			     "(cached); memcpy of these sizes does not");
-		ret = results_print(copy.results, options->json_path);
-		if (!ret && options->svg_path)
-			ret = plot_write(copy.plot, options->svg_path);
-		if (ret)
-			fprintf(stderr, "adit bench copy: cannot write the results: %s\n",
-				strerror(-ret));
-	}
-	plot_free(copy.plot);
-	results_free(copy.results);
-	return ret ? 1 : 0;
+	if (!run->options->brief)
+		run->plot = plot_new("adit bench copy: memory moves by the software engine",
+				     "bytes a descriptor", "GB/s");
+	results_note(run->results, "single descriptors below 16 KiB measure the portal and the "
+				   "queue, not the copy");
+	results_note(run->results, "large moves go past the caches unless the descriptor asks for "
+				   "these (cached); memcpy of these sizes does not");
+	return measure_with_rigs(&copy, err);
 }

@@ -9,14 +9,14 @@
 
 #define PATTERN "/sys/bus/pci/drivers/vfio-pci/*:*:*.*"
 
-int functions_find(char (*bdf)[BDF_CHARS + 1], unsigned int n)
+int functions_find(char (*bdf)[BDF_CHARS + 1], unsigned int n, struct err *err)
 {
 	glob_t found;
 	unsigned int have = 0;
 	int ret = glob(PATTERN, 0, NULL, &found);
 
 	if (ret && ret != GLOB_NOMATCH)
-		return -ENOMEM;
+		return err_set(err, ENOMEM, "%s: no memory", PATTERN);
 	for (size_t i = 0; !ret && have < n && i < found.gl_pathc; i++) {
 		const char *name = strrchr(found.gl_pathv[i], '/') + 1;
 
@@ -27,8 +27,7 @@ int functions_find(char (*bdf)[BDF_CHARS + 1], unsigned int n)
 		globfree(&found);
 	if (have == n)
 		return 0;
-	fprintf(stderr,
-		"adit bench: vfio-pci has %u functions and --devices asks for %u: give it more\n",
-		have, n);
-	return -ENODEV;
+	return err_set(err, ENODEV,
+		       "vfio-pci has %u functions and --devices asks for %u: give it more", have,
+		       n);
 }

@@ -16,13 +16,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "bench/bench.h"
+#include "bench/child.h"
 #include "bench/io.h"
+#include "bench/results.h"
+#include "bench/watch.h"
 #include "util/bits.h"
 
 #define IMAGE_BYTES (64 * MIB)
 #define ROW_SECONDS 0.06
-#define WARM_UP	    1u
 
 static const struct io_row rows[] = {
 	{ "read 4 KiB, depth 1", false, 4096, 1, 0 },
@@ -36,20 +37,32 @@ static const struct io_row rows[] = {
 	{ "write 1 MiB, depth 4", true, 1 * MIB, 4, 0 },
 };
 
-struct side {
-	struct samples rate[ARRAY_SIZE(rows)], cpu[ARRAY_SIZE(rows)];
-};
+#define ROWS ARRAY_SIZE(rows)
 
 struct io {
 	const struct bench_options *options;
 	char image[PATH_MAX], config[PATH_MAX];
 	int fd;
 	double cycles_second; /* of the TSC */
-	double cpu_begin;
-	unsigned int ended; /* rows of this boot */
-	bool keep;
-	struct side adit, floor;
 };
+
+/* A boot of the guest. */
+struct boot {
+	struct io *io;
+	struct turn *turn;
+	double cpu_begin;
+	unsigned int ended; /* rows */
+	char complaint[160];
+};
+
+/* Each of them is two of the results: how often, and the CPU time of one. */
+static void put(struct turn *turn, size_t i, const struct io_result *result)
+{
+	double by = rows[i].bytes <= 4096 ? 1e-3 : rows[i].bytes / 1e6;
+
+	turn_put(turn, (unsigned int)(2 * i), result->rate * by);
+	turn_put(turn, (unsigned int)(2 * i + 1), result->cpu_us);
+}
 
 /* --- the guest ------------------------------------------------------------------------------- */
 
@@ -89,43 +102,43 @@ static double monitor_us(int pid)
 
 static void on_line(void *arg, int pid, char *text)
 {
-	struct io *io = arg;
+	struct boot *boot = arg;
 	unsigned long done, cycles;
 	char row;
 
 	if (!strncmp(text, "begin ", 6)) {
-		io->cpu_begin = monitor_us(pid);
+		boot->cpu_begin = monitor_us(pid);
 	} else if (sscanf(text, "end %c %lu %lu", &row, &done, &cycles) == 3 && row >= 'a' &&
-		   row < 'a' + (int)ARRAY_SIZE(rows) && done && cycles) {
-		double cpu = monitor_us(pid) - io->cpu_begin;
+		   row < 'a' + (int)ROWS && done && cycles) {
+		double cpu = monitor_us(pid) - boot->cpu_begin;
 
-		io->ended++;
-		if (!io->keep)
-			return;
-		samples_add(&io->adit.rate[row - 'a'],
-			    (double)done * io->cycles_second / (double)cycles);
-		samples_add(&io->adit.cpu[row - 'a'], cpu / (double)done);
+		boot->ended++;
+		put(boot->turn, (size_t)(row - 'a'),
+		    &(struct io_result){
+			    .rate = (double)done * boot->io->cycles_second / (double)cycles,
+			    .cpu_us = cpu / (double)done,
+		    });
 	} else if (!strncmp(text, "not ok", 6)) {
-		fprintf(stderr, "adit bench io: the guest says: %s\n", text);
+		snprintf(boot->complaint, sizeof(boot->complaint), "; the guest says: %.120s",
+			 text);
 	}
 }
 
-static int run_guest(struct io *io)
+static int run_guest(struct turn *turn, struct err *err)
 {
+	struct io *io = turn->opaque;
+	struct boot boot = { .io = io, .turn = turn };
 	char adit[PATH_MAX];
 	char *argv[] = { adit, (char *)"run", io->config, NULL };
 	int status = 0, ret;
 
 	snprintf(adit, sizeof(adit), "%.4000s/adit", io->options->build);
-	io->ended = 0;
-	ret = child_lines(argv, on_line, io, &status);
-	if (!ret && (!WIFEXITED(status) || WEXITSTATUS(status) || io->ended != ARRAY_SIZE(rows)))
+	ret = child_lines(turn, argv, on_line, &boot, &status);
+	if (!ret && (!WIFEXITED(status) || WEXITSTATUS(status) || boot.ended != ROWS))
 		ret = -EIO;
-	if (ret)
-		fprintf(stderr,
-			"adit bench io: the guest ended with status %#x after %u rows of %zu: %s\n",
-			(unsigned int)status, io->ended, ARRAY_SIZE(rows), strerror(-ret));
-	return ret;
+	return ret ? err_set(err, -ret, "the guest ended with status %#x after %u rows of %zu%s",
+			     (unsigned int)status, boot.ended, ROWS, boot.complaint)
+		   : 0;
 }
 
 static int write_config(struct io *io)
@@ -154,48 +167,57 @@ static int write_config(struct io *io)
 
 /* --- both ------------------------------------------------------------------------------------ */
 
-static int run_floor(struct io *io)
+static int run_floor(struct turn *turn, struct err *err)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct io_result result;
-		int ret = io_floor(io->fd, IMAGE_BYTES, &rows[i], ROW_SECONDS, &result);
+	struct io *io = turn->opaque;
 
-		if (ret) {
-			fprintf(stderr, "adit bench io: io_uring, %s: %s\n", rows[i].name,
-				strerror(-ret));
-			return ret;
-		}
-		if (!io->keep)
-			continue;
-		samples_add(&io->floor.rate[i], result.rate);
-		samples_add(&io->floor.cpu[i], result.cpu_us);
+	for (size_t i = 0; i < ROWS; i++) {
+		struct io_result result;
+		int ret;
+
+		turn_state(turn, "io_uring, %s", rows[i].name);
+		ret = io_floor(io->fd, IMAGE_BYTES, &rows[i], ROW_SECONDS, &result);
+		if (ret)
+			return err_set(err, -ret, "io_uring, %s: %s", rows[i].name, strerror(-ret));
+		put(turn, i, &result);
 	}
 	return 0;
 }
 
-/* Written whole: neither side allocates blocks, and the cache is warm. */
-static int make_image(struct io *io)
+static int io_turn(struct turn *turn, struct err *err)
 {
-	const char *directory = io->options->directory ? io->options->directory : "/tmp";
+	return turn->party ? run_floor(turn, err) : run_guest(turn, err);
+}
+
+/* Written whole: neither side allocates blocks, and the cache is warm. */
+static int fill_image(const struct io *io)
+{
 	static uint8_t block[1 * MIB] __attribute__((aligned(4096)));
 
-	snprintf(io->image, sizeof(io->image), "%.4000s/adit-bench-XXXXXX", directory);
-	io->fd = mkostemp(io->image, O_CLOEXEC | (io->options->direct ? O_DIRECT : 0));
-	if (io->fd < 0) {
-		int error = errno;
-
-		io->image[0] = 0;
-		fprintf(stderr, "adit bench io: no image can be made in %s%s: %s\n", directory,
-			io->options->direct ? " for direct I/O" : "", strerror(error));
-		return -error;
-	}
 	memset(block, 0x5a, sizeof(block));
 	for (uint64_t at = 0; at < IMAGE_BYTES; at += sizeof(block)) {
 		if (pwrite(io->fd, block, sizeof(block), (off_t)at) != (ssize_t)sizeof(block))
 			return errno ? -errno : -EIO;
 	}
-	snprintf(io->config, sizeof(io->config), "%.4000s.json", io->image);
 	return fsync(io->fd) ? -errno : 0;
+}
+
+static int make_image(struct io *io, struct bench_run *run, struct err *err)
+{
+	char work[PATH_MAX - 16];
+	int ret = watch_scratch(run->watch, io->options->directory, work, sizeof(work), err);
+
+	if (ret)
+		return ret;
+	snprintf(io->image, sizeof(io->image), "%s/image", work);
+	snprintf(io->config, sizeof(io->config), "%s/config", work);
+	io->fd = open(io->image,
+		      O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | (io->options->direct ? O_DIRECT : 0),
+		      0600);
+	ret = io->fd < 0 ? -errno : fill_image(io);
+	return ret ? err_set(err, -ret, "no image can be made in %s%s: %s", work,
+			     io->options->direct ? " for direct I/O" : "", strerror(-ret))
+		   : 0;
 }
 
 static double tsc_hertz(void)
@@ -212,76 +234,51 @@ static double tsc_hertz(void)
 	       ((double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9);
 }
 
-static void scale(struct samples *samples, double by)
+static int measure(struct io *io, struct bench_run *run, struct err *err)
 {
-	for (unsigned int i = 0; i < samples->count; i++)
-		samples->value[i] *= by;
-}
+	struct contest_row results[2 * ROWS] = { 0 };
+	char names[ROWS][64];
+	struct contest contest = {
+		.name = "disk",
+		.parties = { "adit", "io_uring" },
+		.party_count = 2,
+		.rows = results,
+		.row_count = 2 * ROWS,
+		.warm_up = 1,
+		.turn = io_turn,
+		.opaque = io,
+	};
 
-static void add_results(struct io *io, struct results *results)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		bool small = rows[i].bytes <= 4096;
-		struct result rate = { .name = rows[i].name,
-				       .unit = small ? "k/s" : "MB/s",
-				       .reference_name = "io_uring",
-				       .target = rows[i].target,
-				       .higher = true };
-		const struct result cpu = { .name = "  CPU time of one",
-					    .unit = "us",
-					    .reference_name = "io_uring" };
-		double by = small ? 1e-3 : rows[i].bytes / 1e6;
-
-		scale(&io->adit.rate[i], by);
-		scale(&io->floor.rate[i], by);
-		results_add(results, &rate, &io->adit.rate[i], &io->floor.rate[i]);
-		results_add(results, &cpu, &io->adit.cpu[i], &io->floor.cpu[i]);
+	for (size_t i = 0; i < ROWS; i++) {
+		results[2 * i] = (struct contest_row){
+			.name = rows[i].name,
+			.unit = rows[i].bytes <= 4096 ? "k/s" : "MB/s",
+			.target = rows[i].target,
+			.higher = true,
+		};
+		snprintf(names[i], sizeof(names[i]), "%s: CPU of one", rows[i].name);
+		results[2 * i + 1] = (struct contest_row){ .name = names[i], .unit = "us" };
 	}
-	results_note(results, "%s; the guest polls, so its interrupts are not in this",
+	results_note(run->results, "%s; the guest polls, so its interrupts are not in this",
 		     io->options->direct ? "direct I/O on both sides"
 					 : "all in the page cache: what the host's disk does is "
 					   "not in this (--direct)");
+	return contest_hold(&contest, run, err);
 }
 
-static int measure(struct io *io)
+int bench_io(struct bench_run *run, struct err *err)
 {
-	unsigned int total = WARM_UP + io->options->rounds;
-	int ret = make_image(io);
+	struct io io = { .options = run->options, .fd = -1, .cycles_second = tsc_hertz() };
+	int ret = make_image(&io, run, err);
 
-	io->cycles_second = tsc_hertz();
-	if (!ret)
-		ret = write_config(io);
-	for (unsigned int i = 0; i < total && !ret; i++) {
-		io->keep = i >= WARM_UP;
-		ret = run_guest(io);
-		if (!ret)
-			ret = run_floor(io);
-	}
-	return ret;
-}
-
-int bench_io(const struct bench_options *options)
-{
-	struct results *results = results_new("io");
-	struct io *io = calloc(1, sizeof(*io));
-	int ret = -ENOMEM;
-
-	if (io) {
-		io->options = options;
-		io->fd = -1;
-		ret = measure(io);
-		if (io->image[0])
-			unlink(io->image);
-		if (io->config[0])
-			unlink(io->config);
-		if (io->fd >= 0)
-			close(io->fd);
-	}
 	if (!ret) {
-		add_results(io, results);
-		ret = results_print(results, options->json_path);
+		ret = write_config(&io);
+		if (ret)
+			err_set(err, -ret, "%s: %s", io.config, strerror(-ret));
 	}
-	free(io);
-	results_free(results);
-	return ret ? 1 : 0;
+	if (!ret)
+		ret = measure(&io, run, err);
+	if (io.fd >= 0)
+		close(io.fd);
+	return ret;
 }

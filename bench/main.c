@@ -1,16 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* adit-bench: what `adit bench NAME` runs. */
+/* adit-bench: what `adit bench NAME` runs; the command line and what becomes of the results. */
+#include <errno.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "bench/bench.h"
+#include "bench/host.h"
+#include "bench/plot.h"
+#include "bench/results.h"
+#include "bench/samples.h"
+#include "bench/watch.h"
 #include "util/bits.h"
 
-#define DEFAULT_ROUNDS 21u
+#define DEFAULT_ROUNDS	 21u
+#define DEFAULT_PATIENCE 120u
+#define SECONDS_MAX	 86400u
 
 static const struct bench benches[] = {
 	{ "copy", bench_copy, "memory moves by the software engine beside memcpy" },
@@ -18,16 +27,21 @@ static const struct bench benches[] = {
 	{ "boot", bench_boot, "exec to first output and to exit, memory, and the cost of an exit" },
 	{ "io", bench_io, "a guest's reads and writes of a disk beside io_uring on the same file" },
 	{ "map", bench_map, "map, attach and unmap; translations and PASIDs of the soft provider" },
+	{ "noise", bench_noise, "two equal parties: what this host can tell apart" },
 };
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: adit bench NAME [--json FILE] [--svg FILE] [--rounds N]\n"
-			"       adit bench map [--cdev /dev/vfio/devices/vfioN] "
-			"[--group /dev/vfio/N --device BDF]\n"
-			"       adit bench boot --kernel FILE --initramfs FILE --marker TEXT "
-			"[--cmdline WORDS]\n"
-			"       adit bench io [--directory DIR] [--direct]\n");
+	fprintf(stderr,
+		"usage: adit bench NAME [--json FILE] [--svg FILE] [--rounds N] [--warm-up N]\n"
+		"                  [--cpus LIST] [--numa-node N] [--seed N] [--patience SECONDS]\n"
+		"                  [--brief] [--floor-is-self]\n"
+		"       adit bench map [--cdev /dev/vfio/devices/vfioN] "
+		"[--group /dev/vfio/N --device BDF]\n"
+		"       adit bench boot --kernel FILE --initramfs FILE --marker TEXT "
+		"[--cmdline WORDS]\n"
+		"                  [--devices N]\n"
+		"       adit bench io [--directory DIR] [--direct]\n");
 	for (size_t i = 0; i < ARRAY_SIZE(benches); i++)
 		fprintf(stderr, "  %-8s %s\n", benches[i].name, benches[i].summary);
 	return 2;
@@ -49,82 +63,198 @@ static int own_directory(char *path, size_t size)
 	return 0;
 }
 
-int main(int argc, char **argv)
+/* --- the command line ------------------------------------------------------------------------ */
+
+static const struct option long_options[] = {
+	{ "json", required_argument, NULL, 'j' },
+	{ "svg", required_argument, NULL, 's' },
+	{ "rounds", required_argument, NULL, 'r' },
+	{ "warm-up", required_argument, NULL, 'w' },
+	{ "seed", required_argument, NULL, 'e' },
+	{ "cpus", required_argument, NULL, 'u' },
+	{ "numa-node", required_argument, NULL, 'o' },
+	{ "patience", required_argument, NULL, 't' },
+	{ "floor-is-self", no_argument, NULL, 'l' },
+	{ "brief", no_argument, NULL, 'a' },
+	{ "kernel", required_argument, NULL, 'k' },
+	{ "initramfs", required_argument, NULL, 'i' },
+	{ "cmdline", required_argument, NULL, 'c' },
+	{ "marker", required_argument, NULL, 'm' },
+	{ "devices", required_argument, NULL, 'n' },
+	{ "cdev", required_argument, NULL, 'd' },
+	{ "group", required_argument, NULL, 'g' },
+	{ "device", required_argument, NULL, 'b' },
+	{ "directory", required_argument, NULL, 'f' },
+	{ "direct", no_argument, NULL, 'p' },
+	{ 0 },
+};
+
+/* A whole number between the two; else false, and a sentence on stderr. */
+static bool number(const char *text, const char *name, uint64_t min, uint64_t max, uint64_t *value)
 {
-	static const struct option long_options[] = {
-		{ "json", required_argument, NULL, 'j' },
-		{ "svg", required_argument, NULL, 's' },
-		{ "rounds", required_argument, NULL, 'r' },
-		{ "kernel", required_argument, NULL, 'k' },
-		{ "initramfs", required_argument, NULL, 'i' },
-		{ "cmdline", required_argument, NULL, 'c' },
-		{ "marker", required_argument, NULL, 'm' },
-		{ "devices", required_argument, NULL, 'n' },
-		{ "cdev", required_argument, NULL, 'd' },
-		{ "group", required_argument, NULL, 'g' },
-		{ "device", required_argument, NULL, 'b' },
-		{ "directory", required_argument, NULL, 'f' },
-		{ "direct", no_argument, NULL, 'p' },
-		{ 0 },
+	char *end;
+
+	errno = 0;
+	*value = strtoull(text, &end, 0);
+	if (*text >= '0' && *text <= '9' && !*end && !errno && *value >= min && *value <= max)
+		return true;
+	fprintf(stderr, "adit bench: --%s %s: a number from %llu to %llu is asked for\n", name,
+		text, (unsigned long long)min, (unsigned long long)max);
+	return false;
+}
+
+/* Options of one word each; false: it is none of these. */
+static bool set_text(struct bench_options *options, int c)
+{
+	const struct {
+		int c;
+		const char **to;
+	} texts[] = {
+		{ 'j', &options->json_path }, { 's', &options->svg_path },
+		{ 'u', &options->cpus },      { 'k', &options->kernel },
+		{ 'i', &options->initramfs }, { 'c', &options->cmdline },
+		{ 'm', &options->marker },    { 'd', &options->cdev },
+		{ 'g', &options->group },     { 'b', &options->device },
+		{ 'f', &options->directory },
 	};
-	char build[PATH_MAX];
-	struct bench_options options = { .rounds = DEFAULT_ROUNDS, .build = build };
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		if (c != texts[i].c)
+			continue;
+		*texts[i].to = optarg;
+		return true;
+	}
+	return false;
+}
+
+static bool set_number(struct bench_options *options, int c)
+{
+	uint64_t value = 0;
+	bool ok = false;
+
+	switch (c) {
+	case 'r':
+		ok = number(optarg, "rounds", 1, SAMPLES_MAX, &value);
+		options->rounds = (unsigned int)value;
+		break;
+	case 'w':
+		ok = number(optarg, "warm-up", 0, SAMPLES_MAX, &value);
+		options->warm_up = (int)value;
+		break;
+	case 'e':
+		ok = number(optarg, "seed", 0, UINT64_MAX, &options->seed);
+		break;
+	case 'o':
+		ok = number(optarg, "numa-node", 0, INT_MAX, &value);
+		options->node = (int)value;
+		break;
+	case 't':
+		ok = number(optarg, "patience", 1, SECONDS_MAX, &value);
+		options->patience = (unsigned int)value;
+		break;
+	case 'n':
+		ok = number(optarg, "devices", 1, FUNCTIONS_MAX, &value);
+		options->devices = (unsigned int)value;
+		break;
+	}
+	return ok;
+}
+
+static bool parse(int argc, char **argv, struct bench_options *options)
+{
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		switch (c) {
-		case 'j':
-			options.json_path = optarg;
-			break;
-		case 's':
-			options.svg_path = optarg;
-			break;
-		case 'r':
-			options.rounds = (unsigned int)strtoul(optarg, NULL, 10);
-			break;
-		case 'k':
-			options.kernel = optarg;
-			break;
-		case 'i':
-			options.initramfs = optarg;
-			break;
-		case 'c':
-			options.cmdline = optarg;
-			break;
-		case 'm':
-			options.marker = optarg;
-			break;
-		case 'n':
-			options.devices = (unsigned int)strtoul(optarg, NULL, 10);
-			if (!options.devices || options.devices > FUNCTIONS_MAX)
-				return usage();
-			break;
-		case 'd':
-			options.cdev = optarg;
-			break;
-		case 'g':
-			options.group = optarg;
-			break;
-		case 'b':
-			options.device = optarg;
-			break;
-		case 'f':
-			options.directory = optarg;
-			break;
-		case 'p':
-			options.direct = true;
-			break;
-		default:
-			return usage();
-		}
+		if (c == 'p')
+			options->direct = true;
+		else if (c == 'l')
+			options->self = true;
+		else if (c == 'a')
+			options->brief = true;
+		else if (!set_text(options, c) && !set_number(options, c))
+			return false;
 	}
-	if (!!options.kernel != !!options.initramfs || !!options.kernel != !!options.marker)
-		return usage();
-	if (options.devices && !options.kernel)
-		return usage();
-	if (!options.group != !options.device)
-		return usage();
-	if (optind != argc - 1 || !options.rounds || options.rounds > SAMPLES_MAX)
+	if (!!options->kernel != !!options->initramfs || !!options->kernel != !!options->marker)
+		return false;
+	if (options->devices && !options->kernel)
+		return false;
+	return !options->group == !options->device && optind == argc - 1;
+}
+
+/* --- a run ----------------------------------------------------------------------------------- */
+
+static int keep_to(const struct bench_options *options, struct err *err)
+{
+	int ret = 0;
+
+	if (options->node >= 0)
+		ret = host_pin_node((unsigned int)options->node, options->cpus != NULL, err);
+	if (!ret && options->cpus)
+		ret = host_pin_cpus(options->cpus, err);
+	return ret;
+}
+
+static int write_files(const struct bench_run *run, struct err *err)
+{
+	const struct bench_options *options = run->options;
+	char title[64];
+	int ret = 0;
+
+	if (options->json_path)
+		ret = results_write(run->results, options->json_path);
+	if (ret)
+		return err_set(err, -ret, "%s: %s", options->json_path, strerror(-ret));
+	snprintf(title, sizeof(title), "adit bench %s", run->bench);
+	if (options->svg_path)
+		ret = run->plot ? plot_write(run->plot, options->svg_path)
+				: plot_ratios(title, results_rows(run->results), options->svg_path);
+	return ret ? err_set(err, -ret, "%s: %s", options->svg_path, strerror(-ret)) : 0;
+}
+
+static int run_bench(const struct bench *bench, const struct bench_options *options)
+{
+	struct bench_run run = {
+		.options = options,
+		.bench = bench->name,
+		.progress = isatty(STDERR_FILENO),
+	};
+	struct err err = { 0 };
+	int ret = keep_to(options, &err);
+
+	if (!ret)
+		ret = watch_start(&run.watch, bench->name, options->patience, &err);
+	if (!ret) {
+		run.results = results_new(options, bench->name);
+		ret = bench->run(&run, &err);
+		if (!ret) {
+			results_print(run.results, stdout);
+			ret = write_files(&run, &err);
+		}
+		results_free(run.results);
+		if (run.plot)
+			plot_free(run.plot);
+	}
+	watch_stop(run.watch);
+	if (ret)
+		fprintf(stderr, "adit bench %s: %s\n", bench->name,
+			err.code ? err.text : strerror(-ret));
+	return ret ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+	char build[PATH_MAX];
+	struct bench_options options = {
+		.rounds = DEFAULT_ROUNDS,
+		.warm_up = -1,
+		.node = -1,
+		.patience = DEFAULT_PATIENCE,
+		.build = build,
+	};
+
+	if (getrandom(&options.seed, sizeof(options.seed), 0) != (ssize_t)sizeof(options.seed))
+		options.seed = 1;
+	if (!parse(argc, argv, &options))
 		return usage();
 	if (own_directory(build, sizeof(build))) {
 		fprintf(stderr, "adit bench: /proc is not mounted\n");
@@ -132,7 +262,7 @@ int main(int argc, char **argv)
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(benches); i++) {
 		if (!strcmp(argv[optind], benches[i].name))
-			return benches[i].run(&options);
+			return run_bench(&benches[i], &options);
 	}
 	return usage();
 }

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The rows of adit bench map that need a device: map, attach and unmap of 256 MiB through
- * ioasid-client and by the bare ioctls, interleaved, in pages of 4 KiB and, where the host has some
- * reserved, 2 MiB and 1 GiB. Each round binds the device anew, for each contestant.
+ * ioasid-client and by the bare ioctls, in pages of 4 KiB and, where the host has some
+ * reserved, 2 MiB and 1 GiB. Each round binds the device anew, for each party.
  *
  * Pages are pinned while a page table holds them: by map into a space that the device is attached
  * to, and by attach to a space in which they are mapped. Both are measured so.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "bench/map.h"
+#include "bench/results.h"
 #include "util/bits.h"
 
 static int bind_device(const struct map_contest *contest, const struct bench_options *options,
@@ -79,86 +79,91 @@ static int our_round(const struct map_contest *contest, const struct bench_optio
 	return r;
 }
 
-static void report(struct results *results, const struct map_contest *contest,
-		   const struct map_memory *memory, struct samples (*samples)[MAP_PARTS])
+struct kernel_bench {
+	const struct bench_options *options;
+	const struct map_contest *provider;
+	const struct map_memory *memory;
+};
+
+static int map_turn(struct turn *turn, struct err *err)
+{
+	const struct kernel_bench *b = turn->opaque;
+	const struct map_contest *provider = b->provider;
+	double us[MAP_PARTS];
+	int r = turn->party ? provider->bare(b->options, b->memory, provider->by_file, us, err)
+			    : our_round(provider, b->options, b->memory, us, err);
+
+	for (unsigned int part = 0; !r && part < MAP_PARTS; part++)
+		turn_put(turn, part, us[part]);
+	return r;
+}
+
+static int measure(const struct map_contest *provider, struct bench_run *run,
+		   const struct map_memory *memory, struct err *err)
 {
 	static const char *const parts[MAP_PARTS] = { "map", "attach", "unmap" };
-	char name[64];
-	const struct result row = {
-		.name = name,
-		.unit = "us",
-		.reference_name = "bare ioctls",
-		.target = 1.02,
+	struct kernel_bench b = { run->options, provider, memory };
+	struct contest_row rows[MAP_PARTS];
+	char names[MAP_PARTS][64];
+	struct contest contest = {
+		.name = provider->name,
+		.parties = { "adit", "bare ioctls" },
+		.party_count = 2,
+		.rows = rows,
+		.row_count = MAP_PARTS,
+		.turn = map_turn,
+		.opaque = &b,
 	};
 
 	for (int part = 0; part < MAP_PARTS; part++) {
-		snprintf(name, sizeof(name), "%s, %s pages: %s", contest->name, memory->pages,
-			 parts[part]);
-		results_add(results, &row, &samples[0][part], &samples[1][part]);
+		snprintf(names[part], sizeof(names[part]), "%s, %s pages: %s", provider->name,
+			 memory->pages, parts[part]);
+		rows[part] = (struct contest_row){
+			.name = names[part],
+			.unit = "us",
+			.target = 1.02,
+		};
 	}
+	return contest_hold(&contest, run, err);
 }
 
-static int measure(const struct map_contest *contest, const struct bench_options *options,
-		   struct results *results, const struct map_memory *memory, struct err *err)
-{
-	/* Ours, and the bare ones. */
-	struct samples(*samples)[MAP_PARTS] = calloc(2, sizeof(*samples));
-	int r = samples ? 0 : err_set(err, ENOMEM, "no memory for samples");
-
-	for (unsigned int i = 0; !r && i < 2 * options->rounds; i++) {
-		/* Ours bare, bare ours: each is first as often. */
-		bool bare = (i + i / 2) % 2;
-		double us[MAP_PARTS];
-
-		r = bare ? contest->bare(options, memory, contest->by_file, us, err)
-			 : our_round(contest, options, memory, us, err);
-		for (int part = 0; !r && part < MAP_PARTS; part++)
-			samples_add(&samples[bare][part], us[part]);
-	}
-	if (!r)
-		report(results, contest, memory, samples);
-	free(samples);
-	return r;
-}
-
-static int measure_all(const struct bench_options *options, struct results *results,
-		       const struct map_memory *memory, struct err *err)
+static int measure_all(struct bench_run *run, const struct map_memory *memory, struct err *err)
 {
 	int r = 0;
 
-	if (options->cdev)
-		r = measure(&map_iommufd, options, results, memory, err);
-	if (!r && options->cdev)
-		r = measure(&map_iommufd_by_file, options, results, memory, err);
-	if (!r && options->group)
-		r = measure(&map_type1, options, results, memory, err);
+	if (run->options->cdev)
+		r = measure(&map_iommufd, run, memory, err);
+	if (!r && run->options->cdev)
+		r = measure(&map_iommufd_by_file, run, memory, err);
+	if (!r && run->options->group)
+		r = measure(&map_type1, run, memory, err);
 	return r;
 }
 
-int bench_map_kernel(const struct bench_options *options, struct results *results, struct err *err)
+int bench_map_kernel(struct bench_run *run, struct err *err)
 {
 	static const unsigned int shifts[] = { 12, 21, 30 };
 	int r = 0;
 
-	if (!options->cdev)
-		results_note(results,
+	if (!run->options->cdev)
+		results_note(run->results,
 			     "iommufd: not measured without --cdev /dev/vfio/devices/vfioN");
-	if (!options->group)
-		results_note(results,
+	if (!run->options->group)
+		results_note(run->results,
 			     "type1: not measured without --group /dev/vfio/N --device BDF");
 	for (size_t i = 0; !r && i < ARRAY_SIZE(shifts); i++) {
 		struct map_memory memory;
 
 		if (map_memory_new(&memory, shifts[i])) {
-			results_note(results, "pages of %s: this host has too few free",
+			results_note(run->results, "pages of %s: this host has too few free",
 				     memory.pages);
 			continue;
 		}
-		r = measure_all(options, results, &memory, err);
+		r = measure_all(run, &memory, err);
 		/* Freed first: there may be no more huge pages than these. */
 		map_memory_free(&memory);
 		if (!r)
-			r = bench_map_populate(options, results, shifts[i], err);
+			r = bench_map_populate(run, shifts[i], err);
 	}
 	return r;
 }

@@ -81,31 +81,37 @@ int map_memory_new(struct map_memory *memory, unsigned int page_shift)
 	return r;
 }
 
-int bench_map_populate(const struct bench_options *options, struct results *results,
-		       unsigned int page_shift, struct err *err)
+static int populate_turn(struct turn *turn, struct err *err)
 {
-	struct samples samples[2] = { 0 };
+	const unsigned int *page_shift = turn->opaque;
 	struct map_memory memory;
+	double us = -1;
+
+	if (!memory_new(&memory, *page_shift)) {
+		us = populate(&memory, turn->party);
+		map_memory_free(&memory);
+	}
+	if (us < 0)
+		return err_set(err, ENOMEM, "%llu MiB in pages of %s cannot be had again",
+			       (unsigned long long)(memory.size / MIB), memory.pages);
+	turn_put(turn, 0, us);
+	return 0;
+}
+
+int bench_map_populate(struct bench_run *run, unsigned int page_shift, struct err *err)
+{
 	char name[64];
-	const struct result row = {
+	const struct contest_row row = { .name = name, .unit = "us" };
+	struct contest contest = {
 		.name = name,
-		.unit = "us",
-		.reference_name = "fallocate",
+		.parties = { "populate", "fallocate" },
+		.party_count = 2,
+		.rows = &row,
+		.row_count = 1,
+		.turn = populate_turn,
+		.opaque = &page_shift,
 	};
 
-	for (unsigned int i = 0; i < 2 * options->rounds; i++) {
-		double us = -1;
-
-		if (!memory_new(&memory, page_shift)) {
-			us = populate(&memory, i % 2);
-			map_memory_free(&memory);
-		}
-		if (us < 0)
-			return err_set(err, ENOMEM, "%llu MiB in pages of %s cannot be had again",
-				       (unsigned long long)(memory.size / MIB), memory.pages);
-		samples_add(&samples[i % 2], us);
-	}
 	snprintf(name, sizeof(name), "memory, %s pages: populate", pages_of(page_shift));
-	results_add(results, &row, &samples[0], &samples[1]);
-	return 0;
+	return contest_hold(&contest, run, err);
 }

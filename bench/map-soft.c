@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "bench/map.h"
+#include "bench/results.h"
 #include "ioasid-client/ioasid.h"
 #include "ioasid-client/pasid-table.h"
 #include "util/bits.h"
@@ -23,6 +24,15 @@
 #define ACCESSES 200000u
 #define GUESTS	 1024u
 #define BEST_OF	 5u /* of a row that takes less than a millisecond */
+
+enum row {
+	PAIR, /* beside the same among few */
+	HIT,
+	MISS,
+	LOOKUP,
+	RATE,
+	ROWS
+};
 
 struct soft_bench {
 	struct ioasid_ctx *ctx;
@@ -36,7 +46,6 @@ struct soft_bench {
 	uint64_t seed;
 	uint64_t sum; /* of results, so that none is left out */
 	bool stop;    /* atomic */
-	struct samples pair_few, pair_many, hit, miss, lookup, rate;
 };
 
 static double now_ns(void)
@@ -97,7 +106,7 @@ static int setup(struct soft_bench *b)
 
 /* Unmaps a page and maps it again, in no order; ns of both. */
 static int time_pairs(struct soft_bench *b, struct ioasid_space *space, uint64_t pages,
-		      struct samples *samples)
+		      struct turn *turn)
 {
 	double start = now_ns();
 	int r = 0;
@@ -109,11 +118,11 @@ static int time_pairs(struct soft_bench *b, struct ioasid_space *space, uint64_t
 		if (!r)
 			r = map_page(b, space, page);
 	}
-	samples_add(samples, (now_ns() - start) / PAIRS);
+	turn_put(turn, PAIR, (now_ns() - start) / PAIRS);
 	return r;
 }
 
-static void time_translate(struct soft_bench *b, uint64_t pages, struct samples *samples)
+static void time_translate(struct soft_bench *b, uint64_t pages, struct turn *turn, enum row row)
 {
 	double start;
 
@@ -125,7 +134,7 @@ static void time_translate(struct soft_bench *b, uint64_t pages, struct samples 
 		b->sum += (uintptr_t)ioasid_translate(b->dma, b->device, IOASID_PASID_NONE,
 						      below(b, pages) * PAGE, &len, IOASID_READ);
 	}
-	samples_add(samples, (now_ns() - start) / ACCESSES);
+	turn_put(turn, row, (now_ns() - start) / ACCESSES);
 	ioasid_dma_end(b->dma);
 }
 
@@ -170,18 +179,18 @@ static int time_lookups(struct soft_bench *b, double *best)
 }
 
 /* Another program on the CPU's other half makes a time so short half as long again, or not. */
-static int best_lookups(struct soft_bench *b)
+static int best_lookups(struct soft_bench *b, struct turn *turn)
 {
 	double best = INFINITY;
 	int r = 0;
 
 	for (unsigned int n = 0; !r && n < BEST_OF; n++)
 		r = time_lookups(b, &best);
-	samples_add(&b->lookup, best);
+	turn_put(turn, LOOKUP, best);
 	return r;
 }
 
-static int time_bind(struct soft_bench *b)
+static int time_bind(struct soft_bench *b, struct turn *turn)
 {
 	double start = now_ns();
 	int r = 0;
@@ -193,52 +202,50 @@ static int time_bind(struct soft_bench *b)
 		if (!r)
 			r = pasid_table_unbind(b->table, guest, b->err);
 	}
-	samples_add(&b->rate, ACCESSES / ((now_ns() - start) / 1e3));
+	turn_put(turn, RATE, ACCESSES / ((now_ns() - start) / 1e3));
 	return r;
 }
 
-static int one_round(struct soft_bench *b)
+static int soft_turn(struct turn *turn, struct err *err)
 {
-	int r = time_pairs(b, b->few, FEW, &b->pair_few);
+	struct soft_bench *b = turn->opaque;
+	int r;
 
-	if (!r)
-		r = time_pairs(b, b->many, MANY, &b->pair_many);
+	b->err = err;
+	if (turn->party)
+		return time_pairs(b, b->few, FEW, turn);
+	r = time_pairs(b, b->many, MANY, turn);
 	if (r)
 		return r;
-	time_translate(b, 16, &b->hit);
-	time_translate(b, MANY, &b->miss);
-	r = best_lookups(b);
-	return r ? r : time_bind(b);
+	time_translate(b, 16, turn, HIT);
+	time_translate(b, MANY, turn, MISS);
+	r = best_lookups(b, turn);
+	return r ? r : time_bind(b, turn);
 }
 
-static void report(struct soft_bench *b, struct results *results)
+static int measure(struct soft_bench *b, struct bench_run *run, struct err *err)
 {
-	struct result row = {
-		.name = "soft: unmap + map, 10^6 live",
-		.unit = "ns",
-		.reference_name = "10^3 live",
-		.target = 3,
+	static const struct contest_row rows[ROWS] = {
+		[PAIR] = { .name = "soft: unmap + map, 10^6 live", .unit = "ns", .target = 3 },
+		[HIT] = { "soft: translate, in the IOTLB", "ns", false, 1, 10, "10 ns" },
+		[MISS] = { "soft: translate, walk of 10^6 pages", "ns", false, 1, 200, "200 ns" },
+		[LOOKUP] = { "PASID lookup beside a writer", "ns", false, 1, 3, "3 ns" },
+		[RATE] = { "PASID bind + unbind", "M/s", true, 1, 2, "2 M/s" },
+	};
+	struct contest contest = {
+		.name = "soft",
+		.parties = { "adit", "10^3 live" },
+		.party_count = 2,
+		.rows = rows,
+		.row_count = ROWS,
+		.turn = soft_turn,
+		.opaque = b,
 	};
 
-	results_add(results, &row, &b->pair_many, &b->pair_few);
-	row = (struct result){ "soft: translate, in the IOTLB", "ns", "bar" };
-	row.reference = 10;
-	row.target = 1;
-	results_add(results, &row, &b->hit, NULL);
-	row.name = "soft: translate, walk of 10^6 pages";
-	row.reference = 200;
-	results_add(results, &row, &b->miss, NULL);
-	row.name = "PASID lookup beside a writer";
-	row.reference = 3;
-	results_add(results, &row, &b->lookup, NULL);
-	row.name = "PASID bind + unbind";
-	row.unit = "M/s";
-	row.reference = 2;
-	row.higher = true;
-	results_add(results, &row, &b->rate, NULL);
+	return contest_hold(&contest, run, err);
 }
 
-int bench_map_soft(const struct bench_options *options, struct results *results, struct err *err)
+int bench_map_soft(struct bench_run *run, struct err *err)
 {
 	struct soft_bench *b = calloc(1, sizeof(*b));
 	int r;
@@ -249,10 +256,8 @@ int bench_map_soft(const struct bench_options *options, struct results *results,
 	b->err = err;
 	epoch_init(&b->epoch);
 	r = setup(b);
-	for (unsigned int i = 0; !r && i < options->rounds; i++)
-		r = one_round(b);
 	if (!r)
-		report(b, results);
+		r = measure(b, run, err);
 	ioasid_dma_close(b->dma);
 	pasid_table_destroy(b->table);
 	ioasid_ctx_close(b->ctx);

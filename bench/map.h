@@ -10,12 +10,12 @@
 
 #include <errno.h>
 
-#include "bench/bench.h"
+#include "bench/contest.h"
 #include "ioasid-client/ioasid.h"
 #include "util/err.h"
 
-int bench_map_kernel(const struct bench_options *options, struct results *results, struct err *err);
-int bench_map_soft(const struct bench_options *options, struct results *results, struct err *err);
+int bench_map_kernel(struct bench_run *run, struct err *err);
+int bench_map_soft(struct bench_run *run, struct err *err);
 
 double map_now_us(void);
 
@@ -32,8 +32,7 @@ struct map_memory {
 int map_memory_new(struct map_memory *memory, unsigned int page_shift);
 void map_memory_free(struct map_memory *memory);
 /* The row of populating as much. */
-int bench_map_populate(const struct bench_options *options, struct results *results,
-		       unsigned int page_shift, struct err *err);
+int bench_map_populate(struct bench_run *run, unsigned int page_shift, struct err *err);
 
 /* --- a contest: one provider beside the ioctls that it is made of ---------------------------- */
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/bench.h"
+#include "bench/plot.h"
 #include "util/bits.h"
 
 #define WIDTH	   800.0
@@ -148,7 +148,11 @@ static void write_line(FILE *to, const struct frame *frame, const struct line *l
 	fprintf(to, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"2\" points=\"", colour);
 	for (unsigned int i = 0; i < line->count; i++)
 		fprintf(to, "%.1f,%.1f ", place_x(frame, line->x[i]), place_y(frame, line->y[i]));
-	fprintf(to, "\"/>\n<text x=\"%.1f\" y=\"%.1f\" fill=\"%s\">%s</text>\n",
+	fprintf(to, "\"/>\n");
+	for (unsigned int i = 0; i < line->count; i++)
+		fprintf(to, "<circle fill=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"/>\n", colour,
+			place_x(frame, line->x[i]), place_y(frame, line->y[i]));
+	fprintf(to, "<text x=\"%.1f\" y=\"%.1f\" fill=\"%s\">%s</text>\n",
 		place_x(frame, line->x[last]) + 8, place_y(frame, line->y[last]) + 4, colour,
 		line->name);
 }

@@ -1,35 +1,84 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Results as a table for people and as JSON for machines; the same figures in both. */
+/*
+ * Results as a table for people and as JSON for machines; the same figures in both. The JSON holds
+ * every sample in the order of the rounds, so that another program can draw its own conclusions.
+ */
+#include "bench/results.h"
+
 #include <errno.h>
 #include <json-c/json.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
+#include <time.h>
 
-#include "bench/bench.h"
+#include "bench/host.h"
+
+#define FORMAT 2 /* of the JSON; docs/bench.schema.json */
 
 struct results {
 	struct json_object *json, *list, *notes;
+	const struct bench_options *options;
+	const char *bench;
+	struct prng prng;
+	bool few; /* some row has too few rounds for its interval */
 };
 
-struct results *results_new(const char *bench)
+static void put_string(struct json_object *to, const char *key, const char *text)
+{
+	json_object_object_add(to, key, text ? json_object_new_string(text) : NULL);
+}
+
+static void put_double(struct json_object *row, const char *key, double value)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%.6g", value);
+	json_object_object_add(row, key, json_object_new_double_s(value, text));
+}
+
+static struct json_object *describe_run(const struct bench_options *options)
+{
+	struct json_object *run = json_object_new_object();
+	char text[32];
+	time_t now = time(NULL);
+	struct tm tm;
+
+	gmtime_r(&now, &tm);
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	put_string(run, "started", text);
+	put_string(run, "adit", ADIT_VERSION);
+	json_object_object_add(run, "rounds", json_object_new_int((int)options->rounds));
+	if (options->warm_up >= 0)
+		json_object_object_add(run, "warm_up", json_object_new_int(options->warm_up));
+	/* A string: JSON's numbers lose bits of 64. */
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)options->seed);
+	put_string(run, "seed", text);
+	put_double(run, "level", INTERVAL_LEVEL);
+	put_string(run, "cpus", options->cpus);
+	json_object_object_add(run, "node",
+			       options->node < 0 ? NULL : json_object_new_int(options->node));
+	json_object_object_add(run, "self", json_object_new_boolean(options->self));
+	json_object_object_add(run, "brief", json_object_new_boolean(options->brief));
+	return run;
+}
+
+struct results *results_new(const struct bench_options *options, const char *bench)
 {
 	struct results *results = calloc(1, sizeof(*results));
-	struct json_object *host = json_object_new_object();
-	struct utsname name;
 
 	if (!results)
 		abort();
-	uname(&name);
+	results->options = options;
+	results->bench = bench;
+	results->prng.state = options->seed;
 	results->json = json_object_new_object();
 	results->list = json_object_new_array();
 	results->notes = json_object_new_array();
-	json_object_object_add(results->json, "bench", json_object_new_string(bench));
-	json_object_object_add(host, "kernel", json_object_new_string(name.release));
-	json_object_object_add(host, "machine", json_object_new_string(name.machine));
-	json_object_object_add(results->json, "host", host);
+	json_object_object_add(results->json, "format", json_object_new_int(FORMAT));
+	put_string(results->json, "bench", bench);
+	json_object_object_add(results->json, "host", host_describe(""));
+	json_object_object_add(results->json, "run", describe_run(options));
 	json_object_object_add(results->json, "results", results->list);
 	json_object_object_add(results->json, "notes", results->notes);
 	return results;
@@ -41,56 +90,91 @@ void results_free(struct results *results)
 	free(results);
 }
 
-static void put_double(struct json_object *row, const char *key, double value)
+void results_bench(struct results *results, const char *bench)
 {
-	char text[32];
-
-	snprintf(text, sizeof(text), "%.6g", value);
-	json_object_object_add(row, key, json_object_new_double_s(value, text));
+	results->bench = bench;
 }
 
-static void put_quartiles(struct json_object *row, const char *key, struct samples *samples)
+struct json_object *results_rows(const struct results *results)
 {
+	return results->list;
+}
+
+static struct json_object *spread(const struct samples *samples)
+{
+	struct json_object *to = json_object_new_object(), *all = json_object_new_array();
+
+	put_double(to, "median", samples_median(samples));
+	put_double(to, "mad", samples_mad(samples));
+	put_double(to, "q1", samples_quantile(samples, 0.25));
+	put_double(to, "q3", samples_quantile(samples, 0.75));
+	put_double(to, "min", samples_quantile(samples, 0));
+	put_double(to, "max", samples_quantile(samples, 1));
+	for (unsigned int i = 0; i < samples->count; i++) {
+		char text[32];
+
+		snprintf(text, sizeof(text), "%.6g", samples->value[i]);
+		json_object_array_add(all, json_object_new_double_s(samples->value[i], text));
+	}
+	json_object_object_add(to, "samples", all);
+	return to;
+}
+
+/* Whether the target is met, and whether the interval leaves no doubt about it. */
+static void put_verdict(struct json_object *row, const struct result *result, double ratio,
+			const struct interval *interval)
+{
+	bool ok = result->higher ? ratio >= result->target : ratio <= result->target;
+	bool clear = interval->low > result->target || interval->high < result->target;
+
+	json_object_object_add(row, "ok", json_object_new_boolean(ok));
+	json_object_object_add(row, "clear", json_object_new_boolean(clear));
+}
+
+static void put_ratio(struct results *results, struct json_object *row, const struct result *result,
+		      const struct samples *adit, const struct samples *reference)
+{
+	double theirs = reference ? samples_median(reference) : result->reference;
+	double ratio = theirs != 0 ? samples_median(adit) / theirs : 0;
+	struct interval interval =
+		ratio_interval(adit, reference, theirs, INTERVAL_LEVEL, &results->prng);
 	struct json_object *pair = json_object_new_array();
 
-	json_object_array_add(pair, json_object_new_double(samples_quantile(samples, 0.25)));
-	json_object_array_add(pair, json_object_new_double(samples_quantile(samples, 0.75)));
-	json_object_object_add(row, key, pair);
+	put_double(row, "reference", theirs);
+	put_string(row, "reference_name", result->reference_name);
+	put_double(row, "ratio", ratio);
+	json_object_array_add(pair, json_object_new_double(interval.low));
+	json_object_array_add(pair, json_object_new_double(interval.high));
+	json_object_object_add(row, "interval", pair);
+	if (result->target > 0) {
+		put_double(row, "target", result->target);
+		put_verdict(row, result, ratio, &interval);
+	}
+	if (adit->count < INTERVAL_ROUNDS)
+		results->few = true;
 }
 
-void results_add(struct results *results, const struct result *result, struct samples *adit,
-		 struct samples *reference)
+void results_add(struct results *results, const struct result *result, const struct samples *adit,
+		 const struct samples *reference)
 {
 	struct json_object *row = json_object_new_object();
-	double ours = adit ? samples_quantile(adit, 0.5) : result->adit;
-	double theirs = reference ? samples_quantile(reference, 0.5) : result->reference;
-	double ratio = theirs > 0 ? ours / theirs : 0;
 
-	json_object_object_add(row, "name", json_object_new_string(result->name));
-	json_object_object_add(row, "unit", json_object_new_string(result->unit));
-	put_double(row, "adit", ours);
-	put_double(row, "reference", theirs);
-	json_object_object_add(row, "reference_name",
-			       json_object_new_string(result->reference_name));
-	put_double(row, "ratio", ratio);
-	put_double(row, "target", result->target);
-	json_object_object_add(row, "better",
-			       json_object_new_string(result->higher ? "higher" : "lower"));
-	if (result->target > 0)
-		json_object_object_add(row, "ok",
-				       json_object_new_boolean(result->higher
-								       ? ratio >= result->target
-								       : ratio <= result->target));
-	if (adit)
-		put_quartiles(row, "adit_quartiles", adit);
+	put_string(row, "bench", results->bench);
+	put_string(row, "name", result->name);
+	put_string(row, "unit", result->unit);
+	put_string(row, "better", result->higher ? "higher" : "lower");
+	put_double(row, "adit", samples_median(adit));
+	if (result->reference_name)
+		put_ratio(results, row, result, adit, reference);
+	json_object_object_add(row, "adit_spread", spread(adit));
 	if (reference)
-		put_quartiles(row, "reference_quartiles", reference);
+		json_object_object_add(row, "reference_spread", spread(reference));
 	json_object_array_add(results->list, row);
 }
 
 void results_note(struct results *results, const char *fmt, ...)
 {
-	char text[512];
+	char text[640];
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -99,43 +183,80 @@ void results_note(struct results *results, const char *fmt, ...)
 	json_object_array_add(results->notes, json_object_new_string(text));
 }
 
-static double number(struct json_object *row, const char *key)
+/* --- the table ------------------------------------------------------------------------------- */
+
+static double number(const struct json_object *row, const char *key)
 {
 	return json_object_get_double(json_object_object_get(row, key));
 }
 
-static const char *string(struct json_object *row, const char *key)
+static const char *string(const struct json_object *row, const char *key)
 {
 	return json_object_get_string(json_object_object_get(row, key));
 }
 
-static void print_row(struct json_object *row)
+/* "ok" and "MISSED" with a question mark where the interval holds the target. */
+static void verdict(const struct json_object *row, char *target, char *text, size_t size)
 {
-	struct json_object *ok = json_object_object_get(row, "ok");
-	char target[32] = "-";
+	const struct json_object *ok = json_object_object_get(row, "ok");
+	bool clear = json_object_get_boolean(json_object_object_get(row, "clear"));
 
-	if (ok)
-		snprintf(target, sizeof(target), "%s %.3g",
-			 !strcmp(string(row, "better"), "lower") ? "<=" : ">=",
-			 number(row, "target"));
-	printf("%-34s %10.4g %-4s %10.4g %-14s %7.2f  %-8s %s\n", string(row, "name"),
-	       number(row, "adit"), string(row, "unit"), number(row, "reference"),
-	       string(row, "reference_name"), number(row, "ratio"), target,
-	       !ok			     ? ""
-	       : json_object_get_boolean(ok) ? "ok"
-					     : "MISSED");
+	snprintf(target, size, "-");
+	text[0] = 0;
+	if (!ok)
+		return;
+	snprintf(target, size, "%s %.3g",
+		 !strcmp(string(row, "better"), "lower") ? "<=" : ">=", number(row, "target"));
+	snprintf(text, size, "%s%s", json_object_get_boolean(ok) ? "ok" : "MISSED",
+		 clear ? "" : "?");
 }
 
-int results_print(struct results *results, const char *json_path)
+static void print_row(const struct json_object *row, FILE *to)
 {
-	printf("%-34s %10s %-4s %10s %-14s %7s  %-8s\n", "name", "adit", "", "reference", "",
-	       "ratio", "target");
-	for (size_t i = 0; i < json_object_array_length(results->list); i++)
-		print_row(json_object_array_get_idx(results->list, i));
+	const struct json_object *interval = json_object_object_get(row, "interval");
+	char target[32], text[32];
+
+	fprintf(to, "%-42s %9.4g %-5s", string(row, "name"), number(row, "adit"),
+		string(row, "unit"));
+	if (!interval) {
+		fprintf(to, "\n");
+		return;
+	}
+	verdict(row, target, text, sizeof(text));
+	fprintf(to, " %9.4g %-14s %7.3g [%.3g, %.3g] %s %s\n", number(row, "reference"),
+		string(row, "reference_name"), number(row, "ratio"),
+		json_object_get_double(json_object_array_get_idx(interval, 0)),
+		json_object_get_double(json_object_array_get_idx(interval, 1)), target, text);
+}
+
+void results_print(struct results *results, FILE *to)
+{
+	const char *bench = "";
+
+	fprintf(to, "%-42s %9s %-5s %9s %-14s %7s [%.0f %% interval] target verdict\n", "name",
+		"adit", "", "reference", "", "ratio", INTERVAL_LEVEL * 100);
+	for (size_t i = 0; i < json_object_array_length(results->list); i++) {
+		const struct json_object *row = json_object_array_get_idx(results->list, i);
+
+		if (strcmp(bench, string(row, "bench")) != 0) {
+			bench = string(row, "bench");
+			fprintf(to, "%s:\n", bench);
+		}
+		print_row(row, to);
+	}
 	for (size_t i = 0; i < json_object_array_length(results->notes); i++)
-		printf("note: %s\n",
-		       json_object_get_string(json_object_array_get_idx(results->notes, i)));
-	if (json_path && json_object_to_file_ext(json_path, results->json, JSON_C_TO_STRING_PRETTY))
+		fprintf(to, "note: %s\n",
+			json_object_get_string(json_object_array_get_idx(results->notes, i)));
+	if (results->few)
+		fprintf(to, "note: intervals of fewer than %u rounds are less than %.0f %%\n",
+			INTERVAL_ROUNDS, INTERVAL_LEVEL * 100);
+	fprintf(to, "%u rounds; intervals by bootstrap, --seed %llu\n", results->options->rounds,
+		(unsigned long long)results->options->seed);
+}
+
+int results_write(struct results *results, const char *path)
+{
+	if (json_object_to_file_ext(path, results->json, JSON_C_TO_STRING_PRETTY))
 		return errno ? -errno : -EIO;
 	return 0;
 }

@@ -4,12 +4,14 @@
  * instruction, beside the least that a KVM program can do about the same exit: get the registers,
  * step RIP, set them. CPU time of the vCPU's thread, KVM's share included; engines work elsewhere.
  */
+#include <errno.h>
 #include <linux/kvm.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "bench/bench.h"
+#include "bench/contest.h"
 #include "bench/dsa-rig.h"
+#include "bench/results.h"
 #include "bench/trap.h"
 #include "kvm-glue/cpuid.h"
 #include "kvm-glue/memory.h"
@@ -27,6 +29,7 @@ struct submit {
 	struct vcpu *vcpu;
 	struct cpuid *cpuid;
 	double begin, end; /* of the guest's loop */
+	struct trap_floor floor;
 };
 
 static double cpu_ns(void)
@@ -81,23 +84,22 @@ static int make_vcpu(struct submit *submit, struct err *err)
 	return ret ? err_set(err, ret, "the guest's registers or its port: %s", strerror(-ret)) : 0;
 }
 
-/* ns for one store; below 0: the guest did not get through, and report says why. */
-static double run_guest(struct submit *submit, uint32_t count)
+/* ns for one store; below 0: the guest did not get through, and err says why. */
+static double run_guest(struct submit *submit, uint32_t count, struct err *err)
 {
 	struct kvm_regs regs;
 	char report[1024];
 
 	trap_regs(&regs, submit->rig.portal->base + DSA_PORTAL_PAGE, count);
 	if (vcpu_set_regs(submit->vcpu, &regs))
-		return -1;
+		return err_set(err, EIO, "the guest's registers cannot be set");
 	submit->end = 0;
 	while (vcpu_run(submit->vcpu) == VCPU_KICKED) {
 		if (submit->end > 0)
 			return (submit->end - submit->begin) / count;
 	}
 	vcpu_report(submit->vcpu, report, sizeof(report));
-	fprintf(stderr, "%s\n", report);
-	return -1;
+	return err_set(err, EIO, "the guest did not get through: %s", report);
 }
 
 static void put_descriptor(struct submit *submit)
@@ -107,80 +109,77 @@ static void put_descriptor(struct submit *submit)
 	memcpy(submit->rig.memory + TRAP_DESCRIPTOR, &noop, sizeof(noop));
 }
 
-static int measure(struct submit *submit, struct trap_floor *floor, struct results *results,
-		   const struct bench_options *options)
+static int submit_turn(struct turn *turn, struct err *err)
 {
-	static struct samples ours, theirs;
+	struct submit *submit = turn->opaque;
+	double ns;
 
-	put_descriptor(submit);
-	if (trap_floor_run(floor, 1) < 0) {
-		results_note(results, "nothing measured: on this host a guest's MOVDIR64B does not "
-				      "exit to user space");
-		return 0;
-	}
-	for (unsigned int i = 0; i < options->rounds; i++) {
-		double a = run_guest(submit, STORES), b = trap_floor_run(floor, STORES);
-
-		if (a < 0 || b < 0)
-			return -1;
-		samples_add(&ours, a / 1000);
-		samples_add(&theirs, b / 1000);
-	}
-	results_add(results,
-		    &(struct result){ .name = "trapped submission",
-				      .unit = "us",
-				      .reference_name = "minimal",
-				      .target = SUBMIT_LIMIT },
-		    &ours, &theirs);
+	turn_state(turn, "a guest at its stores");
+	ns = turn->party ? trap_floor_run(&submit->floor, STORES) : run_guest(submit, STORES, err);
+	if (ns < 0)
+		return turn->party ? err_set(err, EIO, "the minimal program did not get through")
+				   : -EIO;
+	turn_put(turn, 0, ns / 1000);
 	return 0;
 }
 
-static void note_counters(struct submit *submit, struct results *results)
+static int measure(struct submit *submit, struct bench_run *run, struct err *err)
 {
+	static const struct contest_row row = { .name = "trapped submission",
+						.unit = "us",
+						.target = SUBMIT_LIMIT };
+	struct contest contest = {
+		.name = "trapped submission",
+		.parties = { "adit", "minimal" },
+		.party_count = 2,
+		.rows = &row,
+		.row_count = 1,
+		.warm_up = 1,
+		.turn = submit_turn,
+		.opaque = submit,
+	};
 	struct dsa_counters counters;
+	int ret;
 
+	put_descriptor(submit);
+	if (trap_floor_run(&submit->floor, 1) < 0) {
+		results_note(run->results, "nothing measured: on this host a guest's MOVDIR64B "
+					   "does not exit to user space");
+		return 0;
+	}
+	ret = contest_hold(&contest, run, err);
 	dsa_counters_read(submit->rig.dsa, &counters);
-	results_note(results, "%lu submissions accepted, %lu found the queue full",
+	results_note(run->results, "%lu submissions accepted, %lu found the queue full",
 		     counters.accepted, counters.dropped);
+	return ret;
 }
 
-static int run(struct submit *submit, struct results *results, const struct bench_options *options,
-	       struct err *err)
+static int measure_on_kvm(struct submit *submit, struct bench_run *run, struct err *err)
 {
-	struct trap_floor floor;
 	int ret = make_vcpu(submit, err);
 
 	if (ret)
 		return ret;
-	if (trap_floor_open(&floor, submit->rig.portal->base + DSA_PORTAL_PAGE))
-		ret = err_set(err, 5, "the minimal program cannot start");
-	else if (measure(submit, &floor, results, options))
-		ret = err_set(err, 5, "the guest did not get through");
+	if (trap_floor_open(&submit->floor, submit->rig.portal->base + DSA_PORTAL_PAGE))
+		ret = err_set(err, EIO, "the minimal program cannot start");
 	else
-		note_counters(submit, results);
-	trap_floor_close(&floor);
+		ret = measure(submit, run, err);
+	trap_floor_close(&submit->floor);
 	return ret;
 }
 
-int bench_submit(const struct bench_options *options)
+int bench_submit(struct bench_run *run, struct err *err)
 {
-	struct results *results = results_new("submit");
 	struct submit submit = { 0 };
-	struct err err = { 0 };
-	int ret = dsa_rig_open(&submit.rig, MEMORY, 1, false, &err);
+	int ret = dsa_rig_open(&submit.rig, MEMORY, 1, false, err);
 
-	if (!ret) {
-		ret = run(&submit, results, options, &err);
-		if (submit.vcpu)
-			vcpu_destroy(submit.vcpu);
-		if (submit.cpuid)
-			cpuid_destroy(submit.cpuid);
-		dsa_rig_close(&submit.rig);
-	}
 	if (ret)
-		fprintf(stderr, "adit bench submit: %s\n", err.text);
-	else
-		ret = results_print(results, options->json_path);
-	results_free(results);
-	return ret ? 1 : 0;
+		return ret;
+	ret = measure_on_kvm(&submit, run, err);
+	if (submit.vcpu)
+		vcpu_destroy(submit.vcpu);
+	if (submit.cpuid)
+		cpuid_destroy(submit.cpuid);
+	dsa_rig_close(&submit.rig);
+	return ret;
 }

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # Test programs, guest payloads and the targets that run them; included by the Makefile.
 
-# --- unit tests: one program a file, linked against every room ------------------------------------
+# --- unit tests: one program a file, linked against every room and the bench's parts ---------------
 
 UNIT := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test-*.c))
-$(O)/tests/unit/%: $(O)/obj/tests/unit/%.o $(DRIVER) $(ARCHIVES)
+$(O)/tests/unit/%: $(O)/obj/tests/unit/%.o $(DRIVER) $(O)/libbench.a $(ARCHIVES)
 	$(say) LD $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ADIT_LDFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(XML_LIBS) $(CMOCKA_LIBS)
+	$(Q)$(CC) $(ADIT_LDFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(XML_LIBS) $(CMOCKA_LIBS) -lm
 .SECONDARY: $(patsubst %.c,$(O)/obj/%.o,$(wildcard tests/*/*.c))
 
 # --- guest payloads: freestanding, flat, 64-bit ------------------------------------------------

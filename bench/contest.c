@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The one runner of all benches: whose turn it is, what is kept of it, and that it ends. */
+#include "bench/contest.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/results.h"
+#include "bench/watch.h"
+#include "util/bits.h"
+
+void turn_put(struct turn *turn, unsigned int row, double value)
+{
+	turn->value[row] = value;
+}
+
+void turn_state(struct turn *turn, const char *fmt, ...)
+{
+	char text[200];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	watch_state(turn->run->watch, "%s", text);
+}
+
+static void progress(const struct bench_run *run, const struct contest *contest, unsigned int round,
+		     unsigned int total, unsigned int party)
+{
+	if (run->progress)
+		fprintf(stderr, "\r\033[K%s: %s: round %u of %u: %s ", run->bench, contest->name,
+			round + 1, total, contest->parties[party]);
+}
+
+static void progress_end(const struct bench_run *run)
+{
+	if (run->progress)
+		fprintf(stderr, "\r\033[K");
+}
+
+static void keep(struct contest *contest, unsigned int party, const double *value)
+{
+	for (unsigned int row = 0; row < contest->row_count; row++) {
+		if (!isnan(value[row]))
+			samples_add(&contest->samples[row][party], value[row]);
+	}
+}
+
+static int one_turn(struct contest *contest, struct bench_run *run, unsigned int round,
+		    unsigned int total, unsigned int warm_up, unsigned int party, struct err *err)
+{
+	double value[ROWS_MAX];
+	/* A floor that is itself: the first party's work, in the place of the others. */
+	struct turn turn = {
+		.run = run,
+		.contest = contest,
+		.opaque = contest->opaque,
+		.party = run->options->self ? 0 : party,
+		.round = round,
+		.value = value,
+	};
+	int ret;
+
+	for (unsigned int row = 0; row < contest->row_count; row++)
+		value[row] = NAN;
+	progress(run, contest, round, total, party);
+	watch_turn(run->watch, "%s, round %u of %u, %s", contest->name, round + 1, total,
+		   contest->parties[party]);
+	ret = contest->turn(&turn, err);
+	watch_turn(run->watch, NULL);
+	if (ret == -ENOTSUP && party) {
+		contest->out[party] = true;
+		results_note(run->results, "%s: no turn for %s: %s", contest->name,
+			     contest->parties[party], err->text);
+		return 0;
+	}
+	if (!ret && round >= warm_up)
+		keep(contest, party, value);
+	if (!ret)
+		return 0;
+	if (!err->code)
+		err_set(err, -ret, "%s", strerror(-ret));
+	return err_prefix(err, "%s, round %u of %u, %s", contest->name, round + 1, total,
+			  contest->parties[party]);
+}
+
+static int one_round(struct contest *contest, struct bench_run *run, unsigned int round,
+		     unsigned int total, unsigned int warm_up, struct err *err)
+{
+	unsigned int in[PARTIES_MAX], count = 0;
+	int ret = 0;
+
+	for (unsigned int party = 0; party < contest->party_count; party++) {
+		if (!contest->out[party])
+			in[count++] = party;
+	}
+	for (unsigned int i = 0; !ret && i < count; i++)
+		ret = one_turn(contest, run, round, total, warm_up, in[(round + i) % count], err);
+	return ret;
+}
+
+int contest_run(struct contest *contest, struct bench_run *run, struct err *err)
+{
+	const struct bench_options *options = run->options;
+	unsigned int rounds = options->rounds, warm_up = contest->warm_up;
+	int ret = 0;
+
+	if (contest->rounds_max)
+		rounds = MIN(rounds, contest->rounds_max);
+	if (options->warm_up >= 0)
+		warm_up = (unsigned int)options->warm_up;
+	contest->samples = calloc(contest->row_count, sizeof(*contest->samples));
+	if (!contest->samples || contest->row_count > ROWS_MAX)
+		return err_set(err, ENOMEM, "%s: no memory for the samples of %u rows",
+			       contest->name, contest->row_count);
+	for (unsigned int round = 0; !ret && round < warm_up + rounds; round++)
+		ret = one_round(contest, run, round, warm_up + rounds, warm_up, err);
+	progress_end(run);
+	return ret;
+}
+
+void contest_free(struct contest *contest)
+{
+	free(contest->samples);
+	contest->samples = NULL;
+}
+
+const struct samples *contest_samples(const struct contest *contest, unsigned int row,
+				      unsigned int party)
+{
+	return &contest->samples[row][party];
+}
+
+static void report_row(struct contest *contest, struct bench_run *run, unsigned int row)
+{
+	const struct contest_row *from = &contest->rows[row];
+	const struct samples *ours = contest_samples(contest, row, 0);
+	struct result result = {
+		.name = from->name,
+		.unit = from->unit,
+		.higher = from->higher,
+	};
+	bool alone = true;
+
+	for (unsigned int party = 1; party < contest->party_count; party++) {
+		const struct samples *theirs = contest_samples(contest, row, party);
+
+		if (!theirs->count)
+			continue;
+		alone = false;
+		result.reference_name = contest->parties[party];
+		result.target = party == 1 && from->bar == 0 ? from->target : 0;
+		results_add(run->results, &result, ours, theirs);
+	}
+	result.reference = from->bar;
+	result.reference_name = from->bar_name;
+	result.target = from->bar != 0 ? from->target : 0;
+	if (from->bar != 0 || alone)
+		results_add(run->results, &result, ours, NULL);
+}
+
+void contest_report(struct contest *contest, struct bench_run *run)
+{
+	for (unsigned int row = 0; row < contest->row_count; row++) {
+		if (!contest->rows[row].hidden && contest_samples(contest, row, 0)->count)
+			report_row(contest, run, row);
+	}
+}
+
+int contest_hold(struct contest *contest, struct bench_run *run, struct err *err)
+{
+	int ret = contest_run(contest, run, err);
+
+	if (!ret)
+		contest_report(contest, run);
+	contest_free(contest);
+	return ret;
+}

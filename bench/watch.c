@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The thread that ends a bench which does not get on, and what must not outlive the bench. */
+#include "bench/watch.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SCRATCH_MAX 4u
+#define KILL_MS	    5000
+
+struct watch {
+	const char *bench;
+	unsigned int patience;
+	pthread_t thread;
+	pthread_mutex_t lock; /* of all that follows */
+	bool stop;
+	double deadline; /* 0: no turn is under way */
+	char turn[160], state[200];
+	pid_t child;
+	char scratch[SCRATCH_MAX][PATH_MAX];
+};
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void remove_directory(const char *path)
+{
+	DIR *dir = opendir(path);
+	const struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			unlinkat(dirfd(dir), entry->d_name, 0);
+	}
+	if (dir)
+		closedir(dir);
+	rmdir(path);
+}
+
+/* Of a child that a device holds inside the kernel nobody waits for the end. */
+static void end_child(pid_t pid)
+{
+	struct pollfd fd = { .fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN };
+
+	kill(pid, SIGKILL);
+	if (fd.fd >= 0 && poll(&fd, 1, KILL_MS) == 1)
+		waitpid(pid, NULL, WNOHANG);
+	if (fd.fd >= 0)
+		close(fd.fd);
+}
+
+static void clean(struct watch *watch)
+{
+	if (watch->child > 0)
+		end_child(watch->child);
+	for (unsigned int i = 0; i < SCRATCH_MAX; i++) {
+		if (watch->scratch[i][0])
+			remove_directory(watch->scratch[i]);
+	}
+}
+
+/* Called with the lock, which nobody gets again: no turn goes on beside the end. */
+__attribute__((noreturn)) static void end(struct watch *watch, int signal)
+{
+	if (signal == SIGALRM)
+		fprintf(stderr,
+			"adit bench %s: no end within %u s (--patience): %s%s%s; it ends with "
+			"status 1\n",
+			watch->bench, watch->patience, watch->turn, watch->state[0] ? ": " : "",
+			watch->state);
+	clean(watch);
+	_exit(signal == SIGALRM ? 1 : 128 + signal);
+}
+
+/* Sleeps until a signal, or until the turn of the time it fell asleep is late: seldom. */
+static void *watch_thread(void *arg)
+{
+	struct watch *watch = arg;
+	double until = now() + watch->patience;
+	sigset_t set;
+
+	watch_child_signals(&set);
+	for (;;) {
+		double left = until - now();
+		struct timespec pause = { .tv_sec = 0 };
+		int signal;
+
+		if (left > 0) {
+			pause.tv_sec = (time_t)left;
+			pause.tv_nsec = (long)((left - (double)pause.tv_sec) * 1e9);
+		}
+		signal = sigtimedwait(&set, NULL, &pause);
+		pthread_mutex_lock(&watch->lock);
+		if (watch->stop) {
+			pthread_mutex_unlock(&watch->lock);
+			return NULL;
+		}
+		if (signal == SIGINT || signal == SIGTERM)
+			end(watch, signal);
+		if (watch->deadline != 0 && now() >= watch->deadline)
+			end(watch, SIGALRM);
+		until = watch->deadline != 0 ? watch->deadline : now() + watch->patience;
+		pthread_mutex_unlock(&watch->lock);
+	}
+}
+
+int watch_start(struct watch **watch, const char *bench, unsigned int patience, struct err *err)
+{
+	struct watch *w = calloc(1, sizeof(*w));
+	sigset_t set;
+
+	*watch = NULL;
+	if (!w)
+		return err_set(err, ENOMEM, "no memory");
+	w->bench = bench;
+	w->patience = patience;
+	pthread_mutex_init(&w->lock, NULL);
+	watch_child_signals(&set);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	if (pthread_create(&w->thread, NULL, watch_thread, w)) {
+		free(w);
+		return err_set(err, EAGAIN, "no thread for the watch");
+	}
+	*watch = w;
+	return 0;
+}
+
+void watch_stop(struct watch *watch)
+{
+	if (!watch)
+		return;
+	pthread_mutex_lock(&watch->lock);
+	watch->stop = true;
+	pthread_mutex_unlock(&watch->lock);
+	pthread_kill(watch->thread, SIGUSR1);
+	pthread_join(watch->thread, NULL);
+	clean(watch);
+	pthread_mutex_destroy(&watch->lock);
+	free(watch);
+}
+
+void watch_turn(struct watch *watch, const char *fmt, ...)
+{
+	va_list ap;
+
+	pthread_mutex_lock(&watch->lock);
+	watch->state[0] = 0;
+	watch->deadline = fmt ? now() + watch->patience : 0;
+	if (fmt) {
+		va_start(ap, fmt);
+		vsnprintf(watch->turn, sizeof(watch->turn), fmt, ap);
+		va_end(ap);
+	}
+	pthread_mutex_unlock(&watch->lock);
+}
+
+void watch_state(struct watch *watch, const char *fmt, ...)
+{
+	va_list ap;
+
+	pthread_mutex_lock(&watch->lock);
+	va_start(ap, fmt);
+	vsnprintf(watch->state, sizeof(watch->state), fmt, ap);
+	va_end(ap);
+	pthread_mutex_unlock(&watch->lock);
+}
+
+void watch_child(struct watch *watch, pid_t pid)
+{
+	pthread_mutex_lock(&watch->lock);
+	watch->child = pid;
+	pthread_mutex_unlock(&watch->lock);
+}
+
+void watch_child_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGUSR1);
+}
+
+int watch_scratch(struct watch *watch, const char *parent, char *path, size_t size, struct err *err)
+{
+	unsigned int i = 0;
+	int ret = 0;
+
+	pthread_mutex_lock(&watch->lock);
+	while (i < SCRATCH_MAX && watch->scratch[i][0])
+		i++;
+	snprintf(path, size, "%.4000s/adit-bench-XXXXXX", parent ? parent : "/tmp");
+	if (i == SCRATCH_MAX)
+		ret = err_set(err, ENOSPC, "no more than %u scratch directories", SCRATCH_MAX);
+	else if (!mkdtemp(path))
+		ret = err_set(err, errno, "no scratch directory can be made in %s: %m",
+			      parent ? parent : "/tmp");
+	else
+		snprintf(watch->scratch[i], sizeof(watch->scratch[i]), "%s", path);
+	pthread_mutex_unlock(&watch->lock);
+	return ret;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Somebody who waits for the bench to get on. A turn that does not end (a device that stalls, a
+ * guest that spins) ends the bench: with where it was, the last that the party said of itself, and
+ * status 1; children are killed and scratch files removed first, as upon SIGINT and SIGTERM.
+ */
+#ifndef ADIT_BENCH_WATCH_H
+#define ADIT_BENCH_WATCH_H
+
+#include <signal.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "util/err.h"
+
+struct watch;
+
+/* patience: seconds that a turn may take. From here on SIGINT and SIGTERM are the watch's. */
+int watch_start(struct watch **watch, const char *bench, unsigned int patience, struct err *err);
+/* The end: removes scratch directories. */
+void watch_stop(struct watch *watch);
+
+/* A turn begins; NULL: none is under way. */
+void watch_turn(struct watch *watch, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* What the party waits for now, for the reader of a stall; it is not new patience. */
+void watch_state(struct watch *watch, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* A child to kill with it; 0: none any more. */
+void watch_child(struct watch *watch, pid_t pid);
+/* The signals that a child has to have back. */
+void watch_child_signals(sigset_t *set);
+
+/*
+ * A new directory inside `parent` (NULL: /tmp), which goes with its files (no directories in it) at
+ * the end of the bench, whatever that is. 0 or -errno with a sentence.
+ */
+int watch_scratch(struct watch *watch, const char *parent, char *path, size_t size,
+		  struct err *err);
+
+#endif

@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Judges what `adit bench` wrote: bench-json.py VERB FILE...
+
+schema SCHEMA JSON   by docs/bench.schema.json; what the schema cannot say: rows of one name, figures that follow from the samples
+again JSON           the text survives being read and written
+value JSON POINTER   prints what is there
+misses JSON...       how many intervals of all these do not hold 1
+"""
+import json
+import statistics
+import sys
+
+
+def load(path):
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def close(a, b):
+    return abs(a - b) <= 1e-4 * max(abs(a), abs(b), 1e-9)
+
+
+def follows(row):
+    """The figures of a row, from its samples."""
+    for side in ("adit", "reference"):
+        spread = row.get(side + "_spread")
+        if not spread:
+            continue
+        samples = spread["samples"]
+        median = statistics.median(samples)
+        if not close(median, row[side]) or not close(median, spread["median"]):
+            return f"{row['name']}: the median of {side} is {median}"
+        if not close(statistics.median(abs(s - median) for s in samples), spread["mad"]):
+            return f"{row['name']}: another MAD of {side}"
+        if len(samples) > 1:
+            q1, _, q3 = statistics.quantiles(samples, n=4, method="inclusive")
+            if not close(q1, spread["q1"]) or not close(q3, spread["q3"]):
+                return f"{row['name']}: quartiles of {side} are {q1} and {q3}"
+    if "ratio" in row and row["reference"]:
+        low, high = row["interval"]
+        if not close(row["ratio"], row["adit"] / row["reference"]) or low > high:
+            return f"{row['name']}: ratio or interval"
+    return None
+
+
+def schema(schema_path, path):
+    import jsonschema
+
+    document = load(path)
+    jsonschema.validate(document, load(schema_path))
+    names = [(r["bench"], r["name"], r.get("reference_name")) for r in document["results"]]
+    if len(names) != len(set(names)):
+        sys.exit("two rows of one name")
+    wrong = [text for text in map(follows, document["results"]) if text]
+    if wrong:
+        sys.exit("\n".join(wrong))
+
+
+def again(path):
+    document = load(path)
+    if json.loads(json.dumps(document)) != document:
+        sys.exit("it does not survive")
+
+
+def value(path, pointer):
+    at = load(path)
+    for word in pointer.strip("/").split("/"):
+        at = at[int(word)] if isinstance(at, list) else at[word]
+    print(json.dumps(at))
+
+
+def misses(*paths):
+    intervals = [r["interval"] for path in paths for r in load(path)["results"]]
+    print(sum(not low <= 1 <= high for low, high in intervals), "of", len(intervals))
+
+
+if __name__ == "__main__":
+    {"schema": schema, "again": again, "value": value, "misses": misses}[sys.argv[1]](*sys.argv[2:])

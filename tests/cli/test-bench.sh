@@ -1,0 +1,92 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# What adit bench writes and how it ends; whether its figures are good is for `make bench`.
+# shellcheck source=tap.sh
+. "$(dirname "$0")/tap.sh"
+
+here=$(dirname "$0")
+bench=$build/adit-bench
+schema=$here/../../docs/bench.schema.json
+
+# --- a floor that is itself: 20 runs, 99 % intervals ----------------------------------------------
+
+files=
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+	run "$adit" bench noise --rounds 12 --json "$work/noise-$i.json" --svg "$work/noise.svg"
+	[ "$status" = 0 ] || break
+	files="$files $work/noise-$i.json"
+done
+ok "adit bench noise runs 20 times" is "$i$status" 200
+# Of 80 intervals that hold the truth 99 times of 100, six miss it once in some thousand tests.
+# shellcheck disable=SC2086
+misses=$("$here/bench-json.py" misses $files)
+echo "# intervals without 1: $misses"
+ok "equal parties are 1.00 within the interval" [ "${misses%% of 80}" -le 5 ]
+
+# --- JSON -----------------------------------------------------------------------------------------
+
+ok "its JSON is what the schema says" \
+	"$here/bench-json.py" schema "$schema" "$work/noise-1.json"
+ok "its JSON survives being read and written" "$here/bench-json.py" again "$work/noise-1.json"
+run "$bench" noise --rounds 2 --cpus 0 --seed 7 --json "$work/pinned.json"
+ok "--cpus is where it ran" \
+	is "$("$here/bench-json.py" value "$work/pinned.json" /host/cpus_allowed)" '"0"'
+ok "a seed is printed" has "$work/out" "--seed 7$"
+ok "too few rounds for an interval are said to be" has "$work/out" "fewer than 8 rounds"
+
+# --- plots ----------------------------------------------------------------------------------------
+
+# drawn FILE.svg: rendered, most of it white, some of it not, in several colours.
+# shellcheck disable=SC2317
+drawn() {
+	rsvg-convert -w 400 -o "$work/plot.png" "$1" || return 1
+	# shellcheck disable=SC2046
+	set -- $("$here/png-colours.py" "$work/plot.png")
+	echo "# $1 pixels, $2 white, $3 other colours"
+	[ "$2" -gt "$(($1 / 2))" ] && [ "$2" -lt "$(($1 * 99 / 100))" ] && [ "$3" -ge 10 ]
+}
+if command -v rsvg-convert >/dev/null; then
+	ok "the plot of ratios shows something" drawn "$work/noise.svg"
+else
+	skip "plots" "no rsvg-convert (librsvg2-bin)"
+fi
+
+# --- refusals -------------------------------------------------------------------------------------
+
+run "$bench" noise --cpus 0-
+ok "a list of CPUs that is none is refused" is "$status" 1
+ok "and says what one is" has "$work/err" "--cpus 0-: not a list of CPUs"
+run "$bench" noise --numa-node 1000
+ok "a NUMA node that is not there is refused" has "$work/err" "--numa-node 1000: this host has no such node"
+run "$bench" noise --rounds 0
+ok "no rounds are a usage error" is "$status" 2
+ok "and the limits are named" has "$work/err" "--rounds 0: a number from 1 to 1001"
+run "$bench" noise --json "$work/none/file.json"
+ok "a JSON file that cannot be written is an error" is "$status" 1
+
+# --- ends -----------------------------------------------------------------------------------------
+
+# A build directory whose floor never says anything.
+mkdir "$work/stalled" "$work/stalled/bench" "$work/scratch"
+cp "$bench" "$work/stalled/adit-bench"
+ln -s "$(realpath "$build")/guest" "$work/stalled/guest"
+printf '#!/bin/sh\necho $$ >"%s/floor-pid"\nexec sleep 1000\n' "$work" >"$work/stalled/bench/floor"
+cp "$work/stalled/bench/floor" "$work/stalled/adit"
+chmod +x "$work/stalled/bench/floor" "$work/stalled/adit"
+
+run "$work/stalled/adit-bench" boot --patience 1
+ok "a party that stalls ends the bench" is "$status" 1
+ok "and is named with its state" \
+	has "$work/err" "no end within 1 s.*start, round 1 of 24, adit: waiting for output of .*/adit"
+ok "and is gone" sh -c '! kill -0 "$(cat "$1")" 2>/dev/null' -- "$work/floor-pid"
+
+"$work/stalled/adit-bench" boot >"$work/out" 2>"$work/err" &
+pid=$!
+rm -f "$work/floor-pid"
+until_says "$work/floor-pid" '[0-9]'
+kill -TERM "$pid"
+wait "$pid"
+ok "SIGTERM ends it" is "$?" 143
+ok "and its children" sh -c '! kill -0 "$(cat "$1")" 2>/dev/null' -- "$work/floor-pid"
+
+done_testing
