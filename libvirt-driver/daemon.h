@@ -12,6 +12,7 @@
 #include "util/log.h"
 #include "util/loop.h"
 
+struct console;
 struct domain;
 struct session;
 
@@ -28,6 +29,7 @@ struct daemon {
 	size_t n_domains;
 	int32_t last_id;
 
+	struct console *consoles; /* that clients have open */
 	struct session *sessions;
 	uint64_t last_session;
 };

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libvirt-driver/console.h"
 #include "libvirt-driver/procedures.h"
 #include "libvirt-driver/run.h"
 #include "util/bits.h"
@@ -212,6 +213,27 @@ static int destroy_flags(struct call *call)
 	return run_destroy(domain, &call->ticket, &call->refusal);
 }
 
+static int open_console(struct call *call)
+{
+	enum {
+		FORCE = 1,
+		SAFE = 2 /* one user at a time, which holds in any case */
+	};
+	struct domain_name name;
+	struct domain *domain = call_domain(call, &name);
+	const char *device = xdr_opt_string(&call->in, NAME_BYTES);
+	uint32_t flags = xdr_u32(&call->in);
+
+	if (!call_arguments(call) || refuse_flags(call, flags, FORCE | SAFE))
+		return CALL_REFUSED;
+	if (!domain)
+		return refuse_unknown(call, &name);
+	if (!domain->live)
+		return refuse(&call->refusal, FAULT_OPERATION_INVALID, "domain '%s' is not running",
+			      domain_definition(domain)->name);
+	return console_open(call, domain, device, flags & FORCE);
+}
+
 const struct procedure life_procedures[] = {
 	{ 9, false, create },
 	{ 10, false, create_xml },
@@ -223,6 +245,7 @@ const struct procedure life_procedures[] = {
 	{ 34, false, suspend },
 	{ 35, false, undefine },
 	{ 196, false, create_flags },
+	{ 201, false, open_console },
 	{ 231, false, undefine_flags },
 	{ 234, false, destroy_flags },
 	{ 245, false, reset },

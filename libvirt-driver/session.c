@@ -9,6 +9,7 @@
 
 #include "libvirt-driver/call.h"
 #include "libvirt-driver/domain.h"
+#include "libvirt-driver/stream.h"
 #include "util/bits.h"
 
 #define IN_MAX		(2u << 20)  /* one message; the longest that is of use is a domain's XML */
@@ -37,6 +38,7 @@ struct session {
 	size_t sent;
 	bool over;
 	bool feeding;
+	struct streams streams;
 	int32_t last_callback;
 	struct callback callbacks[CALLBACKS];
 };
@@ -70,6 +72,7 @@ void session_destroy(struct session *session)
 		session->daemon->sessions = session->next;
 	if (session->next)
 		session->next->prev = session->prev;
+	streams_end(&session->streams);
 	free(session->in);
 	free(session->out.bytes);
 	free(session);
@@ -104,12 +107,28 @@ void session_sent(struct session *session, size_t len)
 	free(session->out.bytes);
 	session->out = (struct xdr_out){ .max = OUT_MAX };
 	session->sent = 0;
+	streams_have_room(&session->streams);
+}
+
+struct streams *session_streams(struct session *session)
+{
+	return &session->streams;
 }
 
 static void say_ready(struct session *session)
 {
 	if (!session->feeding && session->options.ready)
 		session->options.ready(session->options.arg);
+}
+
+void session_send(struct session *session, const struct wire_header *header, const void *body,
+		  size_t len)
+{
+	size_t at = wire_begin(&session->out, header);
+
+	xdr_put_raw(&session->out, body, len);
+	wire_end(&session->out, at);
+	say_ready(session);
 }
 
 /* --- answers --------------------------------------------------------------------------------- */
@@ -226,7 +245,11 @@ static int serve_message(struct session *session, const uint8_t *bytes, size_t l
 			pong(session, &header);
 		return 0;
 	}
-	/* No stream is open, and only calls begin something. */
+	if (header.type == WIRE_STREAM && header.program == WIRE_PROGRAM_REMOTE && !in.bad) {
+		streams_take(&session->streams, &header, in.at, (size_t)(in.end - in.at));
+		return session->out.bad ? -ENOMEM : 0;
+	}
+	/* Only calls begin something. */
 	if (header.status != WIRE_OK ||
 	    (header.type != WIRE_CALL && header.type != WIRE_CALL_WITH_FDS))
 		return -EPROTO;

@@ -19,6 +19,8 @@
 struct session;
 struct call;
 struct domain;
+struct streams;
+struct wire_header;
 
 struct session_options {
 	bool readonly;
@@ -46,6 +48,10 @@ int session_register(struct session *session, int32_t event, const uint8_t uuid[
 int session_deregister(struct session *session, int32_t callback);
 uint64_t session_id(const struct session *session);
 void session_end(struct session *session);
+/* A frame that is no answer, its body as it is. */
+void session_send(struct session *session, const struct wire_header *header, const void *body,
+		  size_t len);
+struct streams *session_streams(struct session *session);
 
 /* virDomainEventType and what goes with it, to all who asked. */
 enum lifecycle {

@@ -203,6 +203,14 @@ void xdr_put_bytes(struct xdr_out *out, const void *bytes, size_t len)
 	memset(at + len, 0, padding(len));
 }
 
+void xdr_put_raw(struct xdr_out *out, const void *bytes, size_t len)
+{
+	uint8_t *at = len ? make_room(out, len) : NULL;
+
+	if (at)
+		memcpy(at, bytes, len);
+}
+
 void xdr_put_string(struct xdr_out *out, const char *text)
 {
 	size_t len = strlen(text);

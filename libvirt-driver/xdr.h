@@ -52,6 +52,8 @@ void xdr_put_u32(struct xdr_out *out, uint32_t value);
 void xdr_put_i32(struct xdr_out *out, int32_t value);
 void xdr_put_u64(struct xdr_out *out, uint64_t value);
 void xdr_put_bytes(struct xdr_out *out, const void *bytes, size_t len);
+/* Bytes of no type: what is behind them is not aligned. */
+void xdr_put_raw(struct xdr_out *out, const void *bytes, size_t len);
 void xdr_put_string(struct xdr_out *out, const char *text);
 /* NULL: none. */
 void xdr_put_opt_string(struct xdr_out *out, const char *text);

@@ -217,8 +217,10 @@ virsh -q -c "adit:///system?socket=$sock" event --event lifecycle --loop >"$work
 events=$!
 # Its registration is under way: define until it has heard of it.
 domain heard spin
-until grep -q heard "$work/events"; do v define "$work/heard.xml"; done
-v undefine heard
+until grep -q "heard.: Defined Added" "$work/events"; do
+	v define "$work/heard.xml"
+	v undefine heard
+done
 ok "start" does v start one
 ok "it runs" says "running (booted)" v domstate --reason one
 ok "starting it twice is refused" fails "already active" v start one
@@ -260,6 +262,29 @@ ok "and nothing of the definition" is "$(ls "$work/state")" ""
 ok "events told its life" sh -c 'for w in "Defined Added" "Started Booted" "Suspended Paused" \
 	"Resumed Unpaused"; do grep -q "domain .one.: $w\|domain .heard.: $w" "$1" || { echo "# $w"; exit 1; }; done' \
 	-- "$work/events"
+
+# --- its console
+talk() { # talk LINES COMMAND...: as virsh, on a terminal.
+	lines=$1
+	shift
+	# shellcheck disable=SC2059 # the lines are made here
+	printf "$lines" | timeout 60 "$(dirname "$0")/console" virsh -c "adit:///system?socket=$sock" "$@"
+}
+domain talker echo "<serial type='pty'/>"
+v create "$work/talker.xml"
+ok "a console brings what is typed, and Ctrl-] leaves it" \
+	talk 'send hello\nexpect hello\nsend \\x1d\n' console talker
+talk 'send hello\nexpect hello\nexpect taken the console over\n' console talker >"$work/first" 2>&1 &
+first=$!
+"$until" "$work/first" "expect hello"
+ok "another is refused while it is used" talk 'expect somebody uses this console\nfails\n' console talker
+ok "--force takes it over" talk 'send again\nexpect again\nsend \\x1d\n' console talker --force
+wait "$first"
+ok "and the first is told so" has "$work/first" "expect taken the console over"
+ok "a name of no console is refused" talk 'expect has no tty1\nfails\n' console talker --devname tty1
+ok "a guest that ends ends the console" talk 'send .\n' console talker
+"$until" "$work/log" "talker: ended: off"
+ok "a domain that does not run has none" talk 'expect failed to get domain\nfails\n' console talker
 
 # A transient domain is gone with its end; a guest that powers off ends it.
 domain away spin
