@@ -72,6 +72,7 @@ static int hardware_bind(struct dsa *dsa, uint32_t host, const struct ioasid_spa
 		return err_set(err, ENOMEM, "no memory for a way to the device");
 	channel->ops = dsa->backend->channel;
 	channel->host = host;
+	channel->space = space;
 	pthread_mutex_init(&channel->in_use, NULL);
 	ret = dsa->host.reach(dsa->host.reach_arg, space, piece, &n, err);
 	if (!ret)
@@ -118,6 +119,25 @@ static void hardware_unbind(struct dsa *dsa, uint32_t host)
 
 /* --- one descriptor -------------------------------------------------------------------------- */
 
+static void lose(struct dsa *dsa)
+{
+	const struct dsa_port *port = dsa->host.port;
+	uint64_t losses = port ? port->losses(port->arg) : dsa->losses + 1;
+
+	pthread_mutex_lock(&dsa->lock);
+	if (losses != dsa->losses) {
+		dsa->losses = losses;
+		dsa_halt(dsa);
+	}
+	pthread_mutex_unlock(&dsa->lock);
+}
+
+void dsa_lost(struct dsa *dsa)
+{
+	if (dsa->host.port)
+		lose(dsa);
+}
+
 static void gone(struct dsa_work *work)
 {
 	if (dsa_flagged(&work->live->revoked) || dsa_flagged(&work->live->forgotten)) {
@@ -125,10 +145,11 @@ static void gone(struct dsa_work *work)
 		work->outcome->fault = work->operands & 1 ? work->operand[0].address : 0;
 		return;
 	}
+	work->outcome->status = 0;
+	if (dsa_flagged(&work->live->abandon))
+		return;
 	work->outcome->status = DSA_STATUS_HARDWARE;
-	pthread_mutex_lock(&work->dsa->lock);
-	dsa_halt(work->dsa);
-	pthread_mutex_unlock(&work->dsa->lock);
+	lose(work->dsa);
 }
 
 /* The device's word is taken for the status, the result and the counts, within their limits. */
@@ -163,7 +184,7 @@ static void run_on_device(struct dsa_work *work, struct dsa_channel *channel)
 	if (work->outcome->status != DSA_STATUS_OK)
 		return;
 	pthread_mutex_lock(&channel->in_use);
-	ret = channel->ops->run(channel, &descriptor, &record);
+	ret = channel->ops->run(channel, work->live, &descriptor, &record);
 	pthread_mutex_unlock(&channel->in_use);
 	if (ret || !(record.status & ~DSA_STATUS_WRITE))
 		gone(work);

@@ -40,8 +40,9 @@ struct dsa_channel {
 	const struct dsa_channel_ops *ops;
 	struct dsa_channel *next;
 	uint32_t host;
-	bool stopped;		   /* with the dsa's lock */
-	pthread_mutex_t in_use;	   /* one descriptor at a time */
+	bool stopped;		/* with the dsa's lock */
+	pthread_mutex_t in_use; /* one descriptor at a time */
+	const struct ioasid_space *space;
 	struct dsa_reach reach;	   /* filled by open */
 	uint32_t descriptor_pasid; /* what descriptors carry: 0 where the kernel fills it in */
 	void *priv;
@@ -51,9 +52,12 @@ struct dsa_channel_ops {
 	/* 0 or -errno with a sentence. pieces: what the PASID's space maps. */
 	int (*open)(struct dsa *dsa, struct dsa_channel *channel, const struct dsa_piece *pieces,
 		    unsigned int n, struct err *err);
-	/* Submits and waits for the record. -errno: the device or the way to it is gone. */
-	int (*run)(struct dsa_channel *channel, struct dsa_descriptor *descriptor,
-		   struct dsa_record *record);
+	/*
+	 * Submits and waits for the record. live: whose marks say that nobody wants it any more.
+	 * -errno: it was ended, or the device or the way to it is gone.
+	 */
+	int (*run)(struct dsa_channel *channel, const struct dsa_job *live,
+		   struct dsa_descriptor *descriptor, struct dsa_record *record);
 	/* From another thread: run returns, and nothing is written when this has returned. */
 	void (*stop)(struct dsa_channel *channel);
 	void (*close)(struct dsa_channel *channel);

@@ -161,8 +161,8 @@ static int idxd_open(struct dsa *dsa, struct dsa_channel *channel, const struct 
 	return 0;
 }
 
-static int idxd_run(struct dsa_channel *channel, struct dsa_descriptor *descriptor,
-		    struct dsa_record *record)
+static int idxd_run(struct dsa_channel *channel, const struct dsa_job *live,
+		    struct dsa_descriptor *descriptor, struct dsa_record *record)
 {
 	const struct idxd *idxd = channel->priv;
 	struct idxd_end end;

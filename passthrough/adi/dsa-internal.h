@@ -203,6 +203,7 @@ struct dsa {
 	void *backend_state; /* NULL: not started */
 	struct dsa_host host;
 	struct dsa_channel *channels; /* of back ends on real devices */
+	uint64_t losses;	      /* of host.port that the guest knows of */
 	struct ioasid_dma *log_dma;   /* with the lock; NULL: no event log */
 
 	struct dsa_counters counters; /* atomic */

@@ -65,7 +65,7 @@ static void fixed_groups(struct dsa *dsa)
 	for (unsigned int i = 0; i < dsa->engines; i++)
 		dsa->config.group[i % groups].engines |= BIT_U64(i);
 	for (unsigned int i = 0; i < groups; i++)
-		dsa->config.group[i].flags = 1 | 1 << 3; /* traffic classes, as of version 1 */
+		dsa->config.group[i].flags = DSA_GROUP_CLASSES;
 }
 
 void dsa_registers_reset(struct dsa *dsa, enum dsa_reset_type type)

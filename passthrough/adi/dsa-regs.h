@@ -42,6 +42,7 @@
 #define DSA_WQCAP_DEDICATED   (1ULL << 49)
 #define DSA_WQCAP_PRIORITY    (1ULL << 51)
 #define DSA_WQCAP_OCCUPANCY   (1ULL << 52)
+#define DSA_WQCAP_OPERATIONS  (1ULL << 54) /* a WQCFG says which its queue takes */
 
 #define DSA_GRPCAP		0x30
 #define DSA_GRPCAP_RDBUFS_SHIFT 8
@@ -110,6 +111,8 @@
 #define DSA_GRPCFG_SIZE	    64u
 #define DSA_GRPCFG_ENGINES  32u /* within an entry */
 #define DSA_GRPCFG_FLAGS    40u
+#define DSA_GROUP_CLASSES   (1u | 1u << 3) /* traffic classes, as of version 1 */
+#define DSA_GROUP_RDBUFS    20		   /* shift: how many read buffers it may use */
 #define DSA_WQCFG	    0x800
 #define DSA_WQCFG_SIZE	    32u
 #define DSA_MSIX_TABLE	    0x2000
@@ -127,6 +130,7 @@
 #define DSA_WQCFG_PASID_ENABLE	 (1u << 28)
 #define DSA_WQCFG_LIMITS	 3
 #define DSA_WQCFG_BATCH_SHIFT	 5
+#define DSA_WQCFG_OPERATIONS	 8 /* of devices whose WQCAP says so; as OPCAP */
 #define DSA_WQCFG_STATE		 6 /* read-only: occupancy 15:0, mode support 29, state 31:30 */
 #define DSA_WQCFG_MODE_SUPPORT	 (1u << 29)
 #define DSA_WQCFG_ENABLED	 (1u << 30)

@@ -61,6 +61,8 @@ static int check_options(const struct dsa_options *options, struct err *err)
 	}
 	if (options->backend != DSA_BACKEND_SOFT && !options->host.reach)
 		return err_set(err, EINVAL, "%s: nobody says what its spaces map", options->id);
+	if (options->backend == DSA_BACKEND_VFIO && !options->host.port)
+		return err_set(err, EINVAL, "%s: no DSA function was given to it", options->id);
 	if (options->pasid.allow &&
 	    (!options->pasid.width || options->pasid.width > PASID_MAX_WIDTH))
 		return err_set(err, EINVAL, "%s: PASIDs of %u bits: 1 to %u are possible",
@@ -113,6 +115,8 @@ static struct dsa *dsa_new(struct ioasid_ctx *ctx, const struct dsa_options *opt
 	dsa->interrupt_handles = options->interrupt_handles;
 	dsa->event_log = options->event_log;
 	dsa->host = options->host;
+	if (dsa->host.port)
+		dsa->losses = dsa->host.port->losses(dsa->host.port->arg);
 	dsa->open = !options->pasid.allow && options->backend == DSA_BACKEND_SOFT;
 	take_backend(dsa, backends[options->backend].ops);
 	dsa->stream_from = dsa_stream_from();

@@ -53,16 +53,33 @@ struct dsa_piece {
 	unsigned int rights; /* IOASID_READ, IOASID_WRITE */
 };
 
-/* DSA_BACKEND_VFIO: the function, as its owner gives it. */
+/* A queue of the function that is lent to a host PASID. */
+struct dsa_lane {
+	unsigned int queue;
+	struct dsa_record *record; /* the only one that its descriptors write... */
+	uint64_t record_iova;	   /* ...here, outside of guest memory */
+};
+
+/* DSA_BACKEND_VFIO: the function, as its owner gives it (dsa-owner.h). */
 struct dsa_port {
-	/* 64 bytes to a queue of it: 0, or -errno where it takes none any more. */
-	int (*submit)(void *arg, const struct dsa_descriptor *descriptor);
-	struct dsa_record *records; /* one page, which every PASID's space maps... */
-	uint64_t record_iova;	    /* ...here, outside of guest memory */
-	/* Gives a host PASID its space in the IOMMU, and takes it away, drained. May be NULL. */
-	int (*attach)(void *arg, uint32_t host, const struct dsa_piece *pieces, unsigned int n,
+	/*
+	 * Lends a queue whose descriptors run under that PASID, in what stands for the space in the
+	 * device's IOMMU; pieces: what the space maps.
+	 */
+	int (*attach)(void *arg, uint32_t host, const struct ioasid_space *space,
+		      const struct dsa_piece *pieces, unsigned int n, struct dsa_lane *lane,
 		      struct err *err);
-	void (*detach)(void *arg, uint32_t host);
+	/* Takes it back: nothing of it runs, and the space is out of reach, when it returns. */
+	void (*detach)(void *arg, const struct dsa_lane *lane);
+	/* 64 bytes to the queue: 0, or -errno where it was lost more often than `losses`. */
+	int (*submit)(void *arg, const struct dsa_lane *lane, uint64_t losses,
+		      const struct dsa_descriptor *descriptor);
+	/* Ends what the queue runs, and no other queue's; nothing is written when it returns. */
+	void (*abort)(void *arg, const struct dsa_lane *lane);
+	/* How often the function was reset under everybody. Grows; what ran has ended by then. */
+	uint64_t (*losses)(void *arg);
+	/* Called by who waits for a record: looks whether the function still works. */
+	void (*look)(void *arg);
 	void *arg;
 };
 
@@ -72,8 +89,8 @@ struct dsa_host {
 	int (*reach)(void *arg, const struct ioasid_space *space, struct dsa_piece *pieces,
 		     unsigned int *n, struct err *err);
 	void *reach_arg;
-	const char *node; /* DSA_BACKEND_IDXD: /dev/dsa/wqN.M */
-	const struct dsa_port *port;
+	const char *node;	     /* DSA_BACKEND_IDXD: /dev/dsa/wqN.M */
+	const struct dsa_port *port; /* DSA_BACKEND_VFIO */
 };
 
 struct dsa_options {
@@ -145,6 +162,12 @@ int dsa_default_unbind(struct dsa *dsa, unsigned int wq, struct err *err);
 /* What is bound, to be walked and not changed; NULL where the ADI may not use PASIDs. */
 struct pasid_table;
 struct pasid_table *dsa_pasid_table(struct dsa *dsa);
+
+/*
+ * DSA_BACKEND_VFIO: the function behind it was reset under everybody (dsa_port.losses): this one
+ * halts and says so to its guest, once for each time. Any thread, in no section.
+ */
+void dsa_lost(struct dsa *dsa);
 
 /*
  * Stops and starts the engines (vm.pause). stop returns when they rest, within 1 MiB of work: a

@@ -603,39 +603,62 @@ static void a_queue_that_cannot_be_opened_is_named(void **state)
 
 struct port {
 	struct dsa_rig *rig;
-	struct dsa_record *records;
+	struct dsa_record record;
 	struct dsa_descriptor last;
 	uint32_t attached;
+	unsigned int aborts, taken;
+	uint64_t losses, record_iova;
+	bool hold; /* nothing is done */
 };
 
 /* At guest addresses, as the PASID's space maps them. */
-static int port_submit(void *arg, const struct dsa_descriptor *d)
+static int port_submit(void *arg, const struct dsa_lane *lane, uint64_t losses,
+		       const struct dsa_descriptor *d)
 {
 	struct port *port = arg;
-	struct dsa_record *record = port->records + d->record % 4096 / sizeof(*record);
 
+	if (losses != port->losses)
+		return -EIO;
 	port->last = *d;
+	__atomic_fetch_add(&port->taken, 1, __ATOMIC_RELEASE);
+	if (port->hold)
+		return 0;
 	if (dsa_opcode(d) == DSA_OP_MEMMOVE)
 		memmove(port->rig->memory + d->destination, port->rig->memory + d->source, d->size);
-	__atomic_store_n(&record->status, DSA_STATUS_OK, __ATOMIC_RELEASE);
+	__atomic_store_n(&lane->record->status, DSA_STATUS_OK, __ATOMIC_RELEASE);
 	return 0;
 }
 
-static int port_attach(void *arg, uint32_t host, const struct dsa_piece *pieces, unsigned int n,
+static int port_attach(void *arg, uint32_t host, const struct ioasid_space *space,
+		       const struct dsa_piece *pieces, unsigned int n, struct dsa_lane *lane,
 		       struct err *err)
 {
 	struct port *port = arg;
 
+	if (space != port->rig->window || n != 1 || !pieces[0].size)
+		return err_set(err, EINVAL, "%u pieces", n);
 	port->attached = host;
-	return n == 1 && pieces[0].size ? 0 : err_set(err, EINVAL, "%u pieces", n);
+	*lane = (struct dsa_lane){ .record = &port->record, .record_iova = port->record_iova };
+	return 0;
 }
 
-static void port_detach(void *arg, uint32_t host)
+static void port_detach(void *arg, const struct dsa_lane *lane)
 {
-	struct port *port = arg;
+	((struct port *)arg)->attached = 0;
+}
 
-	if (port->attached == host)
-		port->attached = 0;
+static void port_abort(void *arg, const struct dsa_lane *lane)
+{
+	((struct port *)arg)->aborts++;
+}
+
+static uint64_t port_losses(void *arg)
+{
+	return __atomic_load_n(&((struct port *)arg)->losses, __ATOMIC_ACQUIRE);
+}
+
+static void port_look(void *arg)
+{
 }
 
 static int all_of_the_window(void *arg, const struct ioasid_space *space, struct dsa_piece *pieces,
@@ -648,46 +671,112 @@ static int all_of_the_window(void *arg, const struct ioasid_space *space, struct
 	return 0;
 }
 
-static void a_whole_function_gets_the_host_pasid(void **state)
+/* A rig on a function's stand-in; guest PASID 5 is bound. */
+static void port_open(struct dsa_rig *rig, struct port *stand_in, struct dsa_port *port)
 {
-	static struct dsa_record records[4096 / sizeof(struct dsa_record)];
 	struct dsa_options options = rig_options(true);
-	struct dsa_descriptor d = move_with_record(IN + 0x1000, IN, 64, WINDOW);
-	struct dsa_rig rig;
-	struct port stand_in = { .rig = &rig, .records = records };
-	struct dsa_port port = {
-		.submit = port_submit,
-		.records = records,
-		.record_iova = 1ULL << 40,
+
+	*stand_in = (struct port){ .rig = rig, .record_iova = 1ULL << 40 };
+	*port = (struct dsa_port){
 		.attach = port_attach,
 		.detach = port_detach,
-		.arg = &stand_in,
+		.submit = port_submit,
+		.abort = port_abort,
+		.losses = port_losses,
+		.look = port_look,
+		.arg = stand_in,
 	};
-
-	if (!rig_open(&rig, NULL))
-		skip_because("no VM: %s", rig.err.text);
+	if (!rig_open(rig, NULL))
+		skip_because("no VM: %s", rig->err.text);
 	options.backend = DSA_BACKEND_VFIO;
-	options.host = (struct dsa_host){ .reach = all_of_the_window, .port = &port };
-	rig_add(&rig, &options);
-	assert_ok(dsa_pasid_bind(rig.dsa, 5, rig.window, 900, NULL, &rig.err), &rig.err);
-	assert_int_equal(stand_in.attached, 900);
-	device_enable(&rig);
-	wq_enable(&rig, 0, 5);
+	options.host = (struct dsa_host){ .reach = all_of_the_window, .port = port };
+	rig_add(rig, &options);
+	assert_ok(dsa_pasid_bind(rig->dsa, 5, rig->window, 900, NULL, &rig->err), &rig->err);
+	assert_int_equal(stand_in->attached, 900);
+	device_enable(rig);
+	wq_enable(rig, 0, 5);
+}
+
+static void a_whole_function_s_queue_has_the_host_pasid(void **state)
+{
+	struct dsa_descriptor d = move_with_record(IN + 0x1000, IN, 64, WINDOW);
+	struct dsa_port port;
+	struct port stand_in;
+	struct dsa_rig rig;
+
+	port_open(&rig, &stand_in, &port);
 	rig.memory[IN] = 0x3c;
 	d.pasid = 1u << 31 | 6;
 	assert_int_equal(run(&rig, &d), DSA_STATUS_OK);
 	assert_int_equal(rig.memory[IN + 0x1000], 0x3c);
-	/* The host's number and no privilege; guest memory at its own addresses. */
-	assert_int_equal(stand_in.last.pasid, 900);
+	/* No PASID and no privilege in the descriptor; guest memory at its own addresses. */
+	assert_int_equal(stand_in.last.pasid, 0);
 	assert_int_equal(stand_in.last.source, IN);
-	assert_int_equal(stand_in.last.record & ~4095ULL, 1ULL << 40);
+	assert_int_equal(stand_in.last.record, 1ULL << 40);
 	d = move_with_record(OUT, IN, 64, WINDOW);
 	assert_int_equal(run(&rig, &d), DSA_STATUS_PAGE_FAULT | DSA_STATUS_WRITE);
 	assert_ok(dsa_pasid_unbind(rig.dsa, 5, &rig.err), &rig.err);
 	assert_int_equal(stand_in.attached, 0);
-	/* Records inside guest memory would be the guest's to write. */
-	port.record_iova = WINDOW;
-	assert_int_equal(dsa_pasid_bind(rig.dsa, 5, rig.window, 0, NULL, &rig.err), -EINVAL);
+	rig_close(&rig);
+}
+
+static void records_are_not_in_guest_memory(void **state)
+{
+	struct dsa_port port;
+	struct port stand_in;
+	struct dsa_rig rig;
+
+	port_open(&rig, &stand_in, &port);
+	stand_in.record_iova = WINDOW;
+	assert_int_equal(dsa_pasid_bind(rig.dsa, 6, rig.window, 0, NULL, &rig.err), -EINVAL);
+	assert_int_equal(stand_in.attached, 0);
+	rig_close(&rig);
+}
+
+static void a_guest_s_reset_aborts_what_the_function_holds(void **state)
+{
+	struct dsa_descriptor d = move_with_record(IN + 0x1000, IN, 64, WINDOW);
+	struct dsa_port port;
+	struct port stand_in;
+	struct dsa_rig rig;
+
+	port_open(&rig, &stand_in, &port);
+	stand_in.hold = true;
+	assert_int_equal(submit(&rig, 0, &d), 0);
+	WAIT_FOR(__atomic_load_n(&stand_in.taken, __ATOMIC_ACQUIRE));
+	assert_int_equal(command(&rig, DSA_RESET_DEVICE, 0), 0);
+	assert_int_equal(stand_in.aborts, 1);
+	assert_int_equal(counters(&rig).aborted, 1);
+	assert_int_equal(reg_read(&rig, DSA_GENSTS, 4) & 3, DSA_STATE_DISABLED);
+	stand_in.hold = false;
+	device_enable(&rig);
+	wq_enable(&rig, 0, 5);
+	assert_int_equal(run(&rig, &d), DSA_STATUS_OK);
+	rig_close(&rig);
+}
+
+static void a_loss_halts_the_function_once(void **state)
+{
+	struct dsa_descriptor d = move_with_record(IN + 0x1000, IN, 64, WINDOW);
+	struct dsa_port port;
+	struct port stand_in;
+	struct dsa_rig rig;
+
+	port_open(&rig, &stand_in, &port);
+	stand_in.hold = true;
+	assert_int_equal(submit(&rig, 0, &d), 0);
+	WAIT_FOR(__atomic_load_n(&stand_in.taken, __ATOMIC_ACQUIRE));
+	__atomic_store_n(&stand_in.losses, 1, __ATOMIC_RELEASE);
+	WAIT_FOR((reg_read(&rig, DSA_GENSTS, 4) & 3) == DSA_STATE_HALTED);
+	assert_true(reg_read(&rig, DSA_INTCAUSE, 4) & DSA_INTCAUSE_HALT);
+	dsa_reset(rig.dsa);
+	assert_int_equal(reg_read(&rig, DSA_GENSTS, 4) & 3, DSA_STATE_DISABLED);
+	dsa_lost(rig.dsa);
+	assert_int_equal(reg_read(&rig, DSA_GENSTS, 4) & 3, DSA_STATE_DISABLED);
+	/* One that nobody waited for is told by its owner. */
+	stand_in.losses = 2;
+	dsa_lost(rig.dsa);
+	assert_int_equal(reg_read(&rig, DSA_GENSTS, 4) & 3, DSA_STATE_HALTED);
 	rig_close(&rig);
 }
 
@@ -706,7 +795,10 @@ int main(int argc, char **argv)
 		cmocka_unit_test(unbind_ends_what_the_device_holds),
 		cmocka_unit_test(a_lost_helper_halts_the_function),
 		cmocka_unit_test(a_queue_that_cannot_be_opened_is_named),
-		cmocka_unit_test(a_whole_function_gets_the_host_pasid),
+		cmocka_unit_test(a_whole_function_s_queue_has_the_host_pasid),
+		cmocka_unit_test(records_are_not_in_guest_memory),
+		cmocka_unit_test(a_guest_s_reset_aborts_what_the_function_holds),
+		cmocka_unit_test(a_loss_halts_the_function_once),
 	};
 
 	/* The back end starts this program again as its helper. */
