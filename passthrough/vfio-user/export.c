@@ -259,6 +259,12 @@ int vfu_export_space(struct vfu_export *export, struct ioasid_ctx *ctx, const ch
 	return ret;
 }
 
+int vfu_export_show(struct vfu_export *export, struct ioasid_space *space,
+		    struct ioasid_range window, unsigned int rights, struct err *err)
+{
+	return vfu_memory_add_space(export->memory, space, window, rights, err);
+}
+
 int vfu_export_function(struct vfu_export *export, struct pci_function *function, struct err *err)
 {
 	int ret = pci_function_export(function, &function_ops, export, err);

@@ -32,6 +32,13 @@ int vfu_export_space(struct vfu_export *export, struct ioasid_ctx *ctx, const ch
 		     struct ioasid_range window, unsigned int rights, struct ioasid_space **out,
 		     struct err *err);
 
+/*
+ * What of `window` the client maps by a descriptor appears in that space too: of another context,
+ * for a device that does the function's work. Before serving; the space outlives the export.
+ */
+int vfu_export_show(struct vfu_export *export, struct ioasid_space *space,
+		    struct ioasid_range window, unsigned int rights, struct err *err);
+
 /* Takes the function over, also where it fails. Once. */
 int vfu_export_function(struct vfu_export *export, struct pci_function *function, struct err *err);
 

@@ -4,7 +4,7 @@
  * the client's memory by memfd and by messages, and nothing that a client does or leaves undone
  * keeps the server from going on.
  */
-#include "tests/unit/test-vfio-user.h"
+#include "tests/unit/test-vfio-dsa.h"
 
 #include <fcntl.h>
 #include <linux/pci_regs.h>
@@ -14,21 +14,17 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 
-#include "passthrough/adi/dsa-regs.h"
 #include "passthrough/adi/dsa.h"
 #include "passthrough/pci/pci.h"
 #include "passthrough/vfio-user/export.h"
 #include "util/bits.h"
 
-#define BARS_MEM   0
-#define PORTALS	   2
 #define RAM	   (1 * MIB)
 #define RAM_AT	   0x40000000ULL
 #define PAGE	   4096u
 #define SOURCE	   (RAM_AT + 0x10000)
 #define TARGET	   (RAM_AT + 0x20000)
 #define RECORD	   (RAM_AT + 0x30000)
-#define LIMITED	   0x1000u
 #define ALL_RIGHTS (VFU_DMA_READABLE | VFU_DMA_WRITABLE)
 
 struct fixture {
@@ -137,62 +133,10 @@ static int teardown(void **state)
 
 /* --- a driver by messages -------------------------------------------------------------------- */
 
-static void write_register(struct fixture *f, uint64_t offset, uint64_t value, unsigned int size)
-{
-	assert_int_equal(peer_write(&f->peer, BARS_MEM, offset, &value, size), 0);
-}
-
-static uint64_t read_register(struct fixture *f, uint64_t offset, unsigned int size)
-{
-	assert_int_equal(peer_read(&f->peer, BARS_MEM, offset, size), 0);
-	return load_le(peer_data(&f->peer), size);
-}
-
-static uint32_t command(struct fixture *f, enum dsa_command command)
-{
-	uint32_t status;
-
-	write_register(f, DSA_CMD, (uint32_t)command << DSA_CMD_CODE_SHIFT, 4);
-	do
-		status = (uint32_t)read_register(f, DSA_CMDSTS, 4);
-	while (status & DSA_CMDSTS_ACTIVE);
-	return status;
-}
-
-static void enable(struct fixture *f)
-{
-	const uint16_t on = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
-	const int fds[2] = { f->interrupt, f->interrupt };
-	uint64_t offsets;
-
-	assert_int_equal(peer_write(&f->peer, VFU_REGION_CONFIG, PCI_COMMAND, &on, 2), 0);
-	assert_int_equal(peer_irqs(&f->peer, 0, 0, 2, fds, 2), 0);
-	offsets = read_register(f, DSA_OFFSETS, 8);
-	assert_int_equal(command(f, DSA_RESET_DEVICE), 0);
-	write_register(f, (offsets & 0xffff) * DSA_OFFSET_UNIT, 1, 8);
-	write_register(f, (offsets & 0xffff) * DSA_OFFSET_UNIT + DSA_GRPCFG_ENGINES, 1, 8);
-	write_register(f, (offsets >> 16 & 0xffff) * DSA_OFFSET_UNIT, 16, 4);
-	write_register(f, (offsets >> 16 & 0xffff) * DSA_OFFSET_UNIT + 8,
-		       DSA_WQCFG_DEDICATED | 1 << DSA_WQCFG_PRIORITY_SHIFT, 4);
-	write_register(f, (offsets >> 16 & 0xffff) * DSA_OFFSET_UNIT + 12, 20, 4);
-	assert_int_equal(command(f, DSA_ENABLE_DEVICE), 0);
-	assert_int_equal(command(f, DSA_ENABLE_WQ), 0);
-}
-
 static void submit(struct fixture *f, uint64_t from, uint64_t to, uint32_t size)
 {
-	struct dsa_descriptor d = {
-		.flags = DSA_OP_MEMMOVE << DSA_OPCODE_SHIFT | DSA_FLAG_RECORD_VALID |
-			 DSA_FLAG_RECORD | DSA_FLAG_INTERRUPT,
-		.record = RECORD,
-		.source = from,
-		.destination = to,
-		.size = size,
-		.interrupt = 1,
-	};
-
 	memset(f->ram + (RECORD - RAM_AT), 0, sizeof(struct dsa_record));
-	assert_int_equal(peer_write(&f->peer, PORTALS, LIMITED, &d, sizeof(d)), 0);
+	peer_move(&f->peer, from, to, size, RECORD);
 }
 
 /* --- the client's side of DMA by messages ---------------------------------------------------- */
@@ -305,7 +249,7 @@ static void memory_is_moved_through_a_memfd(void **state)
 	struct fixture *f = *state;
 
 	assert_int_equal(peer_map(&f->peer, RAM_AT, RAM, ALL_RIGHTS, f->fd, 0), 0);
-	enable(f);
+	peer_enable(&f->peer, f->interrupt);
 	move_and_check(f, 10000);
 	assert_int_equal(f->answers, 0);
 }
@@ -314,7 +258,7 @@ static void memory_is_moved_by_messages(void **state)
 {
 	struct fixture *f = *state;
 
-	enable(f);
+	peer_enable(&f->peer, f->interrupt);
 	move_and_check(f, 10000);
 	assert_true(f->answers >= 3);
 }
@@ -326,7 +270,7 @@ static void memory_that_can_shrink_is_moved_by_messages(void **state)
 
 	assert_int_equal(peer_map(&f->peer, RAM_AT, RAM, ALL_RIGHTS, fd, 0), 0);
 	assert_int_equal(ftruncate(fd, 0), 0);
-	enable(f);
+	peer_enable(&f->peer, f->interrupt);
 	move_and_check(f, 10000);
 	assert_true(f->answers >= 3);
 	close(fd);
@@ -337,7 +281,7 @@ static void transfers_span_ranges_of_single_pages(void **state)
 {
 	struct fixture *f = *state;
 
-	enable(f);
+	peer_enable(&f->peer, f->interrupt);
 	for (uint64_t at = 0; at < RAM; at += PAGE) {
 		bool source = at >= SOURCE - RAM_AT && at < TARGET - RAM_AT;
 
@@ -367,7 +311,7 @@ static void what_is_read_only_is_not_written(void **state)
 	assert_int_equal(peer_map(&f->peer, RAM_AT, half, ALL_RIGHTS, f->fd, 0), 0);
 	assert_int_equal(peer_map(&f->peer, TARGET, PAGE, VFU_DMA_READABLE, f->fd, half), 0);
 	assert_int_equal(peer_map(&f->peer, RECORD, PAGE, ALL_RIGHTS, f->fd, RECORD - RAM_AT), 0);
-	enable(f);
+	peer_enable(&f->peer, f->interrupt);
 	fill_source(f, 100);
 	submit(f, SOURCE, TARGET, 100);
 	assert_int_equal(finish(f), DSA_STATUS_PAGE_FAULT | DSA_STATUS_WRITE);
@@ -409,7 +353,7 @@ static void unmapped_memory_is_not_reached(void **state)
 	struct fixture *f = *state;
 
 	assert_int_equal(peer_map(&f->peer, RAM_AT, RAM, ALL_RIGHTS, f->fd, 0), 0);
-	enable(f);
+	peer_enable(&f->peer, f->interrupt);
 	move_and_check(f, 100);
 	assert_int_equal(peer_unmap(&f->peer, RAM_AT, RAM), 0);
 	memset(f->ram + (TARGET - RAM_AT), 0, 100);
@@ -424,18 +368,18 @@ static void an_unmap_ends_a_wait_for_the_client(void **state)
 	struct fixture *f = *state;
 
 	assert_int_equal(peer_map(&f->peer, RAM_AT, PAGE, ALL_RIGHTS, f->fd, 0), 0);
-	enable(f);
+	peer_enable(&f->peer, f->interrupt);
 	f->silent = SOURCE;
 	submit(f, SOURCE, TARGET, 100);
 	wait_for_silence(f);
 	assert_int_equal(peer_unmap(&f->peer, RAM_AT, PAGE), 0);
 	f->silent = UINT64_MAX;
 	/* The descriptor failed; its record may have come before the end of the unmap, or after. */
-	while (!(read_register(f, DSA_SWERR, 8) & DSA_SWERR_VALID) &&
+	while (!(peer_register(&f->peer, DSA_SWERR, 8) & DSA_SWERR_VALID) &&
 	       !__atomic_load_n(&f->ram[RECORD - RAM_AT], __ATOMIC_ACQUIRE))
 		;
-	assert_int_equal(command(f, DSA_RESET_DEVICE), 0);
-	enable(f);
+	assert_int_equal(peer_command(&f->peer, DSA_RESET_DEVICE), 0);
+	peer_enable(&f->peer, f->interrupt);
 	move_and_check(f, 100);
 }
 
@@ -443,14 +387,14 @@ static void a_reset_ends_a_wait_for_the_client(void **state)
 {
 	struct fixture *f = *state;
 
-	enable(f);
+	peer_enable(&f->peer, f->interrupt);
 	f->silent = SOURCE;
 	submit(f, SOURCE, TARGET, 100);
 	wait_for_silence(f);
 	assert_int_equal(peer_call(&f->peer, VFU_DEVICE_RESET, NULL, 0), 0);
-	assert_int_equal(read_register(f, DSA_GENSTS, 4) & 3, DSA_STATE_DISABLED);
+	assert_int_equal(peer_register(&f->peer, DSA_GENSTS, 4) & 3, DSA_STATE_DISABLED);
 	f->silent = UINT64_MAX;
-	enable(f);
+	peer_enable(&f->peer, f->interrupt);
 	move_and_check(f, 100);
 }
 
@@ -458,12 +402,12 @@ static void a_write_that_the_client_refuses_is_a_fault(void **state)
 {
 	struct fixture *f = *state;
 
-	enable(f);
+	peer_enable(&f->peer, f->interrupt);
 	fill_source(f, 100);
 	f->read_only = TARGET;
 	submit(f, SOURCE, TARGET, 100);
 	/* Not even the record can be written there: the device says so in a register. */
-	while (!(read_register(f, DSA_SWERR, 8) & DSA_SWERR_VALID))
+	while (!(peer_register(&f->peer, DSA_SWERR, 8) & DSA_SWERR_VALID))
 		;
 	assert_false(moved(f, 100));
 }
@@ -472,7 +416,7 @@ static void a_client_that_leaves_in_the_middle_leaves_nothing(void **state)
 {
 	struct fixture *f = *state;
 
-	enable(f);
+	peer_enable(&f->peer, f->interrupt);
 	f->silent = SOURCE;
 	submit(f, SOURCE, TARGET, 100);
 	wait_for_silence(f);
@@ -480,10 +424,10 @@ static void a_client_that_leaves_in_the_middle_leaves_nothing(void **state)
 
 	f->silent = UINT64_MAX;
 	connect_peer(f);
-	assert_int_equal(read_register(f, DSA_GENSTS, 4) & 3, DSA_STATE_DISABLED);
+	assert_int_equal(peer_register(&f->peer, DSA_GENSTS, 4) & 3, DSA_STATE_DISABLED);
 	assert_int_equal(peer_read(&f->peer, VFU_REGION_CONFIG, PCI_COMMAND, 2), 0);
 	assert_int_equal(load_le(peer_data(&f->peer), 2), 0);
-	enable(f);
+	peer_enable(&f->peer, f->interrupt);
 	move_and_check(f, 100);
 }
 
@@ -511,7 +455,7 @@ static void a_configuration_reset_is_a_function_level_reset(void **state)
 	const uint16_t flr = PCI_EXP_DEVCTL_BCR_FLR;
 	uint32_t at;
 
-	enable(f);
+	peer_enable(&f->peer, f->interrupt);
 	assert_int_equal(peer_read(&f->peer, VFU_REGION_CONFIG, 0, 256), 0);
 	at = ((const uint8_t *)peer_data(&f->peer))[PCI_CAPABILITY_LIST];
 	while (((const uint8_t *)peer_data(&f->peer))[at] != PCI_CAP_ID_EXP)
@@ -520,7 +464,173 @@ static void a_configuration_reset_is_a_function_level_reset(void **state)
 	submit(f, SOURCE, TARGET, 100);
 	wait_for_silence(f);
 	assert_int_equal(peer_write(&f->peer, VFU_REGION_CONFIG, at + PCI_EXP_DEVCTL, &flr, 2), 0);
-	assert_int_equal(read_register(f, DSA_GENSTS, 4) & 3, DSA_STATE_DISABLED);
+	assert_int_equal(peer_register(&f->peer, DSA_GENSTS, 4) & 3, DSA_STATE_DISABLED);
+}
+
+/* --- a connection that ends anywhere --------------------------------------------------------- */
+
+struct script {
+	uint8_t bytes[4096];
+	size_t size;
+	struct {
+		size_t at;
+		int fds[2];
+		unsigned int n_fds;
+	} message[32];
+	unsigned int n;
+};
+
+static void say(struct script *s, uint16_t command, const void *body, size_t size, const int *fds,
+		unsigned int n_fds)
+{
+	const struct vfu_header header = { .id = (uint16_t)s->n,
+					   .command = command,
+					   .size = (uint32_t)(sizeof(header) + size) };
+
+	assert_true(s->n < ARRAY_SIZE(s->message) && s->size + header.size <= sizeof(s->bytes));
+	s->message[s->n].at = s->size;
+	s->message[s->n].n_fds = n_fds;
+	for (unsigned int i = 0; i < n_fds; i++)
+		s->message[s->n].fds[i] = fds[i];
+	s->n++;
+	memcpy(s->bytes + s->size, &header, sizeof(header));
+	if (size)
+		memcpy(s->bytes + s->size + sizeof(header), body, size);
+	s->size += header.size;
+}
+
+static void say_write(struct script *s, uint32_t region, uint64_t offset, const void *data,
+		      uint32_t count)
+{
+	const struct vfu_region_access access = { offset, region, count };
+	uint8_t body[sizeof(access) + 64];
+
+	memcpy(body, &access, sizeof(access));
+	memcpy(body + sizeof(access), data, count);
+	say(s, VFU_REGION_WRITE, body, sizeof(access) + count, NULL, 0);
+}
+
+static void say_register(struct script *s, uint64_t offset, uint64_t value)
+{
+	say_write(s, DSA_BAR_REGISTERS, offset, &value, offset < DSA_MSIXPERM ? 4 : 8);
+}
+
+/* A device is found, set up and put to work; then its memory goes, and it is reset. */
+static void make_script(struct fixture *f, struct script *s)
+{
+	const struct vfu_version version = { 0, 0 };
+	const struct vfu_device_info device = { .argsz = sizeof(device) };
+	const struct vfu_region_info region = { .argsz = sizeof(region), .index = 2 };
+	const struct vfu_irq_info irq = { .argsz = sizeof(irq), .index = VFU_IRQ_MSIX };
+	const struct vfu_dma_map map = { sizeof(map), ALL_RIGHTS, 0, RAM_AT, RAM };
+	const struct vfu_dma_unmap unmap = { sizeof(unmap), 0, RAM_AT, RAM };
+	const struct vfu_irq_set set = { sizeof(set), VFU_IRQ_DATA_EVENTFD | VFU_IRQ_ACTION_TRIGGER,
+					 VFU_IRQ_MSIX, 0, 2 };
+	const struct vfu_region_access status = { DSA_GENSTS, DSA_BAR_REGISTERS, 4 };
+	const struct dsa_descriptor d = {
+		.flags = DSA_OP_MEMMOVE << DSA_OPCODE_SHIFT | DSA_FLAG_RECORD_VALID |
+			 DSA_FLAG_RECORD | DSA_FLAG_INTERRUPT,
+		.record = RECORD,
+		.source = SOURCE,
+		.destination = TARGET,
+		.size = 4096,
+		.interrupt = 1,
+	};
+	const uint16_t on = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
+	const int fds[2] = { f->interrupt, f->interrupt };
+
+	say(s, VFU_VERSION, &version, sizeof(version), NULL, 0);
+	say(s, VFU_DEVICE_GET_INFO, &device, sizeof(device), NULL, 0);
+	say(s, VFU_DEVICE_GET_REGION_INFO, &region, sizeof(region), NULL, 0);
+	say(s, VFU_DEVICE_GET_IRQ_INFO, &irq, sizeof(irq), NULL, 0);
+	say(s, VFU_DMA_MAP, &map, sizeof(map), &f->fd, 1);
+	say_write(s, VFU_REGION_CONFIG, PCI_COMMAND, &on, sizeof(on));
+	say(s, VFU_DEVICE_SET_IRQS, &set, sizeof(set), fds, 2);
+	say_register(s, DSA_CMD, DSA_RESET_DEVICE << DSA_CMD_CODE_SHIFT);
+	say_register(s, DSA_GRPCFG, 1);
+	say_register(s, DSA_GRPCFG + DSA_GRPCFG_ENGINES, 1);
+	say_register(s, DSA_CMD, DSA_ENABLE_DEVICE << DSA_CMD_CODE_SHIFT);
+	say_register(s, DSA_CMD, DSA_ENABLE_WQ << DSA_CMD_CODE_SHIFT);
+	say_write(s, DSA_BAR_PORTALS, DSA_PORTAL_PAGE, &d, sizeof(d));
+	say(s, VFU_REGION_READ, &status, sizeof(status), NULL, 0);
+	say(s, VFU_DMA_UNMAP, &unmap, sizeof(unmap), NULL, 0);
+	say(s, VFU_DEVICE_RESET, NULL, 0, NULL, 0);
+}
+
+static void send_cut(int socket, const struct script *s, size_t cut)
+{
+	for (unsigned int i = 0; i < s->n && s->message[i].at < cut; i++) {
+		size_t at = s->message[i].at, end = i + 1 < s->n ? s->message[i + 1].at : s->size;
+		struct iovec iov = { (void *)(s->bytes + at), MIN(end, cut) - at };
+		union {
+			char bytes[CMSG_SPACE(2 * sizeof(int))];
+			struct cmsghdr header;
+		} control = { { 0 } };
+		struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+		unsigned int n = s->message[i].n_fds;
+
+		if (n) {
+			control.header = (struct cmsghdr){ .cmsg_len = CMSG_LEN(n * sizeof(int)),
+							   .cmsg_level = SOL_SOCKET,
+							   .cmsg_type = SCM_RIGHTS };
+			memcpy(CMSG_DATA(&control.header), s->message[i].fds, n * sizeof(int));
+			msg.msg_control = control.bytes;
+			msg.msg_controllen = CMSG_SPACE(n * sizeof(int));
+		}
+		assert_int_equal(sendmsg(socket, &msg, MSG_NOSIGNAL), iov.iov_len);
+	}
+}
+
+static unsigned int open_descriptors(void)
+{
+	unsigned int n = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+static void forget_interrupts(struct fixture *f)
+{
+	struct pollfd fd = { f->interrupt, POLLIN, 0 };
+	uint64_t n;
+
+	if (poll(&fd, 1, 0) == 1)
+		assert_int_equal(read(f->interrupt, &n, sizeof(n)), sizeof(n));
+}
+
+/* At every byte, with and without somebody who still reads; the next client finds it all well. */
+static void a_connection_that_ends_at_any_byte_hurts_nobody(void **state)
+{
+	struct fixture *f = *state;
+	struct script s = { 0 };
+	unsigned int before;
+
+	disconnect(f);
+	make_script(f, &s);
+	before = open_descriptors();
+	for (size_t cut = 0; cut <= s.size; cut++) {
+		int pair[2];
+
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+		f->served = pair[1];
+		assert_int_equal(pthread_create(&f->thread, NULL, serve, f), 0);
+		send_cut(pair[0], &s, cut);
+		if (cut % 2)
+			close(pair[0]);
+		else
+			shutdown(pair[0], SHUT_WR);
+		pthread_join(f->thread, NULL);
+		if (!(cut % 2))
+			close(pair[0]);
+		assert_int_equal(open_descriptors(), before);
+	}
+	connect_peer(f);
+	assert_int_equal(peer_register(&f->peer, DSA_GENSTS, 4) & 3, DSA_STATE_DISABLED);
+	assert_int_equal(peer_map(&f->peer, RAM_AT, RAM, ALL_RIGHTS, f->fd, 0), 0);
+	forget_interrupts(f);
+	peer_enable(&f->peer, f->interrupt);
+	move_and_check(f, 10000);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -543,6 +653,7 @@ int main(void)
 		TEST(a_client_that_leaves_in_the_middle_leaves_nothing),
 		TEST(a_client_that_reads_nothing_is_left),
 		TEST(a_configuration_reset_is_a_function_level_reset),
+		TEST(a_connection_that_ends_at_any_byte_hurts_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
