@@ -38,6 +38,8 @@ struct window {
 struct vfu_memory {
 	void *ranges; /* a tree (tsearch) */
 	LIST_HEAD(files, file) files;
+	unsigned int n_files;
+	uint64_t mapped; /* bytes of them */
 	SLIST_HEAD(windows, window) windows;
 	const struct log *log;
 	bool said; /* that some memory is reached by messages */
@@ -55,11 +57,13 @@ static int compare(const void *left, const void *right)
 
 /* --- descriptors ----------------------------------------------------------------------------- */
 
-static void put_file(struct file *file)
+static void put_file(struct vfu_memory *memory, struct file *file)
 {
 	if (!file || --file->users)
 		return;
 	LIST_REMOVE(file, link);
+	memory->n_files--;
+	memory->mapped -= file->size;
 	munmap(file->hva, file->size);
 	free(file);
 }
@@ -74,11 +78,16 @@ static struct file *find_file(struct vfu_memory *memory, const struct stat *st, 
 	return file;
 }
 
+/* *out stays NULL past the limits, and where there is no room: hostile sizes are the file's. */
 static int map_file(struct vfu_memory *memory, int fd, const struct stat *st, bool writable,
 		    struct file **out)
 {
-	struct file *file = calloc(1, sizeof(*file));
+	struct file *file;
 
+	if (memory->n_files >= VFU_MAX_FILES ||
+	    (uint64_t)st->st_size > VFU_MAX_MAPPED - memory->mapped)
+		return 0;
+	file = calloc(1, sizeof(*file));
 	if (!file)
 		return -ENOMEM;
 	*file = (struct file){ .dev = st->st_dev,
@@ -90,9 +99,11 @@ static int map_file(struct vfu_memory *memory, int fd, const struct stat *st, bo
 			 MAP_SHARED | MAP_NORESERVE, fd, 0);
 	if (file->hva == MAP_FAILED) {
 		free(file);
-		return -ENOMEM;
+		return 0;
 	}
 	LIST_INSERT_HEAD(&memory->files, file, link);
+	memory->n_files++;
+	memory->mapped += file->size;
 	*out = file;
 	return 0;
 }
@@ -203,7 +214,7 @@ static void say_messages(struct vfu_memory *memory, const struct vfu_range *rang
 		 "memory from %#llx on %s: it is reached by messages, which is slow",
 		 (unsigned long long)range->iova,
 		 range->fd < 0 ? "came without a descriptor"
-			       : "is no memfd that is sealed against shrinking");
+			       : "is no memfd that is sealed against shrinking, or too much");
 }
 
 static int map(struct vfu_memory *memory, const struct vfu_range *asked, struct range *range)
@@ -216,7 +227,7 @@ static int map(struct vfu_memory *memory, const struct vfu_range *asked, struct 
 	if (range->file) {
 		ret = show(memory, range, range->file->hva + asked->offset, rights);
 		if (ret)
-			put_file(range->file);
+			put_file(memory, range->file);
 	} else {
 		say_messages(memory, asked);
 	}
@@ -248,7 +259,7 @@ int vfu_memory_map(struct vfu_memory *memory, const struct vfu_range *asked)
 static void drop(struct vfu_memory *memory, struct range *range)
 {
 	hide(memory, range);
-	put_file(range->file);
+	put_file(memory, range->file);
 	tdelete(range, &memory->ranges, compare);
 	free(range);
 }

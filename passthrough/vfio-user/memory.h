@@ -9,6 +9,9 @@
  * (F_SEAL_SHRINK) are mapped: an access past the end of another would be a SIGBUS here. Ranges with
  * other descriptors or none are reached by messages.
  *
+ * Clients of one process share its address space, so what one of them can take up of it is limited:
+ * what is past the limit is reached by messages.
+ *
  * One thread.
  */
 #ifndef ADIT_PASSTHROUGH_VFIO_USER_MEMORY_H
@@ -18,6 +21,8 @@
 #include "passthrough/vfio-user/server.h"
 
 #define VFU_MAX_RANGES UINT16_MAX /* QEMU's default */
+#define VFU_MAX_FILES  256u	  /* memfds that are mapped at a time */
+#define VFU_MAX_MAPPED (4ULL << 40)
 
 struct vfu_memory;
 
