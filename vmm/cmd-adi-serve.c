@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* adit adi-serve: a composed ADI for other VMMs, in the foreground until a signal. */
+/* adit adi-serve: composed ADIs for other VMMs, in the foreground until a signal. */
 #include <errno.h>
 #include <getopt.h>
 #include <pthread.h>
@@ -57,7 +57,8 @@ static int serve_until_signal(struct serve *serve, const struct log *log)
 	return job.status;
 }
 
-static int serve(const char *path, const char *config_path, const struct log *log)
+/* paths: n sockets. */
+static int serve(char *const *paths, size_t n, const char *config_path, const struct log *log)
 {
 	struct serve_config config;
 	struct serve *server;
@@ -68,7 +69,14 @@ static int serve(const char *path, const char *config_path, const struct log *lo
 		log_line(log, LOG_ERROR, "config", "%s", err.text);
 		return EXIT_CONFIG;
 	}
-	if (serve_create(&server, path, &config, log, &err)) {
+	if (config.config.n_adis != n) {
+		log_line(log, LOG_ERROR, "config",
+			 "%s: /adis: has %zu entries, and there are %zu sockets: name one for each",
+			 config_path, config.config.n_adis, n);
+		serve_config_free(&config);
+		return EXIT_CONFIG;
+	}
+	if (serve_create(&server, paths, &config, log, &err)) {
 		log_line(log, LOG_ERROR, "adi-serve", "%s", err.text);
 		serve_config_free(&config);
 		return EXIT_FAILED;
@@ -82,11 +90,11 @@ static int serve(const char *path, const char *config_path, const struct log *lo
 static int usage(FILE *to)
 {
 	fprintf(to,
-		"usage: adit adi-serve SOCKET CONFIG [--log-json] [--log-level "
+		"usage: adit adi-serve SOCKET... CONFIG [--log-json] [--log-level "
 		"error|warn|info|debug]\n\n"
-		"Offers the ADI of CONFIG as a PCI function over vfio-user on SOCKET, to one client "
-		"after\nanother, until SIGTERM or SIGINT. It says \"ready\" on standard output when it "
-		"listens.\nmanual: man adit-adi-serve\n");
+		"Offers each ADI of CONFIG as a PCI function over vfio-user on a SOCKET of its own, to "
+		"one client\nafter another, until SIGTERM or SIGINT. It says \"ready\" on standard "
+		"output when it listens.\nmanual: man adit-adi-serve\n");
 	return to == stdout ? EXIT_OK : EXIT_CONFIG;
 }
 
@@ -119,7 +127,7 @@ int cmd_adi_serve(int argc, char **argv)
 			return usage(stderr);
 		}
 	}
-	if (optind != argc - 2)
+	if (optind > argc - 2)
 		return usage(stderr);
-	return serve(argv[optind], argv[optind + 1], &log);
+	return serve(argv + optind, (size_t)(argc - 1 - optind), argv[argc - 1], &log);
 }

@@ -16,7 +16,7 @@ static const struct command commands[] = {
 	{ "devices", cmd_devices, "[--json]", "show what this host could assign to a VM" },
 	{ "doctor", cmd_doctor, "[--json] [--clean]",
 	  "show what this host can do, and what mends the rest" },
-	{ "adi-serve", cmd_adi_serve, "SOCKET CONFIG [--log-json] [--log-level LEVEL]",
+	{ "adi-serve", cmd_adi_serve, "SOCKET... CONFIG [--log-json] [--log-level LEVEL]",
 	  "offer a composed ADI to another VMM over vfio-user" },
 	{ "bench", cmd_bench, "NAME [--json FILE]", "measure (boot)" },
 };

@@ -16,10 +16,13 @@
 /* The rows of a VM's keys store into its draft: that must come first. */
 struct serve_draft {
 	struct config_draft vm;
-	struct pci_svm_options svm;
+	struct serve_config serve; /* but for its config */
 };
 
-#define SVM(member) .field = SCHEMA_FIELD(struct serve_draft, svm.member)
+#define SVM(member)	 .field = SCHEMA_FIELD(struct serve_draft, serve.svm.member)
+#define FUNCTION(member) .field = SCHEMA_FIELD(struct serve_draft, serve.function.member)
+
+static const struct schema_word function_types[] = { { "soft" }, { NULL } };
 
 static const struct schema_key own_keys[] = {
 	{ .path = "/capabilities",
@@ -50,6 +53,29 @@ static const struct schema_key own_keys[] = {
 	  .fallback = "false",
 	  SVM(pasid_priv),
 	  .doc = "Privileged mode with them." },
+	{ .path = "/function",
+	  .type = SCHEMA_OBJECT,
+	  FUNCTION(present),
+	  .doc = "One DSA function whose queues do the work of all ADIs." },
+	{ .path = "/function/type",
+	  .type = SCHEMA_WORD,
+	  .words = function_types,
+	  .fallback = "\"soft\"",
+	  .doc = "What it is: `soft` is made of software." },
+	{ .path = "/function/queues",
+	  .type = SCHEMA_INT,
+	  .min = 1,
+	  .max = DSA_MAX_WQS,
+	  .fallback = "8",
+	  FUNCTION(queues),
+	  .doc = "How many work queues it has; each binding of a PASID takes one." },
+	{ .path = "/function/engines",
+	  .type = SCHEMA_INT,
+	  .min = 1,
+	  .max = DSA_MAX_ENGINES,
+	  .fallback = "4",
+	  FUNCTION(engines),
+	  .doc = "How many engines work at them." },
 };
 
 static bool shared_with_vm(const char *path)
@@ -80,28 +106,59 @@ static size_t collect_keys(struct schema_key *keys)
 	return n;
 }
 
+static int check_adi(const struct config *config, size_t i, struct err *err)
+{
+	if (config->adis[i].backend != DSA_BACKEND_SOFT)
+		return err_set(err, EINVAL,
+			       "/adis/%zu/backend: only \"soft\" can be served over vfio-user", i);
+	/* It is written under the function's lock, which must not wait for a client's answer. */
+	if (config->adis[i].event_log)
+		return err_set(err, EINVAL,
+			       "/adis/%zu/event_log: cannot be served over vfio-user; remove it",
+			       i);
+	return 0;
+}
+
+/* Without a binding an ADI would reach nothing, and each takes a queue of the function. */
+static int check_function(const struct serve_config *serve, const struct config *config,
+			  struct err *err)
+{
+	if (!serve->function.present)
+		return 0;
+	for (size_t i = 0; i < config->n_adis; i++) {
+		bool bound = false;
+
+		for (size_t j = 0; j < config->n_pasids; j++)
+			bound |= !strcmp(config->pasids[j].adi, config->adis[i].id);
+		if (!bound)
+			return err_set(err, EINVAL,
+				       "/pasids: has no entry for \"%s\", which reaches nothing of "
+				       "its client's memory then; { \"adi\": \"%s\" } gives it all",
+				       config->adis[i].id, config->adis[i].id);
+	}
+	if (config->n_pasids > serve->function.queues)
+		return err_set(err, EINVAL,
+			       "/pasids: has %zu entries; each takes a queue, and "
+			       "/function/queues is %u",
+			       config->n_pasids, serve->function.queues);
+	return 0;
+}
+
 static int settle(struct serve_draft *draft, struct err *err)
 {
 	struct config *config = &draft->vm.config;
-	int ret;
+	int ret = 0;
 
-	if (config->n_adis != 1)
-		return err_set(err, EINVAL, "/adis: has %zu entries; one socket serves one ADI",
-			       config->n_adis);
-	if (config->adis[0].backend != DSA_BACKEND_SOFT)
-		return err_set(err, EINVAL,
-			       "/adis/0/backend: only \"soft\" can be served over vfio-user");
-	/* It is written under the function's lock, which must not wait for a client's answer. */
-	if (config->adis[0].event_log)
-		return err_set(err, EINVAL,
-			       "/adis/0/event_log: cannot be served over vfio-user; remove it");
+	if (!config->n_adis)
+		return err_set(err, EINVAL, "/adis: has no entry, so there is nothing to serve");
+	for (size_t i = 0; i < config->n_adis && !ret; i++)
+		ret = check_adi(config, i, err);
+	if (ret)
+		return ret;
 	/* Where the client's memory is, it says itself: a window may lie anywhere a guest's can. */
 	config->memory.size = LAYOUT_RAM_SIZE_MAX;
 	ret = config_settle_adis(config, err);
-	if (ret)
-		return ret;
-	draft->svm.pasid_width = config->adis[0].pasid_width;
-	return 0;
+	return ret ? ret : check_function(&draft->serve, config, err);
 }
 
 static int read_document(struct serve_draft *draft, struct json_object *document, struct err *err)
@@ -128,11 +185,13 @@ static int parse(void *out, const char *text, size_t len, struct err *err)
 	if (!ret)
 		ret = read_document(&draft, document, err);
 	json_object_put(document);
-	if (ret)
+	if (ret) {
 		config_free(&draft.vm.config);
-	else
-		*serve = (struct serve_config){ .config = draft.vm.config, .svm = draft.svm };
-	return ret;
+		return ret;
+	}
+	*serve = draft.serve;
+	serve->config = draft.vm.config;
+	return 0;
 }
 
 int serve_config_load(struct serve_config *serve, const char *path, struct err *err)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The configuration of adit adi-serve: one ADI with its windows and PASIDs, by the same keys as a
- * VM's (vmm/config-keys.c), and which PCI capabilities the function presents.
+ * The configuration of adit adi-serve: ADIs with their windows and PASIDs, by the same keys as a
+ * VM's (vmm/config-keys.c), which PCI capabilities the functions present, and the DSA function that
+ * does their work where it is one for all.
  */
 #ifndef ADIT_VMM_SERVE_CONFIG_H
 #define ADIT_VMM_SERVE_CONFIG_H
@@ -10,8 +11,12 @@
 #include "vmm/config.h"
 
 struct serve_config {
-	struct config config; /* adis (one), spaces and pasids only */
+	struct config config; /* adis, spaces and pasids only */
 	struct pci_svm_options svm;
+	struct {
+		bool present;
+		uint32_t queues, engines;
+	} function;
 };
 
 /* As config_load. */

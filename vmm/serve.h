@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One composed ADI on a vfio-user socket: the same function as in a VM of adit's own, over a
- * context of its own (the soft provider), served to one client after another.
+ * Composed ADIs on vfio-user sockets, one each: the same functions as in VMs of adit's own, over a
+ * context of the server's (the soft provider). Each socket has a thread and serves one client after
+ * another; a client reaches its own function and nothing else.
  */
 #ifndef ADIT_VMM_SERVE_H
 #define ADIT_VMM_SERVE_H
@@ -12,16 +13,13 @@
 struct serve;
 struct serve_config;
 
-/*
- * Listens on `path`; a socket that nobody listens on is replaced, another is -EADDRINUSE. config
- * and log are borrowed.
- */
-int serve_create(struct serve **out, const char *path, const struct serve_config *config,
+/* paths: a socket for each ADI of the configuration. config and log are borrowed. */
+int serve_create(struct serve **out, char *const *paths, const struct serve_config *config,
 		 const struct log *log, struct err *err);
-/* Removes the socket. */
+/* Removes the sockets. */
 void serve_destroy(struct serve *serve);
 
-/* Until serve_stop: 0, or -errno where no more clients can be taken. */
+/* Until serve_stop: 0, or -errno where a socket can take no more clients, which ends all. */
 int serve_run(struct serve *serve, struct err *err);
 /* Any thread, also before serve_run. */
 void serve_stop(struct serve *serve);

@@ -70,6 +70,60 @@ kill -TERM "$machine"
 wait "$machine"
 ok "until it is told to end" is "$?" 1
 
+# Two machines at once, each with an ADI of its own, whose work one function does for both.
+python3 - "$work" <<'END'
+import copy, json, sys
+work = sys.argv[1]
+served = json.load(open(work + "/served.json"))
+served["function"] = {"queues": 3, "engines": 2}
+for key, name in (("adis", "id"), ("pasids", "adi")):
+    for entry in list(served[key]):
+        entry = copy.deepcopy(entry)
+        entry[name] = "dsa1"
+        served[key].append(entry)
+json.dump(served, open(work + "/two.json", "w"))
+served["function"]["queues"] = 1
+json.dump(served, open(work + "/few.json", "w"))
+served["pasids"].pop()
+json.dump(served, open(work + "/unbound.json", "w"))
+vm = json.load(open(work + "/vm.json"))
+for n in ("0", "1"):
+    vm["devices"][0]["socket"] = work + "/socket" + n
+    json.dump(vm, open(work + "/vm" + n + ".json", "w"))
+END
+"$adit" adi-serve "$work/socket0" "$work/socket1" "$work/two.json" >"$work/served" 2>"$work/served.err" &
+server=$!
+ok "a function for two machines is served" until_says "$work/served" ready
+"$adit" run "$work/vm0.json" >"$work/out0" 2>"$work/err0" &
+other=$!
+run "$adit" run "$work/vm1.json"
+wait "$other"
+ok "one machine ends with status 0" is "$?" 0
+ok "and so does the other" is "$status" 0
+ok "one guest's checks pass" has "$work/out0" '^adit demo: all checks passed'
+ok "and so do the other's" has "$work/out" '^adit demo: all checks passed'
+ok "each had an ADI of its own" has "$work/served.err" 'dsa1: client left'
+# One is killed; the other machine does not notice.
+sed "s|demo.bin|spin.bin|" "$work/vm0.json" >"$work/spin.json"
+"$adit" run "$work/spin.json" >"$work/out0" 2>"$work/err0" &
+other=$!
+until_says "$work/err0" 'guest memory shared'
+kill -KILL "$other"
+wait "$other"
+run "$adit" run "$work/vm1.json"
+ok "a machine that is killed does not hurt the other" has "$work/out" '^adit demo: all checks passed'
+end_server TERM
+ok "a signal ends the server of two with status 0" is "$status" 0
+ok "both sockets are gone" sh -c 'test ! -e "$1/socket0" && test ! -e "$1/socket1"' -- "$work"
+run "$adit" adi-serve "$work/socket0" "$work/two.json"
+ok "a socket too few is refused with status 2" is "$status" 2
+ok "and the numbers are named" has "$work/err" 'has 2 entries, and there are 1 sockets'
+run "$adit" adi-serve "$work/socket0" "$work/socket1" "$work/few.json"
+ok "more bindings than queues are refused with status 2" is "$status" 2
+run "$adit" adi-serve "$work/socket0" "$work/socket1" "$work/unbound.json"
+ok "an ADI that nothing is bound to is refused with status 2" is "$status" 2
+ok "and it is named" has "$work/err" 'no entry for "dsa1"'
+
 # What cannot be served, or be a device.
 sed 's/"id": "dsa0"/"id": "dsa0", "event_log": true/' "$work/served.json" >"$work/bad.json"
 run "$adit" adi-serve "$work/socket" "$work/bad.json"

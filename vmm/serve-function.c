@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/serve-function.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "ioasid-client/ioasid.h"
+#include "passthrough/adi/dsa-local.h"
+#include "passthrough/adi/dsa-owner.h"
+#include "vmm/serve-config.h"
+
+struct serve_function {
+	struct dsa_local *local;
+	const struct dsa_access *access;
+	struct ioasid_ctx *ctx;
+	struct dsa_owner *owner;
+};
+
+static int make_soft(struct serve_function *function, const struct serve_config *config,
+		     const struct log *log, struct err *err)
+{
+	int ret = dsa_local_create(&function->local, "function", config->function.queues,
+				   config->function.engines, log, err);
+
+	if (ret)
+		return ret;
+	function->access = dsa_local_access(function->local);
+	function->ctx = dsa_local_ctx(function->local);
+	return 0;
+}
+
+int serve_function_create(struct serve_function **out, const struct serve_config *config,
+			  const struct log *log, struct err *err)
+{
+	const struct dsa_owner_options options = { .name = "function", .log = log };
+	struct serve_function *function;
+	int ret;
+
+	*out = NULL;
+	if (!config->function.present)
+		return 0;
+	function = calloc(1, sizeof(*function));
+	if (!function)
+		return err_set(err, ENOMEM, "no memory for a function");
+	ret = make_soft(function, config, log, err);
+	if (!ret)
+		ret = dsa_owner_create(&function->owner, function->access, &options, err);
+	if (ret) {
+		serve_function_destroy(function);
+		return ret;
+	}
+	*out = function;
+	return 0;
+}
+
+void serve_function_destroy(struct serve_function *function)
+{
+	if (!function)
+		return;
+	dsa_owner_destroy(function->owner);
+	dsa_local_destroy(function->local);
+	free(function);
+}
+
+struct dsa_owner *serve_function_owner(const struct serve_function *function)
+{
+	return function->owner;
+}
+
+struct ioasid_ctx *serve_function_ctx(const struct serve_function *function)
+{
+	return function->ctx;
+}
+
+uint64_t serve_function_last(const struct serve_function *function)
+{
+	return function->access->record_iova - 1;
+}

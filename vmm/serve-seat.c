@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/serve-seat.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "ioasid-client/ioasid.h"
+#include "passthrough/adi/dsa-owner.h"
+#include "passthrough/adi/dsa.h"
+#include "passthrough/pci/pci.h"
+#include "passthrough/vfio-user/export.h"
+#include "util/bits.h"
+#include "vmm/adis.h"
+#include "vmm/config.h"
+#include "vmm/serve-config.h"
+#include "vmm/serve-function.h"
+
+/* A window of the client's memory: our own view of it, and the function's where that is another's.
+ */
+struct seat_space {
+	const struct config_space *config; /* NULL: all of it */
+	struct ioasid_space *space;
+	struct ioasid_space *twin; /* NULL: the work is done here */
+	struct dsa_piece piece;
+};
+
+struct serve_seat {
+	struct sockaddr_un address;
+	int fd;	      /* listens */
+	bool bound;   /* the socket's file is ours to remove */
+	bool stopped; /* atomic */
+	const struct serve_config *config;
+	const struct config_adi *adi;
+	const struct log *log;
+	struct ioasid_ctx *ctx;
+	struct serve_function *function; /* NULL: none */
+	size_t n_spaces;
+	struct seat_space *spaces; /* all of it, then as config.spaces */
+	struct vfu_export *export;
+	struct dsa *dsa; /* atomic: its tenant's thread may look */
+	struct dsa_tenant *tenant;
+};
+
+/* --- windows --------------------------------------------------------------------------------- */
+
+/* The same window in the function's IOMMU; records of its queues lie above. */
+static int make_twin(struct serve_seat *seat, struct seat_space *space, struct ioasid_range window,
+		     unsigned int rights, struct err *err)
+{
+	const struct ioasid_space_options options = {
+		.name = ioasid_space_name(space->space),
+		.pasid_capable = true,
+	};
+	uint64_t last = serve_function_last(seat->function);
+	int ret;
+
+	if (window.first > last)
+		return err_set(err, EINVAL,
+			       "space %s: lies past %#llx, the last address of memory that the "
+			       "function reaches",
+			       options.name, (unsigned long long)last);
+	window.last = MIN(window.last, last);
+	space->piece = (struct dsa_piece){ .iova = window.first,
+					   .size = window.last - window.first + 1,
+					   .fd = -1,
+					   .rights = rights };
+	ret = ioasid_alloc(serve_function_ctx(seat->function), &options, &space->twin, err);
+	if (ret)
+		return ret;
+	return vfu_export_show(seat->export, space->twin, window, rights, err);
+}
+
+static int make_space(struct serve_seat *seat, struct seat_space *space, struct err *err)
+{
+	const struct config_space *config = space->config;
+	struct ioasid_range window = { 0, UINT64_MAX };
+	unsigned int rights = IOASID_READ | IOASID_WRITE;
+	int ret;
+
+	if (config) {
+		window = (struct ioasid_range){ config->offset,
+						config->offset + (config->size - 1) };
+		rights = IOASID_READ | (config->write ? IOASID_WRITE : 0);
+	}
+	ret = vfu_export_space(seat->export, seat->ctx, config ? config->id : "guest", window,
+			       rights, &space->space, err);
+	return ret || !seat->function ? ret : make_twin(seat, space, window, rights, err);
+}
+
+static int make_spaces(struct serve_seat *seat, struct err *err)
+{
+	const struct config *config = &seat->config->config;
+	int ret = 0;
+
+	seat->n_spaces = config->n_spaces + 1;
+	seat->spaces = calloc(seat->n_spaces, sizeof(*seat->spaces));
+	if (!seat->spaces)
+		return err_set(err, ENOMEM, "no memory for the spaces");
+	for (size_t i = 0; i < seat->n_spaces && !ret; i++) {
+		seat->spaces[i].config = i ? &config->spaces[i - 1] : NULL;
+		ret = make_space(seat, &seat->spaces[i], err);
+	}
+	return ret;
+}
+
+static struct seat_space *named(const struct serve_seat *seat, const char *id)
+{
+	for (size_t i = 1; id && i < seat->n_spaces; i++) {
+		if (!strcmp(seat->spaces[i].config->id, id))
+			return &seat->spaces[i];
+	}
+	return &seat->spaces[0];
+}
+
+static const struct seat_space *find(const struct serve_seat *seat,
+				     const struct ioasid_space *space)
+{
+	for (size_t i = 0; i < seat->n_spaces; i++) {
+		if (seat->spaces[i].space == space)
+			return &seat->spaces[i];
+	}
+	return NULL;
+}
+
+/* --- a tenant of the function ---------------------------------------------------------------- */
+
+static struct ioasid_space *twin_of(void *arg, const struct ioasid_space *space)
+{
+	const struct seat_space *found = find(arg, space);
+
+	return found ? found->twin : NULL;
+}
+
+/* What of the window is memory, its client says later: the function's IOMMU has only that. */
+static int reach(void *arg, const struct ioasid_space *space, struct dsa_piece *pieces,
+		 unsigned int *n, struct err *err)
+{
+	const struct seat_space *found = find(arg, space);
+
+	if (!found)
+		return err_set(err, ENOENT, "space %s is another ADI's", ioasid_space_name(space));
+	pieces[0] = found->piece;
+	*n = 1;
+	return 0;
+}
+
+static void lost(void *arg)
+{
+	const struct serve_seat *seat = arg;
+	struct dsa *dsa = __atomic_load_n(&seat->dsa, __ATOMIC_ACQUIRE);
+
+	if (!dsa)
+		return;
+	log_line(seat->log, LOG_WARN, "adi-serve",
+		 "%s: the function was reset under it: its guest is told", seat->adi->id);
+	dsa_lost(dsa);
+}
+
+static int become_tenant(struct serve_seat *seat, struct dsa_options *options, struct err *err)
+{
+	const struct dsa_tenant_options tenant = {
+		.name = seat->adi->id,
+		.twin = twin_of,
+		.lost = lost,
+		.arg = seat,
+	};
+	int ret;
+
+	if (!seat->function)
+		return 0;
+	ret = dsa_tenant_create(&seat->tenant, serve_function_owner(seat->function), &tenant, err);
+	if (ret)
+		return ret;
+	options->backend = DSA_BACKEND_VFIO;
+	options->host = (struct dsa_host){
+		.reach = reach,
+		.reach_arg = seat,
+		.port = dsa_tenant_port(seat->tenant),
+	};
+	return 0;
+}
+
+/* --- the function ---------------------------------------------------------------------------- */
+
+static int bind_pasids(struct serve_seat *seat, struct dsa *dsa, struct err *err)
+{
+	const struct config *config = &seat->config->config;
+
+	for (size_t i = 0; i < config->n_pasids; i++) {
+		const struct config_pasid *pasid = &config->pasids[i];
+		int ret;
+
+		if (strcmp(pasid->adi, seat->adi->id) != 0)
+			continue;
+		ret = adi_bind(dsa, pasid, named(seat, pasid->space)->space, seat->log, err);
+		if (ret)
+			return err_prefix(err, "/pasids/%zu", i);
+	}
+	return 0;
+}
+
+static int make_function(struct serve_seat *seat, struct err *err)
+{
+	struct pci_svm_options svm = seat->config->svm;
+	struct dsa_options options;
+	struct dsa *dsa;
+	int ret;
+
+	adi_options(&options, seat->adi, seat->log);
+	ret = become_tenant(seat, &options, err);
+	if (!ret)
+		ret = dsa_create_apart(&dsa, vfu_export_epoch(seat->export), seat->ctx,
+				       seat->spaces[0].space, &options, err);
+	if (ret)
+		return ret;
+	svm.pasid_width = seat->adi->pasid_width;
+	ret = pci_function_svm(dsa_function(dsa), &svm, err);
+	if (ret) {
+		pci_function_destroy(dsa_function(dsa));
+		return ret;
+	}
+	ret = vfu_export_function(seat->export, dsa_function(dsa), err);
+	if (ret)
+		return ret;
+	__atomic_store_n(&seat->dsa, dsa, __ATOMIC_RELEASE);
+	return bind_pasids(seat, dsa, err);
+}
+
+/* --- the socket ------------------------------------------------------------------------------ */
+
+/* A server that died has left its socket behind: nobody answers there. */
+static bool is_stale(const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool stale = fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) &&
+		     errno == ECONNREFUSED;
+	struct stat st;
+
+	if (fd >= 0)
+		close(fd);
+	return stale && !lstat(address->sun_path, &st) && S_ISSOCK(st.st_mode);
+}
+
+/* For this user only: who may connect may have the function's memory traffic. */
+static int bind_privately(int fd, const struct sockaddr_un *address)
+{
+	mode_t before = umask(0177);
+	int ret = bind(fd, (const struct sockaddr *)address, sizeof(*address)) ? -errno : 0;
+
+	umask(before);
+	return ret;
+}
+
+static int listen_at(struct serve_seat *seat, const char *path, struct err *err)
+{
+	size_t len = strlen(path);
+	int ret;
+
+	if (!len || len >= sizeof(seat->address.sun_path))
+		return err_set(err, EINVAL, "the socket's path has %zu characters: 1 to %zu fit",
+			       len, sizeof(seat->address.sun_path) - 1);
+	seat->address.sun_family = AF_UNIX;
+	memcpy(seat->address.sun_path, path, len);
+	seat->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (seat->fd < 0)
+		return err_set(err, errno, "no socket: %s", strerror(errno));
+	ret = bind_privately(seat->fd, &seat->address);
+	if (ret == -EADDRINUSE && is_stale(&seat->address) && !unlink(path))
+		ret = bind_privately(seat->fd, &seat->address);
+	seat->bound = !ret;
+	if (!ret && listen(seat->fd, 1))
+		ret = -errno;
+	return ret ? err_set(err, -ret, "%s: cannot listen there: %s", path, strerror(-ret)) : 0;
+}
+
+/* --- clients --------------------------------------------------------------------------------- */
+
+static void serve_client(struct serve_seat *seat, int connection)
+{
+	struct ucred peer = { .pid = -1, .uid = (uid_t)-1 };
+	socklen_t len = sizeof(peer);
+	struct err err = { 0 };
+
+	(void)getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &len);
+	log_line(seat->log, LOG_INFO, "adi-serve", "%s: client: process %d of user %d",
+		 seat->adi->id, peer.pid, (int)peer.uid);
+	if (vfu_export_serve(seat->export, connection, &err))
+		log_line(seat->log, LOG_WARN, "adi-serve", "%s: client left: %s", seat->adi->id,
+			 err.text);
+	else
+		log_line(seat->log, LOG_INFO, "adi-serve", "%s: client left", seat->adi->id);
+}
+
+static bool stopped(const struct serve_seat *seat)
+{
+	return __atomic_load_n(&seat->stopped, __ATOMIC_ACQUIRE);
+}
+
+int serve_seat_run(struct serve_seat *seat, struct err *err)
+{
+	while (!stopped(seat)) {
+		int connection = accept4(seat->fd, NULL, NULL, SOCK_CLOEXEC);
+
+		if (connection >= 0)
+			serve_client(seat, connection);
+		else if (!stopped(seat) && errno != EINTR && errno != ECONNABORTED)
+			return err_set(err, errno, "%s: no more clients can be taken: %s",
+				       seat->address.sun_path, strerror(errno));
+	}
+	return 0;
+}
+
+void serve_seat_stop(struct serve_seat *seat)
+{
+	__atomic_store_n(&seat->stopped, true, __ATOMIC_RELEASE);
+	shutdown(seat->fd, SHUT_RDWR);
+	vfu_export_stop(seat->export);
+}
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+int serve_seat_create(struct serve_seat **out, const struct serve_config *config, size_t index,
+		      const char *path, struct ioasid_ctx *ctx, struct serve_function *function,
+		      const struct log *log, struct err *err)
+{
+	struct serve_seat *seat = calloc(1, sizeof(*seat));
+	int ret;
+
+	if (!seat)
+		return err_set(err, ENOMEM, "no memory for a server");
+	*seat = (struct serve_seat){
+		.fd = -1,
+		.config = config,
+		.adi = &config->config.adis[index],
+		.log = log,
+		.ctx = ctx,
+		.function = function,
+	};
+	ret = vfu_export_create(&seat->export, seat->adi->id, log, err);
+	if (!ret)
+		ret = make_spaces(seat, err);
+	if (!ret)
+		ret = make_function(seat, err);
+	if (!ret)
+		ret = listen_at(seat, path, err);
+	if (ret) {
+		serve_seat_destroy(seat);
+		return ret;
+	}
+	*out = seat;
+	return 0;
+}
+
+/* The queues of the function go back with the PASIDs, so with the export. */
+void serve_seat_destroy(struct serve_seat *seat)
+{
+	if (!seat)
+		return;
+	if (seat->fd >= 0)
+		close(seat->fd);
+	if (seat->bound)
+		unlink(seat->address.sun_path);
+	dsa_tenant_hush(seat->tenant);
+	vfu_export_destroy(seat->export);
+	dsa_tenant_destroy(seat->tenant);
+	for (size_t i = 0; i < seat->n_spaces; i++) {
+		if (seat->spaces[i].twin)
+			ioasid_destroy(seat->spaces[i].twin);
+	}
+	free(seat->spaces);
+	free(seat);
+}
