@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "util/bits.h"
+#include "util/ring.h"
 
 #define SQ_ENTRIES 16 /* one page of entries; more requests are submitted in several calls */
 
@@ -213,14 +214,20 @@ static int ring_error(struct err *err, int rc)
 
 /*
  * COOP_TASKRUN (Linux 5.19): completions do not interrupt the thread with an IPI; it is about to
- * enter the kernel anyway.
+ * enter the kernel anyway. The ring waits and cancels; it never reads, writes or opens.
  */
-static int ring_open(struct io_uring *ring)
+static int open_ring(struct io_uring *ring)
 {
-	int rc = io_uring_queue_init(SQ_ENTRIES, ring, IORING_SETUP_COOP_TASKRUN);
+	static const uint8_t ops[] = { IORING_OP_POLL_ADD, IORING_OP_TIMEOUT,
+				       IORING_OP_ASYNC_CANCEL };
+	const struct ring_limits limits = { .ops = ops, .n_ops = ARRAY_SIZE(ops) };
+	int rc = ring_open(ring, SQ_ENTRIES, IORING_SETUP_COOP_TASKRUN);
 
-	if (rc == -EINVAL)
-		rc = io_uring_queue_init(SQ_ENTRIES, ring, 0);
+	if (rc < 0)
+		return rc;
+	rc = ring_confine(ring, &limits);
+	if (rc < 0)
+		io_uring_queue_exit(ring);
 	return rc;
 }
 
@@ -238,7 +245,7 @@ int loop_create(struct loop **out, struct err *err)
 		rc = err_set(err, errno, "eventfd for the event loop: %s", strerror(errno));
 		goto free_loop;
 	}
-	rc = ring_open(&loop->ring);
+	rc = open_ring(&loop->ring);
 	if (rc < 0) {
 		rc = ring_error(err, rc);
 		goto close_wake;

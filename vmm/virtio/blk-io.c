@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 
 #include "util/bits.h"
+#include "util/ring.h"
 #include "vmm/virtio/blk-internal.h"
 
 /* --- requests -------------------------------------------------------------------------------- */
@@ -349,9 +350,24 @@ static void register_memory(struct blk *blk)
 			 strerror(-ret));
 }
 
+/* The ring's requests name a registered file, and there is one: the image. */
+static int confine(struct blk *blk)
+{
+	static const uint8_t ops[] = { IORING_OP_READV,	     IORING_OP_WRITEV,
+				       IORING_OP_READ_FIXED, IORING_OP_WRITE_FIXED,
+				       IORING_OP_FSYNC,	     IORING_OP_FALLOCATE };
+	const struct ring_limits limits = {
+		.ops = ops,
+		.n_ops = ARRAY_SIZE(ops),
+		.sqe_flags = IOSQE_FIXED_FILE,
+	};
+
+	return ring_confine(&blk->ring, &limits);
+}
+
 int blk_io_open(struct blk *blk, struct err *err)
 {
-	int ret = io_uring_queue_init(BLK_RING, &blk->ring, 0);
+	int ret = ring_open(&blk->ring, BLK_RING, 0);
 
 	if (ret)
 		return err_set(err, -ret, "%s: io_uring with %u entries: %s", blk->id, BLK_RING,
@@ -363,6 +379,10 @@ int blk_io_open(struct blk *blk, struct err *err)
 			       strerror(-ret));
 	if (blk->pinned)
 		register_memory(blk);
+	ret = confine(blk);
+	if (ret)
+		return err_set(err, -ret, "%s: io_uring does not take its limits: %s", blk->id,
+			       strerror(-ret));
 	return loop_watch(blk->host.loop, blk->ring.ring_fd, POLLIN, on_ring, blk, &blk->watch,
 			  err);
 }
