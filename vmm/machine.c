@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <linux/kvm.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -383,20 +385,52 @@ void machine_destroy(struct machine *machine)
 	free(machine);
 }
 
-enum machine_end machine_run(struct machine *machine)
+/* Devices and what they are told by the guest are served here. */
+static void *serve_loop(void *arg)
 {
-	struct err err;
-	int ret = processors_start(machine->processors, &err);
+	struct machine *machine = arg;
+	int ret;
 
-	if (ret) {
-		log_line(machine->log, LOG_ERROR, "machine", "%s", err.text);
-		end_with(machine, MACHINE_FAILED);
-	}
+	pthread_setname_np(pthread_self(), "loop");
 	ret = loop_run(machine->loop);
 	if (ret) {
 		log_line(machine->log, LOG_ERROR, "machine", "event loop: %s", strerror(-ret));
 		end_with(machine, MACHINE_FAILED);
 	}
+	return NULL;
+}
+
+/*
+ * The loop has a thread of its own: the caller's goes on to make the next machine, and must keep
+ * the right to; whoever serves a guest must not have it.
+ */
+static int start_loop(struct machine *machine, pthread_t *thread, struct err *err)
+{
+	sigset_t block, old;
+	int ret;
+
+	sigfillset(&block);
+	pthread_sigmask(SIG_SETMASK, &block, &old);
+	ret = pthread_create(thread, NULL, serve_loop, machine);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return ret ? err_set(err, ret, "starting the event loop's thread: %s", strerror(ret)) : 0;
+}
+
+enum machine_end machine_run(struct machine *machine)
+{
+	struct err err;
+	pthread_t loop;
+	int ret = start_loop(machine, &loop, &err);
+	bool looping = !ret;
+
+	if (!ret)
+		ret = processors_start(machine->processors, &err);
+	if (ret) {
+		log_line(machine->log, LOG_ERROR, "machine", "%s", err.text);
+		end_with(machine, MACHINE_FAILED);
+	}
+	if (looping)
+		pthread_join(loop, NULL);
 	processors_join(machine->processors);
 	serial_flush(machine->serial);
 	return (enum machine_end)__atomic_load_n(&machine->end, __ATOMIC_SEQ_CST);

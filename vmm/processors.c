@@ -145,7 +145,7 @@ int processors_start(struct processors *all, struct err *err)
 	sigset_t block, old;
 	int ret = 0;
 
-	/* Signals for the process go to the loop's thread alone. */
+	/* Signals for the process are read by a loop (signalfd), not taken by whoever runs. */
 	sigfillset(&block);
 	pthread_sigmask(SIG_SETMASK, &block, &old);
 	pthread_attr_init(&attr);
