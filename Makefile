@@ -57,7 +57,8 @@ ADIT_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DADIT_VERSION='"$(VERSION)"' -I. -I$(O)
 	-fno-strict-aliasing -fvisibility=hidden -fstack-protector-strong -fPIE \
 	-ffunction-sections -fdata-sections $(if $(SAN),,-fno-asynchronous-unwind-tables) \
 	$(WARN) $(if $(WERROR),-Werror) \
-	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+	$(if $(SAN),-DADIT_SANITIZED -fsanitize=$(SAN) -fno-sanitize-recover=all \
+		-fno-omit-frame-pointer)
 ADIT_LDFLAGS := -pthread -pie -Wl,-z,relro -Wl,-z,now -Wl,--as-needed -Wl,-O1 -Wl,--gc-sections \
 	$(if $(SAN),-fsanitize=$(SAN))
 JSON_LIBS = $(shell $(PKG_CONFIG) --libs json-c)
@@ -161,6 +162,17 @@ $(O)/gen/dsdt.h: $(O)/gen/dsdt.aml
 	$(Q){ echo 'static const unsigned char dsdt_aml[] = {'; \
 		od -An -v -tx1 $< | sed 's/ \(..\)/ 0x\1,/g'; echo '};'; } > $@
 $(call obj,vmm/acpi.c): $(O)/gen/dsdt.h
+
+# The sandbox: a table -> libseccomp -> filters as bytes in a header, and the list in docs/.
+SANDBOX_TABLE := vmm/sandbox/table.h util/sandbox.h ioasid-client/providers/iommufd-uapi.h
+$(O)/sandbox-generate: vmm/sandbox/generate.c $(SANDBOX_TABLE) $(O)/flags | packages
+	$(say) CC $<
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -I. -O1 $(WARN) $(if $(WERROR),-Werror) -o $@ $< \
+		$(shell $(PKG_CONFIG) --libs libseccomp)
+$(O)/gen/sandbox-filters.h: $(O)/sandbox-generate
+	$(say) SECCOMP $@
+	$(Q)$(O)/sandbox-generate header > $@
+$(call obj,util/sandbox.c): $(O)/gen/sandbox-filters.h
 
 # --- libioasid: ioasid-client for other programs ------------------------------------------------
 

@@ -121,7 +121,7 @@ check-cppcheck: check-packages
 check-clang: check-packages
 	$(Q)$(MAKE) --no-print-directory CC=$(CLANG) O=$(O)-clang WERROR=1 test-programs
 TIDY_FILES = $(filter-out tests/%,$(filter %.c,$(C_FILES)))
-check-tidy: check-packages $(O)/gen/dsdt.h
+check-tidy: check-packages $(O)/gen/dsdt.h $(O)/gen/sandbox-filters.h
 	$(say) TIDY
 	$(Q)printf '%s\n' $(TIDY_FILES) | xargs -P2 -n4 sh -c 'clang-tidy --quiet "$$@" -- \
 		-std=gnu17 -D_GNU_SOURCE -DADIT_VERSION=\"0\" -I. -I$(O)/gen $(XML_CFLAGS) 2>/dev/null' --

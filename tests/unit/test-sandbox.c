@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every role tries, from inside, what its filter must stop. Each attempt is a process of its own,
+ * in which a thread takes the role as adit's threads do; it must end in the one sentence.
+ */
+#include "tests/unit/check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "util/bits.h"
+#include "util/sandbox.h"
+
+#define BIT(role) (1u << SANDBOX_##role)
+#define EVERY	  ((1u << SANDBOX_ROLES) - 1)
+#define SURVIVED  42
+
+struct attempt {
+	const char *name; /* as the sentence names it */
+	long call, argument[4];
+	unsigned int stopped; /* in these roles */
+};
+
+/* Arguments are such that a kernel without the filter refuses them: nothing ever happens here. */
+static const struct attempt attempts[] = {
+	{ "execve", SYS_execve, { 0 }, EVERY },
+	{ "execveat", SYS_execveat, { -1 }, EVERY },
+	{ "fork", SYS_fork, { 0 }, EVERY },
+	{ "vfork", SYS_vfork, { 0 }, EVERY },
+	{ "ptrace", SYS_ptrace, { PTRACE_ATTACH, -1 }, EVERY },
+	{ "process_vm_readv", SYS_process_vm_readv, { -1 }, EVERY },
+	{ "process_vm_writev", SYS_process_vm_writev, { -1 }, EVERY },
+	{ "pidfd_getfd", SYS_pidfd_getfd, { -1 }, EVERY },
+	{ "mount", SYS_mount, { 0 }, EVERY },
+	{ "unshare", SYS_unshare, { -1 }, EVERY },
+	{ "setns", SYS_setns, { -1 }, EVERY },
+	{ "bpf", SYS_bpf, { -1 }, EVERY },
+	{ "perf_event_open", SYS_perf_event_open, { 0 }, EVERY },
+	{ "keyctl", SYS_keyctl, { -1 }, EVERY },
+	{ "userfaultfd", SYS_userfaultfd, { -1 }, EVERY },
+	{ "init_module", SYS_init_module, { 0 }, EVERY },
+	{ "setuid", SYS_setuid, { -1 }, EVERY },
+	{ "chmod", SYS_chmod, { 0 }, EVERY },
+	{ "rename", SYS_rename, { 0 }, EVERY },
+	{ "open_by_handle_at", SYS_open_by_handle_at, { -1 }, EVERY },
+	{ "socket", SYS_socket, { AF_INET, -1 }, EVERY },
+	{ "socket", SYS_socket, { AF_NETLINK, -1 }, EVERY },
+	{ "socket", SYS_socket, { AF_UNIX, -1 }, EVERY & ~(BIT(LIFE) | BIT(LOOP)) },
+	{ "connect", SYS_connect, { -1 }, EVERY & ~(BIT(LIFE) | BIT(LOOP)) },
+	{ "bind", SYS_bind, { -1 }, EVERY & ~BIT(LIFE) },
+	{ "openat", SYS_openat, { -1, 0, O_RDWR }, EVERY & ~BIT(LIFE) },
+	{ "openat", SYS_openat, { -1, 0, O_RDONLY }, EVERY & ~(BIT(LIFE) | BIT(API)) },
+	{ "unlink", SYS_unlink, { 0 }, EVERY & ~BIT(LIFE) },
+	{ "memfd_create", SYS_memfd_create, { 0 }, EVERY & ~BIT(LIFE) },
+	{ "io_uring_setup", SYS_io_uring_setup, { 0 }, EVERY & ~BIT(LIFE) },
+	{ "io_uring_register", SYS_io_uring_register, { -1 }, EVERY & ~BIT(LIFE) },
+	{ "io_uring_enter", SYS_io_uring_enter, { -1 }, BIT(VCPU) | BIT(ENGINE) | BIT(RECEIVER) },
+	{ "ftruncate", SYS_ftruncate, { -1 }, EVERY & ~(BIT(LIFE) | BIT(API)) },
+	{ "kill", SYS_kill, { 0x7fffffff, SIGTERM }, EVERY },
+	{ "kill", SYS_kill, { 0x7fffffff, SIGKILL }, EVERY & ~(BIT(LIFE) | BIT(API)) },
+	{ "tgkill", SYS_tgkill, { -1, -1, SIGKILL }, EVERY },
+	{ "rt_sigaction", SYS_rt_sigaction, { SIGSYS, 0, 0, 8 }, EVERY },
+	{ "prctl", SYS_prctl, { PR_SET_SECCOMP }, EVERY },
+	{ "prctl", SYS_prctl, { PR_SET_DUMPABLE, 1 }, EVERY },
+	{ "seccomp", SYS_seccomp, { 1, -1 }, EVERY & ~(BIT(LIFE) | BIT(VCPU)) },
+	{ "mmap", SYS_mmap, { 0, 0, PROT_READ | PROT_EXEC }, EVERY },
+	{ "mprotect", SYS_mprotect, { 1, 0, PROT_EXEC }, EVERY },
+	{ "fcntl", SYS_fcntl, { -1, F_SETOWN }, EVERY },
+	{ "fcntl", SYS_fcntl, { -1, F_DUPFD_CLOEXEC }, EVERY & ~BIT(LIFE) },
+	{ "ioctl", SYS_ioctl, { -1, TIOCSTI }, EVERY },
+	{ "ioctl", SYS_ioctl, { -1, KVM_CREATE_VM }, EVERY & ~BIT(LIFE) },
+	{ "ioctl", SYS_ioctl, { -1, KVM_CREATE_VCPU }, EVERY & ~BIT(LIFE) },
+	{ "ioctl", SYS_ioctl, { -1, KVM_RUN }, EVERY & ~(BIT(LIFE) | BIT(VCPU)) },
+	{ "ioctl",
+	  SYS_ioctl,
+	  { -1, KVM_SET_USER_MEMORY_REGION },
+	  BIT(ENGINE) | BIT(RECEIVER) | BIT(API) },
+	{ "ioctl", SYS_ioctl, { -1, KVM_SIGNAL_MSI }, BIT(RECEIVER) },
+	{ "clone", SYS_clone, { CLONE_VM | CLONE_THREAD | CLONE_SIGHAND }, EVERY },
+	{ "sendto", SYS_sendto, { -1 }, BIT(RECEIVER) },
+	{ "sendmsg", SYS_sendmsg, { -1 }, BIT(ENGINE) },
+};
+
+struct inside {
+	struct sandbox sandbox;
+	enum sandbox_role role;
+	const struct attempt *attempt;
+};
+
+static void *be_inside(void *arg)
+{
+	const struct inside *in = arg;
+	const long *a = in->attempt->argument;
+
+	sandbox_enter(&in->sandbox, in->role);
+	syscall(in->attempt->call, a[0], a[1], a[2], a[3]);
+	_exit(SURVIVED);
+}
+
+/* What becomes of a process in which a thread of that role makes the call; its log in `text`. */
+static int try_it(enum sandbox_role role, const struct attempt *attempt, char *text, size_t size)
+{
+	int pair[2], status;
+	ssize_t n;
+	pid_t pid;
+
+	assert_int_equal(pipe2(pair, O_CLOEXEC), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		const struct log log = { .fd = pair[1], .level = LOG_INFO };
+		struct inside in = { { &log }, role, attempt };
+		pthread_t thread;
+		struct err err;
+
+		if (sandbox_start(&in.sandbox, &err))
+			_exit(1);
+		/* The API's thread is started before the life has its filter, the others after. */
+		if (role != SANDBOX_API && role != SANDBOX_LIFE)
+			sandbox_enter(&in.sandbox, SANDBOX_LIFE);
+		if (role == SANDBOX_LIFE)
+			be_inside(&in);
+		if (!pthread_create(&thread, NULL, be_inside, &in))
+			pthread_join(thread, NULL);
+		_exit(1);
+	}
+	close(pair[1]);
+	n = read(pair[0], text, size - 1);
+	text[n > 0 ? n : 0] = 0;
+	close(pair[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+static void expect(enum sandbox_role role, const struct attempt *attempt)
+{
+	bool stopped = attempt->stopped & (1u << role);
+	char text[512], begin[128];
+	int got = try_it(role, attempt, text, sizeof(text));
+
+	snprintf(begin, sizeof(begin), "adit: sandbox: error: a %s thread asked for %s (number %ld",
+		 sandbox_role_name(role), attempt->name, attempt->call);
+	if (!stopped && got != SURVIVED)
+		fail_msg("%s, %s(%#lx, %#lx): %d: %s", sandbox_role_name(role), attempt->name,
+			 attempt->argument[0], attempt->argument[1], got, text);
+	if (stopped && (got != 1 || strncmp(text, begin, strlen(begin)) != 0))
+		fail_msg("%s could ask for %s(%#lx, %#lx): %d: %s", sandbox_role_name(role),
+			 attempt->name, attempt->argument[0], attempt->argument[1], got, text);
+	if (stopped)
+		assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
+}
+
+static void role_is_stopped(enum sandbox_role role)
+{
+	struct err err;
+
+	if (!sandbox_is_built())
+		skip_because("a build with a sanitizer has no filters");
+	if (sandbox_check(&err))
+		skip_because("no seccomp here");
+	for (size_t i = 0; i < ARRAY_SIZE(attempts); i++)
+		expect(role, &attempts[i]);
+}
+
+static void life_is_stopped(void **state)
+{
+	role_is_stopped(SANDBOX_LIFE);
+}
+
+static void loop_is_stopped(void **state)
+{
+	role_is_stopped(SANDBOX_LOOP);
+}
+
+static void vcpu_is_stopped(void **state)
+{
+	role_is_stopped(SANDBOX_VCPU);
+}
+
+static void engine_is_stopped(void **state)
+{
+	role_is_stopped(SANDBOX_ENGINE);
+}
+
+static void receiver_is_stopped(void **state)
+{
+	role_is_stopped(SANDBOX_RECEIVER);
+}
+
+static void api_is_stopped(void **state)
+{
+	role_is_stopped(SANDBOX_API);
+}
+
+/* Where a library would use the call, it is told no and goes on. */
+static void new_processes_are_refused_with_an_error(void **state)
+{
+	static const enum sandbox_role roles[] = { SANDBOX_LIFE, SANDBOX_VCPU, SANDBOX_API };
+	int status;
+
+	if (!sandbox_is_built())
+		skip_because("a build with a sanitizer has no filters");
+	for (size_t i = 0; i < ARRAY_SIZE(roles); i++) {
+		pid_t pid = fork();
+
+		if (!pid) {
+			const struct sandbox sandbox = { NULL };
+			struct err err;
+
+			if (sandbox_start(&sandbox, &err))
+				_exit(1);
+			sandbox_enter(&sandbox, roles[i]);
+			if (syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) != -1 || errno != EPERM)
+				_exit(2);
+			if (syscall(SYS_clone3, 0, 0) != -1 || errno != ENOSYS)
+				_exit(3);
+			_exit(SURVIVED);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFEXITED(status));
+		assert_int_equal(WEXITSTATUS(status), SURVIVED);
+	}
+}
+
+static void no_sandbox_is_no_filter(void **state)
+{
+	sandbox_enter(NULL, SANDBOX_ENGINE);
+	assert_int_equal(prctl(PR_GET_SECCOMP), prctl(PR_GET_SECCOMP));
+	assert_string_equal(sandbox_state(NULL), sandbox_is_built() ? "off" : "none");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(life_is_stopped),
+		cmocka_unit_test(loop_is_stopped),
+		cmocka_unit_test(vcpu_is_stopped),
+		cmocka_unit_test(engine_is_stopped),
+		cmocka_unit_test(receiver_is_stopped),
+		cmocka_unit_test(api_is_stopped),
+		cmocka_unit_test(new_processes_are_refused_with_an_error),
+		cmocka_unit_test(no_sandbox_is_no_filter),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

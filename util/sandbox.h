@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What each thread of a VM may ask the kernel for: a seccomp filter for each role, made at build
+ * time (vmm/sandbox/table.h says what is in them and why) and entered by the thread itself, for
+ * good. A call that is not in a thread's filter ends the process with one sentence in the log that
+ * names both.
+ *
+ * A thread inherits the filter of the one that starts it and can only narrow it. The life's thread
+ * enters first of all, before a guest runs and before there is any thread but the API's.
+ *
+ * A build with a sanitizer has no filters: what its runtime asks for is nobody's to say.
+ */
+#ifndef ADIT_UTIL_SANDBOX_H
+#define ADIT_UTIL_SANDBOX_H
+
+#include <stdbool.h>
+
+#include "util/err.h"
+#include "util/log.h"
+
+enum sandbox_role {
+	SANDBOX_LIFE,	  /* makes and ends machines; waits while one runs */
+	SANDBOX_LOOP,	  /* serves a machine's devices */
+	SANDBOX_VCPU,	  /* runs the guest and answers its exits */
+	SANDBOX_ENGINE,	  /* carries out an ADI's descriptors */
+	SANDBOX_RECEIVER, /* reads what a vfio-user server sends */
+	SANDBOX_API,	  /* serves the API's clients */
+	SANDBOX_ROLES,
+};
+
+/* Handed to whoever starts threads, and outlives them; NULL where there is no sandbox. */
+struct sandbox {
+	const struct log *log; /* for the last sentence */
+};
+
+/* "life", "loop", "vcpu", "engine", "vfio-user", "api". */
+const char *sandbox_role_name(enum sandbox_role role);
+
+/* Were filters built in? */
+bool sandbox_is_built(void);
+
+/* Can this kernel do it? -EOPNOTSUPP with the mend. */
+int sandbox_check(struct err *err);
+/* "seccomp", "off" (NULL), or "none" in a build without filters. */
+const char *sandbox_state(const struct sandbox *sandbox);
+
+/*
+ * Once, on the process's first thread, before it starts others: no new privileges for any of them,
+ * and the signal that ends who leaves its filter is caught.
+ */
+int sandbox_start(const struct sandbox *sandbox, struct err *err);
+
+/*
+ * The calling thread has this role from now on. Does not return where the filter cannot be had: the
+ * process ends with a sentence. sandbox may be NULL: nothing happens.
+ */
+void sandbox_enter(const struct sandbox *sandbox, enum sandbox_role role);
+
+#endif

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The one table of what each thread may ask the kernel for, and why. The filters that adit carries
+ * and the list in docs/sandbox.md are both made from it, at build time, by generate.c; nothing else
+ * says what is allowed.
+ *
+ * A filter passes from a thread to those that it starts and can only become narrower; so what a
+ * thread's children need it may ask for itself (generate.c adds it).
+ */
+#ifndef ADIT_VMM_SANDBOX_TABLE_H
+#define ADIT_VMM_SANDBOX_TABLE_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/futex.h>
+#include <linux/if_tun.h>
+#include <linux/kvm.h>
+#include <linux/seccomp.h>
+#include <linux/vfio.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <termios.h>
+
+#include "ioasid-client/providers/iommufd-uapi.h"
+#include "util/sandbox.h"
+
+/* The columns of the table. */
+#define LIFE	 (1u << SANDBOX_LIFE)
+#define LOOP	 (1u << SANDBOX_LOOP)
+#define VCPU	 (1u << SANDBOX_VCPU)
+#define ENGINE	 (1u << SANDBOX_ENGINE)
+#define RECEIVER (1u << SANDBOX_RECEIVER)
+#define API	 (1u << SANDBOX_API)
+#define ALL	 (LIFE | LOOP | VCPU | ENGINE | RECEIVER | API)
+#define GUEST	 (LOOP | VCPU) /* they carry out what the guest asks of its devices */
+
+struct sandbox_row {
+	unsigned int roles;
+	const char *name;
+	int call;
+	/* Allowed where (argument & mask) == value; mask 0: whatever it is. */
+	unsigned int argument;
+	uint64_t mask, value;
+	const char *condition; /* the same for people; NULL without one */
+	int error;	       /* not allowed, but answered with this: who asks can go on */
+	const char *reason;
+};
+
+#define CALL(roles, name, reason)                                  \
+	{                                                          \
+		roles, #name, SYS_##name, 0, 0, 0, NULL, 0, reason \
+	}
+#define ONLY(roles, name, argument, mask, value, condition, reason)                   \
+	{                                                                             \
+		roles, #name, SYS_##name, argument, mask, value, condition, 0, reason \
+	}
+#define REFUSE(roles, name, argument, mask, value, condition, error, reason) \
+	{                                                                    \
+		roles, #name, SYS_##name, argument, mask, value,             \
+			condition ", answered with " #error, error, reason   \
+	}
+/* The kernel looks at the low 32 bits of these. */
+#define WORD 0xffffffffu
+#define IOCTL(roles, request, reason) \
+	ONLY(roles, ioctl, 1, WORD, (uint32_t)(request), #request, reason)
+#define FCNTL(roles, command, reason) ONLY(roles, fcntl, 1, WORD, command, #command, reason)
+
+#define THREAD_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
+
+static const struct sandbox_row sandbox_rows[] = {
+	/* First of all, for it is asked for most. */
+	IOCTL(VCPU, KVM_RUN, "running the guest"),
+
+	/* --- what the C library does in any thread --- */
+	CALL(ALL, futex, "locks and conditions"),
+	CALL(ALL, read, "eventfds, files and sockets that are open"),
+	CALL(ALL, write, "log lines, eventfds, files and sockets that are open"),
+	CALL(ALL, close, "descriptors that are done with"),
+	ONLY(ALL, mmap, 2, PROT_EXEC, 0, "never executable", "memory, and BARs of devices"),
+	CALL(ALL, munmap, "memory that is given back"),
+	ONLY(ALL, mprotect, 2, PROT_EXEC, 0, "never executable", "stacks of threads"),
+	CALL(ALL, mremap, "realloc of large pieces"),
+	CALL(ALL, brk, "the heap"),
+	CALL(ALL, madvise, "stacks of ended threads, the balloon, guest memory"),
+	CALL(ALL, rt_sigprocmask, "starting and ending threads"),
+	CALL(ALL, rt_sigreturn, "the end of a signal's handler"),
+	CALL(ALL, restart_syscall, "the kernel goes on with a wait that a signal cut"),
+	CALL(ALL, sched_yield, "waiting for a reader's section"),
+	CALL(ALL, clock_gettime, "clocks, on hosts whose vDSO cannot"),
+	CALL(ALL, clock_nanosleep, "waiting for a device, with an end"),
+	CALL(ALL, getrandom, "the allocator's keys; virtio-rng; MAC addresses"),
+	CALL(ALL, getpid, "signals to threads of this process"),
+	CALL(ALL, gettid, "the same"),
+	ONLY(ALL, tgkill, 2, WORD, SIGABRT, "SIGABRT", "abort(3)"),
+	ONLY(ALL, rt_sigaction, 0, WORD, SIGABRT, "SIGABRT", "abort(3)"),
+	CALL(ALL, exit, "the end of a thread"),
+	CALL(ALL, exit_group, "the end of the process"),
+
+	/* --- threads --- */
+	ONLY(LIFE | VCPU, clone, 0, THREAD_FLAGS, THREAD_FLAGS, "threads of this process",
+	     "vCPUs, the loop; engines are started when a guest enables the first queue"),
+	REFUSE(LIFE | VCPU | API, clone, 0, CLONE_THREAD, 0, "other processes", EPERM,
+	       "a helper for a host work queue can be had before the VM starts only"),
+	REFUSE(LIFE | VCPU | API, clone3, 0, 0, 0, "whatever", ENOSYS,
+	       "its flags are in memory, which no filter sees: the C library then uses clone"),
+	CALL(LIFE | VCPU, set_robust_list, "a new thread's first call"),
+	CALL(LIFE | VCPU, rseq, "a new thread's second"),
+	ONLY(LIFE | VCPU, prctl, 0, WORD, PR_SET_NAME, "PR_SET_NAME", "a thread's name"),
+	ONLY(LIFE | VCPU, seccomp, 0, WORD, SECCOMP_SET_MODE_FILTER, "SECCOMP_SET_MODE_FILTER",
+	     "threads that are started narrow what they may do"),
+	ONLY(VCPU | ENGINE, rt_sigaction, 0, WORD, SIGBUS, "SIGBUS",
+	     "memory that a file has not got ends a descriptor, not the VM"),
+	ONLY(LIFE | VCPU, rt_sigaction, 0, WORD, 33, "33, the C library's own",
+	     "the first thread that a process starts"),
+	ONLY(LIFE, rt_sigaction, 0, WORD, 34, "SIGRTMIN", "a vCPU thread takes kicks"),
+	ONLY(LIFE | LOOP | VCPU | API, tgkill, 2, WORD, 34, "SIGRTMIN",
+	     "kicking vCPUs out of the guest"),
+
+	/* --- the event loops --- */
+	CALL(LIFE | LOOP | API, io_uring_enter,
+	     "the loop, and a disk's ring; what rings may do was fixed when they were made"),
+	CALL(LIFE, io_uring_setup, "the next machine's rings"),
+	CALL(LIFE, io_uring_register, "what they may do"),
+	CALL(LIFE | GUEST | API, eventfd2, "doorbells and interrupts"),
+	CALL(LIFE | GUEST, poll, "looking whether an eventfd counts"),
+
+	/* --- sockets --- */
+	CALL(LIFE | LOOP | API, accept4, "clients of the API, of a serial socket, of vsock"),
+	ONLY(LIFE | LOOP, socket, 0, WORD, AF_UNIX, "AF_UNIX",
+	     "vsock: a guest's connection to a port becomes one to a socket's path"),
+	CALL(LIFE | LOOP, connect, "the same"),
+	CALL(LIFE, bind, "sockets of the serial line and vsock"),
+	CALL(LIFE, listen, "the same"),
+	CALL(LIFE, setsockopt, "time limits of vfio-user"),
+	CALL(LIFE | LOOP | API, getsockopt, "who a peer is; whether a connection came about"),
+	CALL(LIFE | GUEST | RECEIVER | API, shutdown, "ending connections"),
+	CALL(LIFE | GUEST | RECEIVER | API, sendmsg, "vfio-user"),
+	CALL(LIFE | GUEST | RECEIVER | API, recvmsg, "vfio-user; the keeper"),
+	CALL(LIFE | GUEST | ENGINE | API, sendto, "clients; a work queue's helper"),
+	CALL(LIFE | GUEST | ENGINE | API, recvfrom, "the same"),
+	CALL(LIFE | API, geteuid, "whether a peer is welcome"),
+
+	/* --- files --- */
+	CALL(LIFE, openat, "the next machine's nodes, images and payload"),
+	ONLY(API, openat, 2, O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND, O_RDONLY, "read only",
+	     "/proc/self/status for metrics"),
+	CALL(LIFE | LOOP | API, newfstatat, "sizes of images; what a path is"),
+	CALL(LIFE | LOOP | API, fstat, "the same, by newer C libraries"),
+	CALL(LIFE | LOOP | API, lseek, "files read through stdio"),
+	CALL(LIFE | GUEST, pread64, "registers of VFIO devices; images"),
+	CALL(LIFE | GUEST, pwrite64, "the same"),
+	CALL(LIFE | LOOP, readv, "frames"),
+	CALL(LIFE | LOOP, writev, "frames"),
+	CALL(LIFE | API, ftruncate, "guest memory; vm.resize-disk"),
+	CALL(LIFE, memfd_create, "guest memory"),
+	CALL(LIFE, unlink, "sockets and links that were made here"),
+	CALL(LIFE, symlink, "the serial line's link to its terminal"),
+	CALL(LIFE, readlink, "sysfs"),
+	CALL(LIFE, getdents64, "sysfs"),
+	CALL(LIFE, access, "sysfs"),
+	CALL(LIFE, getcwd, "paths in sentences"),
+	CALL(LIFE, fchmod, "modes of sockets"),
+	CALL(LIFE, inotify_init1, "who opens the serial line's terminal"),
+	CALL(LIFE, inotify_add_watch, "the same"),
+	CALL(LIFE, prlimit64, "how much memory may be locked"),
+	CALL(LIFE, wait4, "helpers that have ended"),
+	ONLY(LIFE | API, kill, 1, WORD, SIGKILL, "SIGKILL",
+	     "a helper ends when its PASID is unbound"),
+	ONLY(API, kill, 1, WORD, 0, "0", "whether a process is there"),
+	CALL(API, wait4, "helpers that have ended"),
+	FCNTL(LIFE, F_DUPFD_CLOEXEC, "descriptors that were handed over"),
+	FCNTL(LIFE, F_GETFD, "the same"),
+	FCNTL(LIFE, F_SETFD, "the same"),
+	FCNTL(LIFE | LOOP | API, F_GETFL, "stdio; non-blocking descriptors"),
+	FCNTL(LIFE, F_SETFL, "non-blocking descriptors"),
+	FCNTL(LIFE, F_ADD_SEALS, "guest memory keeps its size"),
+	FCNTL(LIFE, F_GET_SEALS, "whether a vfio-user server's memory does"),
+	FCNTL(LIFE | LOOP, F_OFD_SETLK, "an image belongs to one VM"),
+
+	/* --- terminals, taps, block devices --- */
+	IOCTL(LIFE | LOOP | API, TCGETS, "whether a descriptor is a terminal"),
+	IOCTL(LIFE, TCSETS, "the serial line's terminal is raw, and was not before"),
+	IOCTL(LIFE, TIOCGPTN, "the name of a pseudo-terminal"),
+	IOCTL(LIFE, TIOCSPTLCK, "opening its other side"),
+	IOCTL(LIFE, TUNSETIFF, "taps"),
+	IOCTL(LIFE, TUNGETIFF, "taps"),
+	IOCTL(LIFE, TUNSETVNETHDRSZ, "taps"),
+	IOCTL(LIFE | GUEST, TUNSETOFFLOAD, "offloads are what the guest's driver takes"),
+	IOCTL(LIFE | GUEST, TUNSETQUEUE, "queues are as many as the guest's driver wants"),
+	IOCTL(LIFE | LOOP | API, BLKGETSIZE64, "the size of a block device"),
+	IOCTL(LIFE, BLKSSZGET, "its blocks"),
+	IOCTL(LIFE, BLKPBSZGET, "its blocks"),
+	IOCTL(LIFE, BLKIOOPT, "its blocks"),
+
+	/* --- KVM --- */
+	IOCTL(LIFE, KVM_GET_API_VERSION, "making a VM"),
+	IOCTL(LIFE, KVM_CHECK_EXTENSION, "making a VM"),
+	IOCTL(LIFE, KVM_CREATE_VM, "making a VM"),
+	IOCTL(LIFE, KVM_GET_VCPU_MMAP_SIZE, "making a VM"),
+	IOCTL(LIFE, KVM_GET_SUPPORTED_CPUID, "making a VM"),
+	IOCTL(LIFE, KVM_ENABLE_CAP, "making a VM"),
+	IOCTL(LIFE, KVM_CREATE_VCPU, "making vCPUs"),
+	IOCTL(LIFE, KVM_SET_CPUID2, "making vCPUs"),
+	IOCTL(LIFE, KVM_SET_MP_STATE, "making vCPUs"),
+	IOCTL(LIFE, KVM_SET_MSRS, "making vCPUs"),
+	IOCTL(LIFE | VCPU, KVM_SET_SREGS,
+	      "the boot processor; a page fault that a 64-byte store meets"),
+	IOCTL(LIFE | VCPU, KVM_SET_REGS, "the boot processor; after a 64-byte store"),
+	IOCTL(LIFE, KVM_CREATE_DEVICE, "telling KVM of VFIO devices"),
+	IOCTL(LIFE | LOOP, KVM_SET_DEVICE_ATTR,
+	      "a device that goes back to its host while the guest runs"),
+	IOCTL(LIFE, KVM_GET_DIRTY_LOG, "dirty logs"),
+	IOCTL(LIFE | GUEST, KVM_SET_USER_MEMORY_REGION, "BARs that the guest moves"),
+	IOCTL(LIFE | GUEST, KVM_IOEVENTFD, "doorbells that the guest moves"),
+	IOCTL(LIFE | GUEST | API, KVM_IRQFD, "vectors that the guest masks and unmasks"),
+	IOCTL(LIFE | GUEST | API, KVM_SET_GSI_ROUTING, "vectors that the guest writes"),
+	IOCTL(LIFE | GUEST | ENGINE | API, KVM_SIGNAL_MSI, "interrupts"),
+	IOCTL(LIFE | VCPU, KVM_GET_REGS, "a 64-byte store; the report of a failure"),
+	IOCTL(LIFE | VCPU, KVM_GET_SREGS, "the same"),
+	IOCTL(VCPU, KVM_GET_MSRS, "the same"),
+	IOCTL(VCPU, KVM_GET_XSAVE, "the same: protection keys"),
+	IOCTL(VCPU, KVM_GET_VCPU_EVENTS, "a 64-byte store that ends in an exception"),
+	IOCTL(VCPU, KVM_SET_VCPU_EVENTS, "the same"),
+	IOCTL(VCPU, KVM_TRANSLATE, "the report of a failure"),
+
+	/* --- VFIO and iommufd --- */
+	IOCTL(LIFE, VFIO_GET_API_VERSION, "opening devices"),
+	IOCTL(LIFE, VFIO_CHECK_EXTENSION, "opening devices"),
+	IOCTL(LIFE, VFIO_SET_IOMMU, "opening devices"),
+	IOCTL(LIFE, VFIO_GROUP_GET_STATUS, "opening devices"),
+	IOCTL(LIFE, VFIO_GROUP_SET_CONTAINER, "opening devices"),
+	IOCTL(LIFE | LOOP, VFIO_GROUP_UNSET_CONTAINER,
+	      "a device that goes back to its host while the guest runs"),
+	IOCTL(LIFE, VFIO_GROUP_GET_DEVICE_FD, "opening devices"),
+	IOCTL(LIFE, VFIO_DEVICE_GET_INFO, "opening devices"),
+	IOCTL(LIFE, VFIO_DEVICE_GET_REGION_INFO, "opening devices"),
+	IOCTL(LIFE, VFIO_DEVICE_GET_IRQ_INFO, "opening devices"),
+	IOCTL(LIFE | GUEST, VFIO_DEVICE_SET_IRQS, "vectors that the guest enables"),
+	IOCTL(LIFE | GUEST, VFIO_DEVICE_RESET, "resets that the guest asks for"),
+	IOCTL(LIFE | GUEST, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, "the same, by the bus"),
+	IOCTL(LIFE | GUEST, VFIO_DEVICE_PCI_HOT_RESET, "the same"),
+	IOCTL(LIFE | GUEST, VFIO_DEVICE_IOEVENTFD, "doorbells that the guest moves"),
+	IOCTL(LIFE, VFIO_IOMMU_GET_INFO, "spaces of a container"),
+	IOCTL(LIFE, VFIO_IOMMU_MAP_DMA, "guest memory and BARs"),
+	IOCTL(LIFE | LOOP, VFIO_IOMMU_UNMAP_DMA,
+	      "a device that goes back to its host while the guest runs"),
+	IOCTL(LIFE, VFIO_CDEV_BIND, "opening devices"),
+	IOCTL(LIFE | LOOP, VFIO_CDEV_ATTACH,
+	      "a device that goes back to its host while the guest runs"),
+	IOCTL(LIFE | LOOP, VFIO_CDEV_DETACH,
+	      "a device that goes back to its host while the guest runs"),
+	IOCTL(LIFE, IFD_GET_HW_INFO, "opening devices"),
+	IOCTL(LIFE, IFD_OPTION, "opening devices"),
+	IOCTL(LIFE | LOOP, IFD_DESTROY, "a device that goes back to its host while the guest runs"),
+	IOCTL(LIFE | LOOP, IFD_IOAS_ALLOC,
+	      "a device that goes back to its host while the guest runs"),
+	IOCTL(LIFE | LOOP, IFD_HWPT_ALLOC,
+	      "a device that goes back to its host while the guest runs"),
+	IOCTL(LIFE, IFD_FAULT_QUEUE_ALLOC, "page requests"),
+	IOCTL(LIFE, IFD_IOAS_IOVA_RANGES, "spaces"),
+	IOCTL(LIFE, IFD_IOAS_MAP, "guest memory and BARs"),
+	IOCTL(LIFE, IFD_IOAS_MAP_FILE, "the same"),
+	IOCTL(LIFE | LOOP, IFD_IOAS_UNMAP,
+	      "a device that goes back to its host while the guest runs"),
+	IOCTL(LIFE, IFD_IOAS_COPY, "the same"),
+	IOCTL(LIFE, IFD_HWPT_INVALIDATE, "nested spaces"),
+	IOCTL(LIFE, IFD_HWPT_SET_DIRTY, "dirty logs"),
+	IOCTL(LIFE, IFD_HWPT_GET_DIRTY, "dirty logs"),
+};
+
+#endif
