@@ -23,6 +23,7 @@ struct adis {
 	struct ioasid_space **spaces; /* as config->spaces */
 	const struct config *config;
 	const struct log *log;
+	const struct sandbox *sandbox;
 	size_t count;
 	struct dsa *dsa[CONFIG_MAX_ADIS];
 };
@@ -165,6 +166,7 @@ static int make_function(struct adis *adis, const struct config_adi *adi, struct
 	options.host.reach = what_it_maps;
 	options.host.reach_arg = adis;
 	options.host.node = adi->node;
+	options.sandbox = adis->sandbox;
 	ret = dsa_create(&dsa, vm, adis->ctx, adis->guest, &options, err);
 	if (ret)
 		return ret;
@@ -234,7 +236,7 @@ static int bind_pasid(struct adis *adis, size_t index, struct err *err)
 
 int adis_create(struct adis **out, const struct config *config, struct vm *vm, struct pci_bus *bus,
 		const struct ram *ram, const struct layout *layout, const struct log *log,
-		struct err *err)
+		const struct sandbox *sandbox, struct err *err)
 {
 	struct adis *adis;
 	int ret;
@@ -246,7 +248,12 @@ int adis_create(struct adis **out, const struct config *config, struct vm *vm, s
 	if (!adis)
 		return err_set(err, ENOMEM, "no memory for the ADIs");
 	*adis = (struct adis){
-		.ram = ram, .layout = layout, .bus = bus, .config = config, .log = log
+		.ram = ram,
+		.layout = layout,
+		.bus = bus,
+		.config = config,
+		.log = log,
+		.sandbox = sandbox,
 	};
 	adis->spaces = calloc(config->n_spaces + 1, sizeof(struct ioasid_space *));
 	ret = adis->spaces ? 0 : err_set(err, ENOMEM, "no memory for the spaces");

@@ -23,12 +23,13 @@ struct ioasid_space;
 struct layout;
 struct pci_bus;
 struct ram;
+struct sandbox;
 struct vm;
 
 /* *out is NULL where the configuration has none. */
 int adis_create(struct adis **out, const struct config *config, struct vm *vm, struct pci_bus *bus,
 		const struct ram *ram, const struct layout *layout, const struct log *log,
-		struct err *err);
+		const struct sandbox *sandbox, struct err *err);
 /* Removes the functions from the bus, then the context with all that it owns. */
 void adis_destroy(struct adis *adis);
 

@@ -14,6 +14,7 @@
 
 #include "util/log.h"
 #include "util/loop.h"
+#include "util/sandbox.h"
 #include "vmm/api/server.h"
 #include "vmm/command.h"
 #include "vmm/config.h"
@@ -28,7 +29,9 @@ struct run {
 	char **argv;
 	int keeper; /* the keeper that started us; 0: none */
 	bool no_reboot;
+	bool unconfined; /* --sandbox=off */
 	struct log log;
+	struct sandbox sandbox;
 	struct life *life;
 	struct server *server; /* NULL: no API */
 	struct loop *loop;     /* which signals are watched on: the server's, or the machine's */
@@ -115,6 +118,11 @@ static void on_ended(void *arg)
 		unwatch_signals(run);
 }
 
+static const struct sandbox *sandbox_of(const struct run *run)
+{
+	return run->unconfined ? NULL : &run->sandbox;
+}
+
 static int start_server(struct run *run, struct err *err)
 {
 	int ret = run->socket ? server_create(&run->server, run->socket, run->life, &run->log, err)
@@ -123,7 +131,7 @@ static int start_server(struct run *run, struct err *err)
 	if (ret || !run->server)
 		return ret;
 	ret = watch_signals(run, server_loop(run->server), err);
-	return ret ? ret : server_start(run->server, err);
+	return ret ? ret : server_start(run->server, sandbox_of(run), err);
 }
 
 /* An end that a client asked for is none that the machine met. */
@@ -146,7 +154,14 @@ static int serve(struct run *run, struct err *err)
 		log_line(&run->log, LOG_ERROR, "run", "%s", err->text);
 		return EXIT_FAILED;
 	}
-	ret = start_server(run, err);
+	if (run->unconfined)
+		log_line(&run->log, LOG_WARN, "sandbox",
+			 "off, as --sandbox=off says: a guest that breaks out has the rights of "
+			 "uid %u",
+			 geteuid());
+	ret = sandbox_start(sandbox_of(run), err);
+	if (!ret)
+		ret = start_server(run, err);
 	if (ret) {
 		log_line(&run->log, LOG_ERROR, "run", "%s", err->text);
 		return EXIT_FAILED;
@@ -162,6 +177,7 @@ static int run_all(struct run *run)
 	const struct life_options options = {
 		.log = &run->log,
 		.keeper = run->keeper,
+		.sandbox = sandbox_of(run),
 		.no_reboot = run->no_reboot,
 		.stay = !run->path,
 		.begun = on_begun,
@@ -212,6 +228,7 @@ static int parse(struct run *run, int argc, char **argv)
 		{ "run-dir", required_argument, NULL, 'r' },
 		{ "keeper-fd", required_argument, NULL, 'k' },
 		{ "api-socket", required_argument, NULL, 'a' },
+		{ "sandbox", required_argument, NULL, 's' },
 		{ 0 },
 	};
 	int c;
@@ -227,6 +244,12 @@ static int parse(struct run *run, int argc, char **argv)
 		case 'a':
 			run->socket = optarg;
 			break;
+		case 's':
+			run->unconfined = !strcmp(optarg, "off");
+			if (run->unconfined || !strcmp(optarg, "on"))
+				break;
+			fprintf(stderr, "adit run: --sandbox=%s: on or off\n", optarg);
+			return -EINVAL;
 		case 'r':
 			run->run_dir = optarg;
 			break;
@@ -250,7 +273,7 @@ static int parse(struct run *run, int argc, char **argv)
 	if (optind < argc - 1 || (optind == argc && !run->socket)) {
 		fprintf(stderr, "usage: adit run [CONFIG] [--api-socket PATH] [--no-reboot] "
 				"[--log-json] [--log-level error|warn|info|debug] "
-				"[--run-dir DIR]\n"
+				"[--run-dir DIR] [--sandbox=on|off]\n"
 				"Without CONFIG there must be --api-socket.\n");
 		return -EINVAL;
 	}
@@ -263,6 +286,7 @@ int cmd_run(int argc, char **argv)
 	struct run run = { .log = { .fd = STDERR_FILENO, .level = LOG_INFO }, .signals = -1 };
 	int status = EXIT_CONFIG;
 
+	run.sandbox.log = &run.log;
 	/* getopt moves the arguments about, and the keeper wants them as they came. */
 	run.argv = calloc((size_t)argc + 1, sizeof(*run.argv));
 	if (!run.argv)

@@ -41,6 +41,7 @@ struct devices_place {
 	/* As in struct machine_options. */
 	void (*event)(void *arg, const char *event, const char *detail);
 	void *event_arg;
+	const struct sandbox *sandbox; /* for threads that devices start */
 };
 /* Guest memory into the space, then function by function. Before the guest runs. */
 int devices_add(struct devices *devices, const struct devices_place *place, struct err *err);

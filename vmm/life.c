@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/sandbox.h"
 #include "vmm/config-draft.h"
 #include "vmm/config.h"
 #include "vmm/start-keeper.h"
@@ -17,6 +18,7 @@
 struct life {
 	struct life_options options;
 	struct life_listener listener;
+	bool confined; /* by the thread of life_run, in its filter */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -248,6 +250,7 @@ static int make_machine(struct life *life, struct machine **machine, struct err 
 		.keeper_fd = life->options.keeper,
 		.event = on_machine_event,
 		.event_arg = life,
+		.sandbox = life->options.sandbox,
 	};
 	int ret;
 
@@ -281,6 +284,9 @@ static enum machine_end run_machine(struct life *life, struct machine *machine)
 	if (is_doing(life, LIFE_BOOT) || is_doing(life, LIFE_REBOOT))
 		finish_well(life);
 	pthread_mutex_unlock(&life->lock);
+	if (!life->confined)
+		sandbox_enter(life->options.sandbox, SANDBOX_LIFE);
+	life->confined = true;
 	end = machine_run(machine);
 	pthread_mutex_lock(&life->lock);
 	life->machine = NULL;
@@ -534,6 +540,7 @@ int life_look(struct life *life, int (*fn)(void *arg, const struct life_view *vi
 		.has_ended = life->has_ended,
 		.last_end = life->last_end,
 		.boots = life->boots,
+		.sandbox = life->options.sandbox,
 	};
 	ret = fn(arg, &view);
 	pthread_mutex_unlock(&life->lock);

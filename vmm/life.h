@@ -38,10 +38,11 @@ enum life_op {
 };
 
 struct life_options {
-	const struct log *log; /* borrowed */
-	int keeper;	       /* the keeper that started us; 0: none */
-	bool no_reboot;	       /* a reset by the guest ends the machine */
-	bool stay;	       /* the end of a machine is not the end of life_run */
+	const struct log *log;	       /* borrowed */
+	int keeper;		       /* the keeper that started us; 0: none */
+	bool no_reboot;		       /* a reset by the guest ends the machine */
+	const struct sandbox *sandbox; /* which life_run enters before a guest runs; NULL: none */
+	bool stay;		       /* the end of a machine is not the end of life_run */
 	/*
 	 * On the thread of life_run, around each machine's run: what its loop shall watch beside.
 	 * May be NULL. A failure of `begun` is one of the machine.
@@ -111,6 +112,7 @@ struct life_view {
 	bool has_ended;		     /* there was a machine before */
 	enum machine_end last_end;
 	uint64_t boots;
+	const struct sandbox *sandbox; /* NULL: none */
 };
 /* Calls fn with what is; it must not call back here. Returns what fn returned. */
 int life_look(struct life *life, int (*fn)(void *arg, const struct life_view *view), void *arg);

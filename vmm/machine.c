@@ -14,6 +14,7 @@
 #include "passthrough/pci/pci.h"
 #include "util/bits.h"
 #include "util/loop.h"
+#include "util/sandbox.h"
 #include "vmm/acpi.h"
 #include "vmm/adis.h"
 #include "vmm/boot.h"
@@ -38,6 +39,7 @@ struct machine {
 	const struct log *log;
 	void (*event)(void *arg, const char *event, const char *detail);
 	void *event_arg;
+	const struct sandbox *sandbox;
 
 	struct vm *vm;
 	struct cpuid *cpuid;
@@ -120,6 +122,13 @@ static void on_vcpu_ended(void *arg, struct vcpu *vcpu, enum vcpu_event event)
 	end_with(machine, MACHINE_FAILED);
 }
 
+static void on_vcpu_began(void *arg)
+{
+	const struct machine *machine = arg;
+
+	sandbox_enter(machine->sandbox, SANDBOX_VCPU);
+}
+
 /* Ctrl-A x at the terminal. */
 static void on_quit(void *arg)
 {
@@ -127,7 +136,8 @@ static void on_quit(void *arg)
 }
 
 static const struct power_ops power_ops = { .stop = on_power };
-static const struct processors_ops processors_ops = { .ended = on_vcpu_ended };
+static const struct processors_ops processors_ops = { .began = on_vcpu_began,
+						      .ended = on_vcpu_ended };
 
 /*
  * RAM comes before the irqchip: a slot set after it costs milliseconds on some hosts. The layout
@@ -242,6 +252,7 @@ static int make_devices(struct machine *machine, struct err *err)
 		.layout = &machine->layout,
 		.event = machine->event,
 		.event_arg = machine->event_arg,
+		.sandbox = machine->sandbox,
 	};
 
 	int ret = devices_add(machine->devices, &place, err);
@@ -332,6 +343,7 @@ int machine_create(struct machine **out, const struct machine_options *options, 
 	machine->log = options->log;
 	machine->event = options->event;
 	machine->event_arg = options->event_arg;
+	machine->sandbox = options->sandbox;
 	machine->ram.fd = -1;
 	machine->end = RUNNING;
 	ret = vm_create(&machine->vm, &vm_options, err);
@@ -346,7 +358,8 @@ int machine_create(struct machine **out, const struct machine_options *options, 
 		ret = make_chipset(machine, err);
 	if (!ret)
 		ret = adis_create(&machine->adis, machine->config, machine->vm, machine->bus,
-				  &machine->ram, &machine->layout, machine->log, err);
+				  &machine->ram, &machine->layout, machine->log, machine->sandbox,
+				  err);
 	if (!ret)
 		ret = make_devices(machine, err);
 	if (!ret)
@@ -392,6 +405,7 @@ static void *serve_loop(void *arg)
 	int ret;
 
 	pthread_setname_np(pthread_self(), "loop");
+	sandbox_enter(machine->sandbox, SANDBOX_LOOP);
 	ret = loop_run(machine->loop);
 	if (ret) {
 		log_line(machine->log, LOG_ERROR, "machine", "event loop: %s", strerror(-ret));
@@ -410,6 +424,7 @@ static int start_loop(struct machine *machine, pthread_t *thread, struct err *er
 	int ret;
 
 	sigfillset(&block);
+	sigdelset(&block, SIGSYS); /* util/sandbox.h */
 	pthread_sigmask(SIG_SETMASK, &block, &old);
 	ret = pthread_create(thread, NULL, serve_loop, machine);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -20,6 +20,7 @@ struct dsa;
 struct ioapic;
 struct loop;
 struct machine;
+struct sandbox;
 struct vcpu_stats;
 struct vm;
 
@@ -34,6 +35,7 @@ struct machine_options {
 	 */
 	void (*event)(void *arg, const char *event, const char *detail);
 	void *event_arg;
+	const struct sandbox *sandbox; /* for the threads that it starts; NULL: none */
 };
 
 enum machine_end {

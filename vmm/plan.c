@@ -9,6 +9,7 @@
 
 #include "passthrough/adi/dsa.h"
 #include "util/bits.h"
+#include "util/sandbox.h"
 #include "vmm/config-draft.h"
 #include "vmm/config.h"
 #include "vmm/layout.h"
@@ -174,6 +175,18 @@ static json *pasids_plan(const struct config *config)
 	return pasids;
 }
 
+/* What adit run would do; a host that cannot is in the way of it. */
+static void plan_sandbox(json *plan)
+{
+	static const struct sandbox sandbox = { .log = NULL };
+	struct err err;
+
+	put_string(plan, "sandbox", sandbox_state(&sandbox));
+	if (sandbox_is_built() && sandbox_check(&err))
+		json_object_array_add(json_object_object_get(plan, "problems"),
+				      json_object_new_string(err.text));
+}
+
 int plan_make(json **out, const struct config *config, struct err *err)
 {
 	const struct layout_request request = {
@@ -206,6 +219,7 @@ int plan_make(json **out, const struct config *config, struct err *err)
 	json_object_object_add(plan, "spaces", spaces_plan(config, &layout));
 	json_object_object_add(plan, "pasids", pasids_plan(config));
 	plan_devices(plan, config);
+	plan_sandbox(plan);
 	*out = plan;
 	return 0;
 }
@@ -299,4 +313,8 @@ void plan_print(json *plan, FILE *to)
 			get_string(pasid, "host"), get_string(pasid, "space"));
 	}
 	plan_devices_print(plan, to);
+	fprintf(to, "sandbox: %s\n",
+		strcmp(get_string(plan, "sandbox"), "none") != 0
+			? "seccomp, a filter for each thread; --sandbox=off is without"
+			: "none: this is a build with a sanitizer");
 }

@@ -124,6 +124,8 @@ static void *processor_run(void *arg)
 	snprintf(name, sizeof(name), "vcpu%u", vcpu_id(p->vcpu));
 	pthread_setname_np(pthread_self(), name);
 	vcpu_bind_thread(p->vcpu);
+	if (all->ops->began)
+		all->ops->began(all->arg);
 	while (!__atomic_load_n(&all->stopping, __ATOMIC_SEQ_CST)) {
 		park(all);
 		event = vcpu_run(p->vcpu);
@@ -147,6 +149,7 @@ int processors_start(struct processors *all, struct err *err)
 
 	/* Signals for the process are read by a loop (signalfd), not taken by whoever runs. */
 	sigfillset(&block);
+	sigdelset(&block, SIGSYS); /* util/sandbox.h */
 	pthread_sigmask(SIG_SETMASK, &block, &old);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, VCPU_STACK_BYTES);

@@ -18,6 +18,8 @@ struct processors;
 struct vm;
 
 struct processors_ops {
+	/* Once on each vCPU's thread, before it first runs the guest. May be NULL. */
+	void (*began)(void *arg);
 	/* A vCPU cannot go on (its event says why). On its own thread, which then ends. */
 	void (*ended)(void *arg, struct vcpu *vcpu, enum vcpu_event event);
 };

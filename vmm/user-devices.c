@@ -68,6 +68,7 @@ static int connect_device(struct user_device *device, const struct devices_place
 		.messages = device->config->share == SHARE_MESSAGES,
 		.n_shared = layout->n_ram,
 		.log = device->all->log,
+		.sandbox = place->sandbox,
 		.gone = on_gone,
 		.opaque = device,
 	};

@@ -16,6 +16,7 @@
 #include "passthrough/adi/dsa-threads.h"
 #include "passthrough/adi/dsa-work.h"
 #include "util/bits.h"
+#include "util/sandbox.h"
 
 #define ROUND_BYTES	 INT64_C(65536) /* of a queue of priority 1 */
 #define DESCRIPTOR_BYTES 1024		/* as which any step counts, beside its bytes */
@@ -297,6 +298,7 @@ static void *engine_main(void *arg)
 	struct soft *soft;
 
 	pthread_setname_np(pthread_self(), "dsa-engine");
+	sandbox_enter(dsa->sandbox, SANDBOX_ENGINE);
 	ioasid_dma_on_answer(engine->thread.dma, wake_up, engine);
 	pthread_mutex_lock(&dsa->lock);
 	soft = dsa->backend_state;

@@ -13,6 +13,7 @@
 #include "passthrough/adi/dsa-hardware.h"
 #include "passthrough/adi/dsa-threads.h"
 #include "util/bits.h"
+#include "util/sandbox.h"
 
 #define MAX_BATCH_SHIFT 10u
 
@@ -294,6 +295,7 @@ static void *engine_main(void *arg)
 	struct dsa_job *job;
 
 	pthread_setname_np(pthread_self(), "dsa-engine");
+	sandbox_enter(dsa->sandbox, SANDBOX_ENGINE);
 	pthread_mutex_lock(&dsa->lock);
 	hardware = dsa->backend_state;
 	while (!hardware->threads.quit) {

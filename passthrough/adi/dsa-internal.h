@@ -151,6 +151,7 @@ struct dsa_config {
 struct dsa {
 	char id[64];
 	const struct log *log;
+	const struct sandbox *sandbox;
 	struct log_limit limit;
 	struct pci_function *function;
 	struct ioasid_ctx *ctx;

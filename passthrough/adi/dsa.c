@@ -107,6 +107,7 @@ static struct dsa *dsa_new(struct ioasid_ctx *ctx, const struct dsa_options *opt
 	snprintf(dsa->id, sizeof(dsa->id), "%s", options->id);
 	dsa->ctx = ctx;
 	dsa->log = options->log;
+	dsa->sandbox = options->sandbox;
 	dsa->wqs = options->wqs;
 	dsa->engines = options->engines;
 	dsa->gate.allow = options->pasid.allow;

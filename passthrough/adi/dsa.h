@@ -28,6 +28,7 @@ struct epoch;
 struct ioasid_ctx;
 struct ioasid_space;
 struct pci_function;
+struct sandbox;
 struct vm;
 
 #define DSA_MAX_PIECES	32u /* of guest memory, that one space maps */
@@ -118,6 +119,7 @@ struct dsa_options {
 		unsigned int width; /* bits, 1 to 20 */
 	} pasid;
 	const struct log *log;
+	const struct sandbox *sandbox; /* for the engines' threads */
 };
 
 /*

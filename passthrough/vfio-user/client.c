@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "util/bits.h"
+#include "util/sandbox.h"
 
 #define TIMEOUT_MS 10000u
 #define MAX_MAPS   65535u
@@ -240,6 +241,7 @@ static void *receive(void *arg)
 	struct vfu_message message = { 0 };
 
 	pthread_setname_np(pthread_self(), "vfio-user");
+	sandbox_enter(client->options.sandbox, SANDBOX_RECEIVER);
 	while (vfu_receive(client->socket, &message) > 0) {
 		if (handle(client, &message))
 			break;
@@ -281,6 +283,7 @@ static int start_receiver(struct vfu_client *client, struct err *err)
 	int ret;
 
 	sigfillset(&all);
+	sigdelset(&all, SIGSYS); /* util/sandbox.h */
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	ret = pthread_create(&client->receiver, NULL, receive, client);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -22,6 +22,7 @@
 
 #define VFU_CLIENT_RANGES 32u
 
+struct sandbox;
 struct vfio_sys;
 struct vfu_client;
 
@@ -42,6 +43,7 @@ struct vfu_client_options {
 	unsigned int n_shared;
 	unsigned int timeout_ms; /* for an answer; 0: 10 seconds */
 	const struct log *log;
+	const struct sandbox *sandbox; /* for the thread that receives */
 	/* Once, on any thread, where the server is gone. Not after destroy. */
 	void (*gone)(void *opaque);
 	void *opaque;

@@ -54,7 +54,8 @@ struct event {
 struct server {
 	struct life *life;
 	const struct log *log;
-	struct log_limit limit; /* for what clients can cause */
+	const struct sandbox *sandbox; /* for the thread; NULL: none */
+	struct log_limit limit;	       /* for what clients can cause */
 	struct loop *loop;
 	pthread_t thread;
 	bool started;

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "util/bits.h"
+#include "util/sandbox.h"
 #include "vmm/api/internal.h"
 #include "vmm/life.h"
 
@@ -343,6 +344,7 @@ static void *serve(void *arg)
 	int ret;
 
 	pthread_setname_np(pthread_self(), "api");
+	sandbox_enter(server->sandbox, SANDBOX_API);
 	ret = loop_run(server->loop);
 	if (ret)
 		log_line(server->log, LOG_ERROR, "api", "event loop: %s", strerror(-ret));
@@ -424,13 +426,15 @@ struct loop *server_loop(struct server *server)
 	return server->loop;
 }
 
-int server_start(struct server *server, struct err *err)
+int server_start(struct server *server, const struct sandbox *sandbox, struct err *err)
 {
 	sigset_t block, old;
 	pthread_attr_t attr;
 	int ret;
 
+	server->sandbox = sandbox;
 	sigfillset(&block);
+	sigdelset(&block, SIGSYS); /* util/sandbox.h */
 	pthread_sigmask(SIG_SETMASK, &block, &old);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_BYTES);

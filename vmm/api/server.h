@@ -13,6 +13,7 @@
 
 struct life;
 struct loop;
+struct sandbox;
 struct server;
 
 #define SERVER_MAX_CLIENTS 256u
@@ -33,6 +34,7 @@ void server_destroy(struct server *server);
 
 /* For who wants to watch something on it before server_start. */
 struct loop *server_loop(struct server *server);
-int server_start(struct server *server, struct err *err);
+/* sandbox: for its thread; NULL: none. */
+int server_start(struct server *server, const struct sandbox *sandbox, struct err *err);
 
 #endif

@@ -18,6 +18,7 @@
 #include "passthrough/adi/dsa.h"
 #include "util/bits.h"
 #include "util/log.h"
+#include "util/sandbox.h"
 #include "vmm/api/counters.h"
 #include "vmm/config-schema.h"
 #include "vmm/config.h"
@@ -310,6 +311,8 @@ static int look_info(void *arg, const struct life_view *view)
 			       json_object_new_string(life_state_name(view->state)));
 	json_object_object_add(object, "memory_actual_size", json_object_new_uint64(memory));
 	json_object_object_add(object, "boots", json_object_new_uint64(view->boots));
+	json_object_object_add(object, "sandbox",
+			       json_object_new_string(sandbox_state(view->sandbox)));
 	if (view->has_ended)
 		json_object_object_add(object, "last_end",
 				       json_object_new_string(machine_end_name(view->last_end)));
