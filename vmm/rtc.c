@@ -310,6 +310,8 @@ int rtc_create(struct rtc **out, struct vm *vm, struct err *err)
 {
 	int rc = rtc_open(out, vm_pio(vm), host_now, NULL, err);
 
+	/* The C library looks for the time zone once, though UTC needs none: not on a vCPU. */
+	tzset();
 	if (*out)
 		(*out)->vm = vm;
 	return rc;
