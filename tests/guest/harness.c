@@ -98,6 +98,9 @@ int guest_create(struct guest *guest, const char *payload, const char *words, co
 	guest->log_fd = make_temporary(guest->log_path, sizeof(guest->log_path), "log");
 	guest->log = (struct log){ .fd = guest->log_fd, .level = LOG_DEBUG };
 	options.log = &guest->log;
+	guest->sandbox.log = &guest->log;
+	assert_ok(sandbox_start(&guest->sandbox, &guest->err), &guest->err);
+	options.sandbox = &guest->sandbox;
 
 	if (strchr(payload, '/'))
 		snprintf(what, sizeof(what), "\"kernel\": \"%s\"", payload);

@@ -13,6 +13,7 @@
 
 #include "tests/unit/check.h"
 #include "util/log.h"
+#include "util/sandbox.h"
 #include "vmm/config.h"
 #include "vmm/machine.h"
 
@@ -20,6 +21,7 @@ struct guest {
 	struct machine *machine;
 	struct config config;
 	struct log log;
+	struct sandbox sandbox; /* its threads have their filters, the test has none */
 	char output_path[64], log_path[64];
 	int log_fd;
 	enum machine_end end;
