@@ -1,0 +1,96 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# The sandbox as an operator meets it: which threads have a filter, what a guest that resets itself
+# still gets, how it is turned off, and that the document says what the filters say.
+# shellcheck source=tap.sh
+. "$(dirname "$0")/tap.sh"
+
+sed -n '/^### every thread/,$p' docs/sandbox.md >"$work/list"
+"$build/sandbox-generate" document >"$work/made"
+ok "docs/sandbox.md lists what the filters are made from" cmp -s "$work/list" "$work/made"
+ok "the list is not empty" [ "$(wc -l <"$work/made")" -gt 100 ]
+need_kvm
+
+config hello >/dev/null
+run "$adit" run "$work/hello.json" --sandbox=loose
+ok "another word than on and off gives status 2" is "$status" 2
+run "$adit" run "$work/hello.json" --sandbox=off
+ok "without the sandbox a guest runs" is "$status" 0
+ok "and a warning says so" has "$work/err" 'warning: off, as --sandbox=off says'
+
+# begin CONFIG [OPTIONS]: starts it with an API, waits until the guest is ready.
+begin() {
+	: >"$work/serial"
+	"$adit" run "$@" --api-socket "$work/api" >"$work/out" 2>"$work/err" </dev/null &
+	pid=$!
+	until_says "$work/serial" "$ready" "${times:-1}"
+}
+end() {
+	kill -TERM "$pid"
+	wait "$pid"
+	status=$?
+}
+state() { "$adit" ctl "$work/api" info | python3 -c 'import json, sys; print(json.load(sys.stdin)["sandbox"])'; }
+
+serial='"serial": {"mode": "File", "file": "'"$work"'/serial"}'
+ready=ready
+config powerbutton "$serial, \"cpus\": {\"boot_vcpus\": 2}" >/dev/null
+
+begin "$work/powerbutton.json" --sandbox=off
+ok "vm.info says that it is off" has "$work/err" 'off, as'
+state >"$work/off"
+end
+
+case $(basename "$build") in
+*address* | *thread*)
+	skip "filters of threads" "a build with a sanitizer has none"
+	ok "vm.info says that there are none" is "$(cat "$work/off")" none
+	done_testing
+	;;
+esac
+ok "vm.info says off" is "$(cat "$work/off")" off
+
+begin "$work/powerbutton.json"
+ok "vm.info says seccomp" is "$(state)" seccomp
+for task in /proc/"$pid"/task/*; do
+	ok "the thread $(cat "$task/comm") has a filter and gets no privileges" \
+		sh -c 'grep -q "^Seccomp:.2" "$1" && grep -q "^NoNewPrivs:.1" "$1"' -- "$task/status"
+done
+ok "these are the life, the API, the loop and two vCPUs" is \
+	"$(cat /proc/"$pid"/task/*/comm | grep -cx 'adit\|api\|loop\|vcpu[01]')" 5
+end
+ok "the guest ends well in it" is "$status" 0
+
+# Everything that a machine is made of, made again within the life's filter.
+truncate -s 16M "$work/disk" "$work/disk2"
+ready=reset_reached
+times=4
+config reset "$serial, \"cpus\": {\"boot_vcpus\": 2},
+	\"memory\": {\"size\": \"64M\", \"prefault\": true},
+	\"disks\": [{\"path\": \"$work/disk\"}, {\"path\": \"$work/disk2\", \"readonly\": true}],
+	\"rng\": {\"src\": \"/dev/urandom\"}, \"balloon\": {\"size\": \"1M\"},
+	\"console\": {\"mode\": \"Pty\", \"link\": \"$work/pty\",
+	              \"ports\": [{\"name\": \"port\", \"mode\": \"Socket\", \"socket\": \"$work/port\"}]},
+	\"vsock\": {\"cid\": 3, \"socket\": \"$work/vsock\"},
+	\"spaces\": [{\"id\": \"w\", \"offset\": \"8M\", \"size\": \"8M\"}],
+	\"adis\": [{\"id\": \"dsa0\", \"type\": \"dsa\", \"pasid\": {\"allow\": true}, \"wqs\": [{\"size\": 16}]}],
+	\"pasids\": [{\"adi\": \"dsa0\", \"guest\": 5, \"space\": \"w\"}]" >/dev/null
+begin "$work/reset.json"
+end
+ok "a guest with every device resets itself within the filters" is "$status" 0
+[ "$status" = 0 ] || sed 's/^/# /' "$work/err"
+ok "no thread left its filter" sh -c '! grep "sandbox: error" "$1"' -- "$work/err"
+
+if [ "$(id -u)" = 0 ] && [ -c /dev/net/tun ] && unshare -n true 2>/dev/null; then
+	config reset "$serial, \"net\": [{\"tap\": \"tap0\", \"num_queues\": 4}]" >/dev/null
+	unshare -n sh -c 'ip tuntap add tap0 mode tap multi_queue vnet_hdr && exec "$@"' -- \
+		"$adit" run "$work/reset.json" >"$work/out" 2>"$work/err" </dev/null &
+	pid=$!
+	: >"$work/serial"
+	until_says "$work/serial" "$ready" "$times"
+	end
+	ok "so does one with a tap" is "$status" 0
+else
+	skip "a reset with a tap" "needs root, /dev/net/tun and unshare"
+fi
+done_testing
