@@ -48,7 +48,11 @@ static int start_helper(struct idxd *idxd, struct err *err)
 	close(pair[1]);
 	if (ret) {
 		close(pair[0]);
-		return err_set(err, ret, "starting a helper: %s", strerror(ret));
+		return err_set(err, ret, "starting a helper: %s%s", strerror(ret),
+			       ret == EPERM ? " (the sandbox lets no process be started once a "
+					      "guest has run: bind at start, and reset by a new "
+					      "adit run; or use --sandbox=off)"
+					    : "");
 	}
 	idxd->fd = pair[0];
 	return 0;
