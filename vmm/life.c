@@ -6,9 +6,11 @@
 #include "vmm/life.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "util/sandbox.h"
 #include "vmm/config-draft.h"
@@ -18,6 +20,7 @@
 struct life {
 	struct life_options options;
 	struct life_listener listener;
+	int status_fd; /* for who listens, who may not open it (vmm/sandbox/table.h) */
 	bool confined; /* by the thread of life_run, in its filter */
 
 	pthread_mutex_t lock;
@@ -69,6 +72,7 @@ int life_create(struct life **out, const struct life_options *options, struct er
 	if (!life)
 		return err_set(err, ENOMEM, "no memory for a VM's life");
 	life->options = *options;
+	life->status_fd = -1;
 	pthread_mutex_init(&life->lock, NULL);
 	pthread_cond_init(&life->changed, NULL);
 	return 0;
@@ -78,6 +82,8 @@ void life_destroy(struct life *life)
 {
 	if (!life)
 		return;
+	if (life->status_fd >= 0)
+		close(life->status_fd);
 	config_free(&life->config);
 	free(life->text);
 	pthread_cond_destroy(&life->changed);
@@ -88,6 +94,8 @@ void life_destroy(struct life *life)
 void life_listen(struct life *life, const struct life_listener *listener)
 {
 	life->listener = *listener;
+	if (life->status_fd < 0)
+		life->status_fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
 }
 
 static void tell(struct life *life, const char *event, const char *detail)
@@ -541,6 +549,7 @@ int life_look(struct life *life, int (*fn)(void *arg, const struct life_view *vi
 		.last_end = life->last_end,
 		.boots = life->boots,
 		.sandbox = life->options.sandbox,
+		.status_fd = life->status_fd,
 	};
 	ret = fn(arg, &view);
 	pthread_mutex_unlock(&life->lock);

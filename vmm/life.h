@@ -113,6 +113,7 @@ struct life_view {
 	enum machine_end last_end;
 	uint64_t boots;
 	const struct sandbox *sandbox; /* NULL: none */
+	int status_fd;		       /* /proc/self/status; -1: not there */
 };
 /* Calls fn with what is; it must not call back here. Returns what fn returned. */
 int life_look(struct life *life, int (*fn)(void *arg, const struct life_view *view), void *arg);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "kvm-glue/vcpu.h"
 #include "passthrough/adi/dsa.h"
@@ -104,6 +105,7 @@ struct family {
 };
 
 #define FAMILIES_MAX 64u
+#define STATUS_BYTES 4096 /* /proc/self/status has about 1500 */
 
 struct metrics {
 	struct family families[FAMILIES_MAX];
@@ -158,7 +160,7 @@ static void add_counter(void *arg, const struct counter *counter)
 }
 
 /* VmLck: what VFIO containers pin; VmPin: what iommufd does. */
-static void add_memory(struct metrics *metrics)
+static void add_memory(struct metrics *metrics, int fd)
 {
 	static const struct {
 		const char *field, *name;
@@ -167,10 +169,11 @@ static void add_memory(struct metrics *metrics)
 		{ "VmLck:", "adit_locked_memory_bytes" },
 		{ "VmPin:", "adit_pinned_memory_bytes" },
 	};
-	FILE *file = fopen("/proc/self/status", "re");
-	char line[128];
+	char text[STATUS_BYTES], *rest = text, *line;
+	ssize_t len = fd < 0 ? -1 : pread(fd, text, sizeof(text) - 1, 0);
 
-	while (file && fgets(line, sizeof(line), file)) {
+	text[MAX(len, 0)] = 0;
+	while ((line = strsep(&rest, "\n"))) {
 		for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 			size_t n = strlen(rows[i].field);
 
@@ -179,8 +182,6 @@ static void add_memory(struct metrics *metrics)
 					   strtoull(line + n, NULL, 10) * 1024);
 		}
 	}
-	if (file)
-		fclose(file);
 }
 
 static void add_state(struct metrics *metrics, const struct life_view *view)
@@ -226,7 +227,7 @@ char *counters_metrics(const struct life_view *view)
 	add_state(metrics, view);
 	if (view->machine)
 		counters_read(view->machine, view->config, add_counter, metrics);
-	add_memory(metrics);
+	add_memory(metrics, view->status_fd);
 	text = join(metrics);
 	free(metrics);
 	return text;

@@ -150,12 +150,11 @@ static const struct sandbox_row sandbox_rows[] = {
 
 	/* --- files --- */
 	CALL(LIFE, openat, "the next machine's nodes, images and payload"),
-	ONLY(API, openat, 2, O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND, O_RDONLY, "read only",
-	     "/proc/self/status for metrics"),
 	CALL(LIFE | LOOP | API, newfstatat, "sizes of images; what a path is"),
 	CALL(LIFE | LOOP | API, fstat, "the same, by newer C libraries"),
-	CALL(LIFE | LOOP | API, lseek, "files read through stdio"),
-	CALL(LIFE | GUEST, pread64, "registers of VFIO devices; images"),
+	CALL(LIFE, lseek, "files read through stdio"),
+	CALL(LIFE | GUEST | API, pread64,
+	     "registers of VFIO devices; /proc/self/status for metrics"),
 	CALL(LIFE | GUEST, pwrite64, "the same"),
 	CALL(LIFE | LOOP, readv, "frames"),
 	CALL(LIFE | LOOP, writev, "frames"),
@@ -179,14 +178,14 @@ static const struct sandbox_row sandbox_rows[] = {
 	FCNTL(LIFE, F_DUPFD_CLOEXEC, "descriptors that were handed over"),
 	FCNTL(LIFE, F_GETFD, "the same"),
 	FCNTL(LIFE, F_SETFD, "the same"),
-	FCNTL(LIFE | LOOP | API, F_GETFL, "stdio; non-blocking descriptors"),
+	FCNTL(LIFE, F_GETFL, "stdio; non-blocking descriptors"),
 	FCNTL(LIFE, F_SETFL, "non-blocking descriptors"),
 	FCNTL(LIFE, F_ADD_SEALS, "guest memory keeps its size"),
 	FCNTL(LIFE, F_GET_SEALS, "whether a vfio-user server's memory does"),
 	FCNTL(LIFE | LOOP, F_OFD_SETLK, "an image belongs to one VM"),
 
 	/* --- terminals, taps, block devices --- */
-	IOCTL(LIFE | LOOP | API, TCGETS, "whether a descriptor is a terminal"),
+	IOCTL(LIFE, TCGETS, "whether a descriptor is a terminal"),
 	IOCTL(LIFE, TCSETS, "the serial line's terminal is raw, and was not before"),
 	IOCTL(LIFE, TIOCGPTN, "the name of a pseudo-terminal"),
 	IOCTL(LIFE, TIOCSPTLCK, "opening its other side"),
