@@ -46,7 +46,7 @@ const char *sandbox_state(const struct sandbox *sandbox);
 
 /*
  * Once, on the process's first thread, before it starts others: no new privileges for any of them,
- * and the signal that ends who leaves its filter is caught.
+ * no core, and the signal that ends who leaves its filter is caught.
  */
 int sandbox_start(const struct sandbox *sandbox, struct err *err);
 

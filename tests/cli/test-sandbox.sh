@@ -58,6 +58,7 @@ for task in /proc/"$pid"/task/*; do
 done
 ok "these are the life, the API, the loop and two vCPUs" is \
 	"$(cat /proc/"$pid"/task/*/comm | grep -cx 'adit\|api\|loop\|vcpu[01]')" 5
+ok "no core would be written" grep -q '^Max core file size  *0  *0 ' /proc/"$pid"/limits
 end
 ok "the guest ends well in it" is "$status" 0
 
