@@ -207,6 +207,11 @@ static int ring_error(struct err *err, int rc)
 			       "the host forbids io_uring, which the event loop needs: set sysctl "
 			       "kernel.io_uring_disabled=0, or allow io_uring_setup in the seccomp "
 			       "profile of the container");
+	case -EINVAL:
+		return err_set(
+			err, EINVAL,
+			"this kernel's io_uring cannot be told what a ring may do: use Linux "
+			"5.10 or later");
 	default:
 		return err_set(err, -rc, "io_uring with %d entries: %s", SQ_ENTRIES, strerror(-rc));
 	}
