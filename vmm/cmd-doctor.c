@@ -16,6 +16,7 @@
 #include "kvm-glue/vm.h"
 #include "util/bits.h"
 #include "util/loop.h"
+#include "util/sandbox.h"
 #include "vmm/command.h"
 
 #define CLASS_DISPLAY 0x03
@@ -115,6 +116,18 @@ static void look_at_loop(struct report *report)
 	}
 	loop_destroy(loop);
 	add(report, GOOD, "io_uring", "the event loop can be made");
+}
+
+static void look_at_sandbox(struct report *report)
+{
+	struct err err;
+
+	if (!sandbox_is_built())
+		add(report, NOTE, "seccomp", "this is a build with a sanitizer: it has no filters");
+	else if (sandbox_check(&err))
+		add(report, BAD, "seccomp", err.text);
+	else
+		add(report, GOOD, "seccomp", "each thread can have its filter");
 }
 
 /* Guest RAM is a memfd: whether it may have transparent huge pages is the host's setting. */
@@ -368,6 +381,7 @@ int cmd_doctor(int argc, char **argv)
 	}
 	look_at_kvm(&report);
 	look_at_loop(&report);
+	look_at_sandbox(&report);
 	look_at_huge_pages(&report);
 	look_at_passthrough(&report);
 	look_at_switches(&report);
