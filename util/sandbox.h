@@ -5,8 +5,9 @@
  * good. A call that is not in a thread's filter ends the process with one sentence in the log that
  * names both.
  *
- * A thread inherits the filter of the one that starts it and can only narrow it. The life's thread
- * enters first of all, before a guest runs and before there is any thread but the API's.
+ * A thread inherits the filter of the one that starts it and can only narrow it. The first
+ * machine's threads take theirs side by side, and no guest runs before all have; those of the
+ * machines after it are started within the life's.
  *
  * A build with a sanitizer has no filters: what its runtime asks for is nobody's to say.
  */

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "util/sandbox.h"
 #include "vmm/config-draft.h"
 #include "vmm/config.h"
 #include "vmm/start-keeper.h"
@@ -292,10 +291,8 @@ static enum machine_end run_machine(struct life *life, struct machine *machine)
 	if (is_doing(life, LIFE_BOOT) || is_doing(life, LIFE_REBOOT))
 		finish_well(life);
 	pthread_mutex_unlock(&life->lock);
-	if (!life->confined)
-		sandbox_enter(life->options.sandbox, SANDBOX_LIFE);
+	end = machine_run(machine, !life->confined);
 	life->confined = true;
-	end = machine_run(machine);
 	pthread_mutex_lock(&life->lock);
 	life->machine = NULL;
 	life->state = LIFE_SHUTDOWN;

@@ -59,6 +59,8 @@ struct machine {
 	struct devices *devices;
 	struct user_devices *user_devices;
 
+	pthread_mutex_t gate; /* held until every thread has its filter: no vCPU runs before */
+
 	int end; /* atomic: RUNNING, then one enum machine_end for good */
 	uint32_t exit_value;
 };
@@ -124,9 +126,11 @@ static void on_vcpu_ended(void *arg, struct vcpu *vcpu, enum vcpu_event event)
 
 static void on_vcpu_began(void *arg)
 {
-	const struct machine *machine = arg;
+	struct machine *machine = arg;
 
 	sandbox_enter(machine->sandbox, SANDBOX_VCPU);
+	pthread_mutex_lock(&machine->gate);
+	pthread_mutex_unlock(&machine->gate);
 }
 
 /* Ctrl-A x at the terminal. */
@@ -346,6 +350,7 @@ int machine_create(struct machine **out, const struct machine_options *options, 
 	machine->sandbox = options->sandbox;
 	machine->ram.fd = -1;
 	machine->end = RUNNING;
+	pthread_mutex_init(&machine->gate, NULL);
 	ret = vm_create(&machine->vm, &vm_options, err);
 	if (!ret)
 		ret = devices_open(&machine->devices, machine->config, options->keeper_fd,
@@ -395,6 +400,7 @@ void machine_destroy(struct machine *machine)
 	vm_destroy(machine->vm);
 	cpuid_destroy(machine->cpuid);
 	ram_destroy(&machine->ram);
+	pthread_mutex_destroy(&machine->gate);
 	free(machine);
 }
 
@@ -431,15 +437,21 @@ static int start_loop(struct machine *machine, pthread_t *thread, struct err *er
 	return ret ? err_set(err, ret, "starting the event loop's thread: %s", strerror(ret)) : 0;
 }
 
-enum machine_end machine_run(struct machine *machine)
+enum machine_end machine_run(struct machine *machine, bool confine)
 {
+	bool looping;
 	struct err err;
 	pthread_t loop;
-	int ret = start_loop(machine, &loop, &err);
-	bool looping = !ret;
+	int ret;
 
+	pthread_mutex_lock(&machine->gate);
+	ret = start_loop(machine, &loop, &err);
+	looping = !ret;
 	if (!ret)
 		ret = processors_start(machine->processors, &err);
+	if (confine)
+		sandbox_enter(machine->sandbox, SANDBOX_LIFE);
+	pthread_mutex_unlock(&machine->gate);
 	if (ret) {
 		log_line(machine->log, LOG_ERROR, "machine", "%s", err.text);
 		end_with(machine, MACHINE_FAILED);

@@ -53,8 +53,12 @@ int machine_create(struct machine **out, const struct machine_options *options, 
 /* Stops it where it runs. No descriptor, mapping, thread or file of it is left. */
 void machine_destroy(struct machine *machine);
 
-/* Starts the vCPUs and serves the machine until it ends. Once. */
-enum machine_end machine_run(struct machine *machine);
+/*
+ * Starts the vCPUs and serves the machine until it ends. Once. confine: the caller's thread takes
+ * the life's role in the sandbox before a guest's first instruction, beside the others taking
+ * theirs; what it starts afterwards inherits that filter.
+ */
+enum machine_end machine_run(struct machine *machine, bool confine);
 
 /* From any thread, also before machine_run. */
 void machine_stop(struct machine *machine);

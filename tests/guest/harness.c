@@ -126,7 +126,7 @@ static void *run(void *arg)
 	struct loop_timer *guard = NULL;
 
 	loop_timer(machine_loop(guest->machine), GUARD_NS, on_guard, guest->machine, &guard, NULL);
-	guest->end = machine_run(guest->machine);
+	guest->end = machine_run(guest->machine, false);
 	loop_timer_cancel(guard);
 	return NULL;
 }
