@@ -10,6 +10,16 @@ sed -n '/^### every thread/,$p' docs/sandbox.md >"$work/list"
 ok "docs/sandbox.md lists what the filters are made from" cmp -s "$work/list" "$work/made"
 ok "the list is not empty" [ "$(wc -l <"$work/made")" -gt 100 ]
 
+# Whatever the sources name of the kernel's requests is in the table: a row is not forgotten.
+printf '#include <%s>\n' linux/kvm.h linux/vfio.h linux/if_tun.h linux/fs.h sys/ioctl.h |
+	"${CC:-cc}" -E -dM -I. -include ioasid-client/providers/iommufd-uapi.h - |
+	awk '$3 ~ /^(_IO[RW]*|IFD_IO|VFIO_IO)\(/ && $2 !~ /\(/ { print $2 }' | sort -u >"$work/requests"
+cat vmm/*.c vmm/*/*.c kvm-glue/*.c ioasid-client/*.c ioasid-client/*/*.c passthrough/*/*.c util/*.c |
+	tr -cs 'A-Z0-9_' '\n' | sort -u | comm -12 - "$work/requests" >"$work/used"
+grep -o '[A-Z0-9_]*' vmm/sandbox/table.h | sort -u >"$work/rows"
+ok "every ioctl that the sources name has a row" is "$(comm -23 "$work/used" "$work/rows")" ''
+ok "they name some" [ "$(wc -l <"$work/used")" -gt 50 ]
+
 config hello >/dev/null
 run "$adit" check "$work/hello.json"
 ok "adit check says whether there is one" has "$work/out" '^sandbox: [sn]'
