@@ -234,7 +234,7 @@ run: all $(O)/config.example.json
 	$(Q)$(O)/adit run $(O)/config.example.json
 
 bench: all
-	$(Q)for b in boot map copy submit io; do echo "== $$b"; $(O)/adit bench $$b || exit 1; done
+	$(Q)$(O)/adit bench all --brief --rounds 9 --json $(O)/bench.json --svg $(O)/bench.svg
 
 UNITS := $(wildcard libvirt-driver/units/*.in)
 MANPAGES := $(wildcard docs/man/*.[1-8])

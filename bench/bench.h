@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "util/err.h"
 
@@ -23,6 +24,7 @@ struct bench_options {
 	unsigned int patience; /* seconds that a turn may take */
 	bool self;	       /* the first party in the place of all others */
 	bool brief;	       /* fewer sizes: what a summary needs */
+	double threshold;      /* compare: smaller changes are none; 0.02 are 2 % */
 	const char *build;     /* directory of adit, bench/ and guest/ */
 	/* boot: a Linux kernel instead of flat payloads; NULL: none */
 	const char *kernel, *initramfs, *cmdline;
@@ -48,18 +50,24 @@ struct bench_run {
 	bool progress; /* a line on stderr, for somebody who sees it */
 };
 
-/* One row of main.c's table. 0, or -errno with a sentence. */
+/* One row of the table in all.c. */
 struct bench {
 	const char *name;
-	int (*run)(struct bench_run *run, struct err *err);
+	int (*run)(struct bench_run *run, struct err *err); /* 0, or -errno with a sentence */
 	const char *summary;
+	bool needs_kvm;
 };
+
+/* NULL: there is none of that name. */
+const struct bench *bench_find(const char *name);
+void bench_list(FILE *to);
 
 int bench_boot(struct bench_run *run, struct err *err);
 int bench_map(struct bench_run *run, struct err *err);
 int bench_copy(struct bench_run *run, struct err *err);
 int bench_submit(struct bench_run *run, struct err *err);
 int bench_io(struct bench_run *run, struct err *err);
+int bench_all(struct bench_run *run, struct err *err);
 int bench_noise(struct bench_run *run, struct err *err);
 int bench_boot_kernel(struct bench_run *run, struct err *err);
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "bench/bench.h"
+#include "bench/compare.h"
 #include "bench/host.h"
 #include "bench/plot.h"
 #include "bench/results.h"
@@ -20,15 +21,8 @@
 #define DEFAULT_ROUNDS	 21u
 #define DEFAULT_PATIENCE 120u
 #define SECONDS_MAX	 86400u
-
-static const struct bench benches[] = {
-	{ "copy", bench_copy, "memory moves by the software engine beside memcpy" },
-	{ "submit", bench_submit, "a trapped submission beside a minimal KVM program's exit" },
-	{ "boot", bench_boot, "exec to first output and to exit, memory, and the cost of an exit" },
-	{ "io", bench_io, "a guest's reads and writes of a disk beside io_uring on the same file" },
-	{ "map", bench_map, "map, attach and unmap; translations and PASIDs of the soft provider" },
-	{ "noise", bench_noise, "two equal parties: what this host can tell apart" },
-};
+#define PERCENT_MAX	 100u
+#define THRESHOLD	 0.02
 
 static int usage(void)
 {
@@ -41,9 +35,9 @@ static int usage(void)
 		"       adit bench boot --kernel FILE --initramfs FILE --marker TEXT "
 		"[--cmdline WORDS]\n"
 		"                  [--devices N]\n"
-		"       adit bench io [--directory DIR] [--direct]\n");
-	for (size_t i = 0; i < ARRAY_SIZE(benches); i++)
-		fprintf(stderr, "  %-8s %s\n", benches[i].name, benches[i].summary);
+		"       adit bench io [--directory DIR] [--direct]\n"
+		"       adit bench compare BEFORE.json AFTER.json [--threshold PERCENT]\n");
+	bench_list(stderr);
 	return 2;
 }
 
@@ -86,6 +80,7 @@ static const struct option long_options[] = {
 	{ "device", required_argument, NULL, 'b' },
 	{ "directory", required_argument, NULL, 'f' },
 	{ "direct", no_argument, NULL, 'p' },
+	{ "threshold", required_argument, NULL, 'h' },
 	{ 0 },
 };
 
@@ -152,6 +147,10 @@ static bool set_number(struct bench_options *options, int c)
 		ok = number(optarg, "patience", 1, SECONDS_MAX, &value);
 		options->patience = (unsigned int)value;
 		break;
+	case 'h':
+		ok = number(optarg, "threshold", 0, PERCENT_MAX, &value);
+		options->threshold = (double)value / 100;
+		break;
 	case 'n':
 		ok = number(optarg, "devices", 1, FUNCTIONS_MAX, &value);
 		options->devices = (unsigned int)value;
@@ -178,7 +177,7 @@ static bool parse(int argc, char **argv, struct bench_options *options)
 		return false;
 	if (options->devices && !options->kernel)
 		return false;
-	return !options->group == !options->device && optind == argc - 1;
+	return !options->group == !options->device && optind < argc;
 }
 
 /* --- a run ----------------------------------------------------------------------------------- */
@@ -226,10 +225,10 @@ static int run_bench(const struct bench *bench, const struct bench_options *opti
 	if (!ret) {
 		run.results = results_new(options, bench->name);
 		ret = bench->run(&run, &err);
-		if (!ret) {
-			results_print(run.results, stdout);
+		/* What was measured before something failed is there to be read. */
+		results_print(run.results, stdout);
+		if (!ret)
 			ret = write_files(&run, &err);
-		}
 		results_free(run.results);
 		if (run.plot)
 			plot_free(run.plot);
@@ -249,8 +248,10 @@ int main(int argc, char **argv)
 		.warm_up = -1,
 		.node = -1,
 		.patience = DEFAULT_PATIENCE,
+		.threshold = THRESHOLD,
 		.build = build,
 	};
+	const struct bench *bench;
 
 	if (getrandom(&options.seed, sizeof(options.seed), 0) != (ssize_t)sizeof(options.seed))
 		options.seed = 1;
@@ -260,9 +261,9 @@ int main(int argc, char **argv)
 		fprintf(stderr, "adit bench: /proc is not mounted\n");
 		return 1;
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(benches); i++) {
-		if (!strcmp(argv[optind], benches[i].name))
-			return run_bench(&benches[i], &options);
-	}
-	return usage();
+	if (!strcmp(argv[optind], "compare") && optind == argc - 3)
+		return bench_compare(argv[optind + 1], argv[optind + 2], options.threshold,
+				     options.seed);
+	bench = optind == argc - 1 ? bench_find(argv[optind]) : NULL;
+	return bench ? run_bench(bench, &options) : usage();
 }

@@ -14,8 +14,6 @@
 
 #include "bench/host.h"
 
-#define FORMAT 2 /* of the JSON; docs/bench.schema.json */
-
 struct results {
 	struct json_object *json, *list, *notes;
 	const struct bench_options *options;
@@ -75,7 +73,7 @@ struct results *results_new(const struct bench_options *options, const char *ben
 	results->json = json_object_new_object();
 	results->list = json_object_new_array();
 	results->notes = json_object_new_array();
-	json_object_object_add(results->json, "format", json_object_new_int(FORMAT));
+	json_object_object_add(results->json, "format", json_object_new_int(RESULTS_FORMAT));
 	put_string(results->json, "bench", bench);
 	json_object_object_add(results->json, "host", host_describe(""));
 	json_object_object_add(results->json, "run", describe_run(options));

@@ -9,6 +9,8 @@
 #include "bench/bench.h"
 #include "bench/samples.h"
 
+#define RESULTS_FORMAT 2 /* of the JSON */
+
 struct json_object;
 struct results;
 

@@ -5,6 +5,7 @@
 schema SCHEMA JSON   by docs/bench.schema.json; what the schema cannot say: rows of one name, figures that follow from the samples
 again JSON           the text survives being read and written
 value JSON POINTER   prints what is there
+times FACTOR JSON    prints it with the samples of the first row so many times as large
 misses JSON...       how many intervals of all these do not hold 1
 """
 import json
@@ -75,5 +76,12 @@ def misses(*paths):
     print(sum(not low <= 1 <= high for low, high in intervals), "of", len(intervals))
 
 
+def times(factor, path):
+    document = load(path)
+    spread = document["results"][0]["adit_spread"]
+    spread["samples"] = [s * float(factor) for s in spread["samples"]]
+    print(json.dumps(document))
+
+
 if __name__ == "__main__":
-    {"schema": schema, "again": again, "value": value, "misses": misses}[sys.argv[1]](*sys.argv[2:])
+    {"schema": schema, "again": again, "value": value, "times": times, "misses": misses}[sys.argv[1]](*sys.argv[2:])

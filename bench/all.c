@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which benches there are, and adit bench all: each that this machine can, in one table. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench/bench.h"
+#include "bench/results.h"
+#include "util/bits.h"
+
+static const struct bench benches[] = {
+	{ "boot", bench_boot, "exec to first output and to exit, memory, and the cost of an exit",
+	  .needs_kvm = true },
+	{ "map", bench_map, "map, attach and unmap; translations and PASIDs of the soft provider" },
+	{ "copy", bench_copy, "memory moves by the software engine beside memcpy",
+	  .needs_kvm = true },
+	{ "submit", bench_submit, "a trapped submission beside a minimal KVM program's exit",
+	  .needs_kvm = true },
+	{ "io", bench_io, "a guest's reads and writes of a disk beside io_uring on the same file",
+	  .needs_kvm = true },
+	{ "noise", bench_noise, "two equal parties: what this host can tell apart" },
+	{ "all", bench_all, "all of these that this machine can, in one table" },
+};
+
+const struct bench *bench_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(benches); i++) {
+		if (!strcmp(name, benches[i].name))
+			return &benches[i];
+	}
+	return NULL;
+}
+
+void bench_list(FILE *to)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(benches); i++)
+		fprintf(to, "  %-8s %s\n", benches[i].name, benches[i].summary);
+}
+
+/* One that fails does not keep the others from their rows; it is the end's status. */
+int bench_all(struct bench_run *run, struct err *err)
+{
+	bool kvm = !access("/dev/kvm", R_OK | W_OK);
+	unsigned int failed = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(benches); i++) {
+		struct bench_run one = *run;
+		struct err why = { 0 };
+
+		if (benches[i].run == bench_all)
+			continue;
+		if (benches[i].needs_kvm && !kvm) {
+			results_note(run->results, "%s: not without /dev/kvm", benches[i].name);
+			continue;
+		}
+		one.bench = benches[i].name;
+		results_bench(run->results, one.bench);
+		if (!benches[i].run(&one, &why))
+			continue;
+		failed++;
+		results_note(run->results, "%s FAILED: %s", one.bench, why.text);
+		err_set(err, EIO, "%u failed, the last of them %s: %s", failed, one.bench,
+			why.text);
+	}
+	return failed ? -EIO : 0;
+}

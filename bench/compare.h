@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Two runs' JSON beside each other: what changed beyond noise. */
+#ifndef ADIT_BENCH_COMPARE_H
+#define ADIT_BENCH_COMPARE_H
+
+#include <stdint.h>
+
+enum compare_status {
+	COMPARE_SAME = 0,
+	COMPARE_WORSE = 1,    /* some row */
+	COMPARE_UNUSABLE = 2, /* a file, or no row is in both with enough rounds */
+	COMPARE_BETTER = 3,   /* some row, and none worse */
+};
+
+/* Prints each row and returns the exit status. threshold: 0.02 passes over changes below 2 %. */
+int bench_compare(const char *before, const char *after, double threshold, uint64_t seed);
+
+#endif
