@@ -33,13 +33,12 @@ static int call(struct vfu_client *client, uint16_t command, const void *head, s
 	const void *body;
 	int ret = vfu_client_call(client, &request, reply);
 
-	if (ret)
+	if (ret || !size)
 		return ret;
 	body = vfu_message_body(reply, size);
 	if (!body)
 		return -EPROTO;
-	if (size)
-		memcpy(out, body, size);
+	memcpy(out, body, size);
 	return 0;
 }
 
