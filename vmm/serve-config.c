@@ -22,7 +22,14 @@ struct serve_draft {
 #define SVM(member)	 .field = SCHEMA_FIELD(struct serve_draft, serve.svm.member)
 #define FUNCTION(member) .field = SCHEMA_FIELD(struct serve_draft, serve.function.member)
 
-static const struct schema_word function_types[] = { { "soft" }, { NULL } };
+#define QUEUES	8u
+#define ENGINES 4u
+
+static const struct schema_word function_types[] = {
+	{ "soft", SERVE_FUNCTION_SOFT },
+	{ "vfio", SERVE_FUNCTION_VFIO },
+	{ NULL },
+};
 
 static const struct schema_key own_keys[] = {
 	{ .path = "/capabilities",
@@ -61,21 +68,26 @@ static const struct schema_key own_keys[] = {
 	  .type = SCHEMA_WORD,
 	  .words = function_types,
 	  .fallback = "\"soft\"",
-	  .doc = "What it is: `soft` is made of software." },
+	  FUNCTION(type),
+	  .doc = "What it is: `soft` is made of software, `vfio` one of the host." },
+	{ .path = "/function/path",
+	  .type = SCHEMA_TEXT,
+	  .min = 1,
+	  .max = 255,
+	  FUNCTION(path),
+	  .doc = "Its cdev, `/dev/vfio/devices/vfioN`; required by `vfio`, only there." },
 	{ .path = "/function/queues",
 	  .type = SCHEMA_INT,
 	  .min = 1,
 	  .max = DSA_MAX_WQS,
-	  .fallback = "8",
 	  FUNCTION(queues),
-	  .doc = "How many work queues it has; each binding of a PASID takes one." },
+	  .doc = "How many work queues it has; only with `soft`." },
 	{ .path = "/function/engines",
 	  .type = SCHEMA_INT,
 	  .min = 1,
 	  .max = DSA_MAX_ENGINES,
-	  .fallback = "4",
 	  FUNCTION(engines),
-	  .doc = "How many engines work at them." },
+	  .doc = "How many engines work at them; only with `soft`." },
 };
 
 static bool shared_with_vm(const char *path)
@@ -119,12 +131,36 @@ static int check_adi(const struct config *config, size_t i, struct err *err)
 	return 0;
 }
 
-/* Without a binding an ADI would reach nothing, and each takes a queue of the function. */
-static int check_function(const struct serve_config *serve, const struct config *config,
-			  struct err *err)
+static int settle_function(struct serve_config *serve, struct err *err)
 {
-	if (!serve->function.present)
-		return 0;
+	bool vfio = serve->function.type == SERVE_FUNCTION_VFIO;
+
+	if (vfio && !serve->function.path)
+		return err_set(
+			err, EINVAL,
+			"/function/path: is missing; \"type\": \"vfio\" needs the function's "
+			"cdev, /dev/vfio/devices/vfioN");
+	if (!vfio && serve->function.path)
+		return err_set(err, EINVAL, "/function/path: goes only with \"type\": \"vfio\"");
+	if (vfio && (serve->function.queues || serve->function.engines))
+		return err_set(err, EINVAL,
+			       "/function/%s: goes only with \"type\": \"soft\"; a function of the "
+			       "host has what it has",
+			       serve->function.queues ? "queues" : "engines");
+	if (!serve->function.queues)
+		serve->function.queues = QUEUES;
+	if (!serve->function.engines)
+		serve->function.engines = ENGINES;
+	return 0;
+}
+
+/* Without a binding an ADI would reach nothing, and each takes a queue of the function. */
+static int check_function(struct serve_config *serve, const struct config *config, struct err *err)
+{
+	int ret = serve->function.present ? settle_function(serve, err) : 0;
+
+	if (ret || !serve->function.present)
+		return ret;
 	for (size_t i = 0; i < config->n_adis; i++) {
 		bool bound = false;
 
@@ -136,7 +172,9 @@ static int check_function(const struct serve_config *serve, const struct config 
 				       "its client's memory then; { \"adi\": \"%s\" } gives it all",
 				       config->adis[i].id, config->adis[i].id);
 	}
-	if (config->n_pasids > serve->function.queues)
+	/* How many a function of the host has shows when it is opened. */
+	if (serve->function.type == SERVE_FUNCTION_SOFT &&
+	    config->n_pasids > serve->function.queues)
 		return err_set(err, EINVAL,
 			       "/pasids: has %zu entries; each takes a queue, and "
 			       "/function/queues is %u",
@@ -187,6 +225,7 @@ static int parse(void *out, const char *text, size_t len, struct err *err)
 	json_object_put(document);
 	if (ret) {
 		config_free(&draft.vm.config);
+		free(draft.serve.function.path);
 		return ret;
 	}
 	*serve = draft.serve;
@@ -203,4 +242,5 @@ int serve_config_load(struct serve_config *serve, const char *path, struct err *
 void serve_config_free(struct serve_config *serve)
 {
 	config_free(&serve->config);
+	free(serve->function.path);
 }

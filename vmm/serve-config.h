@@ -10,12 +10,19 @@
 #include "passthrough/pci/pci.h"
 #include "vmm/config.h"
 
+enum serve_function_type {
+	SERVE_FUNCTION_SOFT,
+	SERVE_FUNCTION_VFIO,
+};
+
 struct serve_config {
 	struct config config; /* adis, spaces and pasids only */
 	struct pci_svm_options svm;
 	struct {
 		bool present;
-		uint32_t queues, engines;
+		uint8_t type;
+		char *path;		  /* vfio: its cdev */
+		uint32_t queues, engines; /* soft; 0: 8 and 4 */
 	} function;
 };
 

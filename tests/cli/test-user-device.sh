@@ -84,6 +84,10 @@ for key, name in (("adis", "id"), ("pasids", "adi")):
 json.dump(served, open(work + "/two.json", "w"))
 served["function"]["queues"] = 1
 json.dump(served, open(work + "/few.json", "w"))
+served["function"] = {"type": "vfio"}
+json.dump(served, open(work + "/nowhere.json", "w"))
+served["function"]["path"] = work + "/no-such-node"
+json.dump(served, open(work + "/absent.json", "w"))
 served["pasids"].pop()
 json.dump(served, open(work + "/unbound.json", "w"))
 vm = json.load(open(work + "/vm.json"))
@@ -123,6 +127,10 @@ ok "more bindings than queues are refused with status 2" is "$status" 2
 run "$adit" adi-serve "$work/socket0" "$work/socket1" "$work/unbound.json"
 ok "an ADI that nothing is bound to is refused with status 2" is "$status" 2
 ok "and it is named" has "$work/err" 'no entry for "dsa1"'
+run "$adit" adi-serve "$work/socket0" "$work/socket1" "$work/nowhere.json"
+ok "a host's function without its node is refused with status 2" is "$status" 2
+run "$adit" adi-serve "$work/socket0" "$work/socket1" "$work/absent.json"
+ok "one that cannot be opened is refused with status 1" is "$status" 1
 
 # What cannot be served, or be a device.
 sed 's/"id": "dsa0"/"id": "dsa0", "event_log": true/' "$work/served.json" >"$work/bad.json"
