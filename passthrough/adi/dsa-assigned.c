@@ -102,18 +102,17 @@ static void assigned_store64(void *arg, uint64_t offset, const void *bytes)
 
 static int set_interrupt(struct dsa_assigned *a)
 {
-	struct {
-		struct vfio_irq_set set;
-		int fd;
-	} irq = {
-		.set = { .argsz = sizeof(irq),
-			 .flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
-			 .index = VFIO_PCI_MSIX_IRQ_INDEX,
-			 .count = 1 },
-		.fd = a->access.interrupt,
-	};
+	_Alignas(struct vfio_irq_set) uint8_t bytes[sizeof(struct vfio_irq_set) + sizeof(int)];
+	struct vfio_irq_set *set = (struct vfio_irq_set *)bytes;
 
-	return a->sys->ioctl(a->sys->opaque, a->options.fd, VFIO_DEVICE_SET_IRQS, &irq.set);
+	*set = (struct vfio_irq_set){
+		.argsz = sizeof(bytes),
+		.flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+		.index = VFIO_PCI_MSIX_IRQ_INDEX,
+		.count = 1,
+	};
+	memcpy(set->data, &a->access.interrupt, sizeof(int));
+	return a->sys->ioctl(a->sys->opaque, a->options.fd, VFIO_DEVICE_SET_IRQS, set);
 }
 
 static int assigned_reset(void *arg)
