@@ -98,6 +98,12 @@ SRC_bench := $(filter-out bench/main.c bench/floor.c bench/exit-gap.c,$(wildcard
 
 obj = $(patsubst %.c,$(O)/obj/%.o,$(1))
 ARCHIVES := $(foreach r,$(ROOMS),$(O)/lib$(r).a)
+# What runs before the guest does, or when somebody asks for something rare, is built small: the
+# file's pages are most of what a VM costs beyond its RAM. What exits, rings and engines go through
+# is not.
+QUICK := vmm/processors.c vmm/serial.c vmm/serial-model.c vmm/rtc.c $(wildcard vmm/virtio/*.c)
+$(call obj,$(filter-out $(QUICK),$(SRC_vmm)) $(SRC_keeper) $(SRC_adit) $(wildcard passthrough/vfio*/*.c)): \
+	OPT = $(if $(DEBUG),-O0,-Os)
 # Beside vmm at the top, and nothing that adit links: its libraries are virtaditd's alone.
 DRIVER := $(O)/liblibvirt-driver.a
 OBJS := $(foreach r,libvirt-driver $(ROOMS),$(call obj,$(SRC_$(r)))) $(call obj,$(SRC_adit) $(SRC_adit-keeper) $(SRC_virtaditd) \
