@@ -98,12 +98,28 @@ static int open_socket(const char *path)
 	return fd;
 }
 
+/* A fresh socket has room for one request, which is a device at most. */
+static int send_request(int fd, const char *method, const char *verb, const char *body)
+{
+	char *text;
+	int n = asprintf(&text,
+			 "%s /api/v1/%s HTTP/1.1\r\nHost: adit\r\nConnection: close\r\n"
+			 "Content-Length: %zu\r\n\r\n%s",
+			 method, verb, strlen(body), body);
+	bool sent;
+
+	if (n < 0)
+		return -ENOMEM;
+	sent = send(fd, text, (size_t)n, MSG_NOSIGNAL) == n;
+	free(text);
+	return sent ? 0 : -EPIPE;
+}
+
 int api_ask(struct api **out, struct loop *loop, const char *socket, const char *method,
-	    const char *verb, const struct api_handler *handler)
+	    const char *verb, const char *body, const struct api_handler *handler)
 {
 	struct api *api = calloc(1, sizeof(*api));
-	char head[256];
-	int n, ret;
+	int ret;
 
 	*out = NULL;
 	if (!api)
@@ -115,15 +131,9 @@ int api_ask(struct api **out, struct loop *loop, const char *socket, const char 
 	ret = api->fd;
 	if (ret < 0)
 		goto fail;
-	n = snprintf(head, sizeof(head),
-		     "%s /api/v1/%s HTTP/1.1\r\nHost: adit\r\nConnection: close\r\n"
-		     "Content-Length: 0\r\n\r\n",
-		     method, verb);
-	/* A fresh socket has room for one head. */
-	if (send(api->fd, head, (size_t)n, MSG_NOSIGNAL) != n) {
-		ret = -EPIPE;
+	ret = send_request(api->fd, method, verb, body ? body : "");
+	if (ret)
 		goto fail;
-	}
 	ret = loop_watch(loop, api->fd, POLLIN, on_readable, api, &api->watch, NULL);
 	if (ret)
 		goto fail;

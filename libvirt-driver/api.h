@@ -22,9 +22,9 @@ struct api_handler {
 	void *arg;
 };
 
-/* Connects and sends at once; -errno where nobody listens. */
+/* Connects and sends at once; -errno where nobody listens. body: NULL for none. */
 int api_ask(struct api **out, struct loop *loop, const char *socket, const char *method,
-	    const char *verb, const struct api_handler *handler);
+	    const char *verb, const char *body, const struct api_handler *handler);
 /* Whom it talks to; -1 where the kernel does not say. */
 pid_t api_peer(const struct api *api);
 /* Before or after done; nothing is called any more. NULL is allowed. */

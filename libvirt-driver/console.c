@@ -28,7 +28,7 @@
 
 struct console {
 	struct daemon *daemon;
-	struct console *prev, *next;
+	struct console *next;
 	uint8_t uuid[XDR_UUID];
 	char key[KEY_CHARS]; /* "serial" or "console" */
 	struct stream *stream;
@@ -41,12 +41,11 @@ struct console {
 
 static void free_console(struct console *console)
 {
-	if (console->prev)
-		console->prev->next = console->next;
-	else
-		console->daemon->consoles = console->next;
-	if (console->next)
-		console->next->prev = console->prev;
+	struct console **at = &console->daemon->consoles;
+
+	while (*at != console)
+		at = &(*at)->next;
+	*at = console->next;
 	loop_unwatch(console->in);
 	loop_unwatch(console->out);
 	close(console->fd);
@@ -238,8 +237,6 @@ static int make(struct call *call, const struct domain *domain, const char *key,
 	memcpy(console->uuid, domain_uuid(domain), XDR_UUID);
 	memcpy(console->key, key, strlen(key) + 1);
 	console->next = daemon->consoles;
-	if (console->next)
-		console->next->prev = console;
 	daemon->consoles = console;
 	console->stream = stream_open(call, &ops, console);
 	if (!console->stream) {

@@ -5,6 +5,7 @@
  */
 #include "libvirt-driver/definition-devices.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,8 +70,71 @@ int on_alias(struct reader *reader, xmlNode *node)
 	if (strncmp(name, ALIAS_PREFIX, strlen(ALIAS_PREFIX)) != 0)
 		return reader_refuse_attribute(reader, "name",
 					       "must begin with \"" ALIAS_PREFIX "\"");
-	reader_string(reader->device, "id", name);
 	return 0;
+}
+
+/* --- names ----------------------------------------------------------------------------------- */
+
+static const xmlNode *child_of(const xmlNode *node, const char *name)
+{
+	const xmlNode *child = node ? node->children : NULL;
+
+	while (child && !node_is(child, name))
+		child = child->next;
+	return child;
+}
+
+static const char *word_of(const xmlNode *node, const char *name)
+{
+	const char *value = node ? node_attribute(node, name) : NULL;
+
+	return value ? value : "";
+}
+
+static void name_hostdev(const xmlNode *address, char id[DEVICE_ID])
+{
+	const char *uuid = node_attribute(address, "uuid");
+
+	if (uuid)
+		snprintf(id, DEVICE_ID, "%.36s", uuid);
+	else
+		snprintf(id, DEVICE_ID, "%04lx-%02lx-%02lx.%lx",
+			 strtoul(word_of(address, "domain"), NULL, 0),
+			 strtoul(word_of(address, "bus"), NULL, 0),
+			 strtoul(word_of(address, "slot"), NULL, 0),
+			 strtoul(word_of(address, "function"), NULL, 0));
+}
+
+void device_id(const xmlNode *device, char id[DEVICE_ID])
+{
+	const char *alias = word_of(child_of(device, "alias"), "name");
+	const xmlNode *address = child_of(child_of(device, "source"), "address");
+	size_t n = 0;
+
+	*id = 0;
+	if (*alias)
+		snprintf(id, DEVICE_ID, "%.63s", alias);
+	else if (node_is(device, "disk"))
+		snprintf(id, DEVICE_ID, "%.63s", word_of(child_of(device, "target"), "dev"));
+	else if (node_is(device, "interface"))
+		snprintf(id, DEVICE_ID, "net-%.59s", word_of(child_of(device, "mac"), "address"));
+	else if (node_is(device, "hostdev") && address)
+		name_hostdev(address, id);
+	/* A name has no colons, and letters of one case here. */
+	for (const char *at = id; !*alias && *at; at++) {
+		if (*at != ':')
+			id[n++] = (char)tolower((unsigned char)*at);
+	}
+	if (!*alias)
+		id[n] = 0;
+}
+
+static void name_device(struct reader *reader, const xmlNode *node)
+{
+	char id[DEVICE_ID];
+
+	device_id(node, id);
+	reader_string(reader->device, "id", id);
 }
 
 /* --- disks ----------------------------------------------------------------------------------- */
@@ -91,18 +155,8 @@ int leave_disk(struct reader *reader, xmlNode *node)
 	if (!has(reader, "target"))
 		return reader_refuse(reader, "<target dev='vdX'/> is missing");
 	json_object_object_del(reader->device, "target");
+	name_device(reader, node);
 	return 0;
-}
-
-static bool has_target(const xmlNode *disk, const char *name)
-{
-	for (const xmlNode *child = disk->children; child; child = child->next) {
-		const char *dev = node_is(child, "target") ? node_attribute(child, "dev") : NULL;
-
-		if (dev && !strcmp(dev, name))
-			return true;
-	}
-	return false;
 }
 
 /* The disk's name, which stays its own whatever others come and go. */
@@ -119,12 +173,11 @@ int on_disk_target(struct reader *reader, xmlNode *node)
 		return reader_refuse_attribute(reader, "bus", "is missing, it must be virtio");
 	xmlSetProp(node, (const xmlChar *)"bus", (const xmlChar *)"virtio");
 	for (const xmlNode *other = node->parent->prev; other; other = other->prev) {
-		if (node_is(other, "disk") && has_target(other, dev))
+		if (node_is(other, "disk") &&
+		    !strcmp(word_of(child_of(other, "target"), "dev"), dev))
 			return reader_refuse_attribute(reader, "dev", "\"%s\" is there twice", dev);
 	}
 	reader_bool(reader->device, "target", true);
-	if (!has(reader, "id"))
-		reader_string(reader->device, "id", dev);
 	return 0;
 }
 
@@ -217,30 +270,13 @@ static int make_mac(struct reader *reader, xmlNode *interface)
 	return 0;
 }
 
-/* By what stays its own whatever others come and go. */
-static void name_interface(struct reader *reader)
-{
-	struct json_object *mac;
-	char id[32] = "net-";
-	size_t n = strlen(id);
-
-	if (has(reader, "id") || !json_object_object_get_ex(reader->device, "mac", &mac))
-		return;
-	for (const char *at = json_object_get_string(mac); *at && n < sizeof(id) - 1; at++) {
-		if (*at != ':')
-			id[n++] = *at;
-	}
-	id[n] = 0;
-	reader_string(reader->device, "id", id);
-}
-
 int leave_interface(struct reader *reader, xmlNode *node)
 {
 	if (!has(reader, "tap"))
 		return reader_refuse(reader, "<target dev='TAP' managed='no'/> is missing");
 	if (!has(reader, "mac") && make_mac(reader, node))
 		return CALL_REFUSED;
-	name_interface(reader);
+	name_device(reader, node);
 	return 0;
 }
 
@@ -437,18 +473,9 @@ int on_hostdev(struct reader *reader, xmlNode *node)
 
 int leave_hostdev(struct reader *reader, xmlNode *node)
 {
-	struct json_object *path;
-	char id[UUID_TEXT];
-
-	if (!json_object_object_get_ex(reader->device, "path", &path))
+	if (!has(reader, "path"))
 		return reader_refuse(reader, "<source><address .../></source> is missing");
-	if (has(reader, "id"))
-		return 0;
-	/* A name has no colons. */
-	snprintf(id, sizeof(id), "%s", json_object_get_string(path));
-	for (char *at = id; *at; at++)
-		*at = *at == ':' ? '-' : *at;
-	reader_string(reader->device, "id", id);
+	name_device(reader, node);
 	return 0;
 }
 

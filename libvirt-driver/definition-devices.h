@@ -5,6 +5,14 @@
 
 #include "libvirt-driver/definition-reader.h"
 
+#define DEVICE_ID 64u /* with the NUL */
+
+/*
+ * What adit calls a <disk>, <interface> or <hostdev>: its alias, or a name from what stays its own
+ * whatever others come and go. "": it has none.
+ */
+void device_id(const xmlNode *device, char id[DEVICE_ID]);
+
 /* attribute: NULL where the text is the element's own. */
 int reader_number(struct reader *reader, const char *attribute, const char *text, uint64_t max,
 		  uint64_t *out);

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "libvirt-driver/definition-reader.h"
+#include "libvirt-driver/definition-devices.h"
 #include "util/bits.h"
 
 static xmlNode *child_of(const xmlNode *node, const char *name)
@@ -210,10 +210,11 @@ struct definition *definition_detach_alias(const struct definition *from, const 
 	if (!doc)
 		return NULL;
 	for (; device; device = device->next) {
-		const xmlNode *node = kind_of(device) ? child_of(device, "alias") : NULL;
-		const char *name = node ? node_attribute(node, "name") : NULL;
+		char id[DEVICE_ID] = "";
 
-		if (name && !strcmp(name, alias))
+		if (kind_of(device))
+			device_id(device, id);
+		if (*id && !strcmp(id, alias))
 			break;
 	}
 	if (device)

@@ -23,7 +23,7 @@ struct definition *definition_change_device(const struct definition *from,
 					    enum device_change change, const char *xml,
 					    const struct definition_host *host,
 					    struct refusal *refusal);
-/* The device that has the alias. */
+/* The device that has the alias, or the name that adit gives it (device_id). */
 struct definition *definition_detach_alias(const struct definition *from, const char *alias,
 					   const struct definition_host *host,
 					   struct refusal *refusal);

@@ -6,6 +6,7 @@
 
 #include "libvirt-driver/definition-edit.h"
 #include "libvirt-driver/procedures.h"
+#include "libvirt-driver/run.h"
 #include "util/bits.h"
 
 /* virDomainModificationImpact */
@@ -44,11 +45,18 @@ static int keep(struct call *call, struct definition *changed)
 
 /* --- devices --------------------------------------------------------------------------------- */
 
-static int refuse_live(struct call *call)
+/* The domain as it runs, as it is defined, or both. Each was judged whole before adit is asked. */
+static int change_both(struct call *call, struct domain *domain, uint32_t flags, bool attach,
+		       struct definition *live, struct definition *kept)
 {
-	return refuse(&call->refusal, FAULT_OPERATION_UNSUPPORTED,
-		      "devices of a running domain cannot be changed; --config changes what the "
-		      "next start finds");
+	if ((flags & AFFECT_LIVE && !live) || (flags & AFFECT_CONFIG && !kept)) {
+		definition_free(live);
+		definition_free(kept);
+		return CALL_REFUSED;
+	}
+	if (flags & AFFECT_LIVE)
+		return run_change_device(domain, attach, live, kept, &call->ticket, &call->refusal);
+	return keep(call, kept);
 }
 
 static int change(struct call *call, enum device_change change, bool has_flags)
@@ -57,6 +65,7 @@ static int change(struct call *call, enum device_change change, bool has_flags)
 		FORCE = 4 /* of an update: there is nothing that it would override */
 	};
 	const struct definition_host host = host_of(call);
+	struct definition *live = NULL, *kept = NULL;
 	struct domain_name name;
 	struct domain *domain = call_domain(call, &name);
 	const char *xml = xdr_string(&call->in, DEFINITION_MAX_XML);
@@ -71,10 +80,15 @@ static int change(struct call *call, enum device_change change, bool has_flags)
 		return refuse_unknown(call, &name);
 	if (resolve(call, domain, &flags))
 		return CALL_REFUSED;
+	if (flags & AFFECT_LIVE && change == DEVICE_UPDATE)
+		return refuse(&call->refusal, FAULT_OPERATION_UNSUPPORTED,
+			      "a device of a running domain is not changed in place: detach it and "
+			      "attach it, or use --config");
 	if (flags & AFFECT_LIVE)
-		return refuse_live(call);
-	return keep(call,
-		    definition_change_device(domain->kept, change, xml, &host, &call->refusal));
+		live = definition_change_device(domain->live, change, xml, &host, &call->refusal);
+	if (flags & AFFECT_CONFIG && (live || !(flags & AFFECT_LIVE)))
+		kept = definition_change_device(domain->kept, change, xml, &host, &call->refusal);
+	return change_both(call, domain, flags, change == DEVICE_ATTACH, live, kept);
 }
 
 static int attach(struct call *call)
@@ -105,6 +119,7 @@ static int update_flags(struct call *call)
 static int detach_alias(struct call *call)
 {
 	const struct definition_host host = host_of(call);
+	struct definition *live = NULL, *kept = NULL;
 	struct domain_name name;
 	struct domain *domain = call_domain(call, &name);
 	const char *alias = xdr_string(&call->in, NAME_BYTES);
@@ -117,8 +132,10 @@ static int detach_alias(struct call *call)
 	if (resolve(call, domain, &flags))
 		return CALL_REFUSED;
 	if (flags & AFFECT_LIVE)
-		return refuse_live(call);
-	return keep(call, definition_detach_alias(domain->kept, alias, &host, &call->refusal));
+		live = definition_detach_alias(domain->live, alias, &host, &call->refusal);
+	if (flags & AFFECT_CONFIG && (live || !(flags & AFFECT_LIVE)))
+		kept = definition_detach_alias(domain->kept, alias, &host, &call->refusal);
+	return change_both(call, domain, flags, false, live, kept);
 }
 
 /* --- numbers --------------------------------------------------------------------------------- */
@@ -191,7 +208,7 @@ static int set_metadata(struct call *call)
 	struct domain_name name;
 	struct domain *domain = call_domain(call, &name);
 	int32_t type = xdr_i32(&call->in);
-	const char *text = xdr_opt_string(&call->in, DEFINITION_MAX_XML);
+	const char *text = xdr_opt_string(&call->in, DEFINITION_MAX_XML), *element;
 	uint32_t flags;
 
 	xdr_opt_string(&call->in, NAME_BYTES); /* key and URI, of an element */
@@ -206,11 +223,18 @@ static int set_metadata(struct call *call)
 			      "metadata elements are written by defining the domain's XML");
 	if (resolve(call, domain, &flags))
 		return CALL_REFUSED;
-	if (flags & AFFECT_LIVE)
-		return refuse_fixed(call, type == METADATA_TITLE ? "title" : "description");
-	return keep(call, definition_set_text(domain->kept,
-					      type == METADATA_TITLE ? "title" : "description",
-					      text && *text ? text : NULL, &host, &call->refusal));
+	element = type == METADATA_TITLE ? "title" : "description";
+	text = text && *text ? text : NULL;
+	if (flags & AFFECT_LIVE) {
+		struct definition *live =
+			definition_set_text(domain->live, element, text, &host, &call->refusal);
+
+		if (!live || run_change_words(domain, live, &call->refusal))
+			return CALL_REFUSED;
+	}
+	if (!(flags & AFFECT_CONFIG))
+		return CALL_DONE;
+	return keep(call, definition_set_text(domain->kept, element, text, &host, &call->refusal));
 }
 
 const struct procedure edit_procedures[] = {

@@ -70,6 +70,19 @@ int run_prepare(struct daemon *daemon, const struct definition *live, int32_t id
 		      daemon->run_dir, strerror(-ret));
 }
 
+int run_keep_live(struct daemon *daemon, const struct definition *live, int32_t id)
+{
+	char *xml = definition_xml_with_id(live, id);
+	int dir = open_own(daemon, live->uuid, false), ret = dir;
+
+	if (dir >= 0) {
+		ret = xml ? store_write(dir, "live.xml", xml, false) : -ENOMEM;
+		close(dir);
+	}
+	free(xml);
+	return ret;
+}
+
 static int open_log(const struct daemon *daemon, const uint8_t uuid[XDR_UUID])
 {
 	int dir = open_own(daemon, uuid, false), fd;

@@ -17,6 +17,8 @@ int run_path(const struct daemon *daemon, const uint8_t uuid[XDR_UUID], const ch
 /* Makes RUN/UUID with all that a start needs. */
 int run_prepare(struct daemon *daemon, const struct definition *live, int32_t id,
 		struct refusal *refusal);
+/* Its live.xml, written anew where it changed while it runs. */
+int run_keep_live(struct daemon *daemon, const struct definition *live, int32_t id);
 /* The process, or -1: its input is empty, its output goes to the log, no descriptor is left to it.
  */
 pid_t run_spawn(struct daemon *daemon, const struct definition *live, struct refusal *refusal);

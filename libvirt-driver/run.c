@@ -19,6 +19,8 @@
 #include <unistd.h>
 
 #include "libvirt-driver/api.h"
+#include "libvirt-driver/definition-edit.h"
+#include "libvirt-driver/run-device.h"
 #include "libvirt-driver/run-files.h"
 #include "libvirt-driver/session.h"
 #include "util/bits.h"
@@ -40,11 +42,20 @@ enum {
 	STOPPED_FAILED = 5,
 };
 
+/* What holds once adit has done what it was asked. */
+struct change {
+	bool attach;
+	char id[DEVICE_ID];
+	struct definition *live, *kept;
+	const struct definition *kept_from; /* what the new one was made of */
+};
+
 struct question {
 	struct run *run;
 	struct api *api; /* NULL: free */
 	struct ticket ticket;
 	bool destroys;
+	struct change *change; /* NULL: it is about no device */
 };
 
 struct run {
@@ -77,6 +88,23 @@ static const char *name_of(const struct run *run)
 
 /* --- the end --------------------------------------------------------------------------------- */
 
+static void free_change(struct change *change)
+{
+	if (!change)
+		return;
+	definition_free(change->live);
+	definition_free(change->kept);
+	free(change);
+}
+
+static void drop_question(struct question *question)
+{
+	api_close(question->api);
+	question->api = NULL;
+	free_change(question->change);
+	question->change = NULL;
+}
+
 void run_free(struct run *run)
 {
 	if (!run)
@@ -85,7 +113,7 @@ void run_free(struct run *run)
 	loop_timer_cancel(run->timer);
 	api_close(run->events);
 	for (size_t i = 0; i < QUESTIONS; i++)
-		api_close(run->questions[i].api);
+		drop_question(&run->questions[i]);
 	if (run->pidfd >= 0)
 		close(run->pidfd);
 	free(run);
@@ -175,6 +203,17 @@ static int watch_process(struct run *run, pid_t pid)
 			  NULL);
 }
 
+static void set_live(struct domain *domain, struct definition *live)
+{
+	definition_free(domain->live);
+	domain->live = live;
+	if (run_keep_live(domain->daemon, live, domain->id))
+		log_line(domain->daemon->log, LOG_ERROR, "domain",
+			 "%s: live.xml cannot be written: the next daemon will not know of the "
+			 "last change",
+			 live->name);
+}
+
 /* --- events ---------------------------------------------------------------------------------- */
 
 static void answer_start(struct run *run)
@@ -209,11 +248,42 @@ static void on_state(struct run *run, const char *state)
 		set_state(run, DOMAIN_PAUSED, PAUSED_USER);
 }
 
+/* The guest has let go of a device, asked or not. */
+static void on_removed(struct run *run, const char *id)
+{
+	struct daemon *daemon = daemon_of(run);
+	const struct definition_host host = { daemon->run_dir, daemon->adit };
+	struct refusal refusal = { 0 };
+	struct definition *live = definition_detach_alias(run->domain->live, id, &host, &refusal);
+
+	if (!live) {
+		log_line(daemon->log, LOG_WARN, "domain", "%s: %s is gone: %s", name_of(run), id,
+			 refusal.err.text);
+		return;
+	}
+	set_live(run->domain, live);
+	/* What another change was made of had it still. */
+	for (size_t i = 0; i < QUESTIONS; i++) {
+		struct change *change = run->questions[i].change;
+		struct definition *less =
+			change && change->attach
+				? definition_detach_alias(change->live, id, &host, &refusal)
+				: NULL;
+
+		if (!less)
+			continue;
+		definition_free(change->live);
+		change->live = less;
+	}
+	sessions_tell_device(daemon, run->domain, id, false);
+}
+
 static void take_event(struct run *run, const char *event, const char *detail)
 {
 	if (!strcmp(event, "state")) {
 		on_state(run, detail);
 	} else if (!strcmp(event, "booted")) {
+		*run->ended = 0; /* that was the machine before it */
 		set_state(run, DOMAIN_RUNNING, RUNNING_BOOTED);
 	} else if (!strcmp(event, "paused")) {
 		set_state(run, DOMAIN_PAUSED, PAUSED_USER);
@@ -225,6 +295,10 @@ static void take_event(struct run *run, const char *event, const char *detail)
 					RESUMED_UNPAUSED);
 	} else if (!strcmp(event, "ended")) {
 		snprintf(run->ended, sizeof(run->ended), "%s", detail);
+		if (!strcmp(detail, "reset"))
+			sessions_tell_reboot(daemon_of(run), run->domain);
+	} else if (!strcmp(event, "device-removed")) {
+		on_removed(run, detail);
 	} else if (!strcmp(event, "failed")) {
 		snprintf(run->failed, sizeof(run->failed), "%s", detail);
 	}
@@ -267,7 +341,7 @@ static int connect_events(struct run *run)
 
 	if (run_path(daemon_of(run), domain_uuid(run->domain), "api", socket))
 		return -ENAMETOOLONG;
-	return api_ask(&run->events, daemon_of(run)->loop, socket, "GET", "events", &handler);
+	return api_ask(&run->events, daemon_of(run)->loop, socket, "GET", "events", NULL, &handler);
 }
 
 /* Until it listens, or has ended: no third thing happens to a process that was started. */
@@ -361,6 +435,30 @@ static void kill_it(void *arg)
 		pidfd_send_signal(run->pidfd, SIGKILL, NULL, 0);
 }
 
+/* adit has done it: what is known of the domain follows. False: its definition could not. */
+static bool commit(struct question *question, struct refusal *refusal)
+{
+	struct domain *domain = question->run->domain;
+	struct change *change = question->change;
+	struct definition *kept = change->kept;
+
+	/* One that goes is gone when the guest has let go of it. */
+	if (change->attach) {
+		set_live(domain, change->live);
+		change->live = NULL;
+		sessions_tell_device(domain->daemon, domain, change->id, true);
+	}
+	change->kept = NULL;
+	if (!kept)
+		return true;
+	if (domain->kept == change->kept_from)
+		return domain_define(domain->daemon, kept, refusal) != NULL;
+	definition_free(kept);
+	refuse(refusal, FAULT_OPERATION_FAILED,
+	       "the definition was changed meanwhile: the running domain alone has the change");
+	return false;
+}
+
 static void answer_question(struct question *question, unsigned int status, const char *body)
 {
 	struct daemon *daemon = daemon_of(question->run);
@@ -368,7 +466,9 @@ static void answer_question(struct question *question, unsigned int status, cons
 	struct json_object *object, *text;
 
 	if (status >= 200 && status <= 299) {
-		ticket_answer(daemon, &question->ticket, NULL, NULL);
+		bool whole = !question->change || commit(question, &refusal);
+
+		ticket_answer(daemon, &question->ticket, NULL, whole ? NULL : &refusal);
 		return;
 	}
 	object = json_tokener_parse(body);
@@ -389,11 +489,11 @@ static void on_answer(void *arg, unsigned int status, const char *body)
 	else if (status < 200 || status > 299)
 		kill_it(question->run);
 	/* The body goes with it. */
-	api_close(question->api);
-	question->api = NULL;
+	drop_question(question);
 }
 
-static struct question *ask(struct run *run, const char *verb, struct refusal *refusal)
+static struct question *ask(struct run *run, const char *verb, const char *body,
+			    struct refusal *refusal)
 {
 	struct question *question = NULL;
 	struct api_handler handler;
@@ -411,7 +511,8 @@ static struct question *ask(struct run *run, const char *verb, struct refusal *r
 	handler = (struct api_handler){ NULL, on_answer, question };
 	ret = run_path(daemon_of(run), domain_uuid(run->domain), "api", socket);
 	if (!ret)
-		ret = api_ask(&question->api, daemon_of(run)->loop, socket, "PUT", verb, &handler);
+		ret = api_ask(&question->api, daemon_of(run)->loop, socket, "PUT", verb, body,
+			      &handler);
 	if (!ret)
 		return question;
 	refuse(refusal, FAULT_OPERATION_FAILED, "adit does not answer: %s", strerror(-ret));
@@ -437,11 +538,63 @@ int run_ask(struct domain *domain, enum run_verb verb, const struct ticket *tick
 
 	if (!domain->run)
 		return refuse_inactive(domain, refusal);
-	question = ask(domain->run, verbs[verb], refusal);
+	question = ask(domain->run, verbs[verb], NULL, refusal);
 	if (!question)
 		return CALL_REFUSED;
 	question->ticket = *ticket;
 	return CALL_LATER;
+}
+
+static bool is_changing(const struct run *run)
+{
+	for (size_t i = 0; i < QUESTIONS; i++) {
+		if (run->questions[i].change)
+			return true;
+	}
+	return false;
+}
+
+int run_change_device(struct domain *domain, bool attach, struct definition *live,
+		      struct definition *kept, const struct ticket *ticket, struct refusal *refusal)
+{
+	struct change *change = calloc(1, sizeof(*change));
+	struct device_request request = { 0 };
+	struct question *question = NULL;
+
+	if (!change) {
+		definition_free(live);
+		definition_free(kept);
+		return refuse(refusal, FAULT_NO_MEMORY, "no memory for a change");
+	}
+	*change = (struct change){ attach, "", live, kept, domain->kept };
+	if (!domain->run)
+		refuse_inactive(domain, refusal);
+	else if (is_changing(domain->run))
+		/* Two that were made of one definition would undo each other. */
+		refuse(refusal, FAULT_OPERATION_INVALID,
+		       "another device of the domain is being changed");
+	else if (!device_request(domain->live, live, attach, &request, refusal))
+		question = ask(domain->run, request.verb, request.body, refusal);
+	free(request.body);
+	if (!question) {
+		free_change(change);
+		return CALL_REFUSED;
+	}
+	memcpy(change->id, request.id, sizeof(change->id));
+	question->change = change;
+	question->ticket = *ticket;
+	return CALL_LATER;
+}
+
+int run_change_words(struct domain *domain, struct definition *live, struct refusal *refusal)
+{
+	if (is_changing(domain->run)) {
+		definition_free(live);
+		return refuse(refusal, FAULT_OPERATION_INVALID,
+			      "a device of the domain is being changed");
+	}
+	set_live(domain, live);
+	return 0;
 }
 
 int run_destroy(struct domain *domain, const struct ticket *ticket, struct refusal *refusal)
@@ -461,7 +614,7 @@ int run_destroy(struct domain *domain, const struct ticket *ticket, struct refus
 	if (run->destroyed)
 		return CALL_LATER;
 	run->destroyed = true;
-	question = ask(run, "vmm.shutdown", refusal);
+	question = ask(run, "vmm.shutdown", NULL, refusal);
 	if (question)
 		question->destroys = true;
 	loop_timer_cancel(run->timer);

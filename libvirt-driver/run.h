@@ -35,6 +35,17 @@ int run_ask(struct domain *domain, enum run_verb verb, const struct ticket *tick
 /* Ends it, with force where it does not end by itself; the ticket is answered when it has. */
 int run_destroy(struct domain *domain, const struct ticket *ticket, struct refusal *refusal);
 
+/*
+ * A device comes or goes while the domain runs. live is the domain with it (or without it); kept is
+ * the definition where that shall change as well, or NULL. Both are taken over in any case.
+ * CALL_LATER: the ticket is answered when the device has come, or the guest was asked to let go.
+ */
+int run_change_device(struct domain *domain, bool attach, struct definition *live,
+		      struct definition *kept, const struct ticket *ticket,
+		      struct refusal *refusal);
+/* What a running domain says of itself changes, and nothing of its machine. Takes live over. */
+int run_change_words(struct domain *domain, struct definition *live, struct refusal *refusal);
+
 /* Nanoseconds of CPU that the process has used; 0 where it is not known. */
 uint64_t run_cpu_ns(const struct domain *domain);
 

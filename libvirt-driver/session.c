@@ -17,8 +17,14 @@
 #define OUT_MAX		(64u << 20) /* answers that were not taken: two of the longest */
 #define CALLBACKS	128u
 
-#define MESSAGE_LIFECYCLE 318
-#define EVENT_LIFECYCLE	  0
+/* An event (virDomainEventID) and the message that tells it. */
+struct event {
+	int32_t id, message;
+};
+static const struct event lifecycle = { 0, 318 };
+static const struct event reboot = { 1, 319 };
+static const struct event device_removed = { 15, 333 };
+static const struct event device_added = { 19, 354 };
 
 struct callback {
 	int32_t id; /* 0: free */
@@ -358,42 +364,63 @@ int session_deregister(struct session *session, int32_t id)
 	return -ENOENT;
 }
 
-static void tell_lifecycle(struct session *session, int32_t callback, const struct domain *domain,
-			   enum lifecycle event, int32_t detail)
+/* Callback by callback; what goes behind the domain is the same for each. */
+static void tell(struct daemon *daemon, const struct domain *domain, const struct event *event,
+		 const struct xdr_out *more)
 {
 	const struct wire_header header = {
 		.program = WIRE_PROGRAM_REMOTE,
 		.version = WIRE_VERSION,
-		.procedure = MESSAGE_LIFECYCLE,
+		.procedure = event->message,
 		.type = WIRE_MESSAGE,
 	};
-	size_t at = wire_begin(&session->out, &header);
 
-	xdr_put_i32(&session->out, callback);
-	domain_put(&session->out, domain);
-	xdr_put_i32(&session->out, event);
-	xdr_put_i32(&session->out, detail);
-	wire_end(&session->out, at);
-}
-
-void sessions_tell_lifecycle(struct daemon *daemon, const struct domain *domain,
-			     enum lifecycle event, int32_t detail)
-{
 	for (struct session *session = daemon->sessions, *next; session; session = next) {
 		bool told = false;
 
 		next = session->next;
 		for (size_t i = 0; i < CALLBACKS; i++) {
 			const struct callback *callback = &session->callbacks[i];
+			size_t at;
 
-			if (!callback->id || callback->event != EVENT_LIFECYCLE ||
+			if (!callback->id || callback->event != event->id ||
 			    (callback->one &&
-			     memcmp(callback->uuid, domain_uuid(domain), XDR_UUID)))
+			     memcmp(callback->uuid, domain_uuid(domain), XDR_UUID) != 0))
 				continue;
-			tell_lifecycle(session, callback->id, domain, event, detail);
+			at = wire_begin(&session->out, &header);
+			xdr_put_i32(&session->out, callback->id);
+			domain_put(&session->out, domain);
+			xdr_put_raw(&session->out, more->bytes, more->len);
+			wire_end(&session->out, at);
 			told = true;
 		}
 		if (told)
 			say_ready(session);
 	}
+}
+
+void sessions_tell_lifecycle(struct daemon *daemon, const struct domain *domain,
+			     enum lifecycle event, int32_t detail)
+{
+	struct xdr_out more = { .max = WIRE_MAX_STRING };
+
+	xdr_put_i32(&more, event);
+	xdr_put_i32(&more, detail);
+	tell(daemon, domain, &lifecycle, &more);
+	free(more.bytes);
+}
+
+void sessions_tell_reboot(struct daemon *daemon, const struct domain *domain)
+{
+	tell(daemon, domain, &reboot, &(struct xdr_out){ 0 });
+}
+
+void sessions_tell_device(struct daemon *daemon, const struct domain *domain, const char *alias,
+			  bool added)
+{
+	struct xdr_out more = { .max = WIRE_MAX_STRING };
+
+	xdr_put_string(&more, alias);
+	tell(daemon, domain, added ? &device_added : &device_removed, &more);
+	free(more.bytes);
 }

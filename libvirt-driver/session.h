@@ -64,5 +64,10 @@ enum lifecycle {
 };
 void sessions_tell_lifecycle(struct daemon *daemon, const struct domain *domain,
 			     enum lifecycle event, int32_t detail);
+/* The guest has reset its machine. */
+void sessions_tell_reboot(struct daemon *daemon, const struct domain *domain);
+/* By the device's alias, or the name that adit gives it. */
+void sessions_tell_device(struct daemon *daemon, const struct domain *domain, const char *alias,
+			  bool added);
 
 #endif

@@ -112,8 +112,10 @@ void streams_have_room(struct streams *streams)
 
 void streams_end(struct streams *streams)
 {
-	while (streams->first) {
-		streams->first->ops->end(streams->first->arg);
-		drop(streams->first);
+	for (struct stream *stream = streams->first, *next; stream; stream = next) {
+		next = stream->next;
+		stream->ops->end(stream->arg);
+		free(stream);
 	}
+	*streams = (struct streams){ 0 };
 }

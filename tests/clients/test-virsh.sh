@@ -286,6 +286,56 @@ ok "a guest that ends ends the console" talk 'send .\n' console talker
 "$until" "$work/log" "talker: ended: off"
 ok "a domain that does not run has none" talk 'expect failed to get domain\nfails\n' console talker
 
+# --- devices that come and go while it runs
+if [ -e "$build/guest/hotplug.bin" ]; then
+	domain plugged hotplug "<serial type='file'><source path='$work/plugged.out'/></serial>"
+	v define "$work/plugged.xml"
+	v start plugged
+	v dumpxml plugged --inactive
+	cp "$work/out" "$work/plugged.xml"
+	virsh -q -c "adit:///system?socket=$sock" event plugged --all --loop >"$work/plug-events" 2>&1 &
+	listener=$!
+	until grep -q "Defined Updated" "$work/plug-events"; do v define "$work/plugged.xml"; done
+	api=$work/run/$(virsh -q -c "adit:///system?socket=$sock" domuuid plugged)/api
+	ok "attach-disk while it runs" does v attach-disk plugged "$work/disk.img" vdb --subdriver raw --live --config
+	ok "adit has it" sh -c '"$1" ctl "$2" info | grep -q vdb' -- "$adit" "$api"
+	ok "domblklist has it" says "vdb *$work/disk.img" v domblklist plugged
+	ok "and so has the definition" says "vdb *$work/disk.img" v domblklist plugged --inactive
+	ok "an event tells it" "$until" "$work/plug-events" "'device-added' for domain 'plugged': vdb"
+	ok "the same disk again is refused" fails "has this disk already" \
+		v attach-disk plugged "$work/disk.img" vdb --subdriver raw
+	ok "what adit refuses is refused with its sentence, and leaves no trace" fails "no-such" \
+		v attach-disk plugged "$work/no-such" vdc --subdriver raw --live --config
+	v dumpxml plugged --inactive
+	ok "neither in the definition" sh -c '! grep -q no-such "$1"' -- "$work/out"
+	v dumpxml plugged
+	ok "nor in what runs" sh -c '! grep -q no-such "$1"' -- "$work/out"
+	echo "<rng model='virtio'><backend model='random'/></rng>" >"$work/rng.xml"
+	ok "what stays with its machine is refused" fails "stays as long as its machine" \
+		v attach-device plugged "$work/rng.xml" --live
+	kill -9 "$daemon"
+	wait "$daemon" 2>/dev/null
+	wait "$listener"
+	up
+	v dumpxml plugged --inactive
+	cp "$work/out" "$work/plugged.xml"
+	ok "the next daemon knows of it" says "vdb *$work/disk.img" v domblklist plugged
+	virsh -q -c "adit:///system?socket=$sock" event plugged --all --loop >"$work/plug-events" 2>&1 &
+	listener=$!
+	until grep -q "Defined Updated" "$work/plug-events"; do v define "$work/plugged.xml"; done
+	ok "detach-disk while it runs" does v detach-disk plugged vdb --live
+	ok "an event tells that the guest has let go" "$until" "$work/plug-events" "'device-removed' for domain 'plugged': vdb"
+	v domblklist plugged
+	ok "it is gone" sh -c '! grep -q vdb "$1"' -- "$work/out"
+	ok "detaching it twice is refused" fails "no device has the alias" v detach-device-alias plugged vdb --live
+	ok "a reset is an event" sh -c 'timeout 20 virsh -q -c "adit:///system?socket=$1" reset plugged' -- "$sock"
+	ok "that clients are told" "$until" "$work/plug-events" "'reboot' for domain 'plugged'"
+	kill "$listener"
+	wait "$listener" 2>/dev/null
+	v destroy plugged
+	v undefine plugged
+fi
+
 # A transient domain is gone with its end; a guest that powers off ends it.
 domain away spin
 ok "create" does v create "$work/away.xml"

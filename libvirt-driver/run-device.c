@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What adit must be asked so that a running machine becomes what another definition says. */
+#include "libvirt-driver/run-device.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/bits.h"
+
+static const struct {
+	const char *array, *verb;
+} kinds[] = {
+	{ "disks", "vm.add-disk" },
+	{ "net", "vm.add-net" },
+	{ "devices", "vm.add-device" },
+};
+
+static const char *id_of(struct json_object *device)
+{
+	struct json_object *id;
+
+	return json_object_object_get_ex(device, "id", &id) ? json_object_get_string(id) : "";
+}
+
+static bool holds(struct json_object *config, const char *array, const char *id)
+{
+	struct json_object *list;
+
+	if (!json_object_object_get_ex(config, array, &list))
+		return false;
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		if (!strcmp(id_of(json_object_array_get_idx(list, i)), id))
+			return true;
+	}
+	return false;
+}
+
+/* The one device of `more` that `less` has not; NULL: there is none that could come or go. */
+static struct json_object *find(struct json_object *more, struct json_object *less,
+				const char **verb)
+{
+	struct json_object *list;
+
+	for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
+		if (!json_object_object_get_ex(more, kinds[k].array, &list))
+			continue;
+		for (size_t i = 0; i < json_object_array_length(list); i++) {
+			struct json_object *device = json_object_array_get_idx(list, i);
+
+			if (holds(less, kinds[k].array, id_of(device)))
+				continue;
+			*verb = kinds[k].verb;
+			return device;
+		}
+	}
+	return NULL;
+}
+
+static char *write_body(struct json_object *device, bool attach)
+{
+	struct json_object *object;
+	char *body;
+
+	if (attach)
+		return strdup(json_object_to_json_string_ext(device, JSON_C_TO_STRING_PLAIN));
+	object = json_object_new_object();
+	reader_string(object, "id", id_of(device));
+	body = strdup(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN));
+	json_object_put(object);
+	return body;
+}
+
+int device_request(const struct definition *before, const struct definition *after, bool attach,
+		   struct device_request *request, struct refusal *refusal)
+{
+	struct json_object *less = json_tokener_parse((attach ? before : after)->config);
+	struct json_object *more = json_tokener_parse((attach ? after : before)->config);
+	const char *verb = NULL;
+	struct json_object *device = find(more, less, &verb);
+	int ret = 0;
+
+	*request = (struct device_request){ .verb = attach ? verb : "vm.remove-device" };
+	if (!device) {
+		ret = refuse(refusal, FAULT_OPERATION_UNSUPPORTED,
+			     "such a device stays as long as its machine; --config changes what "
+			     "the next start finds");
+	} else {
+		snprintf(request->id, sizeof(request->id), "%s", id_of(device));
+		request->body = write_body(device, attach);
+		if (!request->body)
+			ret = refuse(refusal, FAULT_NO_MEMORY, "no memory for a request");
+	}
+	json_object_put(less);
+	json_object_put(more);
+	return ret;
+}

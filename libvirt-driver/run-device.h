@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private to run*.c: one device of a running domain that comes or goes. */
+#ifndef ADIT_LIBVIRT_DRIVER_RUN_DEVICE_H
+#define ADIT_LIBVIRT_DRIVER_RUN_DEVICE_H
+
+#include "libvirt-driver/definition-devices.h"
+#include "libvirt-driver/run.h"
+
+/* How adit is asked for it. */
+struct device_request {
+	const char *verb;
+	char id[DEVICE_ID];
+	char *body; /* JSON; the caller frees */
+};
+
+/* From what is in one of the two definitions and not in the other. */
+int device_request(const struct definition *before, const struct definition *after, bool attach,
+		   struct device_request *request, struct refusal *refusal);
+
+#endif
