@@ -25,6 +25,7 @@ struct bench_options {
 	bool self;	       /* the first party in the place of all others */
 	bool brief;	       /* fewer sizes: what a summary needs */
 	double threshold;      /* compare: smaller changes are none; 0.02 are 2 % */
+	const char *job_path;  /* NULL: the bench's own rows */
 	const char *build;     /* directory of adit, bench/ and guest/ */
 	/* boot: a Linux kernel instead of flat payloads; NULL: none */
 	const char *kernel, *initramfs, *cmdline;
@@ -56,6 +57,7 @@ struct bench {
 	int (*run)(struct bench_run *run, struct err *err); /* 0, or -errno with a sentence */
 	const char *summary;
 	bool needs_kvm;
+	bool takes_jobs;
 };
 
 /* NULL: there is none of that name. */

@@ -19,6 +19,7 @@
 
 #include "bench/contest.h"
 #include "bench/dsa-rig.h"
+#include "bench/job.h"
 #include "bench/plot.h"
 #include "bench/results.h"
 #include "ioasid-client/pasid-table.h"
@@ -48,6 +49,10 @@ struct shape {
 	uint32_t size, batch; /* bytes of a move; descriptors of a unit, 1: no batch */
 	bool wide;	      /* over all of the region, however small the moves */
 	bool cached;	      /* the descriptors ask for the caches, where memcpy leaves all */
+	/* 0: as the bench has them by itself */
+	uint64_t region;    /* that moves walk over */
+	unsigned int depth; /* units under way */
+	uint64_t bytes;	    /* that one stream moves */
 };
 
 struct copy {
@@ -67,6 +72,8 @@ static double read_ns(clockid_t clock)
 
 static uint64_t region_of(const struct shape *shape)
 {
+	if (shape->region)
+		return shape->region;
 	return shape->size < TARGETS_FROM && !shape->wide ? REGION_SMALL : REGION;
 }
 
@@ -79,11 +86,15 @@ static unsigned int units_of(const struct shape *shape)
 {
 	uint64_t bytes = (uint64_t)shape->size * shape->batch;
 
+	if (shape->bytes)
+		return (unsigned int)MAX(shape->bytes / bytes, 1ULL);
 	return (unsigned int)MIN(MAX(STREAM_BYTES / bytes, 3ULL), (uint64_t)STREAM_UNITS);
 }
 
 static unsigned int depth_of(const struct shape *shape)
 {
+	if (shape->depth)
+		return shape->depth;
 	return (unsigned int)(shape->batch > 1 ? DEPTH : 16 * DEPTH);
 }
 
@@ -344,11 +355,13 @@ static void draw(struct copy *copy, const struct shape *shape, const struct cont
 			   samples_median(contest_samples(contest, ENGINE, 1)));
 }
 
-static int measure(struct copy *copy, const struct shape *shape, bool pasids, struct err *err)
+/* label: what to call it, for one that is not known by its shape; else NULL. */
+static int measure_as(struct copy *copy, const char *label, const struct shape *shape, bool pasids,
+		      struct err *err)
 {
 	static const char *const kinds[RATES] = { "engine", "portal", "wall" };
 	struct rates rates = { pasids ? &copy->pasids : &copy->plain, shape };
-	bool target = shape->size >= TARGETS_FROM;
+	bool target = !label && shape->size >= TARGETS_FROM;
 	struct contest_row rows[RATES] = { 0 };
 	char names[RATES][96], size[16], how[48] = "";
 	struct contest contest = {
@@ -367,8 +380,11 @@ static int measure(struct copy *copy, const struct shape *shape, bool pasids, st
 		snprintf(how, sizeof(how), " in batches of %u%s", shape->batch,
 			 shape->cached ? ", cached" : "");
 	for (int i = 0; i < RATES; i++) {
-		snprintf(names[i], sizeof(names[i]), "%s: %s%s%s", kinds[i], size, how,
-			 pasids ? ", PASID" : "");
+		if (label)
+			snprintf(names[i], sizeof(names[i]), "%s: %s", kinds[i], label);
+		else
+			snprintf(names[i], sizeof(names[i]), "%s: %s%s%s", kinds[i], size, how,
+				 pasids ? ", PASID" : "");
 		rows[i] = (struct contest_row){ .name = names[i], .unit = "GB/s", .higher = true };
 	}
 	rows[ENGINE].target = target ? ENGINE_TARGET : 0;
@@ -381,6 +397,11 @@ static int measure(struct copy *copy, const struct shape *shape, bool pasids, st
 	}
 	contest_free(&contest);
 	return ret;
+}
+
+static int measure(struct copy *copy, const struct shape *shape, bool pasids, struct err *err)
+{
+	return measure_as(copy, NULL, shape, pasids, err);
 }
 
 static int small_turn(struct turn *turn, struct err *err)
@@ -575,6 +596,55 @@ static int measure_all(struct copy *copy, struct err *err)
 	return ret ? ret : measure_translation(copy, err);
 }
 
+/* Lists of descriptors, records and their queue have room for so many. */
+static int check_job(const struct job *job, const char *path, unsigned int i, struct err *err)
+{
+	unsigned int depth = (unsigned int)(job->iodepth_batch > 1 ? DEPTH : 16 * DEPTH);
+
+	if (job->iodepth > depth)
+		return err_set(err, EINVAL, "%s: /jobs/%u/iodepth: %u is more than the %u %s", path,
+			       i, job->iodepth, depth,
+			       job->iodepth_batch > 1 ? "batches that there is room for"
+						      : "that the queue has");
+	if (job->size > REGION)
+		return err_set(err, EINVAL, "%s: /jobs/%u/size: %llu is more than %llu", path, i,
+			       (unsigned long long)job->size, REGION);
+	return 0;
+}
+
+static int measure_jobs(struct copy *copy, struct err *err)
+{
+	static const struct job defaults = {
+		.bs = 64 * KIB,
+		.iodepth = 1,
+		.iodepth_batch = 1,
+		.size = REGION,
+		.io_size = STREAM_BYTES,
+	};
+	const unsigned int keys = JOB_BIT(JOB_BS) | JOB_BIT(JOB_IODEPTH) |
+				  JOB_BIT(JOB_IODEPTH_BATCH) | JOB_BIT(JOB_SIZE) |
+				  JOB_BIT(JOB_IO_SIZE) | JOB_BIT(JOB_PASID);
+	const char *path = copy->run->options->job_path;
+	struct jobs jobs;
+	int ret = jobs_read(&jobs, path, keys, &defaults, err);
+
+	for (unsigned int i = 0; !ret && i < jobs.count; i++)
+		ret = check_job(&jobs.job[i], path, i, err);
+	for (unsigned int i = 0; !ret && i < jobs.count; i++) {
+		const struct job *job = &jobs.job[i];
+		const struct shape shape = {
+			.size = (uint32_t)job->bs,
+			.batch = job->iodepth_batch,
+			.region = job->size,
+			.depth = job->iodepth,
+			.bytes = job->io_size,
+		};
+
+		ret = measure_as(copy, job->name, &shape, job->pasid, err);
+	}
+	return ret;
+}
+
 struct two {
 	struct dsa_rig engines;
 	struct dsa_rig *one;
@@ -625,8 +695,8 @@ static int measure_with_rigs(struct copy *copy, struct err *err)
 	ret = dsa_rig_open(&copy->pasids, MEMORY, 1, true, err);
 	if (ret)
 		goto close_plain;
-	ret = measure_all(copy, err);
-	if (!ret)
+	ret = copy->run->options->job_path ? measure_jobs(copy, err) : measure_all(copy, err);
+	if (!ret && !copy->run->options->job_path)
 		ret = measure_two(copy, err);
 	dsa_rig_close(&copy->pasids);
 close_plain:
@@ -638,7 +708,7 @@ int bench_copy(struct bench_run *run, struct err *err)
 {
 	struct copy copy = { .run = run };
 
-	if (!run->options->brief)
+	if (!run->options->brief && !run->options->job_path)
 		run->plot = plot_new("adit bench copy: memory moves by the software engine",
 				     "bytes a descriptor", "GB/s");
 	results_note(run->results, "single descriptors below 16 KiB measure the portal and the "

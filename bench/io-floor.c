@@ -15,8 +15,8 @@
 
 struct floor {
 	struct io_uring ring;
-	const struct io_row *row;
-	uint64_t places, random, done;
+	const struct job *job;
+	uint64_t places, place, random, done;
 	unsigned int in_flight;
 	uint8_t *buffers;
 	int error;
@@ -33,15 +33,19 @@ static double now(clockid_t clock)
 static void add(struct floor *floor, uint64_t i)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&floor->ring);
-	uint8_t *buffer = floor->buffers + i * floor->row->bytes;
-	uint64_t at;
+	const struct job *job = floor->job;
+	uint8_t *buffer = floor->buffers + i * job->bs;
+	bool write;
 
 	floor->random = floor->random * 6364136223846793005UL + 1442695040888963407UL;
-	at = (floor->random >> 33) % floor->places * floor->row->bytes;
-	if (floor->row->write)
-		io_uring_prep_write(sqe, 0, buffer, floor->row->bytes, at);
+	write = (floor->random >> 40) % 100 < io_writes(job);
+	if (job->random)
+		floor->place = (floor->random >> 33) % floor->places;
+	if (write)
+		io_uring_prep_write(sqe, 0, buffer, (unsigned int)job->bs, floor->place * job->bs);
 	else
-		io_uring_prep_read(sqe, 0, buffer, floor->row->bytes, at);
+		io_uring_prep_read(sqe, 0, buffer, (unsigned int)job->bs, floor->place * job->bs);
+	floor->place = floor->place + 1 < floor->places ? floor->place + 1 : 0;
 	sqe->flags |= IOSQE_FIXED_FILE;
 	io_uring_sqe_set_data64(sqe, i);
 	floor->in_flight++;
@@ -56,7 +60,7 @@ static void take(struct floor *floor, bool more)
 	while (!floor->error && !io_uring_peek_cqe(&floor->ring, &cqe)) {
 		uint64_t i = io_uring_cqe_get_data64(cqe);
 
-		if (cqe->res != (int)floor->row->bytes)
+		if (cqe->res != (int)floor->job->bs)
 			floor->error = cqe->res < 0 ? cqe->res : -EIO;
 		io_uring_cqe_seen(&floor->ring, cqe);
 		floor->in_flight--;
@@ -66,16 +70,16 @@ static void take(struct floor *floor, bool more)
 	}
 }
 
-static int run(struct floor *floor, double seconds, struct io_result *result)
+static int run(struct floor *floor, struct io_result *result)
 {
 	double start = now(CLOCK_MONOTONIC), cpu = now(CLOCK_PROCESS_CPUTIME_ID), end;
 
-	for (unsigned int i = 0; i < floor->row->depth; i++)
+	for (unsigned int i = 0; i < floor->job->iodepth; i++)
 		add(floor, i);
 	do {
 		take(floor, true);
 		end = now(CLOCK_MONOTONIC);
-	} while (!floor->error && end - start < seconds);
+	} while (!floor->error && end - start < floor->job->runtime);
 	while (!floor->error && floor->in_flight)
 		take(floor, false);
 	end = now(CLOCK_MONOTONIC);
@@ -84,18 +88,17 @@ static int run(struct floor *floor, double seconds, struct io_result *result)
 	return floor->error;
 }
 
-int io_floor(int fd, uint64_t size, const struct io_row *row, double seconds,
-	     struct io_result *result)
+int io_floor(int fd, const struct job *job, struct io_result *result)
 {
-	struct floor floor = { .row = row, .places = size / row->bytes, .random = 1 };
-	int ret = io_uring_queue_init(row->depth, &floor.ring, 0);
+	struct floor floor = { .job = job, .places = job->size / job->bs, .random = 1 };
+	int ret = io_uring_queue_init(job->iodepth, &floor.ring, 0);
 
 	if (ret)
 		return ret;
-	floor.buffers = aligned_alloc(PAGE, (size_t)row->bytes * row->depth);
+	floor.buffers = aligned_alloc(PAGE, align_up(job->bs * job->iodepth, PAGE));
 	ret = floor.buffers ? io_uring_register_files(&floor.ring, &fd, 1) : -ENOMEM;
 	if (!ret)
-		ret = run(&floor, seconds, result);
+		ret = run(&floor, result);
 	/* Waits for what an error left under way. */
 	io_uring_queue_exit(&floor.ring);
 	free(floor.buffers);

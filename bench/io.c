@@ -23,26 +23,41 @@
 #include "util/bits.h"
 
 #define IMAGE_BYTES (64 * MIB)
+#define GUEST_BYTES (100 * MIB) /* that the guest has for the bytes of its requests */
+#define SECTOR	    512u
 #define ROW_SECONDS 0.06
 
-static const struct io_row rows[] = {
-	{ "read 4 KiB, depth 1", false, 4096, 1, 0 },
-	{ "read 4 KiB, depth 16", false, 4096, 16, 0 },
-	{ "read 4 KiB, depth 64", false, 4096, 64, 0 },
-	{ "write 4 KiB, depth 1", true, 4096, 1, 0 },
-	{ "write 4 KiB, depth 64", true, 4096, 64, 0 },
-	{ "read 64 KiB, depth 16", false, 64 * KIB, 16, 0 },
-	{ "write 64 KiB, depth 16", true, 64 * KIB, 16, 0 },
-	{ "read 1 MiB, depth 4", false, 1 * MIB, 4, 0 },
-	{ "write 1 MiB, depth 4", true, 1 * MIB, 4, 0 },
-};
+#define RANDOM_READ(text, bytes, depth)                                                           \
+	{                                                                                         \
+		.name = (text), .random = true, .reads = true, .bs = (bytes), .iodepth = (depth), \
+		.runtime = ROW_SECONDS, .size = IMAGE_BYTES                                       \
+	}
+#define RANDOM_WRITE(text, bytes, depth)                                                           \
+	{                                                                                          \
+		.name = (text), .random = true, .writes = true, .bs = (bytes), .iodepth = (depth), \
+		.runtime = ROW_SECONDS, .size = IMAGE_BYTES                                        \
+	}
 
-#define ROWS ARRAY_SIZE(rows)
+static const struct jobs own_jobs = {
+	.count = 9,
+	.job = { RANDOM_READ("read 4 KiB, depth 1", 4096, 1),
+		 RANDOM_READ("read 4 KiB, depth 16", 4096, 16),
+		 RANDOM_READ("read 4 KiB, depth 64", 4096, 64),
+		 RANDOM_WRITE("write 4 KiB, depth 1", 4096, 1),
+		 RANDOM_WRITE("write 4 KiB, depth 64", 4096, 64),
+		 RANDOM_READ("read 64 KiB, depth 16", 64 * KIB, 16),
+		 RANDOM_WRITE("write 64 KiB, depth 16", 64 * KIB, 16),
+		 RANDOM_READ("read 1 MiB, depth 4", 1 * MIB, 4),
+		 RANDOM_WRITE("write 1 MiB, depth 4", 1 * MIB, 4) },
+};
 
 struct io {
 	const struct bench_options *options;
+	struct jobs jobs;
 	char image[PATH_MAX], config[PATH_MAX];
 	int fd;
+	uint64_t image_bytes;
+	bool direct;
 	double cycles_second; /* of the TSC */
 };
 
@@ -58,7 +73,8 @@ struct boot {
 /* Each of them is two of the results: how often, and the CPU time of one. */
 static void put(struct turn *turn, size_t i, const struct io_result *result)
 {
-	double by = rows[i].bytes <= 4096 ? 1e-3 : rows[i].bytes / 1e6;
+	const struct job *job = &((const struct io *)turn->opaque)->jobs.job[i];
+	double by = job->bs <= 4096 ? 1e-3 : (double)job->bs / 1e6;
 
 	turn_put(turn, (unsigned int)(2 * i), result->rate * by);
 	turn_put(turn, (unsigned int)(2 * i + 1), result->cpu_us);
@@ -109,7 +125,7 @@ static void on_line(void *arg, int pid, char *text)
 	if (!strncmp(text, "begin ", 6)) {
 		boot->cpu_begin = monitor_us(pid);
 	} else if (sscanf(text, "end %c %lu %lu", &row, &done, &cycles) == 3 && row >= 'a' &&
-		   row < 'a' + (int)ROWS && done && cycles) {
+		   row < 'a' + (int)boot->io->jobs.count && done && cycles) {
 		double cpu = monitor_us(pid) - boot->cpu_begin;
 
 		boot->ended++;
@@ -134,34 +150,43 @@ static int run_guest(struct turn *turn, struct err *err)
 
 	snprintf(adit, sizeof(adit), "%.4000s/adit", io->options->build);
 	ret = child_lines(turn, argv, on_line, &boot, &status);
-	if (!ret && (!WIFEXITED(status) || WEXITSTATUS(status) || boot.ended != ROWS))
+	if (!ret && (!WIFEXITED(status) || WEXITSTATUS(status) || boot.ended != io->jobs.count))
 		ret = -EIO;
-	return ret ? err_set(err, -ret, "the guest ended with status %#x after %u rows of %zu%s",
-			     (unsigned int)status, boot.ended, ROWS, boot.complaint)
+	return ret ? err_set(err, -ret, "the guest ended with status %#x after %u rows of %u%s",
+			     (unsigned int)status, boot.ended, io->jobs.count, boot.complaint)
 		   : 0;
+}
+
+static void write_words(const struct io *io, FILE *to)
+{
+	for (unsigned int i = 0; i < io->jobs.count; i++) {
+		const struct job *job = &io->jobs.job[i];
+
+		fprintf(to, "row%c=%#llx mix%c=%u size%c=%llu cycles%c=%.0f ", (char)('a' + i),
+			(unsigned long long)!job->random << 62 |
+				(unsigned long long)job->iodepth << 32 | job->bs,
+			(char)('a' + i), io_writes(job), (char)('a' + i),
+			(unsigned long long)job->size, (char)('a' + i),
+			io->cycles_second * job->runtime);
+	}
 }
 
 static int write_config(struct io *io)
 {
-	char words[1024];
-	size_t n = 0;
-	FILE *file;
+	FILE *file = fopen(io->config, "we");
 
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		n += (size_t)snprintf(words + n, sizeof(words) - n, "row%c=%#llx ", (char)('a' + i),
-				      (unsigned long long)rows[i].write << 63 |
-					      (unsigned long long)rows[i].depth << 32 |
-					      rows[i].bytes);
-	snprintf(words + n, sizeof(words) - n, "cycles=%.0f", io->cycles_second * ROW_SECONDS);
-	file = fopen(io->config, "we");
 	if (!file)
 		return -errno;
 	fprintf(file,
 		"{\"payload\": {\"flat\": \"%s/guest/diskload.bin\", \"address\": \"2M\", "
-		"\"cmdline\": \"%s\"}, \"memory\": {\"size\": \"128M\"}, \"debug_exit\": true, "
+		"\"cmdline\": \"",
+		io->options->build);
+	write_words(io, file);
+	fprintf(file,
+		"\"}, \"memory\": {\"size\": \"128M\"}, \"debug_exit\": true, "
 		"\"serial\": {\"mode\": \"Tty\"}, \"disks\": [{\"path\": \"%s\", \"direct\": %s, "
 		"\"queue_size\": 256, \"image_type\": \"Raw\"}]}",
-		io->options->build, words, io->image, io->options->direct ? "true" : "false");
+		io->image, io->direct ? "true" : "false");
 	return fclose(file) ? -EIO : 0;
 }
 
@@ -171,14 +196,15 @@ static int run_floor(struct turn *turn, struct err *err)
 {
 	struct io *io = turn->opaque;
 
-	for (size_t i = 0; i < ROWS; i++) {
+	for (unsigned int i = 0; i < io->jobs.count; i++) {
+		const struct job *job = &io->jobs.job[i];
 		struct io_result result;
 		int ret;
 
-		turn_state(turn, "io_uring, %s", rows[i].name);
-		ret = io_floor(io->fd, IMAGE_BYTES, &rows[i], ROW_SECONDS, &result);
+		turn_state(turn, "io_uring, %s", job->name);
+		ret = io_floor(io->fd, job, &result);
 		if (ret)
-			return err_set(err, -ret, "io_uring, %s: %s", rows[i].name, strerror(-ret));
+			return err_set(err, -ret, "io_uring, %s: %s", job->name, strerror(-ret));
 		put(turn, i, &result);
 	}
 	return 0;
@@ -195,7 +221,7 @@ static int fill_image(const struct io *io)
 	static uint8_t block[1 * MIB] __attribute__((aligned(4096)));
 
 	memset(block, 0x5a, sizeof(block));
-	for (uint64_t at = 0; at < IMAGE_BYTES; at += sizeof(block)) {
+	for (uint64_t at = 0; at < io->image_bytes; at += sizeof(block)) {
 		if (pwrite(io->fd, block, sizeof(block), (off_t)at) != (ssize_t)sizeof(block))
 			return errno ? -errno : -EIO;
 	}
@@ -212,11 +238,10 @@ static int make_image(struct io *io, struct bench_run *run, struct err *err)
 	snprintf(io->image, sizeof(io->image), "%s/image", work);
 	snprintf(io->config, sizeof(io->config), "%s/config", work);
 	io->fd = open(io->image,
-		      O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | (io->options->direct ? O_DIRECT : 0),
-		      0600);
+		      O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | (io->direct ? O_DIRECT : 0), 0600);
 	ret = io->fd < 0 ? -errno : fill_image(io);
 	return ret ? err_set(err, -ret, "no image can be made in %s%s: %s", work,
-			     io->options->direct ? " for direct I/O" : "", strerror(-ret))
+			     io->direct ? " for direct I/O" : "", strerror(-ret))
 		   : 0;
 }
 
@@ -236,49 +261,108 @@ static double tsc_hertz(void)
 
 static int measure(struct io *io, struct bench_run *run, struct err *err)
 {
-	struct contest_row results[2 * ROWS] = { 0 };
-	char names[ROWS][64];
+	struct contest_row results[2 * JOBS_MAX] = { 0 };
+	char names[JOBS_MAX][64];
 	struct contest contest = {
 		.name = "disk",
 		.parties = { "adit", "io_uring" },
 		.party_count = 2,
 		.rows = results,
-		.row_count = 2 * ROWS,
+		.row_count = 2 * io->jobs.count,
 		.warm_up = 1,
 		.turn = io_turn,
 		.opaque = io,
 	};
 
-	for (size_t i = 0; i < ROWS; i++) {
+	for (size_t i = 0; i < io->jobs.count; i++) {
+		const struct job *job = &io->jobs.job[i];
+
 		results[2 * i] = (struct contest_row){
-			.name = rows[i].name,
-			.unit = rows[i].bytes <= 4096 ? "k/s" : "MB/s",
-			.target = rows[i].target,
+			.name = job->name,
+			.unit = job->bs <= 4096 ? "k/s" : "MB/s",
 			.higher = true,
 		};
-		snprintf(names[i], sizeof(names[i]), "%s: CPU of one", rows[i].name);
+		snprintf(names[i], sizeof(names[i]), "%s: CPU of one", job->name);
 		results[2 * i + 1] = (struct contest_row){ .name = names[i], .unit = "us" };
 	}
 	results_note(run->results, "%s; the guest polls, so its interrupts are not in this",
-		     io->options->direct ? "direct I/O on both sides"
-					 : "all in the page cache: what the host's disk does is "
-					   "not in this (--direct)");
+		     io->direct ? "direct I/O on both sides"
+				: "all in the page cache: what the host's disk does is not in this "
+				  "(--direct)");
 	return contest_hold(&contest, run, err);
+}
+
+/* What the guest and its image can do of what the file asks for. */
+static int check_jobs(struct io *io, struct err *err)
+{
+	for (unsigned int i = 0; i < io->jobs.count; i++) {
+		const struct job *job = &io->jobs.job[i];
+
+		if (job->bs % SECTOR)
+			return err_set(err, EINVAL, "%s: /jobs/%u/bs: %llu is not of whole sectors",
+				       io->options->job_path, i, (unsigned long long)job->bs);
+		if (job->bs * job->iodepth > GUEST_BYTES)
+			return err_set(err, EINVAL,
+				       "%s: /jobs/%u/iodepth: %u times %llu bytes are more than "
+				       "the %llu that the guest has",
+				       io->options->job_path, i, job->iodepth,
+				       (unsigned long long)job->bs, GUEST_BYTES);
+		if (job->direct != io->jobs.job[0].direct)
+			return err_set(err, EINVAL,
+				       "%s: /jobs/%u/direct: all jobs share one image, so one way "
+				       "to open it",
+				       io->options->job_path, i);
+		io->image_bytes = MAX(io->image_bytes, align_up(job->size, MIB));
+	}
+	io->direct |= io->jobs.job[0].direct;
+	return 0;
+}
+
+static int take_jobs(struct io *io, struct err *err)
+{
+	static const struct job defaults = {
+		.random = true,
+		.reads = true,
+		.bs = 4096,
+		.iodepth = 1,
+		.runtime = ROW_SECONDS,
+		.size = IMAGE_BYTES,
+		.rwmixread = 50, /* as fio */
+	};
+	const unsigned int keys = JOB_BIT(JOB_RW) | JOB_BIT(JOB_BS) | JOB_BIT(JOB_IODEPTH) |
+				  JOB_BIT(JOB_RUNTIME) | JOB_BIT(JOB_SIZE) |
+				  JOB_BIT(JOB_RWMIXREAD) | JOB_BIT(JOB_DIRECT);
+	int ret;
+
+	io->direct = io->options->direct;
+	if (!io->options->job_path) {
+		io->jobs = own_jobs;
+		io->image_bytes = IMAGE_BYTES;
+		return 0;
+	}
+	ret = jobs_read(&io->jobs, io->options->job_path, keys, &defaults, err);
+	return ret ? ret : check_jobs(io, err);
 }
 
 int bench_io(struct bench_run *run, struct err *err)
 {
-	struct io io = { .options = run->options, .fd = -1, .cycles_second = tsc_hertz() };
-	int ret = make_image(&io, run, err);
+	struct io *io = calloc(1, sizeof(*io));
+	int ret;
 
-	if (!ret) {
-		ret = write_config(&io);
-		if (ret)
-			err_set(err, -ret, "%s: %s", io.config, strerror(-ret));
-	}
+	if (!io)
+		return err_set(err, ENOMEM, "no memory");
+	io->options = run->options;
+	io->fd = -1;
+	io->cycles_second = tsc_hertz();
+	ret = take_jobs(io, err);
 	if (!ret)
-		ret = measure(&io, run, err);
-	if (io.fd >= 0)
-		close(io.fd);
+		ret = make_image(io, run, err);
+	if (!ret && write_config(io))
+		ret = err_set(err, EIO, "%s: it cannot be written", io->config);
+	if (!ret)
+		ret = measure(io, run, err);
+	if (io->fd >= 0)
+		close(io->fd);
+	free(io);
 	return ret;
 }

@@ -3,27 +3,25 @@
 #ifndef ADIT_BENCH_IO_H
 #define ADIT_BENCH_IO_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
-struct io_row {
-	const char *name;
-	bool write;
-	uint32_t bytes;
-	unsigned int depth; /* requests under way */
-	double target;	    /* rate, of io_uring's; 0: none */
-};
+#include "bench/job.h"
 
 struct io_result {
 	double rate;   /* operations a second */
 	double cpu_us; /* of one, of whoever does it and waits for it */
 };
 
+/* Of a hundred operations of a job, how many are writes. */
+static inline unsigned int io_writes(const struct job *job)
+{
+	return !job->writes ? 0 : !job->reads ? 100 : 100 - job->rwmixread;
+}
+
 /*
- * The same row without a guest: this thread, io_uring, the file registered. Random places as the
- * guest's. 0 or -errno.
+ * The same job without a guest: this thread, io_uring, the file registered. Places and directions
+ * as the guest's. 0 or -errno.
  */
-int io_floor(int fd, uint64_t size, const struct io_row *row, double seconds,
-	     struct io_result *result);
+int io_floor(int fd, const struct job *job, struct io_result *result);
 
 #endif

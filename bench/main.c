@@ -30,6 +30,7 @@ static int usage(void)
 		"usage: adit bench NAME [--json FILE] [--svg FILE] [--rounds N] [--warm-up N]\n"
 		"                  [--cpus LIST] [--numa-node N] [--seed N] [--patience SECONDS]\n"
 		"                  [--brief] [--floor-is-self]\n"
+		"       adit bench copy|submit|io --job FILE\n"
 		"       adit bench map [--cdev /dev/vfio/devices/vfioN] "
 		"[--group /dev/vfio/N --device BDF]\n"
 		"       adit bench boot --kernel FILE --initramfs FILE --marker TEXT "
@@ -64,6 +65,7 @@ static const struct option long_options[] = {
 	{ "svg", required_argument, NULL, 's' },
 	{ "rounds", required_argument, NULL, 'r' },
 	{ "warm-up", required_argument, NULL, 'w' },
+	{ "job", required_argument, NULL, 'q' },
 	{ "seed", required_argument, NULL, 'e' },
 	{ "cpus", required_argument, NULL, 'u' },
 	{ "numa-node", required_argument, NULL, 'o' },
@@ -110,7 +112,7 @@ static bool set_text(struct bench_options *options, int c)
 		{ 'i', &options->initramfs }, { 'c', &options->cmdline },
 		{ 'm', &options->marker },    { 'd', &options->cdev },
 		{ 'g', &options->group },     { 'b', &options->device },
-		{ 'f', &options->directory },
+		{ 'f', &options->directory }, { 'q', &options->job_path },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
@@ -226,7 +228,8 @@ static int run_bench(const struct bench *bench, const struct bench_options *opti
 		run.results = results_new(options, bench->name);
 		ret = bench->run(&run, &err);
 		/* What was measured before something failed is there to be read. */
-		results_print(run.results, stdout);
+		if (!ret || results_count(run.results))
+			results_print(run.results, stdout);
 		if (!ret)
 			ret = write_files(&run, &err);
 		results_free(run.results);
@@ -265,5 +268,10 @@ int main(int argc, char **argv)
 		return bench_compare(argv[optind + 1], argv[optind + 2], options.threshold,
 				     options.seed);
 	bench = optind == argc - 1 ? bench_find(argv[optind]) : NULL;
-	return bench ? run_bench(bench, &options) : usage();
+	if (bench && options.job_path && !bench->takes_jobs)
+		fprintf(stderr, "adit bench %s: it takes no --job: its rows are its own\n",
+			bench->name);
+	if (!bench || (options.job_path && !bench->takes_jobs))
+		return usage();
+	return run_bench(bench, &options);
 }

@@ -98,6 +98,11 @@ struct json_object *results_rows(const struct results *results)
 	return results->list;
 }
 
+unsigned int results_count(const struct results *results)
+{
+	return (unsigned int)json_object_array_length(results->list);
+}
+
 static struct json_object *spread(const struct samples *samples)
 {
 	struct json_object *to = json_object_new_object(), *all = json_object_new_array();

@@ -11,6 +11,7 @@
 
 #include "bench/contest.h"
 #include "bench/dsa-rig.h"
+#include "bench/job.h"
 #include "bench/results.h"
 #include "bench/trap.h"
 #include "kvm-glue/cpuid.h"
@@ -20,7 +21,7 @@
 #include "passthrough/adi/dsa.h"
 #include "util/bits.h"
 
-#define STORES	     200u
+#define STORES	     200u /* of a turn, where no job says how many */
 #define SUBMIT_LIMIT 1.2
 #define MEMORY	     (4 * MIB)
 
@@ -30,6 +31,7 @@ struct submit {
 	struct cpuid *cpuid;
 	double begin, end; /* of the guest's loop */
 	struct trap_floor floor;
+	uint32_t stores; /* of a turn */
 };
 
 static double cpu_ns(void)
@@ -115,7 +117,8 @@ static int submit_turn(struct turn *turn, struct err *err)
 	double ns;
 
 	turn_state(turn, "a guest at its stores");
-	ns = turn->party ? trap_floor_run(&submit->floor, STORES) : run_guest(submit, STORES, err);
+	ns = turn->party ? trap_floor_run(&submit->floor, submit->stores)
+			 : run_guest(submit, submit->stores, err);
 	if (ns < 0)
 		return turn->party ? err_set(err, EIO, "the minimal program did not get through")
 				   : -EIO;
@@ -123,7 +126,7 @@ static int submit_turn(struct turn *turn, struct err *err)
 	return 0;
 }
 
-static int measure(struct submit *submit, struct bench_run *run, struct err *err)
+static int measure(struct submit *submit, struct bench_run *run, const char *name, struct err *err)
 {
 	static const struct contest_row row = { .name = "trapped submission",
 						.unit = "us",
@@ -138,8 +141,15 @@ static int measure(struct submit *submit, struct bench_run *run, struct err *err
 		.turn = submit_turn,
 		.opaque = submit,
 	};
+
+	return contest_hold(&contest, run, err);
+}
+
+static int measure_jobs(struct submit *submit, struct bench_run *run, const struct jobs *jobs,
+			struct err *err)
+{
 	struct dsa_counters counters;
-	int ret;
+	int ret = 0;
 
 	put_descriptor(submit);
 	if (trap_floor_run(&submit->floor, 1) < 0) {
@@ -147,14 +157,18 @@ static int measure(struct submit *submit, struct bench_run *run, struct err *err
 					   "does not exit to user space");
 		return 0;
 	}
-	ret = contest_hold(&contest, run, err);
+	for (unsigned int i = 0; !ret && i < jobs->count; i++) {
+		submit->stores = jobs->job[i].number_ios;
+		ret = measure(submit, run, jobs->job[i].name, err);
+	}
 	dsa_counters_read(submit->rig.dsa, &counters);
 	results_note(run->results, "%lu submissions accepted, %lu found the queue full",
 		     counters.accepted, counters.dropped);
 	return ret;
 }
 
-static int measure_on_kvm(struct submit *submit, struct bench_run *run, struct err *err)
+static int measure_on_kvm(struct submit *submit, struct bench_run *run, const struct jobs *jobs,
+			  struct err *err)
 {
 	int ret = make_vcpu(submit, err);
 
@@ -163,19 +177,25 @@ static int measure_on_kvm(struct submit *submit, struct bench_run *run, struct e
 	if (trap_floor_open(&submit->floor, submit->rig.portal->base + DSA_PORTAL_PAGE))
 		ret = err_set(err, EIO, "the minimal program cannot start");
 	else
-		ret = measure(submit, run, err);
+		ret = measure_jobs(submit, run, jobs, err);
 	trap_floor_close(&submit->floor);
 	return ret;
 }
 
 int bench_submit(struct bench_run *run, struct err *err)
 {
+	static const struct job own = { .name = "trapped submission", .number_ios = STORES };
+	struct jobs jobs = { .count = 1, .job = { own } };
 	struct submit submit = { 0 };
-	int ret = dsa_rig_open(&submit.rig, MEMORY, 1, false, err);
+	int ret = 0;
 
+	if (run->options->job_path)
+		ret = jobs_read(&jobs, run->options->job_path, JOB_BIT(JOB_NUMBER_IOS), &own, err);
+	if (!ret)
+		ret = dsa_rig_open(&submit.rig, MEMORY, 1, false, err);
 	if (ret)
 		return ret;
-	ret = measure_on_kvm(&submit, run, err);
+	ret = measure_on_kvm(&submit, run, &jobs, err);
 	if (submit.vcpu)
 		vcpu_destroy(submit.vcpu);
 	if (submit.cpuid)

@@ -18,8 +18,9 @@ def load(path):
         return json.load(file)
 
 
-def close(a, b):
-    return abs(a - b) <= 1e-4 * max(abs(a), abs(b), 1e-9)
+def close(a, b, scale=0):
+    """Figures have six digits; a difference of two has them of what it is the difference of."""
+    return abs(a - b) <= 1e-4 * max(abs(a), abs(b), scale, 1e-9)
 
 
 def follows(row):
@@ -32,7 +33,7 @@ def follows(row):
         median = statistics.median(samples)
         if not close(median, row[side]) or not close(median, spread["median"]):
             return f"{row['name']}: the median of {side} is {median}"
-        if not close(statistics.median(abs(s - median) for s in samples), spread["mad"]):
+        if not close(statistics.median(abs(s - median) for s in samples), spread["mad"], abs(median)):
             return f"{row['name']}: another MAD of {side}"
         if len(samples) > 1:
             q1, _, q3 = statistics.quantiles(samples, n=4, method="inclusive")

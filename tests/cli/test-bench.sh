@@ -76,6 +76,34 @@ echo '{"format": 1, "results": []}' >"$work/odd.json"
 run "$bench" compare "$work/noise-1.json" "$work/odd.json"
 ok "another format is refused" has "$work/err" "not what adit bench --json writes in format 2"
 
+# --- jobs ------------------------------------------------------------------------------------------
+
+echo '{"jobs": [{"name": "a", "numjob": 3}]}' >"$work/job.json"
+run "$bench" io --job "$work/job.json"
+ok "a job's unknown key is refused" is "$status" 1
+ok "by its JSON pointer" has "$work/err" "job.json: /jobs/0/numjob: unknown key; this bench knows rw, bs"
+run "$bench" noise --job "$work/job.json"
+ok "a bench without jobs says so" has "$work/err" "adit bench noise: it takes no --job"
+if [ -w /dev/kvm ]; then
+	cat >"$work/job.json" <<-'EOF'
+		{"global": {"runtime": 0.01, "size": "1m"},
+		 "jobs": [{"name": "in order", "rw": "read", "bs": "64k", "iodepth": 4},
+		          {"name": "mixed", "rw": "randrw", "rwmixread": 70, "iodepth": 16}]}
+	EOF
+	run "$bench" io --job "$work/job.json" --rounds 2 --warm-up 0 --json "$work/io.json"
+	ok "jobs are measured" is "$status" 0
+	ok "and are rows of their names" is "$("$here/bench-json.py" value "$work/io.json" /results/2/name)" '"mixed"'
+	ok "by the schema" "$here/bench-json.py" schema "$schema" "$work/io.json"
+	echo '{"jobs": [{"name": "four", "bs": "4k", "iodepth_batch": 16, "iodepth": 2, "io_size": "64k"}]}' >"$work/job.json"
+	run "$bench" copy --job "$work/job.json" --rounds 1
+	ok "copy takes jobs" has "$work/out" "^engine: four "
+	echo '{"jobs": [{"name": "deep", "iodepth_batch": 16, "iodepth": 5}]}' >"$work/job.json"
+	run "$bench" copy --job "$work/job.json"
+	ok "more than there is room for is refused" has "$work/err" "/jobs/0/iodepth: 5 is more than the 4 batches"
+else
+	skip "jobs that are run" "no /dev/kvm"
+fi
+
 # --- refusals -------------------------------------------------------------------------------------
 
 run "$bench" noise --cpus 0-

@@ -80,14 +80,15 @@ static void a_disk_under_load_answers_every_request(void **state)
 	snprintf(members, sizeof(members), ", \"disks\": [{\"path\": \"%s\"}]", path);
 	assert_ok(guest_create(&guest, "diskload",
 			       "cycles=20000000 rowa=0x4000001000 rowb=0x8000000400010000 "
-			       "rowc=0x100000200",
+			       "rowc=0x100000200 rowd=0x4000001000001000 mixd=30 sized=65536 "
+			       "cyclesd=1000000",
 			       members),
 		  &guest.err);
 	assert_int_equal(guest_run(&guest), MACHINE_OFF);
 	guest_assert_passed(&guest, 1);
 	output = guest_output(&guest);
-	assert_int_equal(count(output, "begin "), 3);
-	assert_int_equal(count(output, "end "), 3);
+	assert_int_equal(count(output, "begin "), 4);
+	assert_int_equal(count(output, "end "), 4);
 	free(output);
 	guest_destroy(&guest);
 	unlink(path);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A disk under load, for the host to measure: rows of reads or writes of one size at random places,
- * so many of them under way, for so long. Each row says "begin N" and "end N OPERATIONS CYCLES".
+ * A disk under load, for the host to measure: rows of reads and writes of one size, at random
+ * places or one after the other, so many of them under way, for so long. Each row says "begin N"
+ * and "end N OPERATIONS CYCLES".
  *
- * Words: rowa=, rowb=, ...: write << 63 | depth << 32 | bytes; cycles= of the TSC for each row.
+ * Words: rowa=, rowb=, ...: write << 63 | in order << 62 | depth << 32 | bytes; cycles= of the TSC
+ * for each row. Of row a alone: mixa= of a hundred are writes, sizea= bytes of the disk, cyclesa=.
  */
 #include "kit.h"
 #include "pci.h"
@@ -47,7 +49,9 @@ static uint8_t status[DEPTH_MAX];
 struct load {
 	struct virtio disk;
 	uint64_t doorbell, sectors;
-	bool write;
+	uint64_t places, place; /* of the row; the next in order */
+	bool in_order;
+	unsigned int writes; /* of a hundred */
 	unsigned int depth;
 	uint32_t bytes;
 	uint64_t random;
@@ -76,30 +80,34 @@ static bool open_disk(struct load *load)
 	return virtio_status(v) == 0xf;
 }
 
-/* Requests keep their descriptors: only the place changes from one to the next. */
+/* Requests keep their descriptors: only place and direction change from one to the next. */
 static void prepare(struct load *load)
 {
 	for (unsigned int i = 0; i < load->depth; i++) {
 		struct descriptor *d = descriptors + (size_t)PIECES * i;
 		uint16_t at = (uint16_t)(PIECES * i);
 
-		headers[i].type = load->write;
 		d[0] = (struct descriptor){ (uint64_t)&headers[i], sizeof(headers[i]), DESC_NEXT,
 					    (uint16_t)(at + 1) };
 		d[1] = (struct descriptor){ BUFFERS + (uint64_t)load->bytes * i, load->bytes,
-					    load->write ? DESC_NEXT : DESC_NEXT | DESC_WRITE,
-					    (uint16_t)(at + 2) };
+					    DESC_NEXT, (uint16_t)(at + 2) };
 		d[2] = (struct descriptor){ (uint64_t)&status[i], 1, DESC_WRITE, 0 };
 	}
 }
 
 static void add(struct load *load, unsigned int i)
 {
-	uint64_t per = load->bytes / SECTOR;
+	bool write;
 
 	/* Knuth's multiplier of MMIX. */
 	load->random = load->random * 6364136223846793005UL + 1442695040888963407UL;
-	headers[i].sector = (load->random >> 33) % (load->sectors / per) * per;
+	write = (load->random >> 40) % 100 < load->writes;
+	if (!load->in_order)
+		load->place = (load->random >> 33) % load->places;
+	headers[i].type = write;
+	headers[i].sector = load->place * (load->bytes / SECTOR);
+	descriptors[PIECES * i + 1].flags = write ? DESC_NEXT : DESC_NEXT | DESC_WRITE;
+	load->place = load->place + 1 < load->places ? load->place + 1 : 0;
 	status[i] = 0xee;
 	available.ring[load->next++ % ENTRIES] = (uint16_t)(PIECES * i);
 }
@@ -157,6 +165,37 @@ static bool run_row(struct load *load, char name, uint64_t cycles)
 	return load->seen == load->next && !load->failed;
 }
 
+/* A word of one row: its name and the row's letter. */
+static uint64_t row_number(const char *word, char row, uint64_t fallback)
+{
+	char name[16];
+	unsigned int n = 0;
+
+	for (; word[n]; n++)
+		name[n] = word[n];
+	name[n] = row;
+	name[n + 1] = 0;
+	return command_number(name, fallback);
+}
+
+/* False: it says something that this disk or payload has not. */
+static bool take_row(struct load *load, char name, uint64_t row)
+{
+	uint64_t size = row_number("size", name, load->sectors * SECTOR);
+
+	load->in_order = row >> 62 & 1;
+	load->depth = row >> 32 & 0xffff;
+	load->bytes = (uint32_t)row;
+	load->writes = (unsigned int)row_number("mix", name, row >> 63 ? 100 : 0);
+	load->random = (uint64_t)(name - 'a' + 1);
+	load->place = 0;
+	if (!load->depth || load->depth > DEPTH_MAX || load->bytes < SECTOR ||
+	    load->bytes % SECTOR || size < load->bytes || size / SECTOR > load->sectors)
+		return false;
+	load->places = size / load->bytes;
+	return true;
+}
+
 int payload_main(void)
 {
 	uint64_t cycles = command_number("cycles", CYCLES_SECOND / 20);
@@ -172,16 +211,11 @@ int payload_main(void)
 
 		if (!row)
 			continue;
-		load.write = row >> 63;
-		load.depth = row >> 32 & 0x7fffffff;
-		load.bytes = (uint32_t)row;
-		load.random = i + 1;
-		if (!load.depth || load.depth > DEPTH_MAX || load.bytes < SECTOR ||
-		    load.bytes % SECTOR || load.sectors < load.bytes / SECTOR) {
+		if (!take_row(&load, word[3], row)) {
 			test_fail(word, "0x%lx: 1 to %u requests of whole sectors", row, DEPTH_MAX);
 			return 1;
 		}
-		if (!run_row(&load, word[3], cycles)) {
+		if (!run_row(&load, word[3], row_number("cycles", word[3], cycles))) {
 			test_fail(word, "%lu of %lu requests failed, or stayed away", load.failed,
 				  load.done);
 			return 1;

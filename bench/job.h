@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Job files: what a bench measures instead of its own rows, in JSON, with the names that fio has
+ * for the same things.
+ *
+ *	{ "global": { "iodepth": 16 }, "jobs": [ { "name": "small", "rw": "randread", "bs": "4k" } ]
+ *}
+ *
+ * A job has what global says, and its own keys above that. A key that the bench does not know is
+ * refused with its JSON pointer.
+ */
+#ifndef ADIT_BENCH_JOB_H
+#define ADIT_BENCH_JOB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util/err.h"
+
+#define JOBS_MAX 16u
+
+/* Which keys a bench takes: bits by their place in job.c's table. */
+enum job_key {
+	JOB_RW,
+	JOB_BS,
+	JOB_IODEPTH,
+	JOB_IODEPTH_BATCH,
+	JOB_RUNTIME,
+	JOB_SIZE,
+	JOB_IO_SIZE,
+	JOB_NUMBER_IOS,
+	JOB_RWMIXREAD,
+	JOB_DIRECT,
+	JOB_PASID,
+	JOB_KEYS
+};
+
+#define JOB_BIT(key) (1u << (key))
+
+struct job {
+	char name[40];
+	bool random, reads, writes; /* rw */
+	uint64_t bs;		    /* bytes of one */
+	unsigned int iodepth;	    /* under way at a time */
+	unsigned int iodepth_batch; /* submitted at a time */
+	double runtime;		    /* seconds of one turn */
+	uint64_t size;		    /* bytes that are walked over */
+	uint64_t io_size;	    /* bytes that one turn moves */
+	unsigned int number_ios;    /* operations of one turn */
+	unsigned int rwmixread;	    /* % of reads where both are asked for */
+	bool direct;
+	bool pasid;
+};
+
+struct jobs {
+	unsigned int count;
+	struct job job[JOBS_MAX];
+};
+
+/*
+ * keys: the bits that the bench takes; defaults: what a job has that says nothing. 0, or -EINVAL
+ * with a sentence that begins with the file and the JSON pointer.
+ */
+int jobs_read(struct jobs *jobs, const char *path, unsigned int keys, const struct job *defaults,
+	      struct err *err);
+/* The same of a text; name: what to call it. */
+int jobs_parse(struct jobs *jobs, const char *name, const char *text, unsigned int keys,
+	       const struct job *defaults, struct err *err);
+
+#endif
