@@ -112,7 +112,7 @@ const char *sandbox_state(const struct sandbox *sandbox)
 int sandbox_start(const struct sandbox *sandbox, struct err *err)
 {
 	struct sigaction action = { .sa_sigaction = on_sigsys, .sa_flags = SA_SIGINFO };
-	const struct rlimit no_core = { 0 };
+	const struct rlimit none = { 0 };
 	int ret;
 
 	if (!sandbox || !sandbox_is_built())
@@ -126,8 +126,12 @@ int sandbox_start(const struct sandbox *sandbox, struct err *err)
 	 */
 	mallopt(M_ARENA_MAX, 1);
 	sigfillset(&action.sa_mask);
-	/* A core would hold what guests passed through; their memory itself is in none. */
-	if (setrlimit(RLIMIT_CORE, &no_core) || sigaction(SIGSYS, &action, NULL) ||
+	/*
+	 * A core would hold what guests passed through; their memory itself is in none. The others
+	 * are what adit does not use: message queues, and turns before everybody else.
+	 */
+	if (setrlimit(RLIMIT_CORE, &none) || setrlimit(RLIMIT_MSGQUEUE, &none) ||
+	    setrlimit(RLIMIT_RTPRIO, &none) || sigaction(SIGSYS, &action, NULL) ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return err_set(err, errno, "starting the sandbox: %s", strerror(errno));
 	return 0;

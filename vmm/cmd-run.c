@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -21,11 +22,13 @@
 #include "vmm/life.h"
 #include "vmm/machine.h"
 #include "vmm/start-keeper.h"
+#include "vmm/user.h"
 
 #define NS_PER_MS 1000000ull
 
 struct run {
 	const char *path, *run_dir, *socket; /* each may be NULL */
+	const char *user, *group;	     /* as whom; NULL: as who started it */
 	char **argv;
 	int keeper; /* the keeper that started us; 0: none */
 	bool no_reboot;
@@ -172,6 +175,38 @@ static int serve(struct run *run, struct err *err)
 	return status_of(run, ret, end);
 }
 
+/* With another user the nodes of devices are opened by somebody who may. */
+static bool keeper_is_wanted(const struct run *run)
+{
+	const struct config *config = run->path ? life_config(run->life) : NULL;
+
+	return config && !run->keeper && !geteuid() &&
+	       (keeper_is_needed(config) || (run->user && config->n_devices));
+}
+
+/*
+ * Before anything is opened but the configuration. The kernel forgets with the old user that the
+ * keeper's end is ours too: it is told again, and who ended meanwhile has closed the socket.
+ */
+static int change_user(const struct run *run, struct err *err)
+{
+	struct pollfd keeper = { .fd = run->keeper };
+	struct user user;
+	int ret;
+
+	if (!run->user)
+		return 0;
+	ret = user_find(&user, "/etc", run->user, run->group, err);
+	if (!ret)
+		ret = user_become(&user, err);
+	if (ret || !run->keeper)
+		return ret;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (poll(&keeper, 1, 0) > 0)
+		return err_set(err, EPIPE, "the keeper has ended");
+	return 0;
+}
+
 static int run_all(struct run *run)
 {
 	const struct life_options options = {
@@ -192,10 +227,12 @@ static int run_all(struct run *run)
 	if (run->path && life_load(run->life, run->path, run->socket, &err)) {
 		log_line(&run->log, LOG_ERROR, "config", "%s", err.text);
 		status = EXIT_CONFIG;
-	} else if (run->path && !run->keeper && keeper_is_needed(life_config(run->life)) &&
-		   !geteuid()) {
+	} else if (keeper_is_wanted(run)) {
 		/* Before anything else is there; it starts us again. Others are refused later. */
 		keeper_exec(life_config(run->life), run->run_dir, run->argv, &err);
+		log_line(&run->log, LOG_ERROR, "run", "%s", err.text);
+		status = EXIT_FAILED;
+	} else if (change_user(run, &err)) {
 		log_line(&run->log, LOG_ERROR, "run", "%s", err.text);
 		status = EXIT_FAILED;
 	} else {
@@ -229,6 +266,8 @@ static int parse(struct run *run, int argc, char **argv)
 		{ "keeper-fd", required_argument, NULL, 'k' },
 		{ "api-socket", required_argument, NULL, 'a' },
 		{ "sandbox", required_argument, NULL, 's' },
+		{ "user", required_argument, NULL, 'u' },
+		{ "group", required_argument, NULL, 'g' },
 		{ 0 },
 	};
 	int c;
@@ -250,6 +289,12 @@ static int parse(struct run *run, int argc, char **argv)
 				break;
 			fprintf(stderr, "adit run: --sandbox=%s: on or off\n", optarg);
 			return -EINVAL;
+		case 'u':
+			run->user = optarg;
+			break;
+		case 'g':
+			run->group = optarg;
+			break;
 		case 'r':
 			run->run_dir = optarg;
 			break;
@@ -270,10 +315,10 @@ static int parse(struct run *run, int argc, char **argv)
 			return -EINVAL;
 		}
 	}
-	if (optind < argc - 1 || (optind == argc && !run->socket)) {
+	if (optind < argc - 1 || (optind == argc && !run->socket) || (run->group && !run->user)) {
 		fprintf(stderr, "usage: adit run [CONFIG] [--api-socket PATH] [--no-reboot] "
 				"[--log-json] [--log-level error|warn|info|debug] "
-				"[--run-dir DIR] [--sandbox=on|off]\n"
+				"[--run-dir DIR] [--sandbox=on|off] [--user USER [--group GROUP]]\n"
 				"Without CONFIG there must be --api-socket.\n");
 		return -EINVAL;
 	}

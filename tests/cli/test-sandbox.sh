@@ -33,6 +33,41 @@ run "$adit" run "$work/hello.json" --sandbox=off
 ok "without the sandbox a guest runs" is "$status" 0
 ok "and a warning says so" has "$work/err" 'warning: off, as --sandbox=off says'
 
+# --user: a node that others may open stands in for a group kvm.
+run "$adit" run "$work/hello.json" --user nobody-here
+ok "a user that is not there gives status 1" is "$status" 1
+ok "and is named" has "$work/err" 'user nobody-here: is not in /etc/passwd'
+run "$adit" run "$work/hello.json" --group 5
+ok "a group without a user gives status 2" is "$status" 2
+if [ "$(id -u)" != 0 ]; then
+	run "$adit" run "$work/hello.json" --user 65534 --group 65534
+	ok "who is not root becomes nobody else" has "$work/err" 'only root can'
+elif unshare -m sh -c "mount --bind /dev/null /dev/kvm" 2>/dev/null; then
+	mknod -m 666 "$work/kvm" c 10 232
+	config powerbutton '"serial": {"mode": "Null"}' >/dev/null
+	cp "$build/guest/powerbutton.bin" "$work" # the build may lie where root alone may go
+	sed -i "s|$build/guest|$work|" "$work/powerbutton.json"
+	chmod 777 "$work"
+	unshare -m sh -c 'mount --bind "$0" /dev/kvm && exec "$@"' "$work/kvm" \
+		"$adit" run "$work/powerbutton.json" --user 65534 --group 65533 --api-socket "$work/api" \
+		>"$work/out" 2>"$work/err" </dev/null &
+	pid=$!
+	until [ -S "$work/api" ] && "$adit" ctl "$work/api" info >"$work/info" 2>/dev/null; do
+		kill -0 "$pid" || break
+	done
+	ok "a VM is another user's" is "$(grep '^[UG]id' /proc/"$pid"/status | tr -s '\n\t' ' ')" \
+		'Uid: 65534 65534 65534 65534 Gid: 65533 65533 65533 65533 '
+	ok "without capabilities" is "$(grep -c '^Cap\(Prm\|Eff\|Inh\|Amb\):.0*$' /proc/"$pid"/status)" 4
+	ok "so is its socket" is "$(stat -c '%u %a' "$work/api")" '65534 600'
+	ok "root is welcome there" has "$work/info" '"state"'
+	kill -KILL "$pid"
+	wait "$pid" 2>/dev/null
+	rm -f "$work/api" "$work/kvm"
+	chmod 700 "$work"
+else
+	skip "a VM is another user's" "no mount namespace can be had"
+fi
+
 # begin CONFIG [OPTIONS]: starts it with an API, waits until the guest is ready.
 begin() {
 	: >"$work/serial"
