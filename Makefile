@@ -36,6 +36,7 @@ INCLUDEDIR ?= $(PREFIX)/include/ioasid
 MANDIR ?= $(PREFIX)/share/man
 DOCDIR ?= $(PREFIX)/share/doc/adit
 UNITDIR ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 BASHCOMPDIR ?= $(PREFIX)/share/bash-completion/completions
 
 ifeq ($(V),1)
@@ -242,7 +243,7 @@ run: all $(O)/config.example.json
 bench: all
 	$(Q)$(O)/adit bench all --brief --rounds 9 --json $(O)/bench.json --svg $(O)/bench.svg
 
-UNITS := $(wildcard libvirt-driver/units/*.in)
+UNITS := $(wildcard libvirt-driver/units/*.in vmm/units/*.in)
 MANPAGES := $(wildcard docs/man/*.[1-8])
 install: programs $(O)/libioasid.a $(O)/libioasid.pc
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(DOCDIR) \
@@ -258,12 +259,15 @@ install: programs $(O)/libioasid.a $(O)/libioasid.pc
 	for h in $(LIBIOASID_HEADERS); do install -d $(DESTDIR)$(INCLUDEDIR)/$${h%/*} && \
 		install -m 644 $$h $(DESTDIR)$(INCLUDEDIR)/$$h || exit 1; done
 	install -d $(DESTDIR)$(UNITDIR)
-	for u in $(UNITS); do sed 's|@LIBEXECDIR@|$(LIBEXECDIR)|' $$u \
+	for u in $(UNITS); do sed 's|@LIBEXECDIR@|$(LIBEXECDIR)|;s|@BINDIR@|$(BINDIR)|' $$u \
 		> $(DESTDIR)$(UNITDIR)/$$(basename $$u .in) || exit 1; done
+	install -d $(DESTDIR)$(SYSUSERSDIR)
+	install -m 644 vmm/units/adit.sysusers $(DESTDIR)$(SYSUSERSDIR)/adit.conf
 	install -m 644 docs/adit.bash-completion $(DESTDIR)$(BASHCOMPDIR)/adit
 	install -m 644 config.example.json README.md docs/openapi.json $(DESTDIR)$(DOCDIR)/
 uninstall:
 	rm -f $(addprefix $(DESTDIR)$(UNITDIR)/,$(basename $(notdir $(UNITS))))
+	rm -f $(DESTDIR)$(SYSUSERSDIR)/adit.conf
 	rm -f $(DESTDIR)$(BINDIR)/adit $(DESTDIR)$(BASHCOMPDIR)/adit
 	rm -f $(DESTDIR)$(LIBDIR)/libioasid.a $(DESTDIR)$(LIBDIR)/pkgconfig/libioasid.pc
 	rm -rf $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(DOCDIR) $(DESTDIR)$(INCLUDEDIR)

@@ -21,11 +21,23 @@ esac
 make -s --no-print-directory O="$build" install DESTDIR="$work/root" PREFIX=/usr >"$work/out" 2>&1
 ok "make install DESTDIR= PREFIX= succeeds" is $? 0
 for file in bin/adit libexec/adit/adit-bench libexec/adit/virtaditd lib/systemd/system/virtaditd.service \
-	lib/systemd/system/virtaditd.socket share/man/man8/virtaditd.8 share/man/man1/adit.1 share/man/man1/adit-run.1 \
+	lib/systemd/system/virtaditd.socket lib/systemd/system/adit@.service lib/systemd/system/adit-devices@.service \
+	lib/sysusers.d/adit.conf share/man/man8/virtaditd.8 share/man/man1/adit.1 share/man/man1/adit-run.1 \
 	share/man/man5/adit-config.5 share/bash-completion/completions/adit \
 	share/doc/adit/config.example.json; do
 	ok "it installs $file" [ -s "$work/root/usr/$file" ]
 done
+units=$work/root/usr/lib/systemd/system
+ok "units name the installed adit" is "$(cat "$units"/adit*.service | grep -c '^ExecStart=/usr/bin/adit run ')" 2
+exposed() { ! systemd-analyze security --offline=yes --threshold="$1" "$units/$2" >"$work/out" 2>&1; }
+if ! exposed 100 adit@.service; then
+	ok "systemd counts the VM's unit as exposed by 1.5 of 10 at most" is "$(exposed 15 adit@.service && echo more)" ''
+	ok "and the one with devices by 6" is "$(exposed 60 adit-devices@.service && echo more)" ''
+	ok "it knows every word in them" sh -c '! systemd-analyze security --offline=yes "$@" 2>&1 |
+		grep -i "unknown\|invalid\|failed to parse"' -- "$units/adit@.service" "$units/adit-devices@.service"
+else
+	skip "exposure of the units" "systemd-analyze is not here, or knows no --offline"
+fi
 ok "the installed adit runs" "$work/root/usr/bin/adit" --version
 ok "the installed adit finds its bench" sh -c '"$1" bench 2>&1 | grep -q "usage: adit bench"' -- \
 	"$work/root/usr/bin/adit"
