@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <liburing.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -54,6 +55,14 @@ struct loop_timer {
 	void *arg;
 };
 
+/* What another thread wants done on the loop's; on its stack while it waits. */
+struct call {
+	struct call *next;
+	void (*fn)(void *arg);
+	void *arg;
+	bool done;
+};
+
 struct loop {
 	struct io_uring ring;
 	int wake_fd; /* written to wake, never read: the edge alone counts */
@@ -67,6 +76,13 @@ struct loop {
 	struct loop_work *posted; /* newest first */
 	bool stop;
 	bool sleeping; /* the loop may be waiting: who adds something has to wake it */
+
+	pthread_mutex_t lock; /* held while `running` changes and while it must not */
+	pthread_cond_t called;
+	bool running; /* atomic, for who looks without the lock; `thread` holds while it is set */
+	pthread_t thread;
+	struct call *calls; /* under lock */
+	struct loop_work calling;
 };
 
 static void op_queue(struct loop_op *op)
@@ -236,6 +252,58 @@ static int open_ring(struct io_uring *ring)
 	return rc;
 }
 
+/* With the lock held. */
+static void carry_out(struct loop *loop)
+{
+	struct call *call;
+
+	while ((call = loop->calls)) {
+		loop->calls = call->next;
+		call->fn(call->arg);
+		call->done = true;
+	}
+	pthread_cond_broadcast(&loop->called);
+}
+
+static void on_calls(void *arg)
+{
+	struct loop *loop = arg;
+
+	pthread_mutex_lock(&loop->lock);
+	carry_out(loop);
+	pthread_mutex_unlock(&loop->lock);
+}
+
+/* Operations belong to the thread that runs the loop; while none does, to whoever has the lock. */
+static void on_its_thread(struct loop *loop, void (*fn)(void *arg), void *arg)
+{
+	struct call call = { .fn = fn, .arg = arg };
+
+	if (__atomic_load_n(&loop->running, __ATOMIC_ACQUIRE) &&
+	    pthread_equal(loop->thread, pthread_self())) {
+		fn(arg);
+		return;
+	}
+	pthread_mutex_lock(&loop->lock);
+	if (!loop->running) {
+		fn(arg);
+	} else {
+		call.next = loop->calls;
+		loop->calls = &call;
+		loop_post(loop, &loop->calling);
+		while (!call.done)
+			pthread_cond_wait(&loop->called, &loop->lock);
+	}
+	pthread_mutex_unlock(&loop->lock);
+}
+
+static void free_loop(struct loop *loop)
+{
+	pthread_cond_destroy(&loop->called);
+	pthread_mutex_destroy(&loop->lock);
+	free(loop);
+}
+
 int loop_create(struct loop **out, struct err *err)
 {
 	struct loop *loop = calloc(1, sizeof(*loop));
@@ -245,6 +313,9 @@ int loop_create(struct loop **out, struct err *err)
 	if (!loop)
 		return err_set(err, ENOMEM, "no memory for the event loop");
 	loop->queue_tail = &loop->queue;
+	loop->calling = (struct loop_work){ .fn = on_calls, .arg = loop };
+	pthread_mutex_init(&loop->lock, NULL);
+	pthread_cond_init(&loop->called, NULL);
 	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (loop->wake_fd < 0) {
 		rc = err_set(err, errno, "eventfd for the event loop: %s", strerror(errno));
@@ -261,7 +332,7 @@ int loop_create(struct loop **out, struct err *err)
 close_wake:
 	close(loop->wake_fd);
 free_loop:
-	free(loop);
+	free_loop(loop);
 	return rc;
 }
 
@@ -285,7 +356,7 @@ void loop_destroy(struct loop *loop)
 		op_free(op);
 	}
 	close(loop->wake_fd);
-	free(loop);
+	free_loop(loop);
 }
 
 static void complete_timer(struct loop_timer *timer)
@@ -410,10 +481,28 @@ static int enter(struct loop *loop)
 	return MIN(rc, 0);
 }
 
+static void begin(struct loop *loop)
+{
+	pthread_mutex_lock(&loop->lock);
+	loop->thread = pthread_self();
+	__atomic_store_n(&loop->running, true, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&loop->lock);
+}
+
+/* Nobody waits for a loop that does not run. */
+static void end(struct loop *loop)
+{
+	pthread_mutex_lock(&loop->lock);
+	__atomic_store_n(&loop->running, false, __ATOMIC_RELEASE);
+	carry_out(loop);
+	pthread_mutex_unlock(&loop->lock);
+}
+
 int loop_run(struct loop *loop)
 {
 	int rc = 0;
 
+	begin(loop);
 	while (!stopped(loop)) {
 		rc = enter(loop);
 		if (rc < 0)
@@ -424,6 +513,7 @@ int loop_run(struct loop *loop)
 		if (rc < 0)
 			break;
 	}
+	end(loop);
 	__atomic_store_n(&loop->stop, false, __ATOMIC_SEQ_CST);
 	return rc;
 }
@@ -432,6 +522,13 @@ void loop_stop(struct loop *loop)
 {
 	__atomic_store_n(&loop->stop, true, __ATOMIC_SEQ_CST);
 	wake(loop);
+}
+
+static void begin_watch(void *arg)
+{
+	struct loop_watch *watch = arg;
+
+	op_init(&watch->op, watch->op.loop, false);
 }
 
 int loop_watch(struct loop *loop, int fd, uint32_t events, void (*fn)(void *arg, uint32_t ready),
@@ -446,13 +543,16 @@ int loop_watch(struct loop *loop, int fd, uint32_t events, void (*fn)(void *arg,
 	watch->events = events;
 	watch->fn = fn;
 	watch->arg = arg;
-	op_init(&watch->op, loop, false);
-	*out = watch;
+	watch->op.loop = loop;
+	*out = watch; /* before fn may be called */
+	on_its_thread(loop, begin_watch, watch);
 	return 0;
 }
 
-static void op_release(struct loop_op *op)
+static void op_release(void *arg)
 {
+	struct loop_op *op = arg;
+
 	op->dead = true;
 	op_queue(op);
 }
@@ -460,7 +560,7 @@ static void op_release(struct loop_op *op)
 void loop_unwatch(struct loop_watch *watch)
 {
 	if (watch)
-		op_release(&watch->op);
+		on_its_thread(watch->op.loop, op_release, &watch->op);
 }
 
 int loop_timer(struct loop *loop, uint64_t ns, void (*fn)(void *arg), void *arg,

@@ -3,8 +3,9 @@
  * One io_uring event loop: descriptors that become ready, timers, and work posted from other
  * threads, all called on the thread that runs the loop. Handlers must not block.
  *
- * loop_post and loop_stop may be called from any thread (and loop_stop from a signal handler);
- * everything else only from the loop's thread, or before it runs.
+ * loop_post and loop_stop may be called from any thread (and loop_stop from a signal handler), and
+ * so may loop_watch and loop_unwatch: from another one they wait for the loop's, so not with a lock
+ * held that a handler takes. Everything else only from the loop's thread, or while it does not run.
  */
 #ifndef ADIT_UTIL_LOOP_H
 #define ADIT_UTIL_LOOP_H

@@ -573,6 +573,91 @@ static void stop_from_a_signal_handler(void **state)
 	sigaction(SIGUSR1, &old, NULL);
 }
 
+struct stranger {
+	struct loop *loop;
+	int fd;
+	pthread_t loops;
+	bool elsewhere;
+	unsigned int seen;
+};
+
+static void stranger_ready(void *arg, uint32_t ready)
+{
+	struct stranger *s = arg;
+	eventfd_t value;
+
+	(void)ready;
+	eventfd_read(s->fd, &value);
+	s->elsewhere = s->elsewhere || !pthread_equal(s->loops, pthread_self());
+	__atomic_add_fetch(&s->seen, 1, __ATOMIC_SEQ_CST);
+}
+
+static void *watch_and_unwatch(void *arg)
+{
+	struct stranger *s = arg;
+	struct loop_watch *watch;
+	struct err err;
+
+	for (unsigned int i = 1; i <= 200; i++) {
+		if (loop_watch(s->loop, s->fd, POLLIN, stranger_ready, s, &watch, &err))
+			break;
+		if (eventfd_write(s->fd, 1))
+			break;
+		while (__atomic_load_n(&s->seen, __ATOMIC_SEQ_CST) < i)
+			sched_yield();
+		loop_unwatch(watch);
+	}
+	/* Nobody is called for this one. */
+	if (!eventfd_write(s->fd, 1))
+		loop_stop(s->loop);
+	return NULL;
+}
+
+static void another_thread_watches_and_unwatches_while_the_loop_runs(void **state)
+{
+	struct fixture *f = fixture_of(state);
+	struct stranger s = { .loop = f->loop, .loops = pthread_self() };
+	pthread_t thread;
+
+	s.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	assert_true(s.fd >= 0);
+	assert_int_equal(pthread_create(&thread, NULL, watch_and_unwatch, &s), 0);
+	run(f);
+	pthread_join(thread, NULL);
+	assert_int_equal(s.seen, 200);
+	assert_false(s.elsewhere);
+	close(s.fd);
+}
+
+static void *unwatch_at_the_end(void *arg)
+{
+	struct stranger *s = arg;
+	struct loop_watch *watch;
+	struct err err;
+
+	loop_stop(s->loop);
+	for (unsigned int i = 0; i < 2000; i++) {
+		if (!loop_watch(s->loop, s->fd, POLLIN, stranger_ready, s, &watch, &err))
+			loop_unwatch(watch);
+	}
+	return NULL;
+}
+
+static void nobody_waits_for_a_loop_that_has_ended(void **state)
+{
+	struct fixture *f = fixture_of(state);
+	struct stranger s = { .loop = f->loop, .loops = pthread_self() };
+	pthread_t thread;
+
+	s.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	assert_true(s.fd >= 0);
+	assert_int_equal(pthread_create(&thread, NULL, unwatch_at_the_end, &s), 0);
+	run(f);
+	pthread_join(thread, NULL);
+	assert_int_equal(s.seen, 0);
+	close(s.fd);
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -598,6 +683,8 @@ int main(void)
 		T(stop_from_another_thread_wakes_a_sleeper),
 		T(watches_survive_a_change_of_thread),
 		T(stop_from_a_signal_handler),
+		T(another_thread_watches_and_unwatches_while_the_loop_runs),
+		T(nobody_waits_for_a_loop_that_has_ended),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
