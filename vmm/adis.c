@@ -2,6 +2,7 @@
 #include "vmm/adis.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,18 +15,27 @@
 #include "vmm/layout.h"
 #include "vmm/ram.h"
 
+struct adi {
+	const char *id;
+	struct dsa *dsa;
+};
+
 struct adis {
+	struct vm *vm;
 	const struct ram *ram;
 	const struct layout *layout;
 	struct pci_bus *bus;
-	struct ioasid_ctx *ctx;
+	struct ioasid_ctx *ctx;	      /* NULL before the first ADI */
 	struct ioasid_space *guest;   /* all of RAM */
 	struct ioasid_space **spaces; /* as config->spaces */
 	const struct config *config;
 	const struct log *log;
 	const struct sandbox *sandbox;
+	/* Who is there changes on the thread that makes machines only; others look. */
+	pthread_mutex_t lock;
+	unsigned int stops; /* of the engines; one that comes meanwhile has them as well */
 	size_t count;
-	struct dsa *dsa[CONFIG_MAX_ADIS];
+	struct adi all[CONFIG_MAX_ADIS];
 };
 
 /* Maps what of [offset, offset + size) is RAM; *mapped receives how much that was. */
@@ -155,30 +165,6 @@ void adi_options(struct dsa_options *options, const struct config_adi *adi, cons
 	}
 }
 
-static int make_function(struct adis *adis, const struct config_adi *adi, struct vm *vm,
-			 struct err *err)
-{
-	struct dsa_options options;
-	struct dsa *dsa;
-	int ret;
-
-	adi_options(&options, adi, adis->log);
-	options.host.reach = what_it_maps;
-	options.host.reach_arg = adis;
-	options.host.node = adi->node;
-	options.sandbox = adis->sandbox;
-	ret = dsa_create(&dsa, vm, adis->ctx, adis->guest, &options, err);
-	if (ret)
-		return ret;
-	ret = pci_bus_add(adis->bus, dsa_function(dsa), -1, err);
-	if (ret) {
-		pci_function_destroy(dsa_function(dsa));
-		return ret;
-	}
-	adis->dsa[adis->count++] = dsa;
-	return 0;
-}
-
 static struct ioasid_space *space_of(const struct adis *adis, const struct config_pasid *pasid)
 {
 	if (!pasid->space)
@@ -221,33 +207,116 @@ int adi_bind(struct dsa *dsa, const struct config_pasid *pasid, struct ioasid_sp
 	return 0;
 }
 
-static int bind_pasid(struct adis *adis, size_t index, struct err *err)
+/* Nothing of the guest's can be in it before it is on the bus. */
+static int make_function(struct adis *adis, const struct config_adi *adi, struct dsa **out,
+			 struct err *err)
 {
-	const struct config_pasid *pasid = &adis->config->pasids[index];
-	struct ioasid_space *space = space_of(adis, pasid);
-	struct dsa *dsa = adis_find(adis, pasid->adi);
+	struct dsa_options options;
+
+	adi_options(&options, adi, adis->log);
+	options.host.reach = what_it_maps;
+	options.host.reach_arg = adis;
+	options.host.node = adi->node;
+	options.sandbox = adis->sandbox;
+	return dsa_create(out, adis->vm, adis->ctx, adis->guest, &options, err);
+}
+
+static int show_function(struct adis *adis, const char *id, struct dsa *dsa, struct err *err)
+{
 	int ret;
 
-	if (!dsa || !space)
-		return err_set(err, EINVAL, "/pasids/%zu: no such adi or space", index);
-	ret = adi_bind(dsa, pasid, space, adis->log, err);
-	return ret ? err_prefix(err, "/pasids/%zu", index) : 0;
+	pthread_mutex_lock(&adis->lock);
+	ret = adis->count < CONFIG_MAX_ADIS
+		      ? pci_bus_add(adis->bus, dsa_function(dsa), -1, err)
+		      : err_set(err, ENOSPC, "%s: a VM has at most %u ADIs", id, CONFIG_MAX_ADIS);
+	if (!ret) {
+		adis->all[adis->count++] = (struct adi){ .id = id, .dsa = dsa };
+		for (unsigned int i = 0; i < adis->stops; i++)
+			dsa_engines_stop(dsa);
+	}
+	pthread_mutex_unlock(&adis->lock);
+	return ret;
+}
+
+static int bind_pasids(struct adis *adis, const struct config *config, const char *id,
+		       struct dsa *dsa, struct err *err)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < config->n_pasids && !ret; i++) {
+		const struct config_pasid *pasid = &config->pasids[i];
+		struct ioasid_space *space = space_of(adis, pasid);
+
+		if (strcmp(pasid->adi, id) != 0)
+			continue;
+		ret = space ? adi_bind(dsa, pasid, space, adis->log, err)
+			    : err_set(err, EINVAL, "no such space");
+		if (ret)
+			err_prefix(err, "/pasids/%zu", i);
+	}
+	return ret;
+}
+
+static void close_spaces(struct adis *adis)
+{
+	if (adis->ctx)
+		ioasid_ctx_close(adis->ctx);
+	adis->ctx = NULL;
+	adis->guest = NULL;
+	free(adis->spaces);
+	adis->spaces = NULL;
+}
+
+static int open_spaces(struct adis *adis, struct err *err)
+{
+	size_t n = adis->config->n_spaces;
+	int ret;
+
+	if (adis->ctx)
+		return 0;
+	adis->spaces = calloc(n + 1, sizeof(struct ioasid_space *));
+	ret = adis->spaces ? 0 : err_set(err, ENOMEM, "no memory for the spaces");
+	if (!ret)
+		ret = ioasid_ctx_open(&adis->ctx, IOASID_PROVIDER_SOFT, NULL, err);
+	if (!ret)
+		ret = make_guest_space(adis, adis->ram, adis->layout, err);
+	for (size_t i = 0; i < n && !ret; i++)
+		ret = make_window(adis, i, adis->ram, adis->layout, err);
+	if (ret)
+		close_spaces(adis);
+	return ret;
+}
+
+int adis_add(struct adis *adis, const struct config *config, const struct config_adi *adi,
+	     struct err *err)
+{
+	struct dsa *dsa;
+	int ret = open_spaces(adis, err);
+
+	if (!ret)
+		ret = make_function(adis, adi, &dsa, err);
+	if (ret)
+		return ret;
+	ret = bind_pasids(adis, config, adi->id, dsa, err);
+	if (!ret)
+		ret = show_function(adis, adi->id, dsa, err);
+	if (ret)
+		pci_function_destroy(dsa_function(dsa));
+	return ret;
 }
 
 int adis_create(struct adis **out, const struct config *config, struct vm *vm, struct pci_bus *bus,
 		const struct ram *ram, const struct layout *layout, const struct log *log,
 		const struct sandbox *sandbox, struct err *err)
 {
-	struct adis *adis;
-	int ret;
+	struct adis *adis = calloc(1, sizeof(*adis));
+	int ret = 0;
 
 	*out = NULL;
-	if (!config->n_adis)
-		return 0;
-	adis = calloc(1, sizeof(*adis));
 	if (!adis)
 		return err_set(err, ENOMEM, "no memory for the ADIs");
 	*adis = (struct adis){
+		.vm = vm,
 		.ram = ram,
 		.layout = layout,
 		.bus = bus,
@@ -255,18 +324,9 @@ int adis_create(struct adis **out, const struct config *config, struct vm *vm, s
 		.log = log,
 		.sandbox = sandbox,
 	};
-	adis->spaces = calloc(config->n_spaces + 1, sizeof(struct ioasid_space *));
-	ret = adis->spaces ? 0 : err_set(err, ENOMEM, "no memory for the spaces");
-	if (!ret)
-		ret = ioasid_ctx_open(&adis->ctx, IOASID_PROVIDER_SOFT, NULL, err);
-	if (!ret)
-		ret = make_guest_space(adis, ram, layout, err);
-	for (size_t i = 0; i < config->n_spaces && !ret; i++)
-		ret = make_window(adis, i, ram, layout, err);
+	pthread_mutex_init(&adis->lock, NULL);
 	for (size_t i = 0; i < config->n_adis && !ret; i++)
-		ret = make_function(adis, &config->adis[i], vm, err);
-	for (size_t i = 0; i < config->n_pasids && !ret; i++)
-		ret = bind_pasid(adis, i, err);
+		ret = adis_add(adis, config, &config->adis[i], err);
 	if (ret) {
 		adis_destroy(adis);
 		return ret;
@@ -280,20 +340,68 @@ void adis_destroy(struct adis *adis)
 	if (!adis)
 		return;
 	for (size_t i = 0; i < adis->count; i++)
-		pci_bus_remove(adis->bus, dsa_function(adis->dsa[i]));
-	if (adis->ctx)
-		ioasid_ctx_close(adis->ctx);
-	free(adis->spaces);
+		pci_bus_remove(adis->bus, dsa_function(adis->all[i].dsa));
+	close_spaces(adis);
+	pthread_mutex_destroy(&adis->lock);
 	free(adis);
+}
+
+/* With the lock held. */
+static struct adi *find(struct adis *adis, const char *id)
+{
+	for (size_t i = 0; i < adis->count; i++) {
+		if (!strcmp(adis->all[i].id, id))
+			return &adis->all[i];
+	}
+	return NULL;
 }
 
 struct dsa *adis_find(struct adis *adis, const char *id)
 {
-	for (size_t i = 0; adis && i < adis->count; i++) {
-		if (!strcmp(adis->config->adis[i].id, id))
-			return adis->dsa[i];
+	const struct adi *adi;
+
+	pthread_mutex_lock(&adis->lock);
+	adi = find(adis, id);
+	pthread_mutex_unlock(&adis->lock);
+	return adi ? adi->dsa : NULL;
+}
+
+unsigned int adis_slot(struct adis *adis, const char *id)
+{
+	struct dsa *dsa = adis_find(adis, id);
+
+	return dsa ? pci_function_slot(dsa_function(dsa)) : 0;
+}
+
+bool adis_in(struct adis *adis, unsigned int slot, char *id, size_t size)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&adis->lock);
+	for (size_t i = 0; i < adis->count && !found; i++) {
+		found = pci_function_slot(dsa_function(adis->all[i].dsa)) == slot;
+		if (found)
+			snprintf(id, size, "%s", adis->all[i].id);
 	}
-	return NULL;
+	pthread_mutex_unlock(&adis->lock);
+	return found;
+}
+
+bool adis_remove(struct adis *adis, const char *id)
+{
+	struct dsa *dsa = NULL;
+	struct adi *adi;
+
+	pthread_mutex_lock(&adis->lock);
+	adi = find(adis, id);
+	if (adi) {
+		dsa = adi->dsa;
+		*adi = adis->all[--adis->count];
+	}
+	pthread_mutex_unlock(&adis->lock);
+	if (dsa)
+		pci_bus_remove(adis->bus, dsa_function(dsa));
+	return dsa;
 }
 
 static int no_adi(const char *id, struct err *err)
@@ -325,12 +433,18 @@ int adis_unbind(struct adis *adis, const char *adi, uint32_t guest, struct err *
 
 void adis_stop_engines(struct adis *adis)
 {
-	for (size_t i = 0; adis && i < adis->count; i++)
-		dsa_engines_stop(adis->dsa[i]);
+	pthread_mutex_lock(&adis->lock);
+	adis->stops++;
+	for (size_t i = 0; i < adis->count; i++)
+		dsa_engines_stop(adis->all[i].dsa);
+	pthread_mutex_unlock(&adis->lock);
 }
 
 void adis_start_engines(struct adis *adis)
 {
-	for (size_t i = 0; adis && i < adis->count; i++)
-		dsa_engines_start(adis->dsa[i]);
+	pthread_mutex_lock(&adis->lock);
+	adis->stops--;
+	for (size_t i = 0; i < adis->count; i++)
+		dsa_engines_start(adis->all[i].dsa);
+	pthread_mutex_unlock(&adis->lock);
 }

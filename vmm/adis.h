@@ -7,6 +7,7 @@
 #ifndef ADIT_VMM_ADIS_H
 #define ADIT_VMM_ADIS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,7 +27,7 @@ struct ram;
 struct sandbox;
 struct vm;
 
-/* *out is NULL where the configuration has none. */
+/* Also where the configuration has none: they can come later. */
 int adis_create(struct adis **out, const struct config *config, struct vm *vm, struct pci_bus *bus,
 		const struct ram *ram, const struct layout *layout, const struct log *log,
 		const struct sandbox *sandbox, struct err *err);
@@ -34,12 +35,27 @@ int adis_create(struct adis **out, const struct config *config, struct vm *vm, s
 void adis_destroy(struct adis *adis);
 
 /*
- * While engines run; any thread. -ENOENT: no such ADI or space, or guest PASID to unbind; else as
- * dsa_pasid_bind and dsa_pasid_unbind.
+ * These on the thread that makes machines, also while the guest runs. config: whose bindings of
+ * this ADI's PASIDs hold before the guest sees it; the id's characters stay where they are until it
+ * is removed. On failure nothing of it is left.
+ */
+int adis_add(struct adis *adis, const struct config *config, const struct config_adi *adi,
+	     struct err *err);
+/* Whatever the guest does with it: its descriptors end. False: there is none of that id. */
+bool adis_remove(struct adis *adis, const char *id);
+
+/* Any thread. The slot, or 0; the id of the one in a slot. */
+unsigned int adis_slot(struct adis *adis, const char *id);
+bool adis_in(struct adis *adis, unsigned int slot, char *id, size_t size);
+
+/*
+ * While engines run; any thread, but not while one is removed. -ENOENT: no such ADI or space, or
+ * guest PASID to unbind; else as dsa_pasid_bind and dsa_pasid_unbind.
  */
 int adis_bind(struct adis *adis, const struct config_pasid *pasid, struct err *err);
 int adis_unbind(struct adis *adis, const char *adi, uint32_t guest, struct err *err);
 
+/* Valid until it is removed. */
 struct dsa *adis_find(struct adis *adis, const char *id);
 void adis_stop_engines(struct adis *adis);
 void adis_start_engines(struct adis *adis);

@@ -20,6 +20,7 @@
 #include "vmm/boot.h"
 #include "vmm/config.h"
 #include "vmm/devices.h"
+#include "vmm/hotplug.h"
 #include "vmm/layout.h"
 #include "vmm/payload.h"
 #include "vmm/platform.h"
@@ -58,6 +59,9 @@ struct machine {
 	struct virtio_devices *virtio;
 	struct devices *devices;
 	struct user_devices *user_devices;
+	struct hotplug *hotplug;
+	uint64_t (*errands)(void *arg, struct machine *machine);
+	void *errands_arg;
 
 	pthread_mutex_t gate; /* held until every thread has its filter: no vCPU runs before */
 
@@ -77,6 +81,7 @@ static void end_with(struct machine *machine, enum machine_end end)
 		processors_ask_stop(machine->processors);
 	if (machine->loop)
 		loop_stop(machine->loop);
+	hotplug_end(machine->hotplug);
 }
 
 /* The guest wrote a sleep, reset or debug-exit register; on its vCPU's thread. */
@@ -139,7 +144,14 @@ static void on_quit(void *arg)
 	end_with(arg, MACHINE_STOPPED);
 }
 
-static const struct power_ops power_ops = { .stop = on_power };
+static void on_eject(void *arg, unsigned int slot)
+{
+	struct machine *machine = arg;
+
+	hotplug_ejected(machine->hotplug, slot);
+}
+
+static const struct power_ops power_ops = { .stop = on_power, .eject = on_eject };
 static const struct processors_ops processors_ops = { .began = on_vcpu_began,
 						      .ended = on_vcpu_ended };
 
@@ -350,8 +362,12 @@ int machine_create(struct machine **out, const struct machine_options *options, 
 	machine->sandbox = options->sandbox;
 	machine->ram.fd = -1;
 	machine->end = RUNNING;
+	machine->errands = options->errands;
+	machine->errands_arg = options->errands_arg;
 	pthread_mutex_init(&machine->gate, NULL);
-	ret = vm_create(&machine->vm, &vm_options, err);
+	ret = hotplug_create(&machine->hotplug, err);
+	if (!ret)
+		ret = vm_create(&machine->vm, &vm_options, err);
 	if (!ret)
 		ret = devices_open(&machine->devices, machine->config, options->keeper_fd,
 				   machine->vm, machine->log, err);
@@ -375,6 +391,12 @@ int machine_create(struct machine **out, const struct machine_options *options, 
 		machine_destroy(machine);
 		return ret;
 	}
+	hotplug_connect(machine->hotplug, &(struct hotplug_parts){
+						  .log = machine->log,
+						  .power = machine->power,
+						  .adis = machine->adis,
+						  .virtio = machine->virtio,
+					  });
 	*out = machine;
 	return 0;
 }
@@ -400,6 +422,7 @@ void machine_destroy(struct machine *machine)
 	vm_destroy(machine->vm);
 	cpuid_destroy(machine->cpuid);
 	ram_destroy(&machine->ram);
+	hotplug_destroy(machine->hotplug);
 	pthread_mutex_destroy(&machine->gate);
 	free(machine);
 }
@@ -437,6 +460,19 @@ static int start_loop(struct machine *machine, pthread_t *thread, struct err *er
 	return ret ? err_set(err, ret, "starting the event loop's thread: %s", strerror(ret)) : 0;
 }
 
+static uint64_t serve_errands(void *arg)
+{
+	struct machine *machine = arg;
+	char id[CONFIG_ID_MAX + 1];
+
+	if (machine->errands)
+		return machine->errands(machine->errands_arg, machine);
+	hotplug_let_go(machine->hotplug);
+	while (hotplug_departed(machine->hotplug, id))
+		;
+	return 0;
+}
+
 enum machine_end machine_run(struct machine *machine, bool confine)
 {
 	bool looping;
@@ -456,6 +492,7 @@ enum machine_end machine_run(struct machine *machine, bool confine)
 		log_line(machine->log, LOG_ERROR, "machine", "%s", err.text);
 		end_with(machine, MACHINE_FAILED);
 	}
+	hotplug_wait(machine->hotplug, serve_errands, machine);
 	if (looping)
 		pthread_join(loop, NULL);
 	processors_join(machine->processors);
@@ -523,15 +560,9 @@ int machine_grow_disk(struct machine *machine, const char *id, uint64_t size, st
 	return virtio_devices_resize_disk(machine->virtio, id, size, err);
 }
 
-unsigned int machine_virtio_slot(struct machine *machine, const char *id)
+struct hotplug *machine_hotplug(struct machine *machine)
 {
-	return virtio_devices_slot(machine->virtio, id);
-}
-
-int machine_remove_virtio(struct machine *machine, const char *id, void (*gone)(void *arg),
-			  void *arg, struct err *err)
-{
-	return virtio_devices_remove(machine->virtio, id, gone, arg, err);
+	return machine->hotplug;
 }
 
 int machine_bind_pasid(struct machine *machine, const struct config_pasid *pasid, struct err *err)

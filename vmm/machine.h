@@ -17,6 +17,7 @@ struct balloon;
 struct config;
 struct config_pasid;
 struct dsa;
+struct hotplug;
 struct ioapic;
 struct loop;
 struct machine;
@@ -36,6 +37,12 @@ struct machine_options {
 	void (*event)(void *arg, const char *event, const char *detail);
 	void *event_arg;
 	const struct sandbox *sandbox; /* for the threads that it starts; NULL: none */
+	/*
+	 * On machine_run's thread, where something was asked of it (vmm/hotplug.h: hotplug_wait);
+	 * it lets go of what the guest ejected and takes in who departed. NULL: the machine does.
+	 */
+	uint64_t (*errands)(void *arg, struct machine *machine);
+	void *errands_arg;
 };
 
 enum machine_end {
@@ -83,15 +90,8 @@ int machine_resize_disk(struct machine *machine, const char *id, struct err *err
  */
 int machine_grow_disk(struct machine *machine, const char *id, uint64_t size, struct err *err);
 
-/*
- * A disk or network interface leaves (vm.remove-device). In good order the guest is asked first:
- * power_hotplug_notify with its slot (0: there is none of that id), and it is removed when the
- * guest has ejected it. Without, it is gone from under the guest, which hurts nobody else.
- * gone(arg) is called on the loop when image or tap are closed; may be NULL.
- */
-unsigned int machine_virtio_slot(struct machine *machine, const char *id);
-int machine_remove_virtio(struct machine *machine, const char *id, void (*gone)(void *arg),
-			  void *arg, struct err *err);
+/* What comes and goes while the guest runs: vmm/hotplug.h. */
+struct hotplug *machine_hotplug(struct machine *machine);
 
 /*
  * From any thread, not while paused: bindings of an ADI's guest PASIDs, until the machine ends

@@ -213,10 +213,17 @@ void power_button_press(struct power *power)
 	raise_event(power, GED_EVENT_POWER_BUTTON, NULL, 0);
 }
 
+/* What was to leave a slot where something new appears has left it. */
 void power_hotplug_notify(struct power *power, unsigned int slot, bool up)
 {
-	if (slot >= 1 && slot < 32)
-		raise_event(power, GED_EVENT_HOTPLUG, up ? &power->up : &power->down, 1u << slot);
+	if (slot < 1 || slot >= 32)
+		return;
+	if (up) {
+		pthread_mutex_lock(&power->lock);
+		power->down &= ~(1u << slot);
+		pthread_mutex_unlock(&power->lock);
+	}
+	raise_event(power, GED_EVENT_HOTPLUG, up ? &power->up : &power->down, 1u << slot);
 }
 
 /* --- making and ending ----------------------------------------------------------------------- */

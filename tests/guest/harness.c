@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "util/loop.h"
+#include "vmm/hotplug.h"
 
 #define GUARD_NS (120 * 1000000000ull) /* a guest that is not done by then hangs */
 
@@ -86,12 +87,63 @@ static int make_temporary(char *path, size_t size, const char *what)
 	return fd;
 }
 
+/* What a life does there: takes in who has left, and does what it is asked. */
+static uint64_t serve_errands(void *arg, struct machine *machine)
+{
+	struct guest *guest = arg;
+	void (*errand)(struct guest * guest, void *arg);
+	char id[CONFIG_ID_MAX + 1];
+
+	hotplug_let_go(machine_hotplug(machine));
+	pthread_mutex_lock(&guest->lock);
+	while (hotplug_departed(machine_hotplug(machine), id))
+		guest->departed++;
+	errand = guest->errand;
+	pthread_mutex_unlock(&guest->lock);
+	if (errand)
+		errand(guest, guest->errand_arg);
+	pthread_mutex_lock(&guest->lock);
+	if (errand)
+		guest->errand = NULL;
+	pthread_cond_broadcast(&guest->changed);
+	pthread_mutex_unlock(&guest->lock);
+	return 0;
+}
+
+void guest_do(struct guest *guest, void (*fn)(struct guest *guest, void *arg), void *arg)
+{
+	pthread_mutex_lock(&guest->lock);
+	guest->errand_arg = arg;
+	guest->errand = fn;
+	hotplug_wake(machine_hotplug(guest->machine));
+	while (guest->errand && !guest->over)
+		pthread_cond_wait(&guest->changed, &guest->lock);
+	pthread_mutex_unlock(&guest->lock);
+	assert_false(guest->over);
+}
+
+void guest_await_departed(struct guest *guest, unsigned int n)
+{
+	pthread_mutex_lock(&guest->lock);
+	while (guest->departed < n && !guest->over)
+		pthread_cond_wait(&guest->changed, &guest->lock);
+	pthread_mutex_unlock(&guest->lock);
+	assert_true(guest->departed >= n);
+}
+
 int guest_create(struct guest *guest, const char *payload, const char *words, const char *members)
 {
-	struct machine_options options = { .config = &guest->config, .kvm_fd = -1 };
+	struct machine_options options = {
+		.config = &guest->config,
+		.kvm_fd = -1,
+		.errands = serve_errands,
+		.errands_arg = guest,
+	};
 	char text[8192], what[512];
 
 	memset(guest, 0, sizeof(*guest));
+	pthread_mutex_init(&guest->lock, NULL);
+	pthread_cond_init(&guest->changed, NULL);
 	if (access("/dev/kvm", R_OK | W_OK))
 		skip_because("no /dev/kvm");
 	close(make_temporary(guest->output_path, sizeof(guest->output_path), "serial"));
@@ -128,6 +180,10 @@ static void *run(void *arg)
 	loop_timer(machine_loop(guest->machine), GUARD_NS, on_guard, guest->machine, &guard, NULL);
 	guest->end = machine_run(guest->machine, false);
 	loop_timer_cancel(guard);
+	pthread_mutex_lock(&guest->lock);
+	guest->over = true;
+	pthread_cond_broadcast(&guest->changed);
+	pthread_mutex_unlock(&guest->lock);
 	return NULL;
 }
 
@@ -161,6 +217,8 @@ void guest_destroy(struct guest *guest)
 	close(guest->log_fd);
 	unlink(guest->output_path);
 	unlink(guest->log_path);
+	pthread_cond_destroy(&guest->changed);
+	pthread_mutex_destroy(&guest->lock);
 }
 
 void guest_expect(struct guest *guest, const char *text)

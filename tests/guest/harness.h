@@ -28,6 +28,13 @@ struct guest {
 	struct err err;
 	pthread_t thread; /* guest_start to guest_wait */
 	bool started;
+	/* guest_do: what the machine's thread shall call. */
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	void (*errand)(struct guest *guest, void *arg);
+	void *errand_arg;
+	unsigned int departed; /* functions that have left the machine */
+	bool over;
 };
 
 /*
@@ -40,6 +47,10 @@ int guest_create(struct guest *guest, const char *payload, const char *words, co
 /* On a thread of its own, until guest_wait. */
 void guest_start(struct guest *guest);
 enum machine_end guest_wait(struct guest *guest);
+/* fn on the machine's thread, between guest_start and guest_wait; fails where it has ended. */
+void guest_do(struct guest *guest, void (*fn)(struct guest *guest, void *arg), void *arg);
+/* Waits until so many functions have left. */
+void guest_await_departed(struct guest *guest, unsigned int n);
 /* start and wait. */
 enum machine_end guest_run(struct guest *guest);
 void guest_destroy(struct guest *guest);

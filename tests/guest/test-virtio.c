@@ -6,8 +6,9 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
+
+#include "vmm/hotplug.h"
 
 static void make_disk(char *path, off_t bytes)
 {
@@ -94,9 +95,16 @@ static void a_disk_under_load_answers_every_request(void **state)
 	unlink(path);
 }
 
-static void on_gone(void *arg)
+static void take_out(struct guest *guest, void *id)
 {
-	assert_int_equal(eventfd_write(*(int *)arg, 1), 0);
+	struct hotplug *hotplug = machine_hotplug(guest->machine);
+	struct err err;
+
+	assert_int_not_equal(hotplug_slot(hotplug, id), 0);
+	assert_int_equal(hotplug_remove(hotplug, "e", &err), -ENOENT);
+	assert_ok(hotplug_remove(hotplug, id, &err), &err);
+	assert_int_equal(hotplug_slot(hotplug, id), 0);
+	assert_int_equal(hotplug_remove(hotplug, id, &err), -ENOENT);
 }
 
 /* Surprise removal, with 16 reads under way; the image is free for others at once. */
@@ -105,11 +113,9 @@ static void a_disk_is_taken_out_under_load_and_the_machine_runs_on(void **state)
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	char path[32], members[160];
 	struct guest guest;
-	int gone = eventfd(0, EFD_CLOEXEC), fd;
 	struct err err;
-	eventfd_t one;
+	int fd;
 
-	assert_true(gone >= 0);
 	make_disk(path, 1 << 20);
 	snprintf(members, sizeof(members), ", \"disks\": [{\"id\": \"d\", \"path\": \"%s\"}]",
 		 path);
@@ -118,11 +124,8 @@ static void a_disk_is_taken_out_under_load_and_the_machine_runs_on(void **state)
 		  &guest.err);
 	guest_start(&guest);
 	guest_expect(&guest, "begin a");
-	assert_int_not_equal(machine_virtio_slot(guest.machine, "d"), 0);
-	assert_int_equal(machine_remove_virtio(guest.machine, "e", NULL, NULL, &err), -ENOENT);
-	assert_ok(machine_remove_virtio(guest.machine, "d", on_gone, &gone, &err), &err);
-	assert_int_equal(machine_virtio_slot(guest.machine, "d"), 0);
-	assert_int_equal(eventfd_read(gone, &one), 0);
+	guest_do(&guest, take_out, "d");
+	guest_await_departed(&guest, 1);
 	assert_int_equal(machine_resize_disk(guest.machine, "d", &err), -ENOENT);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	assert_true(fd >= 0);
@@ -133,7 +136,6 @@ static void a_disk_is_taken_out_under_load_and_the_machine_runs_on(void **state)
 	machine_stop(guest.machine);
 	assert_int_equal(guest_wait(&guest), MACHINE_STOPPED);
 	guest_destroy(&guest);
-	close(gone);
 	unlink(path);
 }
 

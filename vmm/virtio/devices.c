@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +39,8 @@ struct virtio_devices {
 	struct balloon *balloon;
 	/* Taken before a device's own lock; not by what a device calls. */
 	pthread_mutex_t lock;
+	unsigned int pauses; /* which a device that comes meanwhile has as well */
+	bool pinned;	     /* guest memory does not go away: disks register it */
 	unsigned int n;
 	struct member all[PCI_SLOTS];
 	struct departure *leaving;
@@ -59,14 +62,19 @@ static void fill_memory(struct virtio_memory *memory, const struct layout *layou
 static int plug(struct virtio_devices *devices, const struct member *member, struct err *err)
 {
 	struct virtio_device *device = member->device;
-	int ret = pci_bus_add(devices->bus, device->function, -1, err);
+	int ret;
 
-	if (ret) {
-		pci_function_destroy(device->function);
-		return ret;
+	pthread_mutex_lock(&devices->lock);
+	ret = pci_bus_add(devices->bus, device->function, -1, err);
+	if (!ret) {
+		devices->all[devices->n++] = *member;
+		for (unsigned int i = 0; i < devices->pauses; i++)
+			virtio_pause(device);
 	}
-	devices->all[devices->n++] = *member;
-	return 0;
+	pthread_mutex_unlock(&devices->lock);
+	if (ret)
+		pci_function_destroy(device->function);
+	return ret;
 }
 
 static int plug_fixed(struct virtio_devices *devices, struct virtio_device *device, struct err *err)
@@ -88,10 +96,9 @@ static struct bucket ops_of(const struct config_limits *limits)
 				.refill_ms = limits->ops.refill_ms };
 }
 
-static int add_disk(struct virtio_devices *devices, const struct config *config, size_t index,
-		    struct err *err)
+int virtio_devices_add_disk(struct virtio_devices *devices, const struct config_disk *disk,
+			    struct err *err)
 {
-	const struct config_disk *disk = &config->disks[index];
 	const struct blk_options options = {
 		.id = disk->id,
 		.image = { .path = disk->path,
@@ -104,7 +111,7 @@ static int add_disk(struct virtio_devices *devices, const struct config *config,
 		.serial = disk->serial,
 		.bytes = bytes_of(&disk->limits),
 		.ops = ops_of(&disk->limits),
-		.pinned = config->memory.prefault && !config->balloon.present,
+		.pinned = devices->pinned,
 	};
 	struct blk *blk;
 	int ret = blk_create(&blk, &devices->host, &options, err);
@@ -114,11 +121,11 @@ static int add_disk(struct virtio_devices *devices, const struct config *config,
 			   &(struct member){
 				   .device = blk_device(blk), .id = disk->id, .blk = blk },
 			   err);
-	return ret ? err_prefix(err, "/disks/%zu", index) : 0;
+	return ret;
 }
 
-static int add_net(struct virtio_devices *devices, const struct config_net *net, size_t index,
-		   struct err *err)
+int virtio_devices_add_net(struct virtio_devices *devices, const struct config_net *net,
+			   struct err *err)
 {
 	const struct net_options options = {
 		.id = net->id,
@@ -140,7 +147,7 @@ static int add_net(struct virtio_devices *devices, const struct config_net *net,
 
 	if (!ret)
 		ret = plug(devices, &(struct member){ .device = device, .id = net->id }, err);
-	return ret ? err_prefix(err, "/net/%zu", index) : 0;
+	return ret;
 }
 
 static int add_rng(struct virtio_devices *devices, const struct config_rng *rng, struct err *err)
@@ -211,10 +218,17 @@ int virtio_devices_create(struct virtio_devices **out, const struct virtio_parts
 		.loop = parts->loop, .memory = &devices->memory, .vm = parts->vm, .log = parts->log
 	};
 	fill_memory(&devices->memory, parts->layout, parts->ram);
-	for (size_t i = 0; i < config->n_disks && !ret; i++)
-		ret = add_disk(devices, config, i, err);
-	for (size_t i = 0; i < config->n_net && !ret; i++)
-		ret = add_net(devices, &config->net[i], i, err);
+	devices->pinned = config->memory.prefault && !config->balloon.present;
+	for (size_t i = 0; i < config->n_disks && !ret; i++) {
+		ret = virtio_devices_add_disk(devices, &config->disks[i], err);
+		if (ret)
+			err_prefix(err, "/disks/%zu", i);
+	}
+	for (size_t i = 0; i < config->n_net && !ret; i++) {
+		ret = virtio_devices_add_net(devices, &config->net[i], err);
+		if (ret)
+			err_prefix(err, "/net/%zu", i);
+	}
 	if (!ret && config->rng.present)
 		ret = add_rng(devices, &config->rng, err);
 	if (!ret && config->console.present)
@@ -240,6 +254,8 @@ void virtio_devices_destroy(struct virtio_devices *devices)
 	while ((one = devices->leaving)) {
 		devices->leaving = one->next;
 		pci_bus_remove(devices->bus, one->function);
+		if (one->gone)
+			one->gone(one->arg);
 		free(one);
 	}
 	while (devices->n)
@@ -253,6 +269,7 @@ void virtio_devices_pause(struct virtio_devices *devices)
 	if (!devices)
 		return;
 	pthread_mutex_lock(&devices->lock);
+	devices->pauses++;
 	for (unsigned int i = 0; i < devices->n; i++)
 		virtio_pause(devices->all[i].device);
 	pthread_mutex_unlock(&devices->lock);
@@ -263,6 +280,7 @@ void virtio_devices_resume(struct virtio_devices *devices)
 	if (!devices)
 		return;
 	pthread_mutex_lock(&devices->lock);
+	devices->pauses--;
 	for (unsigned int i = 0; i < devices->n; i++)
 		virtio_resume(devices->all[i].device);
 	pthread_mutex_unlock(&devices->lock);
@@ -309,6 +327,22 @@ unsigned int virtio_devices_slot(struct virtio_devices *devices, const char *id)
 		slot = pci_function_slot(member->device->function);
 	pthread_mutex_unlock(&devices->lock);
 	return slot;
+}
+
+bool virtio_devices_in(struct virtio_devices *devices, unsigned int slot, char *id, size_t size)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&devices->lock);
+	for (unsigned int i = 0; i < devices->n && !found; i++) {
+		const struct member *member = &devices->all[i];
+
+		found = member->id && pci_function_slot(member->device->function) == slot;
+		if (found)
+			snprintf(id, size, "%s", member->id);
+	}
+	pthread_mutex_unlock(&devices->lock);
+	return found;
 }
 
 /* On the loop: nothing can touch memory any more. */

@@ -3,6 +3,8 @@
 #ifndef ADIT_VMM_VIRTIO_DEVICES_H
 #define ADIT_VMM_VIRTIO_DEVICES_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "util/err.h"
@@ -10,6 +12,8 @@
 
 struct balloon;
 struct config;
+struct config_disk;
+struct config_net;
 struct layout;
 struct loop;
 struct pci_bus;
@@ -36,6 +40,15 @@ int virtio_devices_create(struct virtio_devices **out, const struct virtio_parts
 /* Takes the functions off the bus. The loop does not run any more. NULL is allowed. */
 void virtio_devices_destroy(struct virtio_devices *devices);
 
+/*
+ * On the thread that makes machines, also while the guest runs; the id's characters stay where they
+ * are until the device is gone. On failure nothing of it is left.
+ */
+int virtio_devices_add_disk(struct virtio_devices *devices, const struct config_disk *disk,
+			    struct err *err);
+int virtio_devices_add_net(struct virtio_devices *devices, const struct config_net *net,
+			   struct err *err);
+
 /* Any thread. No queue is looked at in between; transfers that were under way complete. */
 void virtio_devices_pause(struct virtio_devices *devices);
 void virtio_devices_resume(struct virtio_devices *devices);
@@ -49,10 +62,12 @@ int virtio_devices_resize_disk(struct virtio_devices *devices, const char *id, u
 			       struct err *err);
 /* The slot of the disk or network interface of this id, for the guest to be asked to let go; 0. */
 unsigned int virtio_devices_slot(struct virtio_devices *devices, const char *id);
+/* The id of the one in that slot. */
+bool virtio_devices_in(struct virtio_devices *devices, unsigned int slot, char *id, size_t size);
 /*
  * Any thread: takes a disk or a network interface out, whether the guest has let go or not. It is
  * no device of this machine any more when this returns; when its image or tap is closed, gone(arg)
- * is called on the loop. -ENOENT: there is none of that id.
+ * is called, on the loop or where all of them are destroyed. -ENOENT: there is none of that id.
  */
 int virtio_devices_remove(struct virtio_devices *devices, const char *id, void (*gone)(void *arg),
 			  void *arg, struct err *err);
