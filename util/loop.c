@@ -289,6 +289,7 @@ static void on_its_thread(struct loop *loop, void (*fn)(void *arg), void *arg)
 		fn(arg);
 	} else {
 		call.next = loop->calls;
+		/* cppcheck-suppress autoVariables ; taken off before it is done */
 		loop->calls = &call;
 		loop_post(loop, &loop->calling);
 		while (!call.done)

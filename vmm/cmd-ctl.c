@@ -50,7 +50,8 @@ static int usage(void)
 		describe(&verb, left, sizeof(left));
 		fprintf(stderr, "  %-38s %s\n", left, verb.summary);
 	}
-	fprintf(stderr, "\n\"vm.\" may be left out.\n");
+	fprintf(stderr,
+		"\n\"vm.\" may be left out; a VALUE that begins with { is the whole body.\n");
 	return EXIT_CONFIG;
 }
 
@@ -75,16 +76,22 @@ static int keep_text(void *out, const char *text, size_t len, struct err *err)
 	return ctl->body ? 0 : err_set(err, ENOMEM, "out of memory");
 }
 
-/* What looks like a number is one. */
+/* What looks like a number or a truth is one. */
 static struct json_object *value_of(const char *text)
 {
+	bool digit = *text >= '0' && *text <= '9';
 	long long number;
+	double real;
 	char *end;
 
+	if (!strcmp(text, "true") || !strcmp(text, "false"))
+		return json_object_new_boolean(*text == 't');
 	errno = 0;
 	number = strtoll(text, &end, 10);
-	return *text && !*end && !errno ? json_object_new_int64(number)
-					: json_object_new_string(text);
+	if (*text && !*end && !errno)
+		return json_object_new_int64(number);
+	real = strtod(text, &end);
+	return digit && !*end ? json_object_new_double(real) : json_object_new_string(text);
 }
 
 /* {"KEY": VALUE, ...} in the order of the verb's keys; an empty value is left out. */
@@ -237,6 +244,8 @@ static int prepare(struct ctl *ctl, int argc, char **argv)
 		return -EINVAL;
 	if (!n)
 		return 0;
+	if (n == 1 && *argv[3] == '{')
+		return keep_text(ctl, argv[3], strlen(argv[3]), &err);
 	if (!ctl->verb.whole)
 		return make_body(ctl, argv + 3, n);
 	ret = config_load_with(argv[3], keep_text, ctl, &err);

@@ -34,4 +34,12 @@ int config_settle_adis(struct config *config, struct err *err);
 int config_settle_virtio(struct config *config, struct err *err);
 void config_free_virtio(struct config *config);
 
+/* What hangs off one of them. */
+void config_free_disk(struct config_disk *disk);
+void config_free_net(struct config_net *net);
+void config_free_adi(struct config_adi *adi);
+void config_free_pasid(struct config_pasid *pasid);
+void config_free_device(struct config_device *device);
+void config_free_user_device(struct config_user_device *device);
+
 #endif

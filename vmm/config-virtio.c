@@ -224,19 +224,27 @@ static void free_sink(struct config_sink *sink)
 	free(sink->link);
 }
 
+void config_free_disk(struct config_disk *disk)
+{
+	free(disk->id);
+	free(disk->path);
+	free(disk->serial);
+}
+
+void config_free_net(struct config_net *net)
+{
+	free(net->id);
+	free(net->tap);
+	free(net->mac_text);
+}
+
 void config_free_virtio(struct config *config)
 {
-	for (size_t i = 0; i < config->n_disks; i++) {
-		free(config->disks[i].id);
-		free(config->disks[i].path);
-		free(config->disks[i].serial);
-	}
+	for (size_t i = 0; i < config->n_disks; i++)
+		config_free_disk(&config->disks[i]);
 	free(config->disks);
-	for (size_t i = 0; i < config->n_net; i++) {
-		free(config->net[i].id);
-		free(config->net[i].tap);
-		free(config->net[i].mac_text);
-	}
+	for (size_t i = 0; i < config->n_net; i++)
+		config_free_net(&config->net[i]);
 	free(config->net);
 	free(config->rng.src);
 	free_sink(&config->console.sink);

@@ -133,7 +133,7 @@ static int settle(struct config_draft *draft, struct err *err)
 
 /* --- reading --------------------------------------------------------------------------------- */
 
-static void free_device(struct config_device *device)
+void config_free_device(struct config_device *device)
 {
 	free(device->id);
 	free(device->path);
@@ -144,6 +144,24 @@ static void free_device(struct config_device *device)
 	free(device->mdev.uuid);
 }
 
+void config_free_user_device(struct config_user_device *device)
+{
+	free(device->id);
+	free(device->socket);
+}
+
+void config_free_adi(struct config_adi *adi)
+{
+	free(adi->id);
+	free(adi->node);
+}
+
+void config_free_pasid(struct config_pasid *pasid)
+{
+	free(pasid->adi);
+	free(pasid->space);
+}
+
 void config_free(struct config *config)
 {
 	free(config->payload.kernel);
@@ -151,26 +169,20 @@ void config_free(struct config *config)
 	free(config->payload.cmdline);
 	free(config->serial.path);
 	config_free_virtio(config);
-	for (size_t i = 0; i < config->n_adis; i++) {
-		free(config->adis[i].id);
-		free(config->adis[i].node);
-	}
+	for (size_t i = 0; i < config->n_adis; i++)
+		config_free_adi(&config->adis[i]);
 	for (size_t i = 0; i < config->n_spaces; i++)
 		free(config->spaces[i].id);
-	for (size_t i = 0; i < config->n_pasids; i++) {
-		free(config->pasids[i].adi);
-		free(config->pasids[i].space);
-	}
+	for (size_t i = 0; i < config->n_pasids; i++)
+		config_free_pasid(&config->pasids[i]);
 	free(config->adis);
 	free(config->spaces);
 	free(config->pasids);
 	for (size_t i = 0; i < config->n_devices; i++)
-		free_device(&config->devices[i]);
+		config_free_device(&config->devices[i]);
 	free(config->devices);
-	for (size_t i = 0; i < config->n_user_devices; i++) {
-		free(config->user_devices[i].id);
-		free(config->user_devices[i].socket);
-	}
+	for (size_t i = 0; i < config->n_user_devices; i++)
+		config_free_user_device(&config->user_devices[i]);
 	free(config->user_devices);
 	free(config->iommu.node);
 	memset(config, 0, sizeof(*config));

@@ -3,11 +3,10 @@
  * A VM's life. One file, because it is one lock and one rule: only the thread in life_run moves
  * between the states that make and destroy machines, and it gives the lock up while it does.
  */
-#include "vmm/life.h"
+#include "vmm/life-internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,30 +14,6 @@
 #include "vmm/config-draft.h"
 #include "vmm/config.h"
 #include "vmm/start-keeper.h"
-
-struct life {
-	struct life_options options;
-	struct life_listener listener;
-	int status_fd; /* for who listens, who may not open it (vmm/sandbox/table.h) */
-	bool confined; /* by the thread of life_run, in its filter */
-
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	/* Under lock. */
-	enum life_state state;
-	struct config config;
-	char *text;
-	struct machine *machine;
-	enum life_op op; /* being done, or done and not collected */
-	bool op_done;
-	int op_ret;
-	struct err op_err;
-	bool quit, soft; /* soft: no machine follows the one that runs */
-	bool held;	 /* somebody stopped the VM by request: the end of a machine is no end */
-	bool has_ended;
-	enum machine_end last_end;
-	uint64_t boots;
-};
 
 const char *life_state_name(enum life_state state)
 {
@@ -97,7 +72,7 @@ void life_listen(struct life *life, const struct life_listener *listener)
 		life->status_fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
 }
 
-static void tell(struct life *life, const char *event, const char *detail)
+void life_tell(struct life *life, const char *event, const char *detail)
 {
 	if (life->listener.event)
 		life->listener.event(life->listener.arg, event, detail);
@@ -119,7 +94,7 @@ static int define(struct life *life, struct config *config, char **text, struct 
 		life->text = *text;
 		*text = NULL;
 		life->state = LIFE_CREATED;
-		tell(life, "created", NULL);
+		life_tell(life, "created", NULL);
 	}
 	pthread_mutex_unlock(&life->lock);
 	return ret;
@@ -239,13 +214,13 @@ static void forget(struct life *life)
 	free(life->text);
 	life->text = NULL;
 	life->state = LIFE_EMPTY;
-	tell(life, "deleted", NULL);
+	life_tell(life, "deleted", NULL);
 }
 
 /* The listener takes it from any thread; who it is does not change while a machine is there. */
 static void on_machine_event(void *arg, const char *event, const char *detail)
 {
-	tell(arg, event, detail);
+	life_tell(arg, event, detail);
 }
 
 static int make_machine(struct life *life, struct machine **machine, struct err *err)
@@ -258,6 +233,8 @@ static int make_machine(struct life *life, struct machine **machine, struct err 
 		.event = on_machine_event,
 		.event_arg = life,
 		.sandbox = life->options.sandbox,
+		.errands = life_serve_errands,
+		.errands_arg = life,
 	};
 	int ret;
 
@@ -283,7 +260,7 @@ static enum machine_end run_machine(struct life *life, struct machine *machine)
 	life->machine = machine;
 	life->state = LIFE_RUNNING;
 	life->boots++;
-	tell(life, "booted", NULL);
+	life_tell(life, "booted", NULL);
 	if (life->quit)
 		machine_stop(machine);
 	else if (life->soft)
@@ -298,7 +275,8 @@ static enum machine_end run_machine(struct life *life, struct machine *machine)
 	life->state = LIFE_SHUTDOWN;
 	life->has_ended = true;
 	life->last_end = end;
-	tell(life, "ended", machine_end_name(end));
+	life_tell(life, "ended", machine_end_name(end));
+	life_end_errands(life, machine);
 	pthread_mutex_unlock(&life->lock);
 	if (life->options.ended)
 		life->options.ended(life->options.arg);
@@ -331,7 +309,7 @@ static int run_machines(struct life *life, enum machine_end *end)
 			life->state = LIFE_SHUTDOWN;
 			life->has_ended = true;
 			life->last_end = MACHINE_FAILED;
-			tell(life, "failed", err.text);
+			life_tell(life, "failed", err.text);
 			break;
 		}
 		*end = run_machine(life, machine);
@@ -397,7 +375,7 @@ static bool fits(enum life_op op, enum life_state state)
 	}
 }
 
-static int refuse_state(const struct life *life, const char *due, struct err *err)
+int life_refuse_state(const struct life *life, const char *due, struct err *err)
 {
 	if (life->state == LIFE_EMPTY)
 		return err_set(err, ENOENT, "there is no VM: vm.create makes one");
@@ -414,9 +392,10 @@ int life_begin(struct life *life, enum life_op op, struct err *err)
 		ret = err_set(err, EBUSY,
 			      "the VM is being started, stopped or deleted: ask again later");
 	} else if (life->state == LIFE_EMPTY || !fits(op, life->state)) {
-		ret = refuse_state(life,
-				   op == LIFE_BOOT ? "Created or Shutdown" : "Running or Paused",
-				   err);
+		ret = life_refuse_state(life,
+					op == LIFE_BOOT ? "Created or Shutdown"
+							: "Running or Paused",
+					err);
 	} else {
 		life->op = op;
 		life->op_done = false;
@@ -454,14 +433,14 @@ static int pause_or_resume(struct life *life, enum life_state from, enum life_st
 
 	pthread_mutex_lock(&life->lock);
 	if (life->state != from) {
-		ret = refuse_state(life, life_state_name(from), err);
+		ret = life_refuse_state(life, life_state_name(from), err);
 	} else {
 		if (to == LIFE_PAUSED)
 			machine_pause(life->machine);
 		else
 			machine_resume(life->machine);
 		life->state = to;
-		tell(life, to == LIFE_PAUSED ? "paused" : "resumed", NULL);
+		life_tell(life, to == LIFE_PAUSED ? "paused" : "resumed", NULL);
 	}
 	pthread_mutex_unlock(&life->lock);
 	return ret;
@@ -484,9 +463,9 @@ int life_power_button(struct life *life, struct err *err)
 	pthread_mutex_lock(&life->lock);
 	if (life->machine) {
 		machine_power_button(life->machine);
-		tell(life, "power-button", NULL);
+		life_tell(life, "power-button", NULL);
 	} else {
-		ret = refuse_state(life, "Running", err);
+		ret = life_refuse_state(life, "Running", err);
 	}
 	pthread_mutex_unlock(&life->lock);
 	return ret;

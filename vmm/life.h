@@ -14,9 +14,9 @@
 
 #include "util/err.h"
 #include "util/log.h"
+#include "vmm/config-edit.h"
 #include "vmm/machine.h"
 
-struct config;
 struct life;
 
 enum life_state {
@@ -54,7 +54,7 @@ struct life_options {
 
 /* Told from any thread, with no lock held that the callee could need: both must only note it. */
 struct life_listener {
-	/* An operation is over: life_collect has its result. */
+	/* An operation is over, or errands: life_collect and life_collect_errand have results. */
 	void (*finished)(void *arg);
 	/* event: a word; detail: a sentence, or NULL. */
 	void (*event)(void *arg, const char *event, const char *detail);
@@ -94,6 +94,35 @@ bool life_collect(struct life *life, int *ret, struct err *err);
 int life_pause(struct life *life, struct err *err);
 int life_resume(struct life *life, struct err *err);
 int life_power_button(struct life *life, struct err *err);
+
+/*
+ * One entry more in a list of the configuration (vmm/config-edit.h): `entry` is its JSON. Where a
+ * machine runs, it gets the device and *ticket is not 0: life_collect_errand has the answer;
+ * elsewhere the entry is written down only. As life_begin, and what config_edit_add returns.
+ */
+int life_add(struct life *life, enum config_list list, const char *entry, size_t len,
+	     uint64_t *ticket, struct err *err);
+struct life_removal {
+	const char *id;
+	uint32_t timeout_ms; /* that the guest has; 0: nobody waits for it */
+	bool force;	     /* afterwards, or at once, it is taken away */
+};
+/*
+ * An entry less. With neither of the two, and a machine that runs, the guest has been asked when
+ * this returns, and *ticket is 0: an event tells when it has let go.
+ */
+int life_remove(struct life *life, const struct life_removal *removal, uint64_t *ticket,
+		struct err *err);
+struct life_done {
+	uint64_t ticket;
+	int ret;
+	struct err err;
+	bool met;	   /* ret is what the host or the guest answered, not the request's fault */
+	unsigned int slot; /* of what was added; 0: it was a removal */
+	char id[CONFIG_ID_MAX + 1];
+};
+/* One that is over; false: none is. */
+bool life_collect_errand(struct life *life, struct life_done *done);
 
 /*
  * The guest is asked to power off, and the life ends with its machine. False: there is no machine,

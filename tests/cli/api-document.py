@@ -35,7 +35,7 @@ def ask(method, name, body=None):
     return answer.status, text
 
 
-TYPES = {"object": dict, "array": list, "string": str, "integer": int}
+TYPES = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float)}
 
 
 def check(schema, value, where):
@@ -90,3 +90,17 @@ for name in ("vm.create vm.resume vm.pause vm.pause vm.resume vm.power-button vm
     status, text = ask(method, "/" + name, body)
     assert str(status) in operation["responses"], (name, status, text)
     assert (status == 204) == (not text), (name, status, text)
+
+# What comes and goes, running and stopped, and what is refused.
+ADI = {"id": "documented", "type": "dsa", "wqs": [{"size": 4}]}
+for name, body in (("vm.add-adi", ADI), ("vm.add-adi", ADI), ("vm.add-disk", {"path": "/no/such"}),
+                   ("vm.add-net", {"tap": "lo"}), ("vm.remove-device", {"id": "nobody"}),
+                   ("vm.remove-device", {"id": "documented", "force": True}), ("vm.shutdown", None),
+                   ("vm.add-adi", ADI), ("vm.remove-device", {"id": "documented"}), ("vm.boot", None)):
+    (method, operation), = document["paths"]["/" + name].items()
+    status, text = ask(method, "/" + name, body and json.dumps(body))
+    assert str(status) in operation["responses"], (name, status, text)
+    assert (status == 204) == (not text), (name, status, text)
+    if text:
+        (shape,) = operation["responses"][str(status)]["content"].values()
+        check(shape["schema"], json.loads(text), name)

@@ -215,7 +215,9 @@ static bool serve(struct client *client)
 	verbs_serve(server->life, server->log, &request, &reply);
 	if (reply.kind == REPLY_LATER) {
 		client->waits = true;
-		server->waiter = client;
+		client->ticket = reply.ticket;
+		if (!reply.ticket)
+			server->waiter = client;
 		open = want(client, 0);
 	} else {
 		open = answer(client, &reply);
@@ -318,6 +320,7 @@ static void on_ready(void *arg, uint32_t ready)
 void client_answer(struct client *client, const struct reply *reply)
 {
 	client->waits = false;
+	client->ticket = 0;
 	if (answer(client, reply) && serve_all(client) && may_go_on(client))
 		want(client, POLLIN);
 }

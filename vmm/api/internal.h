@@ -37,11 +37,12 @@ struct client {
 	char *out;
 	size_t out_at, out_len, out_size;
 
-	bool waits;	/* for the life's operation; it is server->waiter then */
-	bool events;	/* gets events and sends nothing any more */
-	bool closes;	/* when `out` is sent */
-	bool quits;	/* and the process ends */
-	uint64_t since; /* server_seconds of the last step forward */
+	bool waits;	 /* for the life's operation: it is server->waiter; or for its errand: */
+	uint64_t ticket; /* not 0 */
+	bool events;	 /* gets events and sends nothing any more */
+	bool closes;	 /* when `out` is sent */
+	bool quits;	 /* and the process ends */
+	uint64_t since;	 /* server_seconds of the last step forward */
 };
 
 /* Lines of events on their way to the loop's thread. */

@@ -229,6 +229,32 @@ static void on_connection(void *arg, uint32_t ready)
 
 /* --- what the life tells --------------------------------------------------------------------- */
 
+/* Who asked may be gone; what was done is told all the same. */
+static void tell_done(struct server *server, const struct life_done *done)
+{
+	struct client *client = server->clients;
+	struct reply reply;
+
+	while (client && client->ticket != done->ticket)
+		client = client->next;
+	log_line(server->log, LOG_INFO, "api", "errand %llu: %s%s",
+		 (unsigned long long)done->ticket, done->ret ? "refused: " : "done, ",
+		 done->ret ? done->err.text : done->id);
+	if (!client)
+		return;
+	verbs_done(&reply, done);
+	client_answer(client, &reply);
+	free(reply.body);
+}
+
+static void on_errands(struct server *server)
+{
+	struct life_done done;
+
+	while (life_collect_errand(server->life, &done))
+		tell_done(server, &done);
+}
+
 static void on_finished(void *arg)
 {
 	struct server *server = arg;
@@ -237,6 +263,7 @@ static void on_finished(void *arg)
 	struct err err;
 	int ret;
 
+	on_errands(server);
 	if (!life_collect(server->life, &ret, &err))
 		return;
 	server->waiter = NULL;

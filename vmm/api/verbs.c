@@ -83,6 +83,8 @@ static unsigned int status_of(int code)
 	case EROFS:
 	case EEXIST:
 	case EBUSY:
+	case ETIMEDOUT:
+	case ECANCELED:
 		return 409;
 	case ENOMEM:
 		return 503;
@@ -97,6 +99,26 @@ void verbs_finished(struct reply *reply, int ret, const struct err *err)
 	*reply = (struct reply){ .status = 204 };
 	if (ret)
 		reply_refuse(reply, ret == -ECANCELED ? 409 : 500, "%s", err->text);
+}
+
+/* With what the host answered, as with an operation; else the request was wrong. */
+void verbs_done(struct reply *reply, const struct life_done *done)
+{
+	struct json_object *object;
+	char bdf[24];
+
+	*reply = (struct reply){ .status = 204 };
+	if (done->ret) {
+		reply_refuse(reply, done->met ? 500 : status_of(-done->ret), "%s", done->err.text);
+		return;
+	}
+	if (!done->slot)
+		return;
+	snprintf(bdf, sizeof(bdf), "0000:00:%02x.0", done->slot);
+	object = json_object_new_object();
+	json_object_object_add(object, "id", json_object_new_string(done->id));
+	json_object_object_add(object, "bdf", json_object_new_string(bdf));
+	answer(reply, 200, object);
 }
 
 /* --- bodies ---------------------------------------------------------------------------------- */
@@ -194,6 +216,40 @@ static const struct schema_key bind_keys[] = {
 };
 static const struct schema bind_schema = { bind_keys, ARRAY_SIZE(bind_keys) };
 static const struct schema unbind_schema = { bind_keys, 2 };
+
+struct removal {
+	char *id;
+	uint32_t timeout_ms;
+	bool force;
+};
+
+static const struct schema_key remove_keys[] = {
+	{
+		.path = "/id",
+		.type = SCHEMA_NAME,
+		.required = true,
+		.min = 1,
+		.max = CONFIG_ID_MAX,
+		.doc = "what shall leave",
+		.field = SCHEMA_FIELD(struct removal, id),
+	},
+	{
+		.path = "/timeout",
+		.type = SCHEMA_SECONDS,
+		.max = 3600,
+		.fallback = "0",
+		.doc = "how long the answer waits for the guest, in seconds; 0: not",
+		.field = SCHEMA_FIELD(struct removal, timeout_ms),
+	},
+	{
+		.path = "/force",
+		.type = SCHEMA_BOOL,
+		.fallback = "false",
+		.doc = "take it away afterwards, whether the guest has let go or not",
+		.field = SCHEMA_FIELD(struct removal, force),
+	},
+};
+static const struct schema remove_schema = { remove_keys, ARRAY_SIZE(remove_keys) };
 
 /* --- verbs ----------------------------------------------------------------------------------- */
 
@@ -390,6 +446,54 @@ static int vm_resize_disk(struct call *call, struct err *err)
 	return ret;
 }
 
+static int later(struct call *call, int ret, uint64_t ticket)
+{
+	if (!ret && ticket) {
+		call->reply->kind = REPLY_LATER;
+		call->reply->ticket = ticket;
+	}
+	return ret;
+}
+
+static int add(struct call *call, enum config_list list, struct err *err)
+{
+	uint64_t ticket;
+	int ret = life_add(call->life, list, call->request->body, call->request->len, &ticket, err);
+
+	return later(call, ret, ticket);
+}
+
+static int vm_add_disk(struct call *call, struct err *err)
+{
+	return add(call, CONFIG_DISKS, err);
+}
+
+static int vm_add_net(struct call *call, struct err *err)
+{
+	return add(call, CONFIG_NET, err);
+}
+
+static int vm_add_adi(struct call *call, struct err *err)
+{
+	return add(call, CONFIG_ADIS, err);
+}
+
+static int vm_remove_device(struct call *call, struct err *err)
+{
+	struct removal body = { 0 };
+	uint64_t ticket = 0;
+	int ret = read_body(call, &remove_schema, &body, err);
+
+	if (!ret)
+		ret = life_remove(call->life,
+				  &(struct life_removal){ .id = body.id,
+							  .timeout_ms = body.timeout_ms,
+							  .force = body.force },
+				  &ticket, err);
+	free(body.id);
+	return later(call, ret, ticket);
+}
+
 static int look_resize(void *arg, const struct life_view *view)
 {
 	struct looking *looking = arg;
@@ -569,6 +673,26 @@ static const struct verb verbs[] = {
 	    1 },
 	  true,
 	  vm_resize_disk },
+	{ { "vm.add-disk",
+	    "PUT",
+	    "give the VM one disk more",
+	    { "path", "id", "readonly", "direct" },
+	    1 },
+	  true,
+	  vm_add_disk },
+	{ { "vm.add-net", "PUT", "one network interface more", { "tap", "id", "mac" }, 1 },
+	  true,
+	  vm_add_net },
+	{ { "vm.add-adi", "PUT", "one ADI more, which FILE describes", { "FILE" }, 1, true },
+	  true,
+	  vm_add_adi },
+	{ { "vm.remove-device",
+	    "PUT",
+	    "have the guest let go of any of these, then take it away",
+	    { "id", "timeout", "force" },
+	    1 },
+	  true,
+	  vm_remove_device },
 	{ { "vm.pasids", "GET", "show which guest PASIDs are bound" }, false, vm_pasids },
 	{ { "vm.pasid-bind",
 	    "PUT",
@@ -636,6 +760,7 @@ void verbs_serve(struct life *life, const struct log *log, const struct request 
 {
 	struct call call = { .life = life, .request = request, .reply = reply };
 	const struct verb *verb = find(request->target);
+	char ticket[32] = "";
 	const char *done;
 
 	*reply = (struct reply){ .status = 204 };
@@ -655,6 +780,9 @@ void verbs_serve(struct life *life, const struct log *log, const struct request 
 	if (!verb->changes)
 		return;
 	done = reply->kind == REPLY_LATER ? "begun" : reply->status < 300 ? "done" : "refused";
-	log_line(log, LOG_INFO, "api", "%s: %s, asked by uid %u pid %d", verb->info.name, done,
-		 request->uid, request->pid);
+	if (reply->ticket)
+		snprintf(ticket, sizeof(ticket), " as errand %llu",
+			 (unsigned long long)reply->ticket);
+	log_line(log, LOG_INFO, "api", "%s: %s%s, asked by uid %u pid %d", verb->info.name, done,
+		 ticket, request->uid, request->pid);
 }

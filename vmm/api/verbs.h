@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "util/err.h"
@@ -32,6 +33,7 @@ struct reply {
 	const char *allow; /* the method that would have been right, or NULL */
 	char *body;	   /* allocated and followed by a NUL, or NULL: none */
 	size_t len;
+	uint64_t ticket; /* REPLY_LATER: of an errand, whose answer verbs_done has; 0: of none */
 };
 
 struct request {
@@ -48,6 +50,9 @@ void verbs_serve(struct life *life, const struct log *log, const struct request 
 		 struct reply *reply);
 /* The answer to a REPLY_LATER whose operation ended so. */
 void verbs_finished(struct reply *reply, int ret, const struct err *err);
+/* The answer to an errand that is over. */
+struct life_done;
+void verbs_done(struct reply *reply, const struct life_done *done);
 /* An answer that is an error alone. */
 void reply_refuse(struct reply *reply, unsigned int status, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -72,10 +72,8 @@ static int move_memory(unsigned int slot)
 
 static void eject(unsigned int slot)
 {
-	outl(PORT_HOTPLUG_EJECT, 1u << slot);
-	while (pci_id(slot) != ~0u)
-		;
 	kprintf("ejected %u\n", slot);
+	outl(PORT_HOTPLUG_EJECT, 1u << slot);
 }
 
 static void has_come(unsigned int slot)

@@ -1,0 +1,129 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Hot plug as clients of the API meet it: what comes and goes, in every state, what the guest keeps,
+# and what is refused. The guest says what it sees.
+# shellcheck source=tap.sh
+. "$(dirname "$0")/tap.sh"
+need_kvm
+sock=$work/api
+out=$work/out
+
+serve() { # serve [WORDS [MEMBERS]]
+	rm -f "$sock"
+	words=$1
+	"$adit" run --api-socket "$sock" "$(config hotplug "${2:-}")" >"$out" 2>"$work/err" </dev/null &
+	pid=$!
+	until_says "$out" ready
+}
+end() {
+	"$adit" ctl "$sock" vmm.shutdown >"$work/answer" 2>&1
+	wait "$pid"
+}
+ctl() { "$adit" ctl "$sock" "$@" >"$work/answer" 2>"$work/refusal"; }
+http() { # http METHOD VERB [CURL OPTIONS]: prints the status; the body is in $work/body
+	method=$1 verb=$2
+	shift 2
+	curl -s -o "$work/body" -w '%{http_code}' --unix-socket "$sock" -X "$method" "$@" \
+		"http://x/api/v1/$verb"
+}
+# info EXPRESSION: of vm.info, as Python.
+info() { "$adit" ctl "$sock" info | python3 -c "import json, sys; v = json.load(sys.stdin); print($1)"; }
+# shellcheck disable=SC2317 # ok calls it
+removed() { until_says "$work/events" "\"device-removed\",\"detail\":\"$1\"" "${2:-1}"; }
+
+truncate -s 1M "$work/one" "$work/two"
+adi='{"id": "dsa", "type": "dsa", "wqs": [{"size": 8}]}'
+echo "$adi" >"$work/adi.json"
+
+# --- come, used, asked, gone
+serve stores '"disks": [{"path": "'"$work/one"'", "image_type": "Raw"}]'
+"$adit" ctl "$sock" events >"$work/events" 2>"$work/events.err" &
+events=$!
+until_says "$work/events" '"state"'
+ok "a disk is added" is "$(http PUT vm.add-disk -d '{"path": "'"$work/two"'", "image_type": "Raw"}')" 200
+ok "its id and its place are told" has "$work/body" '"id":"disk1","bdf":"0000:00:02.0"'
+ok "the guest reads from it" until_says "$out" 'disk 2 says 0'
+ok "an event tells of it" until_says "$work/events" '"device-added","detail":"disk1"'
+ok "adit ctl adds an ADI" ctl add-adi "$work/adi.json"
+ok "the guest finds it" until_says "$out" 'up 3 id 0b258086'
+ok "vm.info has both" is "$(info '[len(v["config"]["disks"]), v["config"]["adis"][0]["id"]]')" "[2, 'dsa']"
+ok "its counters are there" ctl counters
+ok "under its name" has "$work/answer" '"dsa":'
+ok "the answer waits for the guest to let go" is \
+	"$(http PUT vm.remove-device -d '{"id": "disk0", "timeout": 60}')" 204
+ok "which it has" has "$out" 'ejected 1'
+ok "without a time it is only asked" is "$(http PUT vm.remove-device -d '{"id": "dsa"}')" 204
+ok "and an event tells when it is gone" removed dsa
+ok "what has left can come again, in its slot" is "$(http PUT vm.add-disk \
+	-d '{"id": "disk0", "path": "'"$work/one"'", "image_type": "Raw"}')" 200
+ok "the first slot is free again" has "$work/body" '"bdf":"0000:00:01.0"'
+ok "vm.info has what is there" is \
+	"$(info '[[d["id"] for d in v["config"]["disks"]], v["config"]["adis"]]')" "[['disk1', 'disk0'], []]"
+
+# --- refused
+ok "an id that is there is 409" is "$(http PUT vm.add-disk -d '{"id": "disk1", "path": "x"}')" 409
+ok "a wrong key is 400" is "$(http PUT vm.add-disk -d '{"pfad": "x"}')" 400
+ok "with the pointer of the body" has "$work/body" 'pfad: unknown key'
+ok "an image that is not there is 500" is "$(http PUT vm.add-disk -d '{"path": "/no/such"}')" 500
+ok "an image in use is refused" is "$(http PUT vm.add-disk \
+	-d '{"id": "twice", "path": "'"$work/two"'", "image_type": "Raw"}')" 500
+ok "a descriptor's number is 400" is "$(http PUT vm.add-net -d '{"fd": 5}')" 400
+ok "an interface that cannot be had is 500" is "$(http PUT vm.add-net -d '{"tap": "lo"}')" 500
+ok "removing what is not there is 404" is "$(http PUT vm.remove-device -d '{"id": "nobody"}')" 404
+ok "a time that is none is 400" is "$(http PUT vm.remove-device -d '{"id": "disk1", "timeout": -1}')" 400
+ok "nothing of these is there" is "$(info 'len(v["config"]["disks"])')" 2
+ok "the log names what was done, and who asked" has "$work/err" \
+	"vm.add-disk: begun as errand 1, asked by uid $(id -u) pid"
+
+# --- many, one after another, from several clients at once
+ok "32 of each, from four clients" python3 "$(dirname "$0")/hotplug-load.py" "$sock" "$work" 8
+ok "nothing of them is left" is "$(info 'len(v["config"]["disks"]) + len(v["config"]["adis"])')" 2
+
+# --- the next machine has what this one had
+ctl add-adi "$work/adi.json"
+: >"$work/answer"
+ok "the VM is rebooted" ctl reboot
+ok "and its guest begins" until_says "$out" ready 2
+ok "what came is there" is "$(info '[len(v["config"]["disks"]), len(v["config"]["adis"])]')" '[2, 1]'
+ok "and goes" ctl remove-device dsa 60
+ok "while it is paused things come" ctl pause
+ok "a disk" is "$(http PUT vm.remove-device -d '{"id": "disk1", "force": true}')" 204
+ok "goes" removed disk1
+printf '\011' | dd of="$work/two" conv=notrunc 2>/dev/null
+ok "and comes" is "$(http PUT vm.add-disk -d '{"id": "late", "path": "'"$work/two"'", "image_type": "Raw"}')" 200
+ok "and then" ctl resume
+ok "the guest sees it" until_says "$out" 'disk 1 says 9'
+ok "a VM that is not running" ctl shutdown
+ok "has its configuration changed" is "$(http PUT vm.add-adi -d "$adi")" 204
+ok "and changed" is "$(http PUT vm.remove-device -d '{"id": "late"}')" 204
+ok "and says so" is "$(info '[[d["id"] for d in v["config"]["disks"]], len(v["config"]["adis"])]')" "[['disk0'], 1]"
+ok "it starts with that" ctl boot
+kill "$events"
+end
+
+# --- a guest that keeps what it has
+serve 'stubborn stores' '"disks": [{"path": "'"$work/one"'", "image_type": "Raw"}]'
+"$adit" ctl "$sock" events >"$work/events" 2>"$work/events.err" &
+events=$!
+until_says "$work/events" '"state"'
+ok "its time runs out: 409" is "$(http PUT vm.remove-device -d '{"id": "disk0", "timeout": 0.2}')" 409
+ok "the sentence says what helps" has "$work/body" 'force'
+ok "it was asked" has "$out" 'down 1'
+ok "the disk is still there" is "$(info 'len(v["config"]["disks"])')" 1
+ok "with force it leaves after its time" is \
+	"$(http PUT vm.remove-device -d '{"id": "disk0", "timeout": 0.2, "force": true}')" 204
+ok "and is gone" is "$(info 'len(v["config"]["disks"])')" 0
+ctl add-disk "$work/two" again
+ok "or at once" is "$(http PUT vm.remove-device -d '{"id": "again", "force": true}')" 204
+ctl add-disk "$work/two" again
+# The machine ends while somebody waits.
+curl -s -o "$work/waiting" --unix-socket "$sock" -X PUT -d '{"id": "again", "timeout": 600}' \
+	http://x/api/v1/vm.remove-device &
+waiting=$!
+until_says "$out" 'down 1' 3
+ctl shutdown
+wait "$waiting"
+ok "who waits hears of the machine's end" has "$work/waiting" 'the machine ended first'
+kill "$events"
+end
+done_testing
