@@ -15,6 +15,7 @@
 #include "kvm-glue/caps.h"
 #include "kvm-glue/vm.h"
 #include "util/bits.h"
+#include "util/landlock.h"
 #include "util/loop.h"
 #include "util/sandbox.h"
 #include "vmm/command.h"
@@ -128,6 +129,10 @@ static void look_at_sandbox(struct report *report)
 		add(report, BAD, "seccomp", err.text);
 	else
 		add(report, GOOD, "seccomp", "each thread can have its filter");
+	if (landlock_abi(&err))
+		add(report, GOOD, "landlock", "--landlock can keep a VM to its files");
+	else
+		add(report, NOTE, "landlock", err.text);
 }
 
 /* Guest RAM is a memfd: whether it may have transparent huge pages is the host's setting. */

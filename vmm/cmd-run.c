@@ -21,6 +21,7 @@
 #include "vmm/config.h"
 #include "vmm/life.h"
 #include "vmm/machine.h"
+#include "vmm/paths.h"
 #include "vmm/start-keeper.h"
 #include "vmm/user.h"
 
@@ -33,6 +34,9 @@ struct run {
 	int keeper; /* the keeper that started us; 0: none */
 	bool no_reboot;
 	bool unconfined; /* --sandbox=off */
+	bool landlock;
+	struct paths_rule rules[PATHS_MAX_RULES];
+	size_t n_rules;
 	struct log log;
 	struct sandbox sandbox;
 	struct life *life;
@@ -207,6 +211,22 @@ static int change_user(const struct run *run, struct err *err)
 	return 0;
 }
 
+/* From here on no file is opened that neither the configuration nor the operator names. */
+static int confine(const struct run *run, struct err *err)
+{
+	int ret;
+
+	if (!run->landlock)
+		return 0;
+	ret = paths_confine(life_config(run->life), run->socket, run->rules, run->n_rules, err);
+	if (!ret)
+		log_line(
+			&run->log, LOG_INFO, "sandbox",
+			"Landlock: the files of the configuration, %zu rules beside, and no others",
+			run->n_rules);
+	return ret;
+}
+
 static int run_all(struct run *run)
 {
 	const struct life_options options = {
@@ -232,7 +252,7 @@ static int run_all(struct run *run)
 		keeper_exec(life_config(run->life), run->run_dir, run->argv, &err);
 		log_line(&run->log, LOG_ERROR, "run", "%s", err.text);
 		status = EXIT_FAILED;
-	} else if (change_user(run, &err)) {
+	} else if (change_user(run, &err) || confine(run, &err)) {
 		log_line(&run->log, LOG_ERROR, "run", "%s", err.text);
 		status = EXIT_FAILED;
 	} else {
@@ -256,6 +276,19 @@ static int parse_fd(const char *text)
 	return (int)fd;
 }
 
+static int add_rule(struct run *run, const char *text)
+{
+	struct err err = { .text = "at most 16 rules" };
+
+	if (run->n_rules < PATHS_MAX_RULES &&
+	    !paths_rule_parse(&run->rules[run->n_rules], text, &err)) {
+		run->n_rules++;
+		return 0;
+	}
+	fprintf(stderr, "adit run: --landlock-rules: %s\n", err.text);
+	return -EINVAL;
+}
+
 static int parse(struct run *run, int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -268,6 +301,8 @@ static int parse(struct run *run, int argc, char **argv)
 		{ "sandbox", required_argument, NULL, 's' },
 		{ "user", required_argument, NULL, 'u' },
 		{ "group", required_argument, NULL, 'g' },
+		{ "landlock", no_argument, NULL, 'L' },
+		{ "landlock-rules", required_argument, NULL, 'R' },
 		{ 0 },
 	};
 	int c;
@@ -295,6 +330,13 @@ static int parse(struct run *run, int argc, char **argv)
 		case 'g':
 			run->group = optarg;
 			break;
+		case 'L':
+			run->landlock = true;
+			break;
+		case 'R':
+			if (add_rule(run, optarg))
+				return -EINVAL;
+			break;
 		case 'r':
 			run->run_dir = optarg;
 			break;
@@ -318,11 +360,18 @@ static int parse(struct run *run, int argc, char **argv)
 	if (optind < argc - 1 || (optind == argc && !run->socket) || (run->group && !run->user)) {
 		fprintf(stderr, "usage: adit run [CONFIG] [--api-socket PATH] [--no-reboot] "
 				"[--log-json] [--log-level error|warn|info|debug] "
-				"[--run-dir DIR] [--sandbox=on|off] [--user USER [--group GROUP]]\n"
+				"[--run-dir DIR] [--sandbox=on|off] [--user USER [--group GROUP]] "
+				"[--landlock [--landlock-rules path=PATH,access=r|rw]...]\n"
 				"Without CONFIG there must be --api-socket.\n");
 		return -EINVAL;
 	}
 	run->path = argv[optind]; /* NULL where there is none */
+	if (run->landlock ? !run->path : run->n_rules > 0) {
+		fprintf(stderr, "adit run: %s\n",
+			run->path ? "--landlock-rules: only with --landlock"
+				  : "--landlock: only with CONFIG, which says what is needed");
+		return -EINVAL;
+	}
 	return 0;
 }
 
@@ -340,6 +389,8 @@ int cmd_run(int argc, char **argv)
 	if (!parse(&run, argc, argv))
 		status = run_all(&run);
 	free(run.argv);
+	while (run.n_rules)
+		free(run.rules[--run.n_rules].path);
 	if (run.signals >= 0)
 		close(run.signals);
 	return status;

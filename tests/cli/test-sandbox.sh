@@ -130,6 +130,22 @@ end
 ok "a guest with every device resets itself within the filters" is "$status" 0
 [ "$status" = 0 ] || sed 's/^/# /' "$work/err"
 ok "no thread left its filter" sh -c '! grep "sandbox: error" "$1"' -- "$work/err"
+run "$adit" doctor
+if has "$work/out" '^ok *landlock'; then
+	begin "$work/reset.json" --landlock
+	end
+	ok "so does it where it is kept to its files" is "$status" 0
+	[ "$status" = 0 ] || sed 's/^/# /' "$work/err"
+	ok "the log says that it is" has "$work/err" 'Landlock: the files of the configuration, 0 rules'
+else
+	run "$adit" run "$work/reset.json" --landlock
+	ok "without Landlock in the kernel it is refused" is "$status" 1
+	ok "with the mend" has "$work/err" 'CONFIG_SECURITY_LANDLOCK'
+fi
+run "$adit" run --landlock --api-socket "$work/api"
+ok "without a configuration nobody knows the files: status 2" is "$status" 2
+run "$adit" run "$work/hello.json" --landlock --landlock-rules path=/srv
+ok "a rule without rights gives status 2" is "$status" 2
 
 if [ "$(id -u)" = 0 ] && [ -c /dev/net/tun ] && unshare -n true 2>/dev/null; then
 	config reset "$serial, \"net\": [{\"tap\": \"tap0\", \"num_queues\": 4}]" >/dev/null
