@@ -92,25 +92,29 @@ static const struct pci_export_ops function_ops = { .fire = fire, .quiet = quiet
 
 static int remote_read(void *opaque, uint64_t iova, void *data, uint64_t size)
 {
-	struct vfu_server *server = enter(opaque);
-	int ret;
+	struct vfu_export *export = opaque;
+	struct vfu_server *server = enter(export);
+	int ret = -EFAULT;
 
 	if (!server)
 		return -ENOTCONN;
-	ret = vfu_dma_read(server, iova, data, size);
-	leave(opaque);
+	if (vfu_memory_asks(export->memory, iova, size))
+		ret = vfu_dma_read(server, iova, data, size);
+	leave(export);
 	return ret;
 }
 
 static int remote_write(void *opaque, uint64_t iova, const void *data, uint64_t size)
 {
-	struct vfu_server *server = enter(opaque);
-	int ret;
+	struct vfu_export *export = opaque;
+	struct vfu_server *server = enter(export);
+	int ret = -EFAULT;
 
 	if (!server)
 		return -ENOTCONN;
-	ret = vfu_dma_write(server, iova, data, size);
-	leave(opaque);
+	if (vfu_memory_asks(export->memory, iova, size))
+		ret = vfu_dma_write(server, iova, data, size);
+	leave(export);
 	return ret;
 }
 

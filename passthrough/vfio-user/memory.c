@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +37,9 @@ struct window {
 };
 
 struct vfu_memory {
-	void *ranges; /* a tree (tsearch) */
+	pthread_mutex_t lock; /* who changes the next two, and who asks */
+	void *ranges;	      /* a tree (tsearch) */
+	unsigned int shared;  /* ranges that have a file */
 	LIST_HEAD(files, file) files;
 	unsigned int n_files;
 	uint64_t mapped; /* bytes of them */
@@ -115,8 +118,8 @@ static int get_file(struct vfu_memory *memory, const struct vfu_range *range, st
 	struct stat st;
 	bool writable;
 
-	/* No memfd at all has no seals to ask for. */
-	if (seals < 0 || !(seals & F_SEAL_SHRINK))
+	/* What is not memory has no seals to ask for. */
+	if (seals < 0)
 		return 0;
 	if (flags < 0 || fstat(range->fd, &st))
 		return -errno;
@@ -214,43 +217,69 @@ static void say_messages(struct vfu_memory *memory, const struct vfu_range *rang
 		 "memory from %#llx on %s: it is reached by messages, which is slow",
 		 (unsigned long long)range->iova,
 		 range->fd < 0 ? "came without a descriptor"
-			       : "is no memfd that is sealed against shrinking, or too much");
+			       : "is no memfd, or more than is mapped of one client");
 }
 
-static int map(struct vfu_memory *memory, const struct vfu_range *asked, struct range *range)
+static struct range **insert(struct vfu_memory *memory, struct range *range)
 {
-	unsigned int rights = (asked->read ? IOASID_READ : 0) | (asked->write ? IOASID_WRITE : 0);
+	struct range **at;
+
+	pthread_mutex_lock(&memory->lock);
+	at = tsearch(range, &memory->ranges, compare);
+	if (at && *at == range)
+		memory->shared += range->file != NULL;
+	pthread_mutex_unlock(&memory->lock);
+	return at;
+}
+
+static void erase(struct vfu_memory *memory, struct range *range)
+{
+	pthread_mutex_lock(&memory->lock);
+	tdelete(range, &memory->ranges, compare);
+	memory->shared -= range->file != NULL;
+	pthread_mutex_unlock(&memory->lock);
+}
+
+/* Before the range is in the tree, where others look at it. */
+static int find_memory(struct vfu_memory *memory, const struct vfu_range *asked,
+		       struct range *range)
+{
 	int ret = asked->fd >= 0 ? get_file(memory, asked, &range->file) : 0;
 
-	if (ret)
-		return ret;
-	if (range->file) {
-		ret = show(memory, range, range->file->hva + asked->offset, rights);
-		if (ret)
-			put_file(memory, range->file);
-	} else {
+	if (!ret && !range->file)
 		say_messages(memory, asked);
-	}
+	return ret;
+}
+
+static int add(struct vfu_memory *memory, const struct vfu_range *asked, struct range *range)
+{
+	unsigned int rights = (asked->read ? IOASID_READ : 0) | (asked->write ? IOASID_WRITE : 0);
+	struct range **at = insert(memory, range);
+	int ret = 0;
+
+	if (!at || *at != range)
+		return at ? -EEXIST : -ENOMEM;
+	if (range->file)
+		ret = show(memory, range, range->file->hva + asked->offset, rights);
+	if (ret)
+		erase(memory, range);
 	return ret;
 }
 
 int vfu_memory_map(struct vfu_memory *memory, const struct vfu_range *asked)
 {
-	struct range *range = calloc(1, sizeof(*range)), **at;
+	struct range *range = calloc(1, sizeof(*range));
 	int ret;
 
 	if (!range)
 		return -ENOMEM;
 	range->first = asked->iova;
 	range->last = asked->iova + (asked->size - 1);
-	at = tsearch(range, &memory->ranges, compare);
-	if (!at || *at != range) {
-		free(range);
-		return at ? -EEXIST : -ENOMEM;
-	}
-	ret = map(memory, asked, range);
+	ret = find_memory(memory, asked, range);
+	if (!ret)
+		ret = add(memory, asked, range);
 	if (ret) {
-		tdelete(range, &memory->ranges, compare);
+		put_file(memory, range->file);
 		free(range);
 	}
 	return ret;
@@ -259,8 +288,8 @@ int vfu_memory_map(struct vfu_memory *memory, const struct vfu_range *asked)
 static void drop(struct vfu_memory *memory, struct range *range)
 {
 	hide(memory, range);
+	erase(memory, range);
 	put_file(memory, range->file);
-	tdelete(range, &memory->ranges, compare);
 	free(range);
 }
 
@@ -282,6 +311,31 @@ void vfu_memory_unmap_all(struct vfu_memory *memory)
 		drop(memory, *(struct range **)memory->ranges);
 }
 
+/* With the lock held: all of [first, last] lies in ranges that have no file. */
+static bool all_without_file(const struct vfu_memory *memory, uint64_t first, uint64_t last)
+{
+	for (;;) {
+		const struct range key = { .first = first, .last = first };
+		struct range **at = tfind(&key, &memory->ranges, compare);
+
+		if (!at || (*at)->file)
+			return false;
+		if ((*at)->last >= last)
+			return true;
+		first = (*at)->last + 1;
+	}
+}
+
+bool vfu_memory_asks(struct vfu_memory *memory, uint64_t iova, uint64_t size)
+{
+	bool asks;
+
+	pthread_mutex_lock(&memory->lock);
+	asks = !memory->shared || all_without_file(memory, iova, iova + (size - 1));
+	pthread_mutex_unlock(&memory->lock);
+	return asks;
+}
+
 /* --- life ------------------------------------------------------------------------------------ */
 
 int vfu_memory_create(struct vfu_memory **out, const struct log *log, struct err *err)
@@ -291,6 +345,7 @@ int vfu_memory_create(struct vfu_memory **out, const struct log *log, struct err
 	if (!memory)
 		return err_set(err, ENOMEM, "no memory for a client's ranges");
 	memory->log = log;
+	pthread_mutex_init(&memory->lock, NULL);
 	LIST_INIT(&memory->files);
 	SLIST_INIT(&memory->windows);
 	*out = memory;
@@ -307,5 +362,6 @@ void vfu_memory_destroy(struct vfu_memory *memory)
 		SLIST_REMOVE_HEAD(&memory->windows, link);
 		free(window);
 	}
+	pthread_mutex_destroy(&memory->lock);
 	free(memory);
 }

@@ -25,6 +25,7 @@
 #define SOURCE	   (RAM_AT + 0x10000)
 #define TARGET	   (RAM_AT + 0x20000)
 #define RECORD	   (RAM_AT + 0x30000)
+#define OTHER_AT   0x80000000ULL
 #define ALL_RIGHTS (VFU_DMA_READABLE | VFU_DMA_WRITABLE)
 
 struct fixture {
@@ -40,6 +41,7 @@ struct fixture {
 	uint8_t *ram;		    /* the client's */
 	uint64_t read_only, silent; /* addresses from which on writes fail; that are not answered */
 	unsigned int answers, unanswered;
+	bool other; /* a page at OTHER_AT is answered too, with that of RAM_AT */
 };
 
 static void answer_dma(void *arg);
@@ -156,6 +158,12 @@ static void answer_dma(void *arg)
 	}
 	header.flags = VFU_TYPE_REPLY;
 	f->answers++;
+	if (f->other && range_inside(access.address, access.count, OTHER_AT, PAGE)) {
+		assert_int_equal(vfu_send_parts(f->peer.socket, &header, &access, sizeof(access),
+						f->ram, access.count, NULL, 0),
+				 0);
+		return;
+	}
 	if (!range_inside(access.address, access.count, RAM_AT, RAM) ||
 	    (header.command == VFU_DMA_WRITE && access.address >= f->read_only)) {
 		header.flags |= VFU_ERROR;
@@ -263,17 +271,65 @@ static void memory_is_moved_by_messages(void **state)
 	assert_true(f->answers >= 3);
 }
 
-static void memory_that_can_shrink_is_moved_by_messages(void **state)
+/* As Cloud Hypervisor's: a memfd without seals. Its end is that of the descriptor that met it. */
+static void memory_that_shrinks_fails_who_touches_it(void **state)
 {
 	struct fixture *f = *state;
 	int fd = make_memfd(0);
 
-	assert_int_equal(peer_map(&f->peer, RAM_AT, RAM, ALL_RIGHTS, fd, 0), 0);
+	assert_int_equal(peer_map(&f->peer, RAM_AT, RAM, ALL_RIGHTS, f->fd, 0), 0);
+	assert_int_equal(peer_map(&f->peer, OTHER_AT, RAM, ALL_RIGHTS, fd, 0), 0);
+	peer_enable(&f->peer, f->interrupt);
+	submit(f, OTHER_AT, TARGET, 10000);
+	assert_int_equal(finish(f), DSA_STATUS_OK);
 	assert_int_equal(ftruncate(fd, 0), 0);
+	submit(f, OTHER_AT, TARGET, 10000);
+	assert_int_equal(finish(f), DSA_STATUS_TRANSLATION);
+	submit(f, SOURCE, OTHER_AT, 10000);
+	assert_int_equal(finish(f), DSA_STATUS_TRANSLATION | DSA_STATUS_WRITE);
+	move_and_check(f, 10000);
+	assert_int_equal(f->answers, 0);
+	close(fd);
+}
+
+/* A file system could hold its pages back for as long as it likes. */
+static void what_is_no_memory_is_moved_by_messages(void **state)
+{
+	struct fixture *f = *state;
+	char path[] = "test-vfio-export.XXXXXX";
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	unlink(path);
+	if (fcntl(fd, F_GET_SEALS) >= 0) {
+		close(fd);
+		skip_because("the work folder is in memory");
+	}
+	assert_int_equal(ftruncate(fd, RAM), 0);
+	assert_int_equal(peer_map(&f->peer, RAM_AT, RAM, ALL_RIGHTS, fd, 0), 0);
 	peer_enable(&f->peer, f->interrupt);
 	move_and_check(f, 10000);
 	assert_true(f->answers >= 3);
 	close(fd);
+}
+
+/* Some clients take a question for an answer: it is asked only where it must be. */
+static void who_shares_memory_is_asked_for_no_other(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(peer_map(&f->peer, RAM_AT, RAM, ALL_RIGHTS, f->fd, 0), 0);
+	assert_int_equal(peer_map(&f->peer, OTHER_AT, PAGE, ALL_RIGHTS, -1, 0), 0);
+	peer_enable(&f->peer, f->interrupt);
+	submit(f, RAM_AT + RAM, TARGET, 64);
+	assert_int_equal(finish(f), DSA_STATUS_PAGE_FAULT);
+	assert_int_equal(f->answers, 0);
+	submit(f, OTHER_AT + PAGE - 32, TARGET, 64);
+	assert_int_equal(finish(f), DSA_STATUS_PAGE_FAULT);
+	f->other = true;
+	submit(f, OTHER_AT, TARGET, 64);
+	assert_int_equal(finish(f), DSA_STATUS_OK);
+	assert_true(f->answers > 0);
 }
 
 /* As QEMU does it for a virtual IOMMU with second-stage tables: each page is a range. */
@@ -363,22 +419,32 @@ static void unmapped_memory_is_not_reached(void **state)
 	assert_false(moved(f, 100));
 }
 
+static void forget_interrupts(struct fixture *f)
+{
+	struct pollfd fd = { f->interrupt, POLLIN, 0 };
+	uint64_t n;
+
+	if (poll(&fd, 1, 0) == 1)
+		assert_int_equal(read(f->interrupt, &n, sizeof(n)), sizeof(n));
+}
+
 static void an_unmap_ends_a_wait_for_the_client(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_int_equal(peer_map(&f->peer, RAM_AT, PAGE, ALL_RIGHTS, f->fd, 0), 0);
+	assert_int_equal(peer_map(&f->peer, RAM_AT, RAM, ALL_RIGHTS, -1, 0), 0);
 	peer_enable(&f->peer, f->interrupt);
 	f->silent = SOURCE;
 	submit(f, SOURCE, TARGET, 100);
 	wait_for_silence(f);
-	assert_int_equal(peer_unmap(&f->peer, RAM_AT, PAGE), 0);
+	assert_int_equal(peer_unmap(&f->peer, RAM_AT, RAM), 0);
 	f->silent = UINT64_MAX;
 	/* The descriptor failed; its record may have come before the end of the unmap, or after. */
 	while (!(peer_register(&f->peer, DSA_SWERR, 8) & DSA_SWERR_VALID) &&
 	       !__atomic_load_n(&f->ram[RECORD - RAM_AT], __ATOMIC_ACQUIRE))
 		;
 	assert_int_equal(peer_command(&f->peer, DSA_RESET_DEVICE), 0);
+	forget_interrupts(f);
 	peer_enable(&f->peer, f->interrupt);
 	move_and_check(f, 100);
 }
@@ -590,15 +656,6 @@ static unsigned int open_descriptors(void)
 	return n;
 }
 
-static void forget_interrupts(struct fixture *f)
-{
-	struct pollfd fd = { f->interrupt, POLLIN, 0 };
-	uint64_t n;
-
-	if (poll(&fd, 1, 0) == 1)
-		assert_int_equal(read(f->interrupt, &n, sizeof(n)), sizeof(n));
-}
-
 /* At every byte, with and without somebody who still reads; the next client finds it all well. */
 static void a_connection_that_ends_at_any_byte_hurts_nobody(void **state)
 {
@@ -641,7 +698,9 @@ int main(void)
 		TEST(the_function_is_a_dsa_with_the_capabilities_asked_for),
 		TEST(memory_is_moved_through_a_memfd),
 		TEST(memory_is_moved_by_messages),
-		TEST(memory_that_can_shrink_is_moved_by_messages),
+		TEST(memory_that_shrinks_fails_who_touches_it),
+		TEST(what_is_no_memory_is_moved_by_messages),
+		TEST(who_shares_memory_is_asked_for_no_other),
 		TEST(transfers_span_ranges_of_single_pages),
 		TEST(what_is_read_only_is_not_written),
 		TEST(ranges_do_not_overlap_and_are_unmapped_whole),
