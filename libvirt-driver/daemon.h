@@ -15,6 +15,7 @@
 struct console;
 struct domain;
 struct session;
+struct stats;
 
 #define DAEMON_MAX_DOMAINS 16384u /* what one list may hold by the protocol */
 
@@ -30,6 +31,7 @@ struct daemon {
 	int32_t last_id;
 
 	struct console *consoles; /* that clients have open */
+	struct stats *stats;	  /* calls that wait for the domains' processes */
 	struct session *sessions;
 	uint64_t last_session;
 };

@@ -17,6 +17,7 @@
 #include "libvirt-driver/domain.h"
 #include "libvirt-driver/run.h"
 #include "libvirt-driver/server.h"
+#include "libvirt-driver/stats.h"
 #include "libvirt-driver/store.h"
 #include "util/bits.h"
 
@@ -275,6 +276,7 @@ static void go_down(struct virtaditd *all)
 {
 	for (unsigned int i = 0; i < all->n_listeners; i++)
 		listener_close(all->listeners[i]);
+	stats_free_all(&all->daemon);
 	domains_free(&all->daemon);
 	loop_unwatch(all->watch);
 	if (all->signals >= 0)

@@ -6,7 +6,10 @@
 #include "libvirt-driver/procedures.h"
 #include "libvirt-driver/run.h"
 #include "libvirt-driver/session.h"
+#include "libvirt-driver/stats.h"
 #include "util/bits.h"
+
+#define STATS_DOMAINS 256u /* named in one call */
 
 struct domain *call_domain(struct call *call, struct domain_name *name)
 {
@@ -95,8 +98,7 @@ static int lookup_by_id(struct call *call)
 	return refuse(&call->refusal, FAULT_NO_DOMAIN, "no domain with id %d", id);
 }
 
-/* virConnectListAllDomainsFlags: of each group with a bit set, one must fit. */
-static bool is_listed(const struct domain *domain, uint32_t flags)
+bool is_listed(const struct domain *domain, uint32_t flags)
 {
 	const struct {
 		uint32_t yes, no;
@@ -244,15 +246,17 @@ static int get_info(struct call *call)
 {
 	struct domain *domain = call_only_domain(call, NULL);
 	const struct definition *definition;
+	struct run_times times;
 
 	if (!domain)
 		return CALL_REFUSED;
 	definition = domain_definition(domain);
+	run_times(domain, &times);
 	xdr_put_u32(call->out, (uint32_t)domain->state);
 	xdr_put_u64(call->out, definition->memory_kib);
 	xdr_put_u64(call->out, definition->current_kib);
 	xdr_put_u32(call->out, definition->vcpus);
-	xdr_put_u64(call->out, run_cpu_ns(domain));
+	xdr_put_u64(call->out, times.user_ns + times.system_ns);
 	return CALL_DONE;
 }
 
@@ -360,6 +364,51 @@ static int has_none(struct call *call)
 	return put_flag(call, call_only_domain(call, &flags), false);
 }
 
+/* The domains that are named, or all, as far as the flags take them. */
+static int get_stats(struct call *call)
+{
+	enum {
+		LIST = 0xff, /* those of list_all */
+		NOWAIT = 0x20000000,
+		BACKING = 0x40000000, /* no disk has any */
+		ENFORCE = 0x80000000u
+	};
+	uint32_t n = xdr_u32(&call->in), groups, flags;
+	struct domain_name names[STATS_DOMAINS];
+	struct stats *stats;
+	bool added = true;
+
+	for (uint32_t i = 0; i < n && i < STATS_DOMAINS; i++)
+		call_domain(call, &names[i]);
+	groups = xdr_u32(&call->in);
+	flags = xdr_u32(&call->in);
+	if (n > STATS_DOMAINS)
+		return refuse(&call->refusal, FAULT_INVALID_ARG,
+			      "at most %u domains may be named at once; name none for all",
+			      STATS_DOMAINS);
+	if (!call_arguments(call) || refuse_flags(call, flags, LIST | NOWAIT | BACKING | ENFORCE))
+		return CALL_REFUSED;
+	stats = stats_begin(call, groups);
+	if (!stats)
+		return CALL_REFUSED;
+	for (uint32_t i = 0; i < n && added; i++) {
+		struct domain *domain = domain_by_uuid(call->daemon, names[i].uuid);
+
+		if (!domain) {
+			stats_free(stats);
+			return refuse_unknown(call, &names[i]);
+		}
+		added = !is_listed(domain, flags & LIST) || !stats_add(stats, domain);
+	}
+	for (struct domain *domain = n ? NULL : call->daemon->domains; domain && added;
+	     domain = domain->next)
+		added = !is_listed(domain, flags & LIST) || !stats_add(stats, domain);
+	if (added)
+		return stats_run(stats);
+	stats_free(stats);
+	return refuse(&call->refusal, FAULT_NO_MEMORY, "no memory for statistics");
+}
+
 static int get_metadata(struct call *call)
 {
 	struct domain_name name;
@@ -396,6 +445,6 @@ const struct procedure domain_procedures[] = {
 	{ 183, true, has_none }, /* has managed save image */
 	{ 187, true, has_none }, /* number of snapshots */
 	{ 200, true, get_vcpus_flags }, { 202, true, is_updated },    { 212, true, get_state },
-	{ 265, true, get_metadata },	{ 273, true, list_all },
+	{ 265, true, get_metadata },	{ 344, true, get_stats },     { 273, true, list_all },
 };
 const size_t n_domain_procedures = ARRAY_SIZE(domain_procedures);

@@ -185,7 +185,21 @@ static int shut_down_flags(struct call *call)
 	return run_ask(domain, RUN_POWER_BUTTON, &call->ticket, &call->refusal);
 }
 
-/* adit's reboot does not ask the guest, so it is a reset; a guest's own reboot is its affair. */
+/* Through the guest, which is asked as for a shutdown. */
+static int reboot(struct call *call)
+{
+	enum {
+		ACPI = 1
+	};
+	uint32_t flags;
+	struct domain *domain = call_only_domain(call, &flags);
+
+	if (!domain || refuse_flags(call, flags, ACPI))
+		return CALL_REFUSED;
+	return run_ask(domain, RUN_POWER_CYCLE, &call->ticket, &call->refusal);
+}
+
+/* adit's reboot does not ask the guest: a reset. */
 static int reset(struct call *call)
 {
 	uint32_t flags;
@@ -239,6 +253,7 @@ const struct procedure life_procedures[] = {
 	{ 10, false, create_xml },
 	{ 11, false, define_xml },
 	{ 12, false, destroy },
+	{ 27, false, reboot },
 	{ 28, false, resume },
 	{ 29, false, set_autostart },
 	{ 33, false, shut_down },

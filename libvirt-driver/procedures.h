@@ -25,6 +25,8 @@ struct domain *call_domain(struct call *call, struct domain_name *name);
 /* The same for a call that has nothing else, or flags, behind it; NULL: refused. */
 struct domain *call_only_domain(struct call *call, uint32_t *flags);
 int refuse_unknown(struct call *call, const struct domain_name *name);
+/* virConnectListAllDomainsFlags: of each group with a bit set, one must fit. */
+bool is_listed(const struct domain *domain, uint32_t flags);
 /* A flag that is not known would be a wish that is quietly dropped. */
 int refuse_flags(struct call *call, uint32_t flags, uint32_t known);
 

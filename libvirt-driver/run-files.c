@@ -258,11 +258,14 @@ bool run_first_time(struct daemon *daemon)
 	return true;
 }
 
-/* proc(5), stat: utime and stime are the 14th and 15th field, behind a name that may hold blanks.
+/*
+ * proc(5), stat: utime and stime are the 14th and 15th field, rss the 24th, behind a name that may
+ * hold blanks.
  */
-uint64_t run_process_ns(pid_t pid)
+void run_process_times(pid_t pid, struct run_times *times)
 {
-	unsigned long long user, system;
+	const uint64_t tick = 1000000000ull / (uint64_t)sysconf(_SC_CLK_TCK);
+	unsigned long long user, system, pages;
 	char path[32], text[1024];
 	const char *at;
 	size_t n;
@@ -271,13 +274,17 @@ uint64_t run_process_ns(pid_t pid)
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
 	file = fopen(path, "re");
 	if (!file)
-		return 0;
+		return;
 	n = fread(text, 1, sizeof(text) - 1, file);
 	fclose(file);
 	text[n] = 0;
 	at = strrchr(text, ')');
-	if (!at || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user,
-			  &system) != 2)
-		return 0;
-	return (user + system) * (1000000000ull / (unsigned long long)sysconf(_SC_CLK_TCK));
+	if (!at || sscanf(at + 1,
+			  " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d "
+			  "%*d %*d %*u %*u %llu",
+			  &user, &system, &pages) != 3)
+		return;
+	times->user_ns = user * tick;
+	times->system_ns = system * tick;
+	times->resident_kib = pages * (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
 }

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "libvirt-driver/definition.h"
+#include "libvirt-driver/run.h"
 
 #define RUN_PATH 108u /* sun_path of a UNIX socket is the shortest of all */
 
@@ -33,6 +34,6 @@ int run_each(struct daemon *daemon, void (*fn)(struct daemon *, const uint8_t uu
 	     struct err *err);
 /* True once in the life of the run directory, which a reboot of the host empties. */
 bool run_first_time(struct daemon *daemon);
-uint64_t run_process_ns(pid_t pid);
+void run_process_times(pid_t pid, struct run_times *times);
 
 #endif

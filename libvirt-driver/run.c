@@ -65,6 +65,7 @@ struct run {
 	bool child;
 	bool seen;	/* its state is known */
 	bool destroyed; /* a client asked for the end */
+	bool cycles;	/* it starts again when the guest has switched itself off */
 	char ended[16]; /* the last "ended" event's detail */
 	char failed[DETAIL_BYTES];
 	struct loop_watch *watch;
@@ -157,6 +158,26 @@ static void answer_end(struct run *run, bool started)
 		log_line(daemon->log, LOG_WARN, "domain", "%s", refusal.err.text);
 }
 
+/* A start after the guest has switched itself off, as it was asked to. False: it has failed. */
+static bool start_again(struct domain *domain)
+{
+	struct refusal refusal = { 0 };
+
+	domain->run = NULL;
+	if (run_start(domain, NULL, false, &refusal) == CALL_REFUSED) {
+		log_line(domain->daemon->log, LOG_ERROR, "domain", "%s: not started again: %s",
+			 domain->kept ? domain->kept->name : "a transient domain",
+			 refusal.err.text);
+		return false;
+	}
+	/* To clients it is the same run: it has an id, and nobody waits for its start. */
+	domain->run->seen = true;
+	domain->state = DOMAIN_RUNNING;
+	domain->reason = RUNNING_BOOTED;
+	sessions_tell_reboot(domain->daemon, domain);
+	return true;
+}
+
 /* The process is gone: nothing of it is left but what it has written to its log. */
 static void over(struct run *run)
 {
@@ -174,8 +195,16 @@ static void over(struct run *run)
 				: "without a word");
 	answer_end(run, started);
 	run_clean(daemon, domain_uuid(domain));
+	if (run->cycles && reason == SHUTOFF_SHUTDOWN) {
+		run_free(run);
+		if (start_again(domain))
+			return;
+		run = NULL;
+		detail = STOPPED_FAILED;
+		domain->reason = SHUTOFF_FAILED;
+	}
 	domain->id = -1;
-	if (started)
+	if (started && domain_definition(domain))
 		sessions_tell_lifecycle(daemon, domain, LIFECYCLE_STOPPED, detail);
 	domain->run = NULL;
 	run_free(run);
@@ -284,6 +313,7 @@ static void take_event(struct run *run, const char *event, const char *detail)
 		on_state(run, detail);
 	} else if (!strcmp(event, "booted")) {
 		*run->ended = 0; /* that was the machine before it */
+		run->cycles = false;
 		set_state(run, DOMAIN_RUNNING, RUNNING_BOOTED);
 	} else if (!strcmp(event, "paused")) {
 		set_state(run, DOMAIN_PAUSED, PAUSED_USER);
@@ -396,7 +426,9 @@ int run_start(struct domain *domain, const struct ticket *ticket, bool with_doma
 		refuse(refusal, FAULT_NO_MEMORY, "no memory to run a domain");
 		return give_up(domain, refusal);
 	}
-	domain->id = daemon->last_id < INT32_MAX ? ++daemon->last_id : (daemon->last_id = 1);
+	if (domain->id < 0)
+		domain->id =
+			daemon->last_id < INT32_MAX ? ++daemon->last_id : (daemon->last_id = 1);
 	if (run_prepare(daemon, domain->live, domain->id, refusal))
 		return give_up(domain, refusal);
 	pid = run_spawn(daemon, domain->live, refusal);
@@ -530,6 +562,7 @@ int run_ask(struct domain *domain, enum run_verb verb, const struct ticket *tick
 {
 	static const char *const verbs[] = {
 		[RUN_POWER_BUTTON] = "vm.power-button",
+		[RUN_POWER_CYCLE] = "vm.power-button",
 		[RUN_REBOOT] = "vm.reboot",
 		[RUN_PAUSE] = "vm.pause",
 		[RUN_RESUME] = "vm.resume",
@@ -542,6 +575,9 @@ int run_ask(struct domain *domain, enum run_verb verb, const struct ticket *tick
 	if (!question)
 		return CALL_REFUSED;
 	question->ticket = *ticket;
+	/* The last that was asked for holds. */
+	if (verb == RUN_POWER_BUTTON || verb == RUN_POWER_CYCLE)
+		domain->run->cycles = verb == RUN_POWER_CYCLE;
 	return CALL_LATER;
 }
 
@@ -625,9 +661,22 @@ int run_destroy(struct domain *domain, const struct ticket *ticket, struct refus
 	return CALL_LATER;
 }
 
-uint64_t run_cpu_ns(const struct domain *domain)
+void run_times(const struct domain *domain, struct run_times *times)
 {
-	return domain->run ? run_process_ns(domain->run->pid) : 0;
+	*times = (struct run_times){ 0 };
+	if (domain->run)
+		run_process_times(domain->run->pid, times);
+}
+
+int run_get(const struct domain *domain, const char *verb, const struct api_handler *handler,
+	    struct api **out)
+{
+	char socket[RUN_PATH];
+
+	*out = NULL;
+	if (!domain || !domain->run || run_path(domain->daemon, domain_uuid(domain), "api", socket))
+		return -ESRCH;
+	return api_ask(out, domain->daemon->loop, socket, "GET", verb, NULL, handler);
 }
 
 /* --- finding again --------------------------------------------------------------------------- */

@@ -13,6 +13,7 @@
 
 #include <stdint.h>
 
+#include "libvirt-driver/api.h"
 #include "libvirt-driver/call.h"
 #include "libvirt-driver/domain.h"
 
@@ -25,6 +26,7 @@ int run_start(struct domain *domain, const struct ticket *ticket, bool with_doma
 
 enum run_verb {
 	RUN_POWER_BUTTON,
+	RUN_POWER_CYCLE, /* the power button, and a start when the guest has switched itself off */
 	RUN_REBOOT,
 	RUN_PAUSE,
 	RUN_RESUME,
@@ -46,8 +48,14 @@ int run_change_device(struct domain *domain, bool attach, struct definition *liv
 /* What a running domain says of itself changes, and nothing of its machine. Takes live over. */
 int run_change_words(struct domain *domain, struct definition *live, struct refusal *refusal);
 
-/* Nanoseconds of CPU that the process has used; 0 where it is not known. */
-uint64_t run_cpu_ns(const struct domain *domain);
+/* What the process has used; 0 where it is not known, or there is none. */
+struct run_times {
+	uint64_t user_ns, system_ns, resident_kib;
+};
+void run_times(const struct domain *domain, struct run_times *times);
+/* Asks its API for something that changes nothing. domain: NULL is allowed, as no process is. */
+int run_get(const struct domain *domain, const char *verb, const struct api_handler *handler,
+	    struct api **out);
 
 /* All that run already, from the run directory. */
 int run_find_all(struct daemon *daemon, struct err *err);

@@ -234,6 +234,11 @@ uuid=$(virsh -q -c "adit:///system?socket=$sock" domuuid one)
 ok "its terminal has a name" [ -c "$work/run/$uuid/serial" ]
 ok "its PASID is bound" sh -c '"$1" ctl "$2" pasids | grep -q "\"guest\": *5"' -- "$adit" \
 	"$work/run/$uuid/api"
+ok "domstats tells its state and CPU time" says "state.state=1" v domstats one --state --cpu-total
+ok "and nothing that was not asked for" sh -c 'grep -q cpu.time "$1" && ! grep -q vcpu "$1"' -- "$work/out"
+ok "domstats of all tells what its ADI did" says "adit.dsa0.accepted=0" v domstats
+ok "domstats --list-inactive is without it" sh -c 'out=$(virsh -q -c "adit:///system?socket=$1" \
+	domstats --list-inactive --state) && ! echo "$out" | grep -q one' -- "$sock"
 ok "suspend" does v suspend one
 ok "it is paused" says "paused (user)" v domstate --reason one
 ok "suspending it twice is refused" fails . v suspend one
@@ -345,7 +350,12 @@ ok "it is gone" fails "failed to get domain" v domstate away
 domain button powerbutton
 ok "define one with a power button" does v define "$work/button.xml"
 ok "start it" does v start button
-ok "shutdown" does v shutdown button
+ok "reboot presses the button, and starts it again" does v reboot button
+"$until" "$work/log" "button: started" 2
+ok "under the same id" says "button *running" v list
+# Its new process listens in a moment.
+ok "shutdown" timeout 60 sh -c 'until virsh -q -c "adit:///system?socket=$1" shutdown button 2>/dev/null; do :; done' \
+	-- "$sock"
 "$until" "$work/log" "button: ended"
 ok "it has shut itself down" says "shut off (shutdown)" v domstate --reason button
 ok "a domain that runs is undefined and runs on" does v start button
