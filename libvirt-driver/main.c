@@ -26,6 +26,8 @@
 #define STATE_DIR     "/var/lib/adit/libvirt"
 #define RUN_DIR	      "/run/adit/libvirt"
 #define MAX_LISTENERS 4u
+#define NS_PER_S      1000000000ull
+#define TIMEOUT_MAX   (365ul * 86400)
 #define FIRST_FD      3 /* sd_listen_fds(3) */
 
 struct virtaditd {
@@ -34,6 +36,11 @@ struct virtaditd {
 	const char *socket, *socket_ro;
 	mode_t mode, mode_ro;
 	char adit[PATH_MAX];
+	char socket_path[PATH_MAX], socket_ro_path[PATH_MAX], state_path[PATH_MAX];
+	char run_path[PATH_MAX]; /* of a session */
+	uint64_t timeout_ns;	 /* 0: none */
+	struct loop_timer *timer;
+	uint64_t sessions_seen;
 	struct listener *listeners[MAX_LISTENERS];
 	unsigned int n_listeners;
 	int signals;
@@ -51,9 +58,12 @@ static int usage(void)
 		"  --state-dir DIR      definitions (" STATE_DIR ")\n"
 		"  --run-dir DIR        what runs (" RUN_DIR ")\n"
 		"  --adit PATH          the program that runs a domain\n"
+		"  --timeout SECONDS    ends when nobody has come for so long and nothing runs\n"
 		"  --log-json           log lines in JSON\n"
 		"  --log-level LEVEL    error, warn, info or debug\n"
-		"  --version, --help\n");
+		"  --version, --help\n\n"
+		"For another user than root these are of a session: the sockets in\n"
+		"$XDG_RUNTIME_DIR/libvirt, definitions in $XDG_CONFIG_HOME/adit/libvirt.\n");
 	return 2;
 }
 
@@ -67,6 +77,19 @@ static bool parse_mode(const char *text, mode_t *mode)
 	if (*text < '0' || *text > '7' || *end || errno || value > 0777)
 		return false;
 	*mode = (mode_t)value;
+	return true;
+}
+
+static bool parse_timeout(const char *text, uint64_t *ns)
+{
+	unsigned long value;
+	char *end;
+
+	errno = 0;
+	value = strtoul(text, &end, 10);
+	if (*text < '0' || *text > '9' || *end || errno || value > TIMEOUT_MAX)
+		return false;
+	*ns = value * NS_PER_S;
 	return true;
 }
 
@@ -107,6 +130,8 @@ static int parse_option(struct virtaditd *all, int c)
 			return 0;
 		fprintf(stderr, "virtaditd: --adit %s: no program that can be run\n", optarg);
 		return -EINVAL;
+	case 't':
+		return parse_timeout(optarg, &all->timeout_ns) ? 0 : -EINVAL;
 	case 'j':
 		all->log.json = true;
 		return 0;
@@ -115,6 +140,28 @@ static int parse_option(struct virtaditd *all, int c)
 	default:
 		return -EINVAL;
 	}
+}
+
+/* Where libvirt's clients look for the daemon of a user: "libvirt session" of their URI. */
+static int place_session(struct virtaditd *all)
+{
+	const char *runtime = getenv("XDG_RUNTIME_DIR"), *config = getenv("XDG_CONFIG_HOME");
+	const char *home = getenv("HOME");
+
+	if (!runtime || *runtime != '/' || ((!config || *config != '/') && (!home || *home != '/')))
+		return -ENOENT;
+	snprintf(all->socket_path, PATH_MAX, "%s/libvirt/virtaditd-sock", runtime);
+	snprintf(all->socket_ro_path, PATH_MAX, "%s/libvirt/virtaditd-sock-ro", runtime);
+	snprintf(all->run_path, PATH_MAX, "%s/adit/libvirt", runtime);
+	if (config && *config == '/')
+		snprintf(all->state_path, PATH_MAX, "%s/adit/libvirt", config);
+	else
+		snprintf(all->state_path, PATH_MAX, "%s/.config/adit/libvirt", home);
+	all->socket = all->socket_path;
+	all->socket_ro = all->socket_ro_path;
+	all->daemon.state_dir = all->state_path;
+	all->daemon.run_dir = all->run_path;
+	return 0;
 }
 
 /* Beside this program, as it is installed and as it is built, or behind ../../bin. */
@@ -148,6 +195,7 @@ static int parse(struct virtaditd *all, int argc, char **argv)
 		{ "state-dir", required_argument, NULL, 'd' },
 		{ "run-dir", required_argument, NULL, 'r' },
 		{ "adit", required_argument, NULL, 'a' },
+		{ "timeout", required_argument, NULL, 't' },
 		{ "log-json", no_argument, NULL, 'j' },
 		{ "log-level", required_argument, NULL, 'l' },
 		{ 0 },
@@ -229,28 +277,65 @@ static int open_listeners(struct virtaditd *all, struct err *err)
 	return ret;
 }
 
+/* Each that is missing, from the top down. */
+static int make_parents_of(const char *path, struct err *err)
+{
+	char parent[PATH_MAX];
+	int dir;
+
+	snprintf(parent, sizeof(parent), "%s", path);
+	for (char *slash = strchr(parent + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = 0;
+		if (access(parent, F_OK)) {
+			dir = store_open_dir(parent, err);
+			if (dir < 0)
+				return dir;
+			close(dir);
+		}
+		*slash = '/';
+	}
+	return 0;
+}
+
 /* RUN_DIR's parent is adit-keeper's too; each makes it where it is missing. */
 static int make_parents(const struct virtaditd *all, struct err *err)
 {
-	const char *paths[] = { all->daemon.state_dir, all->daemon.run_dir };
+	int ret = make_parents_of(all->daemon.state_dir, err);
 
-	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
-		char parent[PATH_MAX], *slash;
-		int dir;
+	return ret ? ret : make_parents_of(all->daemon.run_dir, err);
+}
 
-		snprintf(parent, sizeof(parent), "%s", paths[i]);
-		slash = strrchr(parent, '/');
-		if (!slash || slash == parent)
-			continue;
-		*slash = 0;
-		if (!access(parent, F_OK))
-			continue;
-		dir = store_open_dir(parent, err);
-		if (dir < 0)
-			return dir;
-		close(dir);
+/* --- a daemon that nobody needs -------------------------------------------------------------- */
+
+static void on_timeout(void *arg);
+
+static int wait_for_nobody(struct virtaditd *all, struct err *err)
+{
+	all->sessions_seen = all->daemon.last_session;
+	if (!all->timeout_ns)
+		return 0;
+	return loop_timer(all->daemon.loop, all->timeout_ns, on_timeout, all, &all->timer, err);
+}
+
+static bool is_needed(const struct virtaditd *all)
+{
+	if (all->daemon.sessions || all->daemon.last_session != all->sessions_seen)
+		return true;
+	for (const struct domain *domain = all->daemon.domains; domain; domain = domain->next) {
+		if (domain->live)
+			return true;
 	}
-	return 0;
+	return false;
+}
+
+static void on_timeout(void *arg)
+{
+	struct virtaditd *all = arg;
+
+	loop_timer_cancel(all->timer);
+	all->timer = NULL;
+	if (!is_needed(all) || wait_for_nobody(all, NULL))
+		loop_stop(all->daemon.loop);
 }
 
 static int come_up(struct virtaditd *all, struct err *err)
@@ -268,7 +353,7 @@ static int come_up(struct virtaditd *all, struct err *err)
 	/* The sockets last: who can connect finds what is there. */
 	if (!ret)
 		ret = open_listeners(all, err);
-	return ret;
+	return ret ? ret : wait_for_nobody(all, err);
 }
 
 /* Domains go on: whoever comes up next finds them. */
@@ -279,6 +364,7 @@ static void go_down(struct virtaditd *all)
 	stats_free_all(&all->daemon);
 	domains_free(&all->daemon);
 	loop_unwatch(all->watch);
+	loop_timer_cancel(all->timer);
 	if (all->signals >= 0)
 		close(all->signals);
 	if (all->daemon.loop)
@@ -309,6 +395,9 @@ int main(int argc, char **argv)
 		usage();
 		return 0;
 	}
+	/* Where it cannot be told, the options must. */
+	if (geteuid())
+		place_session(&all);
 	if (parse(&all, argc, argv))
 		return usage();
 	xmlInitParser();
