@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""virtaditd as python3-libvirt meets it: errors by their numbers, events in their order, a console
+as a stream. Arguments: its socket, the read-only one, a folder of payloads; TAP on standard output."""
+import sys
+import threading
+
+import libvirt
+
+socket, socket_ro, payloads = sys.argv[1:4]
+number = failures = 0
+
+
+def ok(what, passed, got=""):
+    global number, failures
+    number += 1
+    failures += not passed
+    print("ok" if passed else "not ok", number, "-", what, flush=True)
+    if not passed:
+        print("# got", got, flush=True)
+
+
+def error_of(what, *args):
+    try:
+        what(*args)
+    except libvirt.libvirtError as error:
+        return error.get_error_code()
+    return None
+
+
+def domain_xml(name, payload, devices=""):
+    return f"""<domain type='kvm'><name>{name}</name><memory unit='MiB'>64</memory>
+<os><type>hvm</type></os><devices>{devices}</devices>
+<adit:machine xmlns:adit='urn:adit:domain:1'><adit:flat path='{payloads}/{payload}.bin'/></adit:machine>
+</domain>"""
+
+
+libvirt.registerErrorHandler(lambda *_: None, None)
+libvirt.virEventRegisterDefaultImpl()
+stopping = False
+
+
+def run_loop():
+    while not stopping:
+        libvirt.virEventRunDefaultImpl()
+
+
+threading.Thread(target=run_loop, daemon=True).start()
+conn = libvirt.open(f"adit:///system?socket={socket}")
+ok("it is alive, local and not encrypted", conn.isAlive() == 1)
+ok("its type", conn.getType() == "ADIT" or conn.getType() == "adit", conn.getType())
+ok("capabilities", "<os_type>hvm" in conn.getCapabilities())
+ok("no domain of that name is VIR_ERR_NO_DOMAIN",
+   error_of(conn.lookupByName, "nobody") == libvirt.VIR_ERR_NO_DOMAIN)
+ok("what is no XML is VIR_ERR_XML_ERROR", error_of(conn.defineXML, "<domain") == libvirt.VIR_ERR_XML_ERROR)
+ok("what adit cannot do is VIR_ERR_CONFIG_UNSUPPORTED",
+   error_of(conn.defineXML, domain_xml("bad", "spin", "<video/>")) == libvirt.VIR_ERR_CONFIG_UNSUPPORTED)
+ok("what is not served is VIR_ERR_NO_SUPPORT",
+   error_of(conn.numOfStoragePools) == libvirt.VIR_ERR_NO_SUPPORT)
+
+# --- events
+events = []
+heard = threading.Condition()
+
+
+def note(*event):
+    with heard:
+        events.append(event)
+        heard.notify_all()
+
+
+def wait_for(*event):
+    with heard:
+        return heard.wait_for(lambda: event in events, 30)
+
+
+conn.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+                            lambda _, dom, event, detail, __: note(dom.name(), event, detail), None)
+conn.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_REBOOT,
+                            lambda _, dom, __: note(dom.name(), "reboot"), None)
+domain = conn.defineXML(domain_xml("talker", "echo", "<serial type='pty'/>"))
+ok("defined is an event", wait_for("talker", libvirt.VIR_DOMAIN_EVENT_DEFINED,
+                                   libvirt.VIR_DOMAIN_EVENT_DEFINED_ADDED), events)
+other = []
+conn.domainEventRegisterAny(domain, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+                            lambda _, dom, event, detail, __: other.append(dom.name()), None)
+gone = conn.domainEventRegisterAny(domain, libvirt.VIR_DOMAIN_EVENT_ID_REBOOT,
+                                   lambda *_: note("a callback that was taken back"), None)
+conn.domainEventDeregisterAny(gone)
+
+# --- a life
+domain.create()
+ok("it is active, and persistent", domain.isActive() == 1 and domain.isPersistent() == 1)
+ok("its state", domain.state() == [libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_BOOTED], domain.state())
+ok("it is found by its id", conn.lookupByID(domain.ID()).name() == "talker")
+ok("and by its UUID", conn.lookupByUUIDString(domain.UUIDString()).name() == "talker")
+ok("it is listed as active", [d.name() for d in conn.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)] == ["talker"])
+ok("and not as inactive", conn.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_INACTIVE) == [])
+ok("starting it twice is VIR_ERR_OPERATION_INVALID", error_of(domain.create) == libvirt.VIR_ERR_OPERATION_INVALID)
+stats = conn.getAllDomainStats()[0][1]
+ok("statistics have types", stats["state.state"] == 1 and stats["vcpu.current"] == 1 and
+   stats["balloon.maximum"] == 65536 and stats["adit.vcpus.exits_pio"] >= 0, stats)
+domain.suspend()
+domain.resume()
+
+# --- its console
+stream = conn.newStream()
+domain.openConsole(None, stream)
+stream.send(b"hello")
+said = b""
+while b"hello" not in said:
+    said += stream.recv(16)
+ok("a stream brings back what is sent", True)
+big = bytes(ord("a") + i % 26 for i in range(4000))
+said = b""
+for at in range(0, len(big), 500):
+    stream.send(big[at:at + 500])
+    while len(said) < at + 500:
+        said += stream.recv(4096)
+ok("4000 bytes both ways, each in its place", said == big, said[:80])
+stream.finish()
+stream = conn.newStream()
+domain.openConsole(None, stream, libvirt.VIR_DOMAIN_CONSOLE_SAFE)
+stream.send(b"+")
+ok("the guest's reset is an event", wait_for("talker", "reboot"), events)
+stream.abort()
+domain.destroy()
+ok("its end is an event", wait_for("talker", libvirt.VIR_DOMAIN_EVENT_STOPPED,
+                                   libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED), events)
+domain.undefine()
+ok("undefined is an event", wait_for("talker", libvirt.VIR_DOMAIN_EVENT_UNDEFINED, 0), events)
+life = [event[1] for event in events if event[0] == "talker" and event[1] != "reboot"]
+ok("they came in their order", life == [
+    libvirt.VIR_DOMAIN_EVENT_DEFINED, libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_SUSPENDED,
+    libvirt.VIR_DOMAIN_EVENT_RESUMED, libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_UNDEFINED], life)
+ok("a callback that was taken back hears nothing", not [e for e in events if len(e) == 1])
+ok("one for a domain hears of it", set(other) == {"talker"}, other)
+ok("a domain that is gone is VIR_ERR_NO_DOMAIN", error_of(domain.info) == libvirt.VIR_ERR_NO_DOMAIN)
+
+looking = libvirt.openReadOnly(f"adit:///system?socket={socket_ro}")
+ok("a read-only connection may not define",
+   error_of(looking.defineXML, domain_xml("no", "spin")) == libvirt.VIR_ERR_OPERATION_DENIED)
+looking.close()
+stopping = True
+conn.close()
+print(f"1..{number}")
+sys.exit(failures > 0)
