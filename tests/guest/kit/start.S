@@ -43,6 +43,7 @@ cpl0:
 	mov	%rcx, %rdx
 	mov	$CPL0_MAGIC, %r11d
 	ud2
+	xor	%r11d, %r11d	/* else the next instruction that is undefined would be a call */
 	ret
 
 stub_ud:
