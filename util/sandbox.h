@@ -26,6 +26,7 @@ enum sandbox_role {
 	SANDBOX_ENGINE,	  /* carries out an ADI's descriptors */
 	SANDBOX_RECEIVER, /* reads what a vfio-user server sends */
 	SANDBOX_API,	  /* serves the API's clients */
+	SANDBOX_MEMORY,	  /* plugs and unplugs guest memory */
 	SANDBOX_ROLES,
 };
 
@@ -34,7 +35,7 @@ struct sandbox {
 	const struct log *log; /* for the last sentence */
 };
 
-/* "life", "loop", "vcpu", "engine", "vfio-user", "api". */
+/* "life", "loop", "vcpu", "engine", "vfio-user", "api", "memory". */
 const char *sandbox_role_name(enum sandbox_role role);
 
 /* Were filters built in? */

@@ -12,6 +12,8 @@
 #include "passthrough/pci/pci.h"
 #include "util/bits.h"
 #include "vmm/config.h"
+#include "vmm/guest-space.h"
+#include "vmm/hot-ram.h"
 #include "vmm/layout.h"
 #include "vmm/ram.h"
 
@@ -23,6 +25,7 @@ struct adi {
 struct adis {
 	struct vm *vm;
 	const struct ram *ram;
+	struct hot_ram *hot;
 	const struct layout *layout;
 	struct pci_bus *bus;
 	struct ioasid_ctx *ctx;	      /* NULL before the first ADI */
@@ -259,6 +262,8 @@ static int bind_pasids(struct adis *adis, const struct config *config, const cha
 
 static void close_spaces(struct adis *adis)
 {
+	if (adis->guest)
+		hot_ram_leave(adis->hot, adis->guest);
 	if (adis->ctx)
 		ioasid_ctx_close(adis->ctx);
 	adis->ctx = NULL;
@@ -282,6 +287,8 @@ static int open_spaces(struct adis *adis, struct err *err)
 		ret = make_guest_space(adis, adis->ram, adis->layout, err);
 	for (size_t i = 0; i < n && !ret; i++)
 		ret = make_window(adis, i, adis->ram, adis->layout, err);
+	if (!ret)
+		ret = guest_space_follow(adis->guest, adis->hot, "ADIs", err);
 	if (ret)
 		close_spaces(adis);
 	return ret;
@@ -306,8 +313,8 @@ int adis_add(struct adis *adis, const struct config *config, const struct config
 }
 
 int adis_create(struct adis **out, const struct config *config, struct vm *vm, struct pci_bus *bus,
-		const struct ram *ram, const struct layout *layout, const struct log *log,
-		const struct sandbox *sandbox, struct err *err)
+		const struct ram *ram, struct hot_ram *hot, const struct layout *layout,
+		const struct log *log, const struct sandbox *sandbox, struct err *err)
 {
 	struct adis *adis = calloc(1, sizeof(*adis));
 	int ret = 0;
@@ -318,6 +325,7 @@ int adis_create(struct adis **out, const struct config *config, struct vm *vm, s
 	*adis = (struct adis){
 		.vm = vm,
 		.ram = ram,
+		.hot = hot,
 		.layout = layout,
 		.bus = bus,
 		.config = config,

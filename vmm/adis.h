@@ -20,6 +20,7 @@ struct config_adi;
 struct config_pasid;
 struct dsa;
 struct dsa_options;
+struct hot_ram;
 struct ioasid_space;
 struct layout;
 struct pci_bus;
@@ -29,8 +30,8 @@ struct vm;
 
 /* Also where the configuration has none: they can come later. */
 int adis_create(struct adis **out, const struct config *config, struct vm *vm, struct pci_bus *bus,
-		const struct ram *ram, const struct layout *layout, const struct log *log,
-		const struct sandbox *sandbox, struct err *err);
+		const struct ram *ram, struct hot_ram *hot, const struct layout *layout,
+		const struct log *log, const struct sandbox *sandbox, struct err *err);
 /* Removes the functions from the bus, then the context with all that it owns. */
 void adis_destroy(struct adis *adis);
 

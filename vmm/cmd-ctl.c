@@ -51,7 +51,8 @@ static int usage(void)
 		fprintf(stderr, "  %-38s %s\n", left, verb.summary);
 	}
 	fprintf(stderr,
-		"\n\"vm.\" may be left out; a VALUE that begins with { is the whole body.\n");
+		"\n\"vm.\" may be left out; a VALUE may be named (resize desired_ram=2G), and one "
+		"that begins with { is the whole body.\n");
 	return EXIT_CONFIG;
 }
 
@@ -94,6 +95,20 @@ static struct json_object *value_of(const char *text)
 	return digit && !*end ? json_object_new_double(real) : json_object_new_string(text);
 }
 
+/* "KEY=VALUE" with one of the verb's keys names its place; *value is what is behind it. */
+static const char *key_of(const struct ctl *ctl, unsigned int place, const char **value)
+{
+	for (unsigned int i = 0; i < VERB_KEYS && ctl->verb.keys[i]; i++) {
+		size_t n = strlen(ctl->verb.keys[i]);
+
+		if (!strncmp(*value, ctl->verb.keys[i], n) && (*value)[n] == '=') {
+			*value += n + 1;
+			return ctl->verb.keys[i];
+		}
+	}
+	return ctl->verb.keys[place];
+}
+
 /* {"KEY": VALUE, ...} in the order of the verb's keys; an empty value is left out. */
 static int make_body(struct ctl *ctl, char **values, unsigned int n)
 {
@@ -101,8 +116,10 @@ static int make_body(struct ctl *ctl, char **values, unsigned int n)
 	const char *text;
 
 	for (unsigned int i = 0; i < n; i++) {
-		if (*values[i])
-			json_object_object_add(object, ctl->verb.keys[i], value_of(values[i]));
+		const char *value = values[i], *key = key_of(ctl, i, &value);
+
+		if (*value)
+			json_object_object_add(object, key, value_of(value));
 	}
 	text = json_object_to_json_string(object);
 	ctl->body = text ? strdup(text) : NULL;

@@ -10,6 +10,7 @@
 #include "util/bits.h"
 #include "vmm/config-draft.h"
 #include "vmm/config-schema.h"
+#include "vmm/hot-ram.h"
 #include "vmm/layout.h"
 #include "vmm/platform.h"
 
@@ -39,6 +40,11 @@ static const struct schema_word port_modes[] = {
 static const struct schema_word hugepage_sizes[] = {
 	{ "2M", 2 * MIB },
 	{ "1G", 1 * GIB },
+	{ NULL },
+};
+static const struct schema_word hotplug_methods[] = {
+	{ "VirtioMem" },
+	{ "Acpi", .later = true },
 	{ NULL },
 };
 static const struct schema_word adi_types[] = { { "dsa" }, { NULL } };
@@ -235,6 +241,26 @@ static const struct schema_key keys[] = {
 	  .fallback = "true",
 	  DRAFT(config.memory.shared),
 	  .doc = "Map it shared, so that other processes can be given it." },
+	{ .path = "/memory/hotplug_size",
+	  .type = SCHEMA_SIZE,
+	  .max = LAYOUT_RAM_SIZE_MAX,
+	  .align = HOT_RAM_BLOCK_MIN,
+	  .fallback = "0",
+	  DRAFT(config.memory.hotplug_size),
+	  .doc = "How much more the guest can be given while it runs." },
+	{ .path = "/memory/hotplugged_size",
+	  .type = SCHEMA_SIZE,
+	  .max = LAYOUT_RAM_SIZE_MAX,
+	  .align = HOT_RAM_BLOCK_MIN,
+	  .fallback = "0",
+	  DRAFT(config.memory.hotplugged_size),
+	  .doc = "How much of that it is given at first; at most `hotplug_size`." },
+	{ .path = "/memory/hotplug_method",
+	  .type = SCHEMA_WORD,
+	  .words = hotplug_methods,
+	  .any_case = true,
+	  .fallback = "\"VirtioMem\"",
+	  .doc = "How: by a virtio-mem function, block by block." },
 	{ .path = "/serial", .type = SCHEMA_OBJECT, .doc = "The serial port (16550 at 0x3f8)." },
 	{ .path = "/serial/mode",
 	  .type = SCHEMA_WORD,

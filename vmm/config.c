@@ -17,6 +17,7 @@
 #include "util/bits.h"
 #include "vmm/config-draft.h"
 #include "vmm/config-schema.h"
+#include "vmm/hot-ram.h"
 #include "vmm/json-strict.h"
 #include "vmm/layout.h"
 
@@ -56,6 +57,44 @@ static int settle_payload(struct config_draft *draft, struct err *err)
 		       "/payload/address: 0x%llx is past guest memory, which is %s; lower it or "
 		       "raise /memory/size",
 		       (unsigned long long)config->payload.address, size);
+}
+
+/* Blocks, and who could not follow when one comes. */
+static int settle_hotplug(struct config *config, struct err *err)
+{
+	int ret;
+
+	if (!config->memory.hotplug_size && config->memory.hotplugged_size)
+		return err_set(
+			err, EINVAL,
+			"/memory/hotplugged_size: goes only with \"hotplug_size\"; set that");
+	if (!config->memory.hotplug_size)
+		return 0;
+	ret = hot_ram_block_size(config->memory.hotplug_size, config->memory.hugepage_size,
+				 &config->memory.block_size, err);
+	if (ret)
+		return err_prefix(err, "/memory/hotplug_size");
+	if (config->memory.hotplugged_size > config->memory.hotplug_size ||
+	    !is_aligned(config->memory.hotplugged_size, config->memory.block_size))
+		return err_set(
+			err, EINVAL,
+			"/memory/hotplugged_size: %llu MiB are not whole blocks of %llu MiB up "
+			"to \"hotplug_size\"",
+			(unsigned long long)(config->memory.hotplugged_size / MIB),
+			(unsigned long long)(config->memory.block_size / MIB));
+	for (size_t i = 0; i < config->n_adis; i++) {
+		if (config->adis[i].backend != DSA_BACKEND_SOFT)
+			return err_set(
+				err, EINVAL,
+				"/memory/hotplug_size: does not go with /adis/%zu: its helper "
+				"is given guest memory once, at its start",
+				i);
+	}
+	if (config->n_user_devices)
+		return err_set(err, EINVAL,
+			       "/memory/hotplug_size: does not go with \"socket\" in /devices: the "
+			       "server is told of guest memory once, at its start");
+	return 0;
 }
 
 static int settle_memory(struct config_draft *draft, struct err *err)
@@ -128,6 +167,8 @@ static int settle(struct config_draft *draft, struct err *err)
 		ret = config_settle_adis(&draft->config, err);
 	if (!ret)
 		ret = config_settle_devices(&draft->config, err);
+	if (!ret)
+		ret = settle_hotplug(&draft->config, err);
 	return ret;
 }
 

@@ -227,6 +227,9 @@ struct config {
 		uint64_t hugepage_size; /* 0: none; 2 MiB; 1 GiB */
 		bool prefault;
 		bool shared;
+		uint64_t hotplug_size;	  /* that may be plugged beside; whole blocks; 0: none */
+		uint64_t hotplugged_size; /* of it that is wanted at first */
+		uint64_t block_size;	  /* of what is plugged */
 	} memory;
 	struct {
 		enum config_serial mode;

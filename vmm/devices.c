@@ -557,6 +557,8 @@ int devices_add(struct devices *devices, const struct devices_place *place, stru
 		ret = make_device(&devices->device[i], err);
 	if (!ret)
 		ret = guest_space_map(devices->guest, place->ram, place->layout, devices->log, err);
+	if (!ret)
+		ret = guest_space_follow(devices->guest, place->hot, "assigned devices", err);
 	for (size_t i = 0; !ret && i < devices->n; i++)
 		ret = show_device(&devices->device[i], err);
 	return ret;

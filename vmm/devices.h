@@ -16,6 +16,7 @@
 
 struct config;
 struct devices;
+struct hot_ram;
 struct layout;
 struct layout_request;
 struct loop;
@@ -37,6 +38,7 @@ struct devices_place {
 	struct pci_bus *bus;
 	struct loop *loop;
 	const struct ram *ram;
+	struct hot_ram *hot; /* NULL: none */
 	const struct layout *layout;
 	/* As in struct machine_options. */
 	void (*event)(void *arg, const char *event, const char *detail);

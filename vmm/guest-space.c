@@ -5,6 +5,7 @@
 
 #include "ioasid-client/ioasid.h"
 #include "util/bits.h"
+#include "vmm/hot-ram.h"
 #include "vmm/layout.h"
 #include "vmm/ram.h"
 
@@ -69,4 +70,33 @@ int guest_space_map(struct ioasid_space *space, const struct ram *ram, const str
 	for (unsigned int i = 0; !ret && i < layout->n_ram; i++)
 		ret = map_piece(space, ram, &layout->ram[i], &progress, err);
 	return ret;
+}
+
+static int add_block(void *arg, const struct hot_ram_block *block, struct err *err)
+{
+	const struct ioasid_mapping mapping = {
+		.iova = block->gpa,
+		.size = block->size,
+		.hva = block->hva,
+		.rights = IOASID_READ | IOASID_WRITE,
+		.fd = block->fd,
+		.fd_offset = block->fd_offset,
+	};
+
+	return ioasid_map(arg, &mapping, err);
+}
+
+static int remove_block(void *arg, const struct hot_ram_block *block, struct err *err)
+{
+	return ioasid_unmap(arg, block->gpa, block->size, err);
+}
+
+int guest_space_follow(struct ioasid_space *space, struct hot_ram *hot, const char *who,
+		       struct err *err)
+{
+	const struct hot_ram_user user = {
+		.name = who, .dma = true, .add = add_block, .remove = remove_block, .arg = space
+	};
+
+	return hot_ram_join(hot, &user, err);
 }

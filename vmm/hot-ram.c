@@ -35,6 +35,7 @@ struct hot_ram {
 	/* Written with the lock, read without. */
 	uint64_t plugged[HOT_RAM_BLOCKS_MAX / WORD_BITS];
 	unsigned int n_plugged;
+	const char *pinned_by;
 	/* Of KVM, once the guest has joined. */
 	struct vm *vm;
 	unsigned int slot[HOT_RAM_BLOCKS_MAX];
@@ -116,23 +117,13 @@ static void set_plugged(struct hot_ram *hot, unsigned int block, bool on)
 	__atomic_add_fetch(&hot->n_plugged, on ? 1 : -1u, __ATOMIC_SEQ_CST);
 }
 
-static enum hot_ram_state state_of(const struct hot_ram *hot, unsigned int first, unsigned int n)
+enum hot_ram_state hot_ram_state(const struct hot_ram *hot, unsigned int first, unsigned int n)
 {
 	unsigned int on = 0;
 
 	for (unsigned int i = first; i < first + n; i++)
 		on += is_plugged(hot, i);
 	return !on ? HOT_RAM_UNPLUGGED : on == n ? HOT_RAM_PLUGGED : HOT_RAM_MIXED;
-}
-
-enum hot_ram_state hot_ram_state(struct hot_ram *hot, unsigned int first, unsigned int n)
-{
-	enum hot_ram_state state;
-
-	pthread_mutex_lock(&hot->lock);
-	state = state_of(hot, first, n);
-	pthread_mutex_unlock(&hot->lock);
-	return state;
 }
 
 uint64_t hot_ram_plugged(const struct hot_ram *hot)
@@ -181,6 +172,17 @@ static void take_back(const struct hot_ram *hot, const struct hot_ram_user *user
 			 (unsigned long long)block->gpa, user->name, err.text);
 }
 
+static void look_who_pins(struct hot_ram *hot)
+{
+	const char *name = NULL;
+
+	for (const struct member *member = hot->first; member; member = member->next) {
+		if (member->user.dma)
+			name = member->user.name;
+	}
+	__atomic_store_n(&hot->pinned_by, name, __ATOMIC_SEQ_CST);
+}
+
 static void link_member(struct hot_ram *hot, struct member *member)
 {
 	struct member *after = hot->last;
@@ -191,6 +193,7 @@ static void link_member(struct hot_ram *hot, struct member *member)
 	member->next = after ? after->next : hot->first;
 	*(member->next ? &member->next->prev : &hot->last) = member;
 	*(after ? &after->next : &hot->first) = member;
+	look_who_pins(hot);
 }
 
 int hot_ram_join(struct hot_ram *hot, const struct hot_ram_user *user, struct err *err)
@@ -241,27 +244,14 @@ void hot_ram_leave(struct hot_ram *hot, const void *arg)
 		*(member->prev ? &member->prev->next : &hot->first) = member->next;
 		*(member->next ? &member->next->prev : &hot->last) = member->prev;
 		free(member);
+		look_who_pins(hot);
 	}
 	pthread_mutex_unlock(&hot->lock);
 }
 
-static const char *pinned_by(const struct hot_ram *hot)
+const char *hot_ram_pinned_by(const struct hot_ram *hot)
 {
-	for (const struct member *member = hot->first; member; member = member->next) {
-		if (member->user.dma)
-			return member->user.name;
-	}
-	return NULL;
-}
-
-const char *hot_ram_pinned_by(struct hot_ram *hot)
-{
-	const char *name;
-
-	pthread_mutex_lock(&hot->lock);
-	name = pinned_by(hot);
-	pthread_mutex_unlock(&hot->lock);
-	return name;
+	return __atomic_load_n(&hot->pinned_by, __ATOMIC_SEQ_CST);
 }
 
 /* --- the guest ------------------------------------------------------------------------------- */
@@ -398,7 +388,7 @@ int hot_ram_plug(struct hot_ram *hot, unsigned int first, unsigned int n, struct
 	if (ret)
 		return ret;
 	pthread_mutex_lock(&hot->lock);
-	if (state_of(hot, first, n) != HOT_RAM_UNPLUGGED)
+	if (hot_ram_state(hot, first, n) != HOT_RAM_UNPLUGGED)
 		ret = err_set(err, EEXIST, "of blocks %u + %u some are plugged", first, n);
 	for (; !ret && i < n; i++)
 		ret = plug_block(hot, first + i, err);
@@ -445,7 +435,7 @@ static int unplug(struct hot_ram *hot, unsigned int first, unsigned int n, struc
 
 static int refuse_pinned(const struct hot_ram *hot, struct err *err)
 {
-	const char *name = pinned_by(hot);
+	const char *name = hot_ram_pinned_by(hot);
 
 	if (!name)
 		return 0;
@@ -463,7 +453,7 @@ int hot_ram_unplug(struct hot_ram *hot, unsigned int first, unsigned int n, stru
 	if (ret)
 		return ret;
 	pthread_mutex_lock(&hot->lock);
-	if (state_of(hot, first, n) != HOT_RAM_PLUGGED)
+	if (hot_ram_state(hot, first, n) != HOT_RAM_PLUGGED)
 		ret = err_set(err, ENOENT, "of blocks %u + %u some are not plugged", first, n);
 	if (!ret)
 		ret = refuse_pinned(hot, err);

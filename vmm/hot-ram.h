@@ -79,18 +79,21 @@ int hot_ram_show(struct hot_ram *hot, struct vm *vm, struct err *err);
 int hot_ram_plug(struct hot_ram *hot, unsigned int first, unsigned int n, struct err *err);
 /* Their pages go back to the host. -ERANGE; -ENOENT: one is not plugged; -EBUSY: DMA. */
 int hot_ram_unplug(struct hot_ram *hot, unsigned int first, unsigned int n, struct err *err);
-/* All that is plugged. -EBUSY. */
+/* All that is plugged. -EBUSY: nothing is; else what could not be stays, and the rest is gone. */
 int hot_ram_unplug_all(struct hot_ram *hot, struct err *err);
+
+/* --- any thread, without a lock: what these say can be otherwise a moment later --------------- */
+
 /* Of blocks that are inside. */
-enum hot_ram_state hot_ram_state(struct hot_ram *hot, unsigned int first, unsigned int n);
+enum hot_ram_state hot_ram_state(const struct hot_ram *hot, unsigned int first, unsigned int n);
 /* Why nothing can be unplugged: a user's name, or NULL. */
-const char *hot_ram_pinned_by(struct hot_ram *hot);
+const char *hot_ram_pinned_by(const struct hot_ram *hot);
 uint64_t hot_ram_plugged(const struct hot_ram *hot); /* bytes */
 const struct hot_ram_options *hot_ram_options(const struct hot_ram *hot);
 
 /*
- * Host address of [gpa, gpa + len), len > 0, where it lies in plugged blocks alone; else NULL.
- * Without a lock: a pointer got before an unplug can still be used after, and then reaches pages
+ * Host address of [gpa, gpa + len), len > 0, where it lies in plugged blocks alone; else NULL. A
+ * pointer got before an unplug can still be used after, and then reaches pages
  * that belong to nobody.
  */
 uint8_t *hot_ram_at(const struct hot_ram *hot, uint64_t gpa, uint64_t len);

@@ -14,6 +14,7 @@
 #include "vmm/config-draft.h"
 #include "vmm/config.h"
 #include "vmm/start-keeper.h"
+#include "vmm/virtio/mem.h"
 
 const char *life_state_name(enum life_state state)
 {
@@ -467,6 +468,26 @@ int life_power_button(struct life *life, struct err *err)
 	} else {
 		ret = life_refuse_state(life, "Running", err);
 	}
+	pthread_mutex_unlock(&life->lock);
+	return ret;
+}
+
+int life_resize_memory(struct life *life, uint64_t wanted, struct err *err)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&life->lock);
+	if (!life->machine)
+		ret = life_refuse_state(life, "Running or Paused", err);
+	else if (!machine_mem(life->machine))
+		ret = err_set(err, ENOENT,
+			      "this VM has no memory to be plugged: its configuration needs "
+			      "\"hotplug_size\" in /memory");
+	if (!ret)
+		ret = mem_resize(machine_mem(life->machine), wanted, err);
+	/* What a machine has read of it by now, it does not read again. */
+	if (!ret)
+		life->config.memory.hotplugged_size = wanted;
 	pthread_mutex_unlock(&life->lock);
 	return ret;
 }

@@ -133,6 +133,12 @@ void life_quit(struct life *life);
 /* How long a guest may take after its power button, in milliseconds. */
 uint32_t life_grace_ms(struct life *life);
 
+/*
+ * So much of the memory that can be plugged is wanted (vmm/virtio/mem.h), in bytes, also after a
+ * reboot. -ENOENT, -EPERM as above, or there is none; else as mem_resize.
+ */
+int life_resize_memory(struct life *life, uint64_t wanted, struct err *err);
+
 struct life_view {
 	enum life_state state;
 	const char *text; /* the configuration as it was given; NULL: none, or not kept */

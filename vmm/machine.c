@@ -20,6 +20,7 @@
 #include "vmm/boot.h"
 #include "vmm/config.h"
 #include "vmm/devices.h"
+#include "vmm/hot-ram.h"
 #include "vmm/hotplug.h"
 #include "vmm/layout.h"
 #include "vmm/payload.h"
@@ -46,6 +47,7 @@ struct machine {
 	struct cpuid *cpuid;
 	struct layout layout;
 	struct ram ram;
+	struct hot_ram *hot; /* NULL: nothing can be plugged */
 	struct ioapic *ioapic;
 	struct processors *processors;
 
@@ -155,6 +157,25 @@ static const struct power_ops power_ops = { .stop = on_power, .eject = on_eject 
 static const struct processors_ops processors_ops = { .began = on_vcpu_began,
 						      .ended = on_vcpu_ended };
 
+static int make_hot_memory(struct machine *machine, struct err *err)
+{
+	const struct config *config = machine->config;
+	const struct hot_ram_options options = {
+		.gpa = machine->layout.hot.base,
+		.size = machine->layout.hot.size,
+		.block_size = config->memory.block_size,
+		.hugepage_size = config->memory.hugepage_size,
+		.shared = config->memory.shared,
+		.prefault = config->memory.prefault,
+		.log = machine->log,
+	};
+	int ret = 0;
+
+	if (options.size)
+		ret = hot_ram_create(&machine->hot, &options, err);
+	return ret ? ret : hot_ram_show(machine->hot, machine->vm, err);
+}
+
 /*
  * RAM comes before the irqchip: a slot set after it costs milliseconds on some hosts. The layout
  * needs CPUID's address width, so that comes first of all.
@@ -171,6 +192,8 @@ static int make_memory(struct machine *machine, struct err *err)
 	struct layout_request request = {
 		.ram_size = config->memory.size,
 		.aperture_last = UINT64_MAX,
+		.hot_size = config->memory.hotplug_size,
+		.hot_align = config->memory.block_size,
 	};
 	int ret = cpuid_create(&machine->cpuid, machine->vm, config->cpus.boot_vcpus, err);
 
@@ -183,6 +206,8 @@ static int make_memory(struct machine *machine, struct err *err)
 		ret = ram_create(&machine->ram, &options, err);
 	if (!ret)
 		ret = ram_add_slots(&machine->ram, machine->vm, &machine->layout, err);
+	if (!ret)
+		ret = make_hot_memory(machine, err);
 	return ret;
 }
 
@@ -251,6 +276,8 @@ static int make_virtio(struct machine *machine, struct err *err)
 		.bus = machine->bus,
 		.loop = machine->loop,
 		.ram = &machine->ram,
+		.hot = machine->hot,
+		.sandbox = machine->sandbox,
 		.layout = &machine->layout,
 		.quit = on_quit,
 		.quit_arg = machine,
@@ -265,6 +292,7 @@ static int make_devices(struct machine *machine, struct err *err)
 		.bus = machine->bus,
 		.loop = machine->loop,
 		.ram = &machine->ram,
+		.hot = machine->hot,
 		.layout = &machine->layout,
 		.event = machine->event,
 		.event_arg = machine->event_arg,
@@ -379,8 +407,8 @@ int machine_create(struct machine **out, const struct machine_options *options, 
 		ret = make_chipset(machine, err);
 	if (!ret)
 		ret = adis_create(&machine->adis, machine->config, machine->vm, machine->bus,
-				  &machine->ram, &machine->layout, machine->log, machine->sandbox,
-				  err);
+				  &machine->ram, machine->hot, &machine->layout, machine->log,
+				  machine->sandbox, err);
 	if (!ret)
 		ret = make_devices(machine, err);
 	if (!ret)
@@ -421,6 +449,7 @@ void machine_destroy(struct machine *machine)
 		loop_destroy(machine->loop);
 	vm_destroy(machine->vm);
 	cpuid_destroy(machine->cpuid);
+	hot_ram_destroy(machine->hot);
 	ram_destroy(&machine->ram);
 	hotplug_destroy(machine->hotplug);
 	pthread_mutex_destroy(&machine->gate);
@@ -578,6 +607,11 @@ int machine_unbind_pasid(struct machine *machine, const char *adi, uint32_t gues
 struct balloon *machine_balloon(struct machine *machine)
 {
 	return virtio_devices_balloon(machine->virtio);
+}
+
+struct mem *machine_mem(struct machine *machine)
+{
+	return virtio_devices_mem(machine->virtio);
 }
 
 struct vm *machine_vm(struct machine *machine)

@@ -21,6 +21,7 @@ struct hotplug;
 struct ioapic;
 struct loop;
 struct machine;
+struct mem;
 struct sandbox;
 struct vcpu_stats;
 struct vm;
@@ -102,6 +103,9 @@ int machine_unbind_pasid(struct machine *machine, const char *adi, uint32_t gues
 
 /* To be resized and asked from any thread (vmm/virtio/balloon.h); NULL where there is none. */
 struct balloon *machine_balloon(struct machine *machine);
+
+/* How the guest's plugged memory fares (vmm/virtio/mem.h); likewise. */
+struct mem *machine_mem(struct machine *machine);
 
 /* Exits of all vCPUs so far, by kind. */
 void machine_stats(struct machine *machine, struct vcpu_stats *sum);

@@ -56,6 +56,12 @@ static json *memory_plan(const struct config *config, const struct layout *layou
 	put_int(memory, "page_size",
 		config->memory.hugepage_size ? config->memory.hugepage_size : 4 * KIB);
 	json_object_object_add(memory, "ram", ram);
+	if (layout->hot.size) {
+		json *hot = range(layout->hot.base, layout->hot.size);
+
+		put_int(hot, "block_size", config->memory.block_size);
+		json_object_object_add(memory, "hotplug", hot);
+	}
 	json_object_object_add(memory, "mmio32", range(layout->mmio32.base, layout->mmio32.size));
 	json_object_object_add(memory, "mmio64", range(layout->mmio64.base, layout->mmio64.size));
 	json_object_object_add(memory, "ecam", range(layout->ecam.base, layout->ecam.size));
@@ -193,6 +199,8 @@ int plan_make(json **out, const struct config *config, struct err *err)
 		.ram_size = config->memory.size,
 		.phys_bits = host_phys_bits(),
 		.aperture_last = UINT64_MAX,
+		.hot_size = config->memory.hotplug_size,
+		.hot_align = config->memory.block_size,
 	};
 	struct payload_source source = { .fd = -1 };
 	struct layout layout;
@@ -248,13 +256,15 @@ static void print_range(FILE *to, const char *name, json *object)
 
 static void print_memory(FILE *to, json *memory)
 {
-	json *ram = json_object_object_get(memory, "ram");
+	json *ram = json_object_object_get(memory, "ram"), *hot;
 
 	fprintf(to, "memory: %llu MiB in pages of %llu KiB\n",
 		(unsigned long long)(get_int(memory, "size") / MIB),
 		(unsigned long long)(get_int(memory, "page_size") / KIB));
 	for (size_t i = 0; i < json_object_array_length(ram); i++)
 		print_range(to, "ram", json_object_array_get_idx(ram, i));
+	if (json_object_object_get_ex(memory, "hotplug", &hot))
+		print_range(to, "hotplug", hot);
 	print_range(to, "mmio32", json_object_object_get(memory, "mmio32"));
 	print_range(to, "ecam", json_object_object_get(memory, "ecam"));
 	print_range(to, "mmio64", json_object_object_get(memory, "mmio64"));

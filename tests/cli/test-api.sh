@@ -62,6 +62,7 @@ events=$!
 until_says "$work/events" '"state"'
 truncate -s 1M "$work/disk"
 ok "vm.create takes a configuration" ctl create "$(config spin '"balloon": {"size": "4K"},
+	"memory": {"size": "128M", "hotplug_size": "32M"},
 	"disks": [{"id": "disk", "path": "'"$work/disk"'", "image_type": "Raw"}]')"
 ok "a second one is 409" is "$(http PUT vm.create --data-binary @"$work/spin.json")" 409
 ok "it is Created" is "$(state)" Created
@@ -77,7 +78,19 @@ ok "and count exits" has "$work/answer" '"exits_pio":'
 ok "vm.resume resumes it" ctl resume
 ok "the balloon is resized" ctl resize 8192
 ok "past the guest's memory it is refused" is "$(http PUT vm.resize -d '{"desired_balloon": "1T"}')" 400
-ok "an unknown key is refused" is "$(http PUT vm.resize -d '{"desired_ram": 1}')" 400
+ok "an unknown key is refused" is "$(http PUT vm.resize -d '{"desired_rom": 1}')" 400
+ok "none at all too" is "$(http PUT vm.resize -d '{}')" 400
+ok "memory is wanted" ctl resize desired_ram=136M
+ok "the guest has not asked for it yet" is "$(ctl counters && grep -o '"plugged_bytes":[0-9]*' "$work/answer")" \
+	'"plugged_bytes":0'
+ok "less than it was started with is refused" is "$(http PUT vm.resize -d '{"desired_ram": "64M"}')" 400
+ok "no whole block is refused" is "$(http PUT vm.resize -d '{"desired_ram": "129M"}')" 400
+ok "more than there is is refused" is "$(http PUT vm.resize -d '{"desired_ram": "200M"}')" 400
+ok "the balloon with it too" is \
+	"$(http PUT vm.resize -d '{"desired_balloon": 4096, "desired_ram": "200M"}')" 400
+ok "and nothing was changed" is \
+	"$(ctl counters && grep -o '"wanted_bytes":[0-9]*' "$work/answer" | tr '\n' ' ')" \
+	'"wanted_bytes":8192 "wanted_bytes":8388608 '
 ok "a disk grows" ctl resize-disk disk 2M
 ok "so does its image" is "$(stat -c %s "$work/disk")" 2097152
 ok "it does not shrink" is "$(http PUT vm.resize-disk -d '{"id": "disk", "desired_size": "1M"}')" 400

@@ -116,7 +116,7 @@ truncate -s 16M "$work/disk" "$work/disk2"
 ready=reset_reached
 times=4
 config reset "$serial, \"cpus\": {\"boot_vcpus\": 2},
-	\"memory\": {\"size\": \"64M\", \"prefault\": true},
+	\"memory\": {\"size\": \"64M\", \"prefault\": true, \"hotplug_size\": \"16M\"},
 	\"disks\": [{\"path\": \"$work/disk\"}, {\"path\": \"$work/disk2\", \"readonly\": true}],
 	\"rng\": {\"src\": \"/dev/urandom\"}, \"balloon\": {\"size\": \"1M\"},
 	\"console\": {\"mode\": \"Pty\", \"link\": \"$work/pty\",

@@ -478,6 +478,27 @@ static void keys_that_do_not_go_together_are_refused(void **state)
 		  "/memory/size: 129M is no multiple of the huge page size 2M" },
 		{ "{" KERNEL ", \"memory\": {\"hugepages\": true, \"hugepage_size\": \"1G\"}}",
 		  "/memory/size: 128M is no multiple of the huge page size 1G" },
+		{ "{" KERNEL ", \"memory\": {\"hotplugged_size\": \"2M\"}}",
+		  "/memory/hotplugged_size: goes only with \"hotplug_size\"; set that" },
+		{ "{" KERNEL ", \"memory\": {\"hotplug_size\": \"1026M\"}}",
+		  "/memory/hotplug_size: 1026 MiB are not whole blocks of 4 MiB, its size here" },
+		{ "{" KERNEL
+		  ", \"memory\": {\"hotplug_size\": \"2G\", \"hotplugged_size\": \"2M\"}}",
+		  "/memory/hotplugged_size: 2 MiB are not whole blocks of 4 MiB up to "
+		  "\"hotplug_size\"" },
+		{ "{" KERNEL
+		  ", \"memory\": {\"hotplug_size\": \"4M\", \"hotplugged_size\": \"6M\"}}",
+		  "/memory/hotplugged_size: 6 MiB are not whole blocks of 2 MiB up to "
+		  "\"hotplug_size\"" },
+		{ "{" KERNEL ", \"memory\": {\"hotplug_size\": \"4M\"}, \"devices\": "
+		  "[{\"id\": \"d\", \"socket\": \"s\"}]}",
+		  "/memory/hotplug_size: does not go with \"socket\" in /devices: the server is "
+		  "told of guest memory once, at its start" },
+		{ "{" KERNEL ", \"memory\": {\"hotplug_size\": \"4M\"}, \"adis\": [{\"id\": "
+		  "\"d\", \"type\": \"dsa\", \"backend\": \"idxd\", \"node\": "
+		  "\"/dev/dsa/wq0.0\", \"wqs\": [{}]}]}",
+		  "/memory/hotplug_size: does not go with /adis/0: its helper is given guest memory "
+		  "once, at its start" },
 		{ "{" KERNEL ", \"serial\": {\"file\": \"f\"}}",
 		  "/serial/file: goes only with \"mode\": \"File\"; remove it or set that" },
 		{ "{" KERNEL
@@ -731,13 +752,17 @@ static void every_kind_of_value_arrives(void **state)
 		"{\"payload\": {\"kernel\": \"a/\\u00e4\\ud83d\\ude00\", \"initramfs\": \"i\", "
 		"\"cmdline\": \"console=ttyS0 x=\\\"1\\\"\"}, \"cpus\": {\"boot_vcpus\": 255},"
 		" \"memory\": {\"size\": \"2G\", \"hugepages\": true, \"hugepage_size\": "
-		"1073741824, \"prefault\": true, \"shared\": false}, \"serial\": {\"mode\": "
+		"1073741824, \"hotplug_size\": \"3G\", \"hotplugged_size\": \"1G\", "
+		"\"hotplug_method\": \"virtiomem\", \"prefault\": true, \"shared\": false}, \"serial\": {\"mode\": "
 		"\"pTY\", \"link\": \"l\"}, \"debug_exit\": true, \"shutdown_timeout\": 0.25}");
 	assert_string_equal(config.payload.kernel, "a/\xc3\xa4\xf0\x9f\x98\x80");
 	assert_string_equal(config.payload.initramfs, "i");
 	assert_string_equal(config.payload.cmdline, "console=ttyS0 x=\"1\"");
 	assert_int_equal(config.cpus.boot_vcpus, 255);
 	assert_int_equal(config.memory.hugepage_size, GIB);
+	assert_int_equal(config.memory.hotplug_size, 3 * GIB);
+	assert_int_equal(config.memory.hotplugged_size, GIB);
+	assert_int_equal(config.memory.block_size, GIB);
 	assert_true(config.memory.prefault);
 	assert_false(config.memory.shared);
 	assert_int_equal(config.serial.mode, SERIAL_PTY);

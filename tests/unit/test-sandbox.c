@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "util/bits.h"
+#include "ioasid-client/providers/iommufd-uapi.h"
 #include "util/sandbox.h"
 
 #define BIT(role) (1u << SANDBOX_##role)
@@ -64,13 +65,16 @@ static const struct attempt attempts[] = {
 	{ "socket", SYS_socket, { AF_UNIX, -1 }, EVERY & ~(BIT(LIFE) | BIT(LOOP)) },
 	{ "connect", SYS_connect, { -1 }, EVERY & ~(BIT(LIFE) | BIT(LOOP)) },
 	{ "bind", SYS_bind, { -1 }, EVERY & ~BIT(LIFE) },
-	{ "openat", SYS_openat, { -1, 0, O_RDWR }, EVERY & ~BIT(LIFE) },
-	{ "openat", SYS_openat, { -1, 0, O_RDONLY }, EVERY & ~BIT(LIFE) },
+	{ "openat", SYS_openat, { -1, 0, O_RDWR }, EVERY & ~(BIT(LIFE) | BIT(MEMORY)) },
+	{ "openat", SYS_openat, { -1, 0, O_RDONLY }, EVERY & ~(BIT(LIFE) | BIT(MEMORY)) },
 	{ "unlink", SYS_unlink, { 0 }, EVERY & ~BIT(LIFE) },
 	{ "memfd_create", SYS_memfd_create, { 0 }, EVERY & ~BIT(LIFE) },
 	{ "io_uring_setup", SYS_io_uring_setup, { 0 }, EVERY & ~BIT(LIFE) },
 	{ "io_uring_register", SYS_io_uring_register, { -1 }, EVERY & ~BIT(LIFE) },
-	{ "io_uring_enter", SYS_io_uring_enter, { -1 }, BIT(VCPU) | BIT(ENGINE) | BIT(RECEIVER) },
+	{ "io_uring_enter",
+	  SYS_io_uring_enter,
+	  { -1 },
+	  BIT(VCPU) | BIT(ENGINE) | BIT(RECEIVER) | BIT(MEMORY) },
 	{ "ftruncate", SYS_ftruncate, { -1 }, EVERY & ~(BIT(LIFE) | BIT(API)) },
 	{ "kill", SYS_kill, { 0x7fffffff, SIGTERM }, EVERY },
 	{ "kill", SYS_kill, { 0x7fffffff, SIGKILL }, EVERY & ~(BIT(LIFE) | BIT(API)) },
@@ -91,10 +95,11 @@ static const struct attempt attempts[] = {
 	  SYS_ioctl,
 	  { -1, KVM_SET_USER_MEMORY_REGION },
 	  BIT(ENGINE) | BIT(RECEIVER) | BIT(API) },
-	{ "ioctl", SYS_ioctl, { -1, KVM_SIGNAL_MSI }, BIT(RECEIVER) },
+	{ "ioctl", SYS_ioctl, { -1, KVM_SIGNAL_MSI }, BIT(RECEIVER) | BIT(MEMORY) },
 	{ "clone", SYS_clone, { CLONE_VM | CLONE_THREAD | CLONE_SIGHAND }, EVERY },
-	{ "sendto", SYS_sendto, { -1 }, BIT(RECEIVER) },
-	{ "sendmsg", SYS_sendmsg, { -1 }, BIT(ENGINE) },
+	{ "sendto", SYS_sendto, { -1 }, BIT(RECEIVER) | BIT(MEMORY) },
+	{ "sendmsg", SYS_sendmsg, { -1 }, BIT(ENGINE) | BIT(MEMORY) },
+	{ "ioctl", SYS_ioctl, { -1, IFD_IOAS_MAP }, EVERY & ~(BIT(LIFE) | BIT(MEMORY)) },
 };
 
 struct inside {
@@ -214,10 +219,16 @@ static void api_is_stopped(void **state)
 	role_is_stopped(SANDBOX_API);
 }
 
+static void memory_is_stopped(void **state)
+{
+	role_is_stopped(SANDBOX_MEMORY);
+}
+
 /* Where a library would use the call, it is told no and goes on. */
 static void new_processes_are_refused_with_an_error(void **state)
 {
-	static const enum sandbox_role roles[] = { SANDBOX_LIFE, SANDBOX_VCPU, SANDBOX_API };
+	static const enum sandbox_role roles[] = { SANDBOX_LIFE, SANDBOX_VCPU, SANDBOX_API,
+						   SANDBOX_MEMORY };
 	int status;
 
 	if (!sandbox_is_built())
@@ -262,6 +273,7 @@ int main(void)
 		cmocka_unit_test(engine_is_stopped),
 		cmocka_unit_test(receiver_is_stopped),
 		cmocka_unit_test(api_is_stopped),
+		cmocka_unit_test(memory_is_stopped),
 		cmocka_unit_test(new_processes_are_refused_with_an_error),
 		cmocka_unit_test(no_sandbox_is_no_filter),
 	};

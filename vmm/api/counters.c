@@ -15,6 +15,7 @@
 #include "vmm/life.h"
 #include "vmm/machine.h"
 #include "vmm/virtio/balloon.h"
+#include "vmm/virtio/mem.h"
 
 struct row {
 	const char *name;
@@ -28,6 +29,10 @@ struct row {
 #define ADI(member)                                            \
 	{                                                      \
 #member, offsetof(struct dsa_counters, member) \
+	}
+#define HOTPLUG(name, member)                             \
+	{                                                 \
+#name, offsetof(struct mem_stats, member) \
 	}
 #define BALLOON(name, member)                                 \
 	{                                                     \
@@ -47,6 +52,11 @@ static const struct row balloon_rows[] = {
 	BALLOON(wanted_bytes, wanted),
 	BALLOON(actual_bytes, actual),
 	BALLOON(reported_bytes, reported),
+};
+static const struct row hotplug_rows[] = {
+	HOTPLUG(wanted_bytes, wanted),
+	HOTPLUG(plugged_bytes, plugged),
+	HOTPLUG(most_bytes, most),
 };
 
 struct walk {
@@ -69,6 +79,7 @@ void counters_read(struct machine *machine, const struct config *config,
 {
 	const struct walk walk = { emit, arg };
 	struct balloon *balloon = machine_balloon(machine);
+	struct mem *mem = machine_mem(machine);
 	struct vcpu_stats vcpus;
 
 	machine_stats(machine, &vcpus);
@@ -90,6 +101,13 @@ void counters_read(struct machine *machine, const struct config *config,
 		balloon_read_stats(balloon, &stats);
 		emit_rows(&walk, (struct counter){ .kind = "balloon", .goes_down = true },
 			  balloon_rows, ARRAY_SIZE(balloon_rows), &stats);
+	}
+	if (mem) {
+		struct mem_stats stats;
+
+		mem_read_stats(mem, &stats);
+		emit_rows(&walk, (struct counter){ .kind = "hotplug", .goes_down = true },
+			  hotplug_rows, ARRAY_SIZE(hotplug_rows), &stats);
 	}
 }
 

@@ -24,6 +24,7 @@
 #include "vmm/config.h"
 #include "vmm/life.h"
 #include "vmm/virtio/balloon.h"
+#include "vmm/virtio/mem.h"
 
 struct call {
 	struct life *life;
@@ -161,19 +162,28 @@ static const struct schema_key resize_disk_keys[] = {
 };
 static const struct schema resize_disk_schema = { resize_disk_keys, ARRAY_SIZE(resize_disk_keys) };
 
+#define NOT_SAID UINT64_MAX
+
 struct resize {
-	uint64_t balloon;
+	uint64_t balloon, ram;
 };
 
 static const struct schema_key resize_keys[] = {
 	{
 		.path = "/desired_balloon",
 		.type = SCHEMA_SIZE,
-		.required = true,
 		.max = 16 * TIB,
 		.align = 4 * KIB,
 		.doc = "bytes that the guest shall give back",
 		.field = SCHEMA_FIELD(struct resize, balloon),
+	},
+	{
+		.path = "/desired_ram",
+		.type = SCHEMA_SIZE,
+		.max = 32 * TIB,
+		.align = 4 * KIB,
+		.doc = "bytes of memory that the guest shall have, what it was started with included",
+		.field = SCHEMA_FIELD(struct resize, ram),
 	},
 };
 static const struct schema resize_schema = { resize_keys, ARRAY_SIZE(resize_keys) };
@@ -327,6 +337,7 @@ struct looking {
 	uint64_t size;
 	struct config_pasid pasid;
 	bool unbinds;
+	bool asks; /* only whether it can be done */
 };
 
 static int no_vm(struct err *err)
@@ -356,6 +367,12 @@ static int look_info(void *arg, const struct life_view *view)
 	if (ret)
 		return ret;
 	memory = view->config->memory.size;
+	if (view->machine && machine_mem(view->machine)) {
+		struct mem_stats stats;
+
+		mem_read_stats(machine_mem(view->machine), &stats);
+		memory += stats.plugged;
+	}
 	if (view->machine && machine_balloon(view->machine)) {
 		struct balloon_stats stats;
 
@@ -494,7 +511,7 @@ static int vm_remove_device(struct call *call, struct err *err)
 	return later(call, ret, ticket);
 }
 
-static int look_resize(void *arg, const struct life_view *view)
+static int look_balloon(void *arg, const struct life_view *view)
 {
 	struct looking *looking = arg;
 	struct balloon *balloon;
@@ -512,18 +529,60 @@ static int look_resize(void *arg, const struct life_view *view)
 			looking->err, EINVAL,
 			"/desired_balloon: must be less than the guest's memory, which is %s",
 			size);
-	balloon_resize(balloon, looking->size);
+	if (!looking->asks)
+		balloon_resize(balloon, looking->size);
 	return 0;
+}
+
+/* What is to be plugged is what is more than the guest was started with. */
+static int look_ram(void *arg, const struct life_view *view)
+{
+	struct looking *looking = arg;
+	char size[24];
+
+	if (!view->machine)
+		return not_running(view, looking->err);
+	schema_size_text(size, sizeof(size), view->config->memory.size);
+	if (looking->size < view->config->memory.size)
+		return err_set(looking->err, EINVAL,
+			       "/desired_ram: must be at least what the guest was started with, "
+			       "which is %s",
+			       size);
+	looking->size -= view->config->memory.size;
+	return 0;
+}
+
+/* Both or neither: what the balloon cannot do is found before anything is changed. */
+static int resize(struct call *call, const struct resize *body, struct err *err)
+{
+	struct looking balloon = { .err = err, .size = body->balloon, .asks = true };
+	struct looking ram = { .err = err, .size = body->ram };
+	int ret = 0;
+
+	if (body->balloon != NOT_SAID)
+		ret = life_look(call->life, look_balloon, &balloon);
+	if (!ret && body->ram != NOT_SAID) {
+		ret = life_look(call->life, look_ram, &ram);
+		if (!ret)
+			ret = life_resize_memory(call->life, ram.size, err);
+	}
+	balloon.asks = false;
+	if (!ret && body->balloon != NOT_SAID)
+		ret = life_look(call->life, look_balloon, &balloon);
+	return ret;
 }
 
 static int vm_resize(struct call *call, struct err *err)
 {
-	struct resize body = { 0 };
-	struct looking looking = { .err = err };
+	struct resize body = { .balloon = NOT_SAID, .ram = NOT_SAID };
 	int ret = read_body(call, &resize_schema, &body, err);
 
-	looking.size = body.balloon;
-	return ret ? ret : life_look(call->life, look_resize, &looking);
+	if (ret)
+		return ret;
+	if (body.balloon == NOT_SAID && body.ram == NOT_SAID)
+		return err_set(err, EINVAL,
+			       "(document): needs \"desired_balloon\" or \"desired_ram\"");
+	return resize(call, &body, err);
 }
 
 static int look_bind(void *arg, const struct life_view *view)
@@ -665,7 +724,12 @@ static const struct verb verbs[] = {
 	{ { "vm.resume", "PUT", "go on after vm.pause" }, true, vm_resume },
 	{ { "vm.info", "GET", "show the configuration and the state" }, false, vm_info },
 	{ { "vm.counters", "GET", "show what has happened how often" }, false, vm_counters },
-	{ { "vm.resize", "PUT", "resize the balloon", { "desired_balloon" }, 1 }, true, vm_resize },
+	{ { "vm.resize",
+	    "PUT",
+	    "resize the balloon, or the memory that is plugged",
+	    { "desired_balloon", "desired_ram" } },
+	  true,
+	  vm_resize },
 	{ { "vm.resize-disk",
 	    "PUT",
 	    "grow a disk, or tell the guest that its image has another size",

@@ -39,7 +39,8 @@
 #define ENGINE	 (1u << SANDBOX_ENGINE)
 #define RECEIVER (1u << SANDBOX_RECEIVER)
 #define API	 (1u << SANDBOX_API)
-#define ALL	 (LIFE | LOOP | VCPU | ENGINE | RECEIVER | API)
+#define MEMORY	 (1u << SANDBOX_MEMORY)
+#define ALL	 (LIFE | LOOP | VCPU | ENGINE | RECEIVER | API | MEMORY)
 #define GUEST	 (LOOP | VCPU) /* they carry out what the guest asks of its devices */
 
 struct sandbox_row {
@@ -107,10 +108,12 @@ static const struct sandbox_row sandbox_rows[] = {
 	/* --- threads --- */
 	ONLY(LIFE | VCPU, clone, 0, THREAD_FLAGS, THREAD_FLAGS, "threads of this process",
 	     "vCPUs, the loop; engines are started when a guest enables the first queue"),
-	REFUSE(LIFE | VCPU | API, clone, 0, CLONE_THREAD, 0, "other processes", EPERM,
+	REFUSE(LIFE | VCPU | API | MEMORY, clone, 0, CLONE_THREAD, 0, "other processes", EPERM,
 	       "a helper for a host work queue can be had before the VM starts only"),
-	REFUSE(LIFE | VCPU | API, clone3, 0, 0, 0, "whatever", ENOSYS,
+	REFUSE(LIFE | VCPU | API | MEMORY, clone3, 0, 0, 0, "whatever", ENOSYS,
 	       "its flags are in memory, which no filter sees: the C library then uses clone"),
+	REFUSE(MEMORY, clone, 0, THREAD_FLAGS, THREAD_FLAGS, "threads of this process", EPERM,
+	       "large blocks are mapped by one thread"),
 	CALL(LIFE | VCPU, set_robust_list, "a new thread's first call"),
 	CALL(LIFE | VCPU, rseq, "a new thread's second"),
 	ONLY(LIFE | VCPU, prctl, 0, WORD, PR_SET_NAME, "PR_SET_NAME", "a thread's name"),
@@ -150,6 +153,8 @@ static const struct sandbox_row sandbox_rows[] = {
 
 	/* --- files --- */
 	CALL(LIFE, openat, "the next machine's nodes, images and payload"),
+	REFUSE(MEMORY, openat, 0, 0, 0, "whatever", EACCES,
+	       "why memory cannot be locked is said without /proc/self/status"),
 	CALL(LIFE | LOOP | API, newfstatat, "sizes of images; what a path is"),
 	CALL(LIFE | LOOP | API, fstat, "the same, by newer C libraries"),
 	CALL(LIFE, lseek, "files read through stdio"),
@@ -169,7 +174,7 @@ static const struct sandbox_row sandbox_rows[] = {
 	CALL(LIFE, fchmod, "modes of sockets"),
 	CALL(LIFE, inotify_init1, "who opens the serial line's terminal"),
 	CALL(LIFE, inotify_add_watch, "the same"),
-	CALL(LIFE, prlimit64, "how much memory may be locked"),
+	CALL(LIFE | MEMORY, prlimit64, "how much memory may be locked"),
 	CALL(LIFE, wait4, "helpers that have ended"),
 	ONLY(LIFE | API, kill, 1, WORD, SIGKILL, "SIGKILL",
 	     "a helper ends when its PASID is unbound"),
@@ -217,7 +222,8 @@ static const struct sandbox_row sandbox_rows[] = {
 	IOCTL(LIFE | LOOP, KVM_SET_DEVICE_ATTR,
 	      "a device that goes back to its host while the guest runs"),
 	IOCTL(LIFE, KVM_GET_DIRTY_LOG, "dirty logs"),
-	IOCTL(LIFE | GUEST, KVM_SET_USER_MEMORY_REGION, "BARs that the guest moves"),
+	IOCTL(LIFE | GUEST | MEMORY, KVM_SET_USER_MEMORY_REGION,
+	      "BARs that the guest moves; memory that is plugged"),
 	IOCTL(LIFE | GUEST, KVM_IOEVENTFD, "doorbells that the guest moves"),
 	IOCTL(LIFE | GUEST | API, KVM_IRQFD, "vectors that the guest masks and unmasks"),
 	IOCTL(LIFE | GUEST | API, KVM_SET_GSI_ROUTING, "vectors that the guest writes"),
@@ -248,8 +254,8 @@ static const struct sandbox_row sandbox_rows[] = {
 	IOCTL(LIFE | GUEST, VFIO_DEVICE_PCI_HOT_RESET, "the same"),
 	IOCTL(LIFE | GUEST, VFIO_DEVICE_IOEVENTFD, "doorbells that the guest moves"),
 	IOCTL(LIFE, VFIO_IOMMU_GET_INFO, "spaces of a container"),
-	IOCTL(LIFE, VFIO_IOMMU_MAP_DMA, "guest memory and BARs"),
-	IOCTL(LIFE | LOOP, VFIO_IOMMU_UNMAP_DMA,
+	IOCTL(LIFE | MEMORY, VFIO_IOMMU_MAP_DMA, "guest memory and BARs"),
+	IOCTL(LIFE | LOOP | MEMORY, VFIO_IOMMU_UNMAP_DMA,
 	      "a device that goes back to its host while the guest runs"),
 	IOCTL(LIFE, VFIO_CDEV_BIND, "opening devices"),
 	IOCTL(LIFE | LOOP, VFIO_CDEV_ATTACH,
@@ -265,9 +271,9 @@ static const struct sandbox_row sandbox_rows[] = {
 	      "a device that goes back to its host while the guest runs"),
 	IOCTL(LIFE, IFD_FAULT_QUEUE_ALLOC, "page requests"),
 	IOCTL(LIFE, IFD_IOAS_IOVA_RANGES, "spaces"),
-	IOCTL(LIFE, IFD_IOAS_MAP, "guest memory and BARs"),
-	IOCTL(LIFE, IFD_IOAS_MAP_FILE, "the same"),
-	IOCTL(LIFE | LOOP, IFD_IOAS_UNMAP,
+	IOCTL(LIFE | MEMORY, IFD_IOAS_MAP, "guest memory and BARs"),
+	IOCTL(LIFE | MEMORY, IFD_IOAS_MAP_FILE, "the same"),
+	IOCTL(LIFE | LOOP | MEMORY, IFD_IOAS_UNMAP,
 	      "a device that goes back to its host while the guest runs"),
 	IOCTL(LIFE, IFD_IOAS_COPY, "the same"),
 	IOCTL(LIFE, IFD_HWPT_INVALIDATE, "nested spaces"),

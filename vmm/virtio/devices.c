@@ -13,6 +13,7 @@
 #include "vmm/virtio/balloon.h"
 #include "vmm/virtio/blk.h"
 #include "vmm/virtio/console.h"
+#include "vmm/virtio/mem.h"
 #include "vmm/virtio/net.h"
 #include "vmm/virtio/rng.h"
 #include "vmm/virtio/vsock.h"
@@ -37,6 +38,7 @@ struct virtio_devices {
 	struct virtio_memory memory;
 	struct pci_bus *bus;
 	struct balloon *balloon;
+	struct mem *mem;
 	/* Taken before a device's own lock; not by what a device calls. */
 	pthread_mutex_t lock;
 	unsigned int pauses; /* which a device that comes meanwhile has as well */
@@ -203,6 +205,17 @@ static int add_balloon(struct virtio_devices *devices, const struct config *conf
 	return ret ? ret : plug_fixed(devices, balloon_device(devices->balloon), err);
 }
 
+static int add_mem(struct virtio_devices *devices, const struct virtio_parts *parts,
+		   struct err *err)
+{
+	const struct mem_options options = { .hot = parts->hot,
+					     .wanted = parts->config->memory.hotplugged_size,
+					     .sandbox = parts->sandbox };
+	int ret = mem_create(&devices->mem, &devices->host, &options, err);
+
+	return ret ? ret : plug_fixed(devices, mem_device(devices->mem), err);
+}
+
 int virtio_devices_create(struct virtio_devices **out, const struct virtio_parts *parts,
 			  struct err *err)
 {
@@ -218,6 +231,7 @@ int virtio_devices_create(struct virtio_devices **out, const struct virtio_parts
 		.loop = parts->loop, .memory = &devices->memory, .vm = parts->vm, .log = parts->log
 	};
 	fill_memory(&devices->memory, parts->layout, parts->ram);
+	devices->memory.hot = parts->hot;
 	devices->pinned = config->memory.prefault && !config->balloon.present;
 	for (size_t i = 0; i < config->n_disks && !ret; i++) {
 		ret = virtio_devices_add_disk(devices, &config->disks[i], err);
@@ -237,6 +251,8 @@ int virtio_devices_create(struct virtio_devices **out, const struct virtio_parts
 		ret = add_vsock(devices, &config->vsock, err);
 	if (!ret && config->balloon.present)
 		ret = add_balloon(devices, config, err);
+	if (!ret && parts->hot)
+		ret = add_mem(devices, parts, err);
 	if (ret) {
 		virtio_devices_destroy(devices);
 		return ret;
@@ -396,4 +412,9 @@ int virtio_devices_remove(struct virtio_devices *devices, const char *id, void (
 struct balloon *virtio_devices_balloon(struct virtio_devices *devices)
 {
 	return devices ? devices->balloon : NULL;
+}
+
+struct mem *virtio_devices_mem(struct virtio_devices *devices)
+{
+	return devices ? devices->mem : NULL;
 }

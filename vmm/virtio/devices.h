@@ -14,10 +14,13 @@ struct balloon;
 struct config;
 struct config_disk;
 struct config_net;
+struct hot_ram;
 struct layout;
 struct loop;
+struct mem;
 struct pci_bus;
 struct ram;
+struct sandbox;
 struct virtio_devices;
 struct vm;
 
@@ -28,6 +31,8 @@ struct virtio_parts {
 	struct pci_bus *bus;
 	struct loop *loop;
 	const struct ram *ram;
+	struct hot_ram *hot;	       /* NULL: none */
+	const struct sandbox *sandbox; /* for threads that devices start */
 	const struct layout *layout;
 	/* Ctrl-A x at a console's terminal; on the loop. */
 	void (*quit)(void *arg);
@@ -73,5 +78,6 @@ int virtio_devices_remove(struct virtio_devices *devices, const char *id, void (
 			  void *arg, struct err *err);
 /* NULL: there is none. */
 struct balloon *virtio_devices_balloon(struct virtio_devices *devices);
+struct mem *virtio_devices_mem(struct virtio_devices *devices);
 
 #endif
