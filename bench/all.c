@@ -18,6 +18,10 @@ static const struct bench benches[] = {
 	  .needs_kvm = true, .takes_jobs = true },
 	{ "io", bench_io, "a guest's reads and writes of a disk beside io_uring on the same file",
 	  .needs_kvm = true, .takes_jobs = true },
+	{ "fault", bench_fault, "faults of an ADI, and a PASID's way to its next use under load",
+	  .needs_kvm = true },
+	{ "dma", bench_dma, "DMA of a device of vfio-pci's, from here and from a guest",
+	  .takes_jobs = true },
 	{ "noise", bench_noise, "two equal parties: what this host can tell apart" },
 	{ "all", bench_all, "all of these that this machine can, in one table" },
 };

@@ -69,6 +69,8 @@ int bench_map(struct bench_run *run, struct err *err);
 int bench_copy(struct bench_run *run, struct err *err);
 int bench_submit(struct bench_run *run, struct err *err);
 int bench_io(struct bench_run *run, struct err *err);
+int bench_fault(struct bench_run *run, struct err *err);
+int bench_dma(struct bench_run *run, struct err *err);
 int bench_all(struct bench_run *run, struct err *err);
 int bench_noise(struct bench_run *run, struct err *err);
 int bench_boot_kernel(struct bench_run *run, struct err *err);

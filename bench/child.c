@@ -175,30 +175,8 @@ int child_lines(struct turn *turn, char *const argv[], void (*line)(void *arg, i
 	return n < 0 ? -EIO : 0;
 }
 
-static int pss_without(pid_t pid, uint64_t ram_bytes, double *pss_kib)
-{
-	char path[64], line[512];
-	unsigned long long start, end, kib;
-	bool counted = false;
-	FILE *smaps;
-
-	snprintf(path, sizeof(path), "/proc/%d/smaps", (int)pid);
-	smaps = fopen(path, "re");
-	if (!smaps)
-		return -errno;
-	*pss_kib = 0;
-	while (fgets(line, sizeof(line), smaps)) {
-		if (sscanf(line, "%llx-%llx ", &start, &end) == 2)
-			counted = end - start < ram_bytes;
-		else if (counted && sscanf(line, "Pss: %llu kB", &kib) == 1)
-			*pss_kib += (double)kib;
-	}
-	fclose(smaps);
-	return 0;
-}
-
-int child_pss(struct turn *turn, char *const argv[], const char *wait_for, uint64_t ram_bytes,
-	      double *pss_kib)
+int child_look(struct turn *turn, char *const argv[], const char *wait_for,
+	       int (*look)(int pid, void *arg), void *arg)
 {
 	struct tail tail = { .used = 0 };
 	pid_t pid = -1;
@@ -214,11 +192,48 @@ int child_pss(struct turn *turn, char *const argv[], const char *wait_for, uint6
 			goto out;
 		}
 	}
-	ret = pss_without(pid, ram_bytes, pss_kib);
+	ret = look(pid, arg);
 out:
 	kill(pid, SIGKILL);
 	reap(turn, pid, &status);
 	close(out);
+	return ret;
+}
+
+struct weight {
+	uint64_t ram_bytes;
+	double kib;
+};
+
+static int pss_without(int pid, void *arg)
+{
+	struct weight *weight = arg;
+	char path[64], line[512];
+	unsigned long long start, end, kib;
+	bool counted = false;
+	FILE *smaps;
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps", pid);
+	smaps = fopen(path, "re");
+	if (!smaps)
+		return -errno;
+	while (fgets(line, sizeof(line), smaps)) {
+		if (sscanf(line, "%llx-%llx ", &start, &end) == 2)
+			counted = end - start < weight->ram_bytes;
+		else if (counted && sscanf(line, "Pss: %llu kB", &kib) == 1)
+			weight->kib += (double)kib;
+	}
+	fclose(smaps);
+	return 0;
+}
+
+int child_pss(struct turn *turn, char *const argv[], const char *wait_for, uint64_t ram_bytes,
+	      double *pss_kib)
+{
+	struct weight weight = { .ram_bytes = ram_bytes };
+	int ret = child_look(turn, argv, wait_for, pss_without, &weight);
+
+	*pss_kib = weight.kib;
 	return ret;
 }
 

@@ -31,6 +31,13 @@ int child_lines(struct turn *turn, char *const argv[], void (*line)(void *arg, i
 		void *arg, int *status);
 
 /*
+ * Starts argv, waits until it wrote `wait_for`, calls look (0 or -errno, which is returned), and
+ * kills it.
+ */
+int child_look(struct turn *turn, char *const argv[], const char *wait_for,
+	       int (*look)(int pid, void *arg), void *arg);
+
+/*
  * Starts argv, waits until it wrote `wait_for`, reads its proportional memory (PSS, KiB) without
  * mappings of at least ram_bytes (the guest's RAM), and kills it.
  */

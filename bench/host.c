@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <time.h>
 
 #define VTD_ECAP_SC (1ULL << 7) /* VT-d 5.1 §11.4.3: Snoop Control */
 
@@ -207,4 +208,18 @@ struct json_object *host_describe(const char *root)
 	put_options(host, root);
 	put_iommu(host, root);
 	return host;
+}
+
+double host_tsc_hertz(void)
+{
+	struct timespec a, b, pause = { .tv_nsec = 50000000 };
+	uint64_t from, to;
+
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	from = __builtin_ia32_rdtsc();
+	nanosleep(&pause, NULL);
+	clock_gettime(CLOCK_MONOTONIC, &b);
+	to = __builtin_ia32_rdtsc();
+	return (double)(to - from) /
+	       ((double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9);
 }

@@ -21,4 +21,7 @@ int host_pin_cpus(const char *list, struct err *err);
 /* Memory from that NUMA node only, and its CPUs unless `keep_cpus`. */
 int host_pin_node(unsigned int node, bool keep_cpus, struct err *err);
 
+/* Of the time-stamp counter, measured for 50 ms. */
+double host_tsc_hertz(void);
+
 #endif

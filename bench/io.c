@@ -13,10 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "bench/child.h"
+#include "bench/host.h"
 #include "bench/io.h"
 #include "bench/results.h"
 #include "bench/watch.h"
@@ -245,20 +245,6 @@ static int make_image(struct io *io, struct bench_run *run, struct err *err)
 		   : 0;
 }
 
-static double tsc_hertz(void)
-{
-	struct timespec a, b, pause = { .tv_nsec = 50000000 };
-	uint64_t from, to;
-
-	clock_gettime(CLOCK_MONOTONIC, &a);
-	from = __builtin_ia32_rdtsc();
-	nanosleep(&pause, NULL);
-	clock_gettime(CLOCK_MONOTONIC, &b);
-	to = __builtin_ia32_rdtsc();
-	return (double)(to - from) /
-	       ((double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9);
-}
-
 static int measure(struct io *io, struct bench_run *run, struct err *err)
 {
 	struct contest_row results[2 * JOBS_MAX] = { 0 };
@@ -353,7 +339,7 @@ int bench_io(struct bench_run *run, struct err *err)
 		return err_set(err, ENOMEM, "no memory");
 	io->options = run->options;
 	io->fd = -1;
-	io->cycles_second = tsc_hertz();
+	io->cycles_second = host_tsc_hertz();
 	ret = take_jobs(io, err);
 	if (!ret)
 		ret = make_image(io, run, err);

@@ -30,9 +30,9 @@ static int usage(void)
 		"usage: adit bench NAME [--json FILE] [--svg FILE] [--rounds N] [--warm-up N]\n"
 		"                  [--cpus LIST] [--numa-node N] [--seed N] [--patience SECONDS]\n"
 		"                  [--brief] [--floor-is-self]\n"
-		"       adit bench copy|submit|io --job FILE\n"
-		"       adit bench map [--cdev /dev/vfio/devices/vfioN] "
-		"[--group /dev/vfio/N --device BDF]\n"
+		"       adit bench copy|submit|io|dma --job FILE\n"
+		"       adit bench map|dma [--cdev /dev/vfio/devices/vfioN] "
+		"[--group /dev/vfio/N] [--device BDF]\n"
 		"       adit bench boot --kernel FILE --initramfs FILE --marker TEXT "
 		"[--cmdline WORDS]\n"
 		"                  [--devices N]\n"
@@ -179,7 +179,7 @@ static bool parse(int argc, char **argv, struct bench_options *options)
 		return false;
 	if (options->devices && !options->kernel)
 		return false;
-	return !options->group == !options->device && optind < argc;
+	return (!options->group || options->device) && optind < argc;
 }
 
 /* --- a run ----------------------------------------------------------------------------------- */

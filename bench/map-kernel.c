@@ -14,11 +14,11 @@
 #include "bench/results.h"
 #include "util/bits.h"
 
-static int bind_device(const struct map_contest *contest, const struct bench_options *options,
-		       struct ioasid_ctx *ctx, struct ioasid_device **device, struct err *err)
+int map_bind(const struct map_contest *provider, const struct bench_options *options,
+	     struct ioasid_ctx *ctx, struct ioasid_device **device, struct err *err)
 {
 	struct ioasid_source source;
-	int r = contest->open(options, &source, err);
+	int r = provider->open(options, &source, err);
 
 	if (r)
 		return r;
@@ -68,7 +68,7 @@ static int our_round(const struct map_contest *contest, const struct bench_optio
 
 	if (r)
 		return r;
-	r = bind_device(contest, options, ctx, &device, err);
+	r = map_bind(contest, options, ctx, &device, err);
 	if (!r)
 		r = ioasid_alloc(ctx, &wanted, &space, err);
 	if (!r)
@@ -140,6 +140,21 @@ static int measure_all(struct bench_run *run, const struct map_memory *memory, s
 	return r;
 }
 
+static int measure_budget(struct bench_run *run, struct err *err)
+{
+	int r = 0;
+
+	if (!run->options->device) {
+		results_note(run->results, "budget: not measured without --device BDF");
+		return 0;
+	}
+	if (run->options->cdev)
+		r = bench_map_budget(&map_iommufd, run, err);
+	if (!r && run->options->group)
+		r = bench_map_budget(&map_type1, run, err);
+	return r;
+}
+
 int bench_map_kernel(struct bench_run *run, struct err *err)
 {
 	static const unsigned int shifts[] = { 12, 21, 30 };
@@ -165,5 +180,5 @@ int bench_map_kernel(struct bench_run *run, struct err *err)
 		if (!r)
 			r = bench_map_populate(run, shifts[i], err);
 	}
-	return r;
+	return r ? r : measure_budget(run, err);
 }

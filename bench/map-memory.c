@@ -39,6 +39,7 @@ static int memory_new(struct map_memory *memory, unsigned int page_shift)
 
 	*memory = (struct map_memory){
 		.pages = pages_of(page_shift),
+		.page_shift = page_shift,
 		.size = MAX(256 * MIB, BIT_U64(page_shift)),
 		.at = MAP_FAILED,
 	};

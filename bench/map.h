@@ -16,6 +16,7 @@
 
 int bench_map_kernel(struct bench_run *run, struct err *err);
 int bench_map_soft(struct bench_run *run, struct err *err);
+int bench_map_share(struct bench_run *run, struct err *err);
 
 double map_now_us(void);
 
@@ -23,6 +24,7 @@ double map_now_us(void);
 
 struct map_memory {
 	const char *pages; /* their size, for people */
+	unsigned int page_shift;
 	uint64_t size;
 	int fd;
 	void *at;
@@ -56,6 +58,13 @@ struct map_contest {
 	int (*bare)(const struct bench_options *options, const struct map_memory *memory,
 		    bool by_file, double us[MAP_PARTS], struct err *err);
 };
+
+/* The rows of what adit check predicts; needs --device. */
+int bench_map_budget(const struct map_contest *provider, struct bench_run *run, struct err *err);
+
+/* Opens and binds it, for a context. */
+int map_bind(const struct map_contest *provider, const struct bench_options *options,
+	     struct ioasid_ctx *ctx, struct ioasid_device **device, struct err *err);
 
 extern const struct map_contest map_iommufd, map_iommufd_by_file, map_type1;
 

@@ -14,7 +14,7 @@ def chunks(data):
         at += size + 12
 
 
-def paeth(a, b, c):
+def predict(a, b, c):
     p = a + b - c
     return min((abs(p - a), 0, a), (abs(p - b), 1, b), (abs(p - c), 2, c))[2]
 
@@ -27,7 +27,7 @@ def rows(raw, stride, step):
         for i in range(stride):
             left = line[i - step] if i >= step else 0
             up_left = before[i - step] if i >= step else 0
-            add = (0, left, before[i], (left + before[i]) // 2, paeth(left, before[i], up_left))
+            add = (0, left, before[i], (left + before[i]) // 2, predict(left, before[i], up_left))
             line[i] = (line[i] + add[kind]) & 255
         yield line
         before = line

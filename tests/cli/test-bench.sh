@@ -100,9 +100,15 @@ if [ -w /dev/kvm ]; then
 	echo '{"jobs": [{"name": "deep", "iodepth_batch": 16, "iodepth": 5}]}' >"$work/job.json"
 	run "$bench" copy --job "$work/job.json"
 	ok "more than there is room for is refused" has "$work/err" "/jobs/0/iodepth: 5 is more than the 4 batches"
+	run "$bench" fault --rounds 2 --json "$work/fault.json"
+	ok "faults are measured" "$here/bench-json.py" schema "$schema" "$work/fault.json"
 else
 	skip "jobs that are run" "no /dev/kvm"
 fi
+run "$bench" dma
+ok "dma without a device says what it takes" has "$work/out" "note: nothing measured: it takes --cdev"
+run "$bench" dma --cdev "$work/none"
+ok "and names a device that is not there" has "$work/err" "adit bench dma: "
 
 # --- refusals -------------------------------------------------------------------------------------
 

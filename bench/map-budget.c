@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The passthrough budget in adit bench map: what `adit check` predicts of locked memory and of the
+ * time to map it, beside what a VM with the device has locked and what mapping as much takes here.
+ */
+#include <errno.h>
+#include <json-c/json.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "bench/child.h"
+#include "bench/map.h"
+#include "bench/results.h"
+#include "bench/watch.h"
+#include "util/bits.h"
+
+#define SIZE	  (256 * MIB)
+#define SIZE_TEXT "256M"
+#define ROUNDS	  8u /* it is a boot each */
+
+enum row {
+	LOCKED,
+	TIME,
+	ROWS
+};
+
+struct budget {
+	const struct bench_options *options;
+	const struct map_contest *provider;
+	char config[PATH_MAX], adit[PATH_MAX];
+};
+
+/* --- measured -------------------------------------------------------------------------------- */
+
+/* iommufd counts what it pins as pinned, type1 as locked. */
+static int read_locked(int pid, void *arg)
+{
+	char path[64], line[256];
+	unsigned long long kib;
+	double *bytes = arg;
+	FILE *status;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	status = fopen(path, "re");
+	if (!status)
+		return -errno;
+	while (fgets(line, sizeof(line), status)) {
+		if (sscanf(line, "VmLck: %llu kB", &kib) == 1 ||
+		    sscanf(line, "VmPin: %llu kB", &kib) == 1)
+			*bytes += (double)kib * 1024;
+	}
+	fclose(status);
+	return 0;
+}
+
+/* As adit does it at its start: memory that nobody has touched, into a space with the device. */
+static int time_map(const struct budget *budget, double *ms, struct err *err)
+{
+	const struct ioasid_space_options wanted = { .name = "bench" };
+	void *memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct ioasid_device *device = NULL;
+	struct ioasid_space *space = NULL;
+	struct ioasid_ctx *ctx;
+	int r;
+
+	if (memory == MAP_FAILED)
+		return err_set(err, errno, "%llu bytes of memory: %m", SIZE);
+	r = ioasid_ctx_open(&ctx, budget->provider->provider, NULL, err);
+	if (r)
+		goto out;
+	r = map_bind(budget->provider, budget->options, ctx, &device, err);
+	if (!r)
+		r = ioasid_alloc(ctx, &wanted, &space, err);
+	if (!r)
+		r = ioasid_attach(device, space, err);
+	*ms = map_now_us() / -1e3;
+	if (!r)
+		r = ioasid_map_hva(space, MAP_IOVA, SIZE, memory, IOASID_READ | IOASID_WRITE, err);
+	*ms += map_now_us() / 1e3;
+	ioasid_ctx_close(ctx);
+out:
+	munmap(memory, SIZE);
+	return r;
+}
+
+static int measured(struct turn *turn, const struct budget *budget, struct err *err)
+{
+	char *const argv[] = { (char *)budget->adit, (char *)"run", (char *)budget->config, NULL };
+	double locked = 0, ms = 0;
+	int ret = child_look(turn, argv, "ready", read_locked, &locked);
+
+	if (ret)
+		return err_set(err, -ret, "%s run %s: %s", budget->adit, budget->config,
+			       strerror(-ret));
+	ret = time_map(budget, &ms, err);
+	turn_put(turn, LOCKED, locked / MIB);
+	turn_put(turn, TIME, ms);
+	return ret;
+}
+
+/* --- predicted ------------------------------------------------------------------------------- */
+
+struct text {
+	char all[64 * 1024];
+	size_t used;
+};
+
+static void add_line(void *arg, int pid, char *line)
+{
+	struct text *text = arg;
+
+	(void)pid;
+	text->used += (size_t)snprintf(text->all + text->used, sizeof(text->all) - text->used, "%s",
+				       line);
+	text->used = MIN(text->used, sizeof(text->all) - 1);
+}
+
+static int predicted(struct turn *turn, const struct budget *budget, struct err *err)
+{
+	char *const argv[] = { (char *)budget->adit, (char *)"check", (char *)"--json",
+			       (char *)budget->config, NULL };
+	struct text *text = calloc(1, sizeof(*text));
+	struct json_object *plan, *found = NULL;
+	int status = 0, ret;
+
+	if (!text)
+		return err_set(err, ENOMEM, "no memory");
+	/* Its status says whether the plan has problems, and is not asked. */
+	ret = child_lines(turn, argv, add_line, text, &status);
+	plan = ret ? NULL : json_tokener_parse(text->all);
+	if (json_object_is_type(plan, json_type_object))
+		found = json_object_object_get(plan, "budget");
+	if (json_object_is_type(found, json_type_object)) {
+		const struct json_object *locked = json_object_object_get(found, "locked_memory");
+		const struct json_object *ms = json_object_object_get(found, "map_ms");
+
+		turn_put(turn, LOCKED, json_object_get_double(locked) / MIB);
+		turn_put(turn, TIME, json_object_get_double(ms));
+	} else {
+		ret = err_set(err, EPROTO, "adit check --json says no budget");
+	}
+	json_object_put(plan);
+	free(text);
+	return ret;
+}
+
+/* --- both ------------------------------------------------------------------------------------ */
+
+static int budget_turn(struct turn *turn, struct err *err)
+{
+	return turn->party ? predicted(turn, turn->opaque, err) : measured(turn, turn->opaque, err);
+}
+
+static int write_config(struct budget *budget, struct bench_run *run, struct err *err)
+{
+	char work[PATH_MAX - 16];
+	int ret = watch_scratch(run->watch, NULL, work, sizeof(work), err);
+	FILE *to;
+
+	if (ret)
+		return ret;
+	snprintf(budget->config, sizeof(budget->config), "%s/config", work);
+	snprintf(budget->adit, sizeof(budget->adit), "%.4000s/adit", run->options->build);
+	to = fopen(budget->config, "we");
+	if (!to)
+		return err_set(err, errno, "%s: %m", budget->config);
+	fprintf(to,
+		"{\"payload\": {\"flat\": \"%s/guest/spin.bin\", \"address\": \"2M\"}, "
+		"\"memory\": {\"size\": \"" SIZE_TEXT "\"}, \"serial\": {\"mode\": \"Tty\"}, "
+		"\"devices\": [{\"path\": \"%s\", \"via\": \"%s\", \"allow_no_reset\": true}]}",
+		run->options->build, run->options->device,
+		budget->provider->provider == IOASID_PROVIDER_IOMMUFD ? "cdev" : "group");
+	return fclose(to) ? err_set(err, EIO, "%s: it cannot be written", budget->config) : 0;
+}
+
+static void say_error(struct bench_run *run, const char *name, const struct contest *contest,
+		      enum row row)
+{
+	double is = samples_median(contest_samples(contest, row, 0));
+	double said = samples_median(contest_samples(contest, row, 1));
+
+	if (is > 0)
+		results_note(run->results, "%s: the prediction of %.4g is off by %+.1f %%", name,
+			     said, (said / is - 1) * 100);
+}
+
+int bench_map_budget(const struct map_contest *provider, struct bench_run *run, struct err *err)
+{
+	struct budget *budget = calloc(1, sizeof(*budget));
+	char names[ROWS][64];
+	const struct contest_row rows[ROWS] = {
+		[LOCKED] = { .name = names[LOCKED], .unit = "MiB" },
+		[TIME] = { .name = names[TIME], .unit = "ms" },
+	};
+	struct contest contest = {
+		.name = "budget",
+		.parties = { "adit", "predicted" },
+		.party_count = 2,
+		.rows = rows,
+		.row_count = ROWS,
+		.rounds_max = ROUNDS,
+		.turn = budget_turn,
+		.opaque = budget,
+	};
+	int ret;
+
+	if (!budget)
+		return err_set(err, ENOMEM, "no memory");
+	budget->options = run->options;
+	budget->provider = provider;
+	snprintf(names[LOCKED], sizeof(names[LOCKED]), "%s: budget: locked memory", provider->name);
+	snprintf(names[TIME], sizeof(names[TIME]), "%s: budget: time to map", provider->name);
+	ret = write_config(budget, run, err);
+	if (!ret)
+		ret = contest_run(&contest, run, err);
+	if (!ret) {
+		contest_report(&contest, run);
+		for (int row = 0; row < ROWS; row++)
+			say_error(run, names[row], &contest, row);
+	}
+	contest_free(&contest);
+	free(budget);
+	return ret;
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An assigned device under load, for the host to measure: adit bench dma's own drivers (bench/), in
+ * a guest. Each row says "begin N" and "end N OPERATIONS CYCLES MEDIAN TAIL", the latter two in
+ * cycles, of half and of 99 in a hundred.
+ *
+ * Words, as of diskload.c: rowa=, rowb=, ...: in order << 62 | depth << 32 | bytes; mixa= of a
+ * hundred are writes, sizea= bytes of memory that are walked over, cyclesa= of the TSC; hertz= of
+ * it.
+ */
+#include "kit.h"
+#include "pci.h"
+
+#include "bench/dma-device.h"
+#include "bench/dma-edu.c"
+#include "bench/dma-nvme.c"
+#include "bench/dma-run.c"
+
+#define MEMORY	  (16 * MIB)
+#define ROWS_MAX  26u
+#define LEAST	  4u
+#define SLOTS	  32u
+#define PATIENCE  20u /* seconds */
+#define CLASS_REG 8u
+
+static bool find_device(struct dma_device *d)
+{
+	for (unsigned int slot = 1; slot < SLOTS; slot++) {
+		uint32_t id = pci_id(slot);
+
+		if ((id & 0xffff) == 0xffff)
+			continue;
+		d->driver = dma_find((uint16_t)id, (uint16_t)(id >> 16),
+				     (uint32_t)pci_read(slot, CLASS_REG, 4) >> 8);
+		if (!d->driver || d->driver->refused)
+			continue;
+		d->registers = (volatile uint8_t *)pci_bar_map(slot, 0);
+		pci_command(slot, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 0);
+		return d->registers != NULL;
+	}
+	return false;
+}
+
+/* A word of one row: its name and the row's letter. */
+static uint64_t row_number(const char *word, char row, uint64_t fallback)
+{
+	char name[16];
+	unsigned int n = 0;
+
+	for (; word[n]; n++)
+		name[n] = word[n];
+	name[n] = row;
+	name[n + 1] = 0;
+	return command_number(name, fallback);
+}
+
+static bool run_row(struct dma_device *d, char name, uint64_t row)
+{
+	static struct dma_result result;
+	const struct dma_load load = {
+		.bytes = (uint32_t)row,
+		.depth = row >> 32 & 0xffff,
+		.random = !(row >> 62 & 1),
+		.writes = (unsigned int)row_number("mix", name, 0),
+		.size = row_number("size", name, MIB),
+		.ticks = row_number("cycles", name, CYCLES_SECOND / 20),
+		.least = LEAST,
+	};
+
+	if (!load.bytes || load.bytes > d->bytes_max || load.bytes % d->bytes_step || !load.depth ||
+	    load.depth > d->lanes || load.size < load.bytes)
+		return false;
+	kprintf("begin %c\n", name);
+	if (!dma_run(d, &load, &result))
+		return false;
+	kprintf("end %c %lu %lu %lu %lu\n", name, result.done, result.ticks,
+		dma_latency(&result, 500), dma_latency(&result, 990));
+	return true;
+}
+
+int payload_main(void)
+{
+	static struct dma_device d;
+	char word[] = "rowa";
+	uint32_t value;
+
+	d.memory = (uint8_t *)MEMORY;
+	d.address = MEMORY;
+	d.patience = PATIENCE * command_number("hertz", CYCLES_SECOND);
+	if (!pci_init() || !find_device(&d)) {
+		test_fail("dmaload", "no function that there is a driver for");
+		return 1;
+	}
+	if (!d.driver->start(&d)) {
+		const char *name = d.driver->describe(&d, &value);
+
+		test_fail("dmaload", "%s does not start at %s: %s %x", d.driver->name, d.at, name,
+			  value);
+		return 1;
+	}
+	for (unsigned int i = 0; i < ROWS_MAX; i++, word[3]++) {
+		uint64_t row = command_number(word, 0);
+
+		if (row && !run_row(&d, word[3], row)) {
+			const char *name = d.driver->describe(&d, &value);
+
+			test_fail(word, "0x%lx: %lu failed, status %x; %s %x", row, d.failed,
+				  d.error, name, value);
+			return 1;
+		}
+	}
+	d.driver->stop(&d);
+	test_ok("dmaload");
+	return 0;
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* adit bench dma's loop over a device of our own making, and which devices it knows. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/dma-device.h"
+#include "tests/unit/check.h"
+#include "util/bits.h"
+
+#define MEMORY (DMA_OWN + 16 * DMA_PAGE)
+
+/* A device whose operations end at once, in the order of their lanes. */
+struct model {
+	struct dma_device device;
+	uint64_t pending; /* lanes */
+	uint64_t first, last, count, to_memory;
+	uint64_t before; /* the last address */
+	uint64_t in_order;
+	unsigned int most; /* under way at a time */
+	uint64_t stalls_after, fails_after;
+};
+
+static struct model *of(struct dma_device *d)
+{
+	return container_of(d, struct model, device);
+}
+
+static void model_submit(struct dma_device *d, unsigned int lane, uint64_t address, bool to_memory)
+{
+	struct model *m = of(d);
+
+	assert_false(m->pending >> lane & 1);
+	m->pending |= BIT_U64(lane);
+	m->most = MAX(m->most, (unsigned int)__builtin_popcountll(m->pending));
+	m->first = MIN(m->first, address);
+	m->last = MAX(m->last, address);
+	m->in_order += address == m->before + d->bytes;
+	m->before = address;
+	m->count++;
+	m->to_memory += to_memory;
+}
+
+static uint64_t model_reap(struct dma_device *d)
+{
+	struct model *m = of(d);
+	uint64_t done = m->pending & -m->pending;
+
+	if (m->count > m->stalls_after)
+		return 0;
+	if (m->count > m->fails_after)
+		d->failed++;
+	m->pending &= ~done;
+	return done;
+}
+
+static const struct dma_driver model_driver = { .name = "model",
+						.submit = model_submit,
+						.reap = model_reap };
+
+static struct model model_of(void)
+{
+	return (struct model){
+		.device = { .driver = &model_driver,
+			    .address = GIB,
+			    .size = MEMORY,
+			    .patience = 20000000,
+			    .lanes = DMA_LANES },
+		.first = UINT64_MAX,
+		.stalls_after = UINT64_MAX,
+		.fails_after = UINT64_MAX,
+	};
+}
+
+static const struct dma_load plain = {
+	.bytes = DMA_PAGE, .depth = 4, .size = 16 * DMA_PAGE, .ticks = 1, .least = 1000
+};
+
+static struct dma_result result;
+
+static void a_load_keeps_so_many_under_way_and_takes_them_all(void **state)
+{
+	struct model m = model_of();
+
+	(void)state;
+	assert_true(dma_run(&m.device, &plain, &result));
+	assert_int_equal(m.most, 4);
+	assert_int_equal(m.pending, 0);
+	assert_int_equal(m.count, result.done);
+	assert_in_range(result.done, 1000, 1004);
+}
+
+static void addresses_stay_in_what_is_walked_over_and_off_the_queues(void **state)
+{
+	struct dma_load load = plain;
+	struct model m;
+
+	(void)state;
+	for (int random = 0; random < 2; random++) {
+		load.random = random;
+		m = model_of();
+		assert_true(dma_run(&m.device, &load, &result));
+		assert_int_equal(m.first, GIB + DMA_OWN);
+		assert_int_equal(m.last, GIB + DMA_OWN + 15 * DMA_PAGE);
+		assert_true(random ? m.in_order < m.count / 4 : m.in_order > m.count / 2);
+	}
+}
+
+static void a_load_without_writes_only_ever_writes_to_memory(void **state)
+{
+	struct dma_load load = plain;
+	struct model m = model_of();
+
+	(void)state;
+	assert_true(dma_run(&m.device, &load, &result));
+	assert_int_equal(m.to_memory, m.count);
+	load.writes = 30;
+	m = model_of();
+	assert_true(dma_run(&m.device, &load, &result));
+	assert_in_range(m.to_memory * 100 / m.count, 60, 80);
+	load.writes = 100;
+	m = model_of();
+	assert_true(dma_run(&m.device, &load, &result));
+	assert_int_equal(m.to_memory, 0);
+}
+
+static void a_device_that_stalls_ends_the_load(void **state)
+{
+	struct model m = model_of();
+
+	(void)state;
+	m.stalls_after = 50;
+	assert_false(dma_run(&m.device, &plain, &result));
+	assert_in_range(result.done, 46, 50);
+	assert_int_equal(m.device.failed, 0);
+}
+
+static void an_operation_that_fails_ends_the_load(void **state)
+{
+	struct model m = model_of();
+
+	(void)state;
+	m.fails_after = 20;
+	assert_false(dma_run(&m.device, &plain, &result));
+	assert_int_equal(m.device.failed, 1);
+}
+
+static void latencies_are_known_to_3_percent(void **state)
+{
+	static const uint64_t values[] = { 0,  1,    31,   32,	    33,	       63,
+					   64, 1000, 4097, 1000000, 123456789, 1ULL << 40 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+		struct dma_result one = { .done = 1 };
+		double found;
+
+		one.latency[dma_bucket(values[i])] = 1;
+		found = (double)dma_latency(&one, 500);
+		if (found < (double)values[i] * 0.97 || found > (double)values[i] * 1.03)
+			fail_msg("%llu became %f", (unsigned long long)values[i], found);
+	}
+}
+
+static void percentiles_are_those_of_the_counts(void **state)
+{
+	struct dma_result counts = { .done = 1000 };
+
+	(void)state;
+	counts.latency[dma_bucket(10)] = 500;
+	counts.latency[dma_bucket(20)] = 490;
+	counts.latency[dma_bucket(30)] = 10;
+	assert_int_equal(dma_latency(&counts, 500), 10);
+	assert_int_equal(dma_latency(&counts, 501), 20);
+	assert_int_equal(dma_latency(&counts, 990), 20);
+	assert_int_equal(dma_latency(&counts, 991), 30);
+	memset(&counts, 0, sizeof(counts));
+	assert_int_equal(dma_latency(&counts, 500), 0);
+}
+
+static void devices_are_known_by_number_or_class(void **state)
+{
+	(void)state;
+	assert_ptr_equal(dma_find(0x1234, 0x11e8, 0x00ff00), &dma_edu);
+	assert_ptr_equal(dma_find(0x1b36, 0x0010, 0x010802), &dma_nvme_driver);
+	assert_ptr_equal(dma_find(0x144d, 0xa80a, 0x010802), &dma_nvme_driver);
+	assert_null(dma_find(0x8086, 0x10d3, 0x020000));
+	assert_non_null(dma_find(0x8086, 0x2021, 0x088000)->refused);
+	assert_non_null(dma_find(0x8086, 0x0b25, 0x088000)->refused);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_load_keeps_so_many_under_way_and_takes_them_all),
+		cmocka_unit_test(addresses_stay_in_what_is_walked_over_and_off_the_queues),
+		cmocka_unit_test(a_load_without_writes_only_ever_writes_to_memory),
+		cmocka_unit_test(a_device_that_stalls_ends_the_load),
+		cmocka_unit_test(an_operation_that_fails_ends_the_load),
+		cmocka_unit_test(latencies_are_known_to_3_percent),
+		cmocka_unit_test(percentiles_are_those_of_the_counts),
+		cmocka_unit_test(devices_are_known_by_number_or_class),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
