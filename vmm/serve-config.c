@@ -169,7 +169,8 @@ static int check_function(struct serve_config *serve, const struct config *confi
 		if (!bound)
 			return err_set(err, EINVAL,
 				       "/pasids: has no entry for \"%s\", which reaches nothing of "
-				       "its client's memory then; { \"adi\": \"%s\" } gives it all",
+				       "its client's memory then; { \"adi\": \"%s\", \"guest\": "
+				       "\"none\" } gives it all",
 				       config->adis[i].id, config->adis[i].id);
 	}
 	/* How many a function of the host has shows when it is opened. */

@@ -119,6 +119,13 @@ ok "a machine that is killed does not hurt the other" has "$work/out" '^adit dem
 end_server TERM
 ok "a signal ends the server of two with status 0" is "$status" 0
 ok "both sockets are gone" sh -c 'test ! -e "$1/socket0" && test ! -e "$1/socket1"' -- "$work"
+# The page's own example.
+sed -n "/^echo .*\"b\"/,/>two.json/p" docs/vfio-user.md | sed '$s/>two.json//; 1s/^echo //' >"$work/page"
+(echo "cat <<'END'" && tr -d "'" <"$work/page" && echo END) | sh >"$work/page.json"
+"$adit" adi-serve "$work/socket0" "$work/socket1" "$work/page.json" >"$work/served" 2>"$work/served.err" &
+server=$!
+ok "the page's two ADIs are served" until_says "$work/served" ready
+end_server TERM
 run "$adit" adi-serve "$work/socket0" "$work/two.json"
 ok "a socket too few is refused with status 2" is "$status" 2
 ok "and the numbers are named" has "$work/err" 'has 2 entries, and there are 1 sockets'
