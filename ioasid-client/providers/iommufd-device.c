@@ -34,9 +34,9 @@ static int explain_bind(const struct ioasid_device *device, const struct sysfs_d
 			return err_set(
 				err, EPERM,
 				"device %s: the kernel refuses it although its IOMMU group is "
-				"free; its interrupts are not isolated (interrupt remapping is "
-				"off: enable it, or load iommufd with "
-				"allow_unsafe_interrupts=1)",
+				"free: interrupt remapping is off, so it could forge interrupts; "
+				"switch that on in the firmware's setup and the kernel's command "
+				"line",
 				id->name);
 		return sysfs_explain_group(seam, id, -r, err);
 	case -EACCES:

@@ -149,8 +149,9 @@ static int group_join(struct ioasid_ctx *ctx, struct type1_group *group, struct 
 	r = type1_set_iommu(ctx->seam, group->container);
 	if (r == -EPERM)
 		err_set(err, EPERM,
-			"IOMMU group %d: its interrupts are not isolated; enable interrupt "
-			"remapping, or load vfio_iommu_type1 with allow_unsafe_interrupts=1",
+			"IOMMU group %d: interrupt remapping is off, so its devices could forge "
+			"interrupts; switch that on in the firmware's setup and the kernel's "
+			"command line",
 			group->number);
 	else if (r)
 		err_set(err, -r, "IOMMU group %d: type1v2 does not serve it: %s", group->number,

@@ -10,9 +10,10 @@
 
 struct inject {
 	struct ioasid_seam seam;
-	int left;    /* calls that go through before one fails; negative: none fails */
-	bool all;    /* those after it too */
-	bool failed; /* one did */
+	int left;	    /* calls that go through before one fails; negative: none fails */
+	bool all;	    /* those after it too */
+	bool failed;	    /* one did */
+	unsigned long only; /* this request fails, and no other; 0: see above */
 	int error;
 	const struct ioasid_seam *below; /* the kernel's, or a fake's */
 };
@@ -21,6 +22,8 @@ static int inject_ioctl(const struct ioasid_seam *seam, int fd, unsigned long re
 {
 	struct inject *inject = seam->arg;
 
+	if (inject->only == request)
+		return -inject->error;
 	if (inject->left == 0) {
 		inject->failed = true;
 		if (!inject->all)
@@ -332,6 +335,49 @@ static void what_cannot_be_detached_accepts_only_unbind(void **state)
 	bench_end(&s.b);
 }
 
+/* In a free group: what the kernel's errno means is said, with what to do. */
+static void a_bind_that_the_kernel_refuses_says_why(void **state)
+{
+	static const struct {
+		enum ioasid_provider_id provider;
+		unsigned long request;
+		int error, code;
+		const char *says;
+	} cases[] = {
+		{ IOASID_PROVIDER_IOMMUFD, VFIO_CDEV_BIND, EPERM, EPERM,
+		  "interrupt remapping is off, so it could forge interrupts; switch that on" },
+		{ IOASID_PROVIDER_IOMMUFD, VFIO_CDEV_BIND, EBUSY, EBUSY,
+		  "held by another program" },
+		{ IOASID_PROVIDER_IOMMUFD, VFIO_CDEV_BIND, EINVAL, EBUSY, "is bound already" },
+		{ IOASID_PROVIDER_IOMMUFD, VFIO_CDEV_BIND, EACCES, EACCES, "give the VF token" },
+		{ IOASID_PROVIDER_IOMMUFD, VFIO_CDEV_BIND, ENOTTY, ENOTSUP,
+		  "CONFIG_VFIO_DEVICE_CDEV" },
+		{ IOASID_PROVIDER_TYPE1, VFIO_SET_IOMMU, EPERM, EPERM,
+		  "interrupt remapping is off, so its devices could forge interrupts" },
+		{ IOASID_PROVIDER_TYPE1, VFIO_GROUP_SET_CONTAINER, EBUSY, EBUSY,
+		  "cannot join a container" },
+	};
+	const struct row *row = *state;
+	struct scene s;
+
+	need_row(row);
+	if (!row->fake)
+		skip_because("%s: what a real kernel refuses is the fake rows' business",
+			     row->name);
+	scene_start(&s, row);
+	ioasid_unbind(s.b.device);
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
+		if (cases[i].provider != row->provider)
+			continue;
+		s.inject.only = cases[i].request;
+		s.inject.error = cases[i].error;
+		refused(&s.b, bench_bind(&s.b), cases[i].code, cases[i].says);
+	}
+	s.inject.only = 0;
+	assert_ok(bench_bind(&s.b), &s.b.err);
+	bench_end(&s.b);
+}
+
 static void bind_fails_cleanly(void **state)
 {
 	const struct row *row = *state;
@@ -406,6 +452,7 @@ int main(void)
 		cmocka_unit_test(an_unmap_that_fails_blocks_the_space),
 		cmocka_unit_test(a_detach_that_fails_blocks_all_the_same),
 		cmocka_unit_test(what_cannot_be_detached_accepts_only_unbind),
+		cmocka_unit_test(a_bind_that_the_kernel_refuses_says_why),
 		cmocka_unit_test(bind_fails_cleanly),
 		cmocka_unit_test(open_fails_cleanly),
 	};
