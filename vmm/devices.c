@@ -499,6 +499,18 @@ static unsigned int held_groups(const struct devices *devices, struct vfio_group
 	return n;
 }
 
+/*
+ * Where BARs of the devices go for each other's DMA. Not with a container: its entries would
+ * outlive a reset of the device that they lead to.
+ */
+static struct ioasid_space *peers(const struct devices *devices)
+{
+	struct ioasid_caps caps;
+
+	ioasid_ctx_caps(devices->ctx, &caps);
+	return caps.map_file ? devices->guest : NULL;
+}
+
 /* Made, and its DMA let into the space of guest memory; nobody can ask it for any yet. */
 static int make_device(struct device *device, struct err *err)
 {
@@ -512,6 +524,7 @@ static int make_device(struct device *device, struct err *err)
 		.no_snoop = device->choice.no_snoop,
 		.groups = groups,
 		.n_groups = held_groups(all, groups),
+		.peers = peers(all),
 		.loop = all->loop,
 		.log = all->log,
 		.event = on_event,
@@ -535,8 +548,10 @@ static int show_device(struct device *device, struct err *err)
 	if (ret)
 		return ret;
 	device->on_bus = true;
-	log_line(all->log, LOG_INFO, "vfio", "%s is in slot %u; reset: %s", device->config->id,
-		 pci_function_slot(pci), vfio_function_reset_name(device->function));
+	log_line(all->log, LOG_INFO, "vfio", "%s is in slot %u; reset: %s; %s", device->config->id,
+		 pci_function_slot(pci), vfio_function_reset_name(device->function),
+		 vfio_function_has_peers(device->function) ? "other devices reach its registers"
+							   : "no other device reaches it");
 	return 0;
 }
 

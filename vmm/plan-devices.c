@@ -53,6 +53,8 @@ struct planner {
 	struct coherency_device facts[CONFIG_MAX_DEVICES];
 	uint64_t bars;
 	bool pins; /* some device has all guest memory pinned */
+	unsigned int n_functions;
+	bool by_group; /* one of them, and so all */
 };
 
 static void problem(struct planner *planner, const struct config_device *device,
@@ -127,6 +129,8 @@ static void plan_function(struct planner *planner, size_t i, const char *bdf, js
 	facts->group = device->via == VIA_GROUP || !*function.cdev ? function.group : -1;
 	planner->bars += function.bar_bytes;
 	planner->pins = true;
+	planner->n_functions++;
+	planner->by_group |= facts->group >= 0;
 	add_group(planner, function.group);
 	put_int(object, "group", (uint64_t)function.group);
 }
@@ -362,17 +366,22 @@ static json *plan_budget(struct planner *planner)
 	return object;
 }
 
-/* The I/O space holds guest memory; a BAR in it would need a dma-buf of it, anew after each reset.
- */
-static json *plan_peers(const struct config *config)
+/* Whether the kernel gives dma-bufs of BARs shows when a device is open: the running VM says it. */
+static json *plan_peers(const struct planner *planner)
 {
 	json *object = json_object_new_object();
+	const char *why = NULL;
 
-	put(object, "state", "off");
+	if (planner->n_functions < 2)
+		why = "it takes two functions with registers in memory";
+	else if (planner->by_group)
+		why = "a container's entries would outlive a reset of the device that they lead to: "
+		      "a device that is told to reach another one is stopped by the IOMMU";
+	put(object, "state", why ? "off" : "on");
 	put(object, "why",
-	    config->n_devices > 1 ? "adit enters no BARs into the I/O space: a device that is told "
-				    "to reach another one's registers is stopped by the IOMMU"
-				  : "it takes two devices");
+	    why ? why
+		: "where the kernel gives BARs as dma-bufs: Linux does from 6.19 on, with "
+		  "CONFIG_VFIO_PCI_DMABUF");
 	return object;
 }
 
@@ -392,7 +401,7 @@ void plan_devices(json *plan, const struct config *config)
 	json_object_object_add(plan, "devices", devices);
 	json_object_object_add(plan, "groups", planner.groups);
 	json_object_object_add(plan, "coherency", plan_coherency(&planner, devices));
-	json_object_object_add(plan, "peer_to_peer", plan_peers(config));
+	json_object_object_add(plan, "peer_to_peer", plan_peers(&planner));
 	json_object_object_add(plan, "budget", plan_budget(&planner));
 	json_object_object_add(plan, "problems", planner.problems);
 }

@@ -57,6 +57,37 @@ int pci_function_bar_memory(struct pci_function *function, unsigned int index, u
 	return ret;
 }
 
+int pci_function_bar_mirror(struct pci_function *function, unsigned int index, uint64_t offset,
+			    const struct pci_mirror_ops *ops, void *opaque)
+{
+	struct pci_bar *bar = index < PCI_BARS ? &function->bars[index] : NULL;
+	int ret = pci_function_check_unplugged(function, NULL);
+
+	for (unsigned int i = 0; !ret && bar && i < bar->n_parts; i++) {
+		if (bar->parts[i].span.start != offset)
+			continue;
+		bar->parts[i].mirror = ops;
+		bar->parts[i].mirror_opaque = opaque;
+		return 0;
+	}
+	return ret ? ret : -ENOENT;
+}
+
+static void mirror_show(struct pci_bar_part *part, uint64_t gpa)
+{
+	if (!part->mirror || part->mirrored)
+		return;
+	part->mirror->show(part->mirror_opaque, gpa);
+	part->mirrored = true;
+}
+
+static void mirror_hide(struct pci_bar_part *part)
+{
+	if (part->mirrored)
+		part->mirror->hide(part->mirror_opaque);
+	part->mirrored = false;
+}
+
 void pci_bar_show(struct pci_bar *bar)
 {
 	struct pci_bus *bus = bar->function->bus;
@@ -71,7 +102,10 @@ void pci_bar_show(struct pci_bar *bar)
 		};
 		struct err err;
 
-		if (part->shown || !is_aligned(memory.gpa, PAGE))
+		if (!is_aligned(memory.gpa, PAGE))
+			continue;
+		mirror_show(part, memory.gpa);
+		if (part->shown)
 			continue;
 		part->shown = !vm_memory_add(bus->vm, &memory, &part->slot, &err);
 		if (!part->shown)
@@ -91,6 +125,7 @@ void pci_bar_hide(struct pci_bar *bar)
 	for (unsigned int i = 0; i < bar->n_parts; i++) {
 		struct pci_bar_part *part = &bar->parts[i];
 
+		mirror_hide(part);
 		while (part->shown && vm_memory_unlink(vm, part->slot, NULL) == -ENOMEM)
 			sched_yield();
 		part->shown = false;

@@ -34,6 +34,9 @@ struct pci_bar_part {
 	void *hva;
 	unsigned int slot;
 	bool shown;
+	const struct pci_mirror_ops *mirror; /* NULL: none */
+	void *mirror_opaque;
+	bool mirrored;
 };
 
 struct pci_bar {

@@ -118,6 +118,18 @@ int pci_function_bar(struct pci_function *function, unsigned int index, enum pci
 int pci_function_bar_memory(struct pci_function *function, unsigned int index, uint64_t offset,
 			    uint64_t size, void *hva, struct err *err);
 /*
+ * What else holds that part where the guest sees it (an I/O space, for DMA of other functions):
+ * show is called when the part at `offset` has come to lie at gpa, hide before it leaves, both with
+ * the bus's lock held. Before pci_bus_add; ops are borrowed for the function's life. -ENOENT: there
+ * is no such part.
+ */
+struct pci_mirror_ops {
+	void (*show)(void *opaque, uint64_t gpa);
+	void (*hide)(void *opaque);
+};
+int pci_function_bar_mirror(struct pci_function *function, unsigned int index, uint64_t offset,
+			    const struct pci_mirror_ops *ops, void *opaque);
+/*
  * From now on a write of `data` there signals fd inside the kernel instead of reaching the
  * handlers, for as long as the function is on its bus, and wherever the BAR is; where KVM refuses
  * it reaches them as before. Memory BARs; after pci_bus_add, any thread, a handler's too. fd stays

@@ -182,7 +182,10 @@ static int map_part(struct vfio_function *f, unsigned int index, const struct pa
 			 f->name, index, strerror(-ret));
 		return 0;
 	}
-	return pci_function_bar_memory(f->pci, index, part->start, size, at, err);
+	ret = pci_function_bar_memory(f->pci, index, part->start, size, at, err);
+	if (!ret && f->peers)
+		vfio_peer_add(f, index, part->start, size, at);
+	return ret;
 }
 
 static int map_bar(struct vfio_function *f, unsigned int index, struct err *err)

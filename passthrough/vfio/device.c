@@ -19,6 +19,7 @@ static void free_function(void *opaque)
 	vfio_config_command(f, false);
 	vfio_irqs_destroy(f);
 	vfio_doorbells_destroy(f);
+	vfio_peers_destroy(f);
 	vfio_bars_unmap(f);
 	pthread_mutex_destroy(&f->intx.lock);
 	free(f);
@@ -85,6 +86,7 @@ int vfio_function_create(struct vfio_function **out, struct vm *vm,
 	f->event = options->event;
 	f->opaque = options->opaque;
 	f->no_snoop = options->no_snoop;
+	f->peers = options->peers;
 	f->intx.watch.fd = f->error.fd = f->removal.fd = -1;
 	pthread_mutex_init(&f->intx.lock, NULL);
 	pthread_mutex_init(&f->bells.lock, NULL);

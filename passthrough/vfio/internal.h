@@ -11,6 +11,16 @@
 
 #define VFIO_MAX_AREAS 4u /* parts of a region that can be mapped */
 
+/* A mapped part of a BAR in the space of other devices' DMA; see peer.c. */
+struct vfio_peer {
+	struct vfio_function *function;
+	int dma_buf; /* -1: the part is in no space */
+	void *hva;
+	uint64_t size;
+	uint64_t iova; /* while mapped */
+	bool mapped;
+};
+
 struct vfio_region {
 	struct vfio_function *function;
 	uint64_t size;	 /* 0: none */
@@ -26,6 +36,8 @@ struct vfio_region {
 		size_t size;
 	} maps[VFIO_MAX_AREAS + 2];
 	unsigned int n_maps;
+	struct vfio_peer peers[VFIO_MAX_AREAS + 2];
+	unsigned int n_peers;
 };
 
 /* One vector: an eventfd that the device signals and, once the guest wanted it, a routed GSI. */
@@ -100,6 +112,7 @@ struct vfio_function {
 	void (*event)(void *opaque, enum vfio_event event);
 	void *opaque;
 	bool no_snoop;
+	struct ioasid_space *peers; /* NULL: its BARs are in no space */
 
 	struct vfio_device_info info;
 	enum vfio_reset reset;
@@ -124,6 +137,8 @@ int vfio_set_eventfds(struct vfio_function *f, unsigned int index, unsigned int 
 		      unsigned int count, const int *fds);
 int vfio_unmask_intx(struct vfio_function *f);
 int vfio_reset_function(struct vfio_function *f);
+/* A descriptor of a dma-buf of that part of a BAR, page aligned; or -errno. */
+int vfio_get_dma_buf(struct vfio_function *f, unsigned int index, uint64_t offset, uint64_t size);
 /* Whenever fd is signalled, the kernel writes the value there; fd -1: no more. */
 int vfio_set_ioeventfd(struct vfio_function *f, const struct vfio_region *region, uint64_t offset,
 		       unsigned int size, uint64_t data, int fd);
@@ -159,6 +174,11 @@ int vfio_bars_create(struct vfio_function *f, bool rom, struct err *err);
 /* After MSI-X: what can be mapped is. */
 int vfio_bars_map(struct vfio_function *f, struct err *err);
 void vfio_bars_unmap(struct vfio_function *f);
+
+/* peer.c: after a part of a BAR was mapped at hva and given to the PCI core. */
+void vfio_peer_add(struct vfio_function *f, unsigned int index, uint64_t offset, uint64_t size,
+		   void *hva);
+void vfio_peers_destroy(struct vfio_function *f);
 
 /* doorbell.c: after a write to a memory BAR that exited, of 1, 2, 4 or 8 bytes. */
 void vfio_doorbell_written(struct vfio_region *region, uint64_t offset, uint64_t value,

@@ -6,6 +6,7 @@
  * Source: Linux include/uapi/linux/vfio.h, drivers/vfio/pci/vfio_pci_core.c.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -17,6 +18,13 @@
 
 #define INFO_MAX  65536u /* no capability chain is longer */
 #define RESET_MAX 256u	 /* functions of one bus */
+
+/* VFIO_DEVICE_FEATURE_DMA_BUF, Linux 6.19: newer than the headers of some distributions. */
+#define DMA_BUF 11u
+struct dma_buf_request {
+	uint32_t region_index, open_flags, flags, nr_ranges;
+	uint64_t offset, length; /* the one range */
+};
 
 static int kernel_ioctl(void *opaque, int fd, unsigned long request, void *arg)
 {
@@ -218,6 +226,23 @@ int vfio_set_ioeventfd(struct vfio_function *f, const struct vfio_region *region
 int vfio_reset_function(struct vfio_function *f)
 {
 	return call(f, VFIO_DEVICE_RESET, NULL);
+}
+
+int vfio_get_dma_buf(struct vfio_function *f, unsigned int index, uint64_t offset, uint64_t size)
+{
+	struct {
+		struct vfio_device_feature feature;
+		struct dma_buf_request request;
+	} arg = {
+		.feature = { .argsz = sizeof(arg), .flags = VFIO_DEVICE_FEATURE_GET | DMA_BUF },
+		.request = { .region_index = index,
+			     .open_flags = O_RDWR | O_CLOEXEC,
+			     .nr_ranges = 1,
+			     .offset = offset,
+			     .length = size },
+	};
+
+	return call(f, VFIO_DEVICE_FEATURE, &arg);
 }
 
 /* Everything that a reset of its bus resets. *out is freed by the caller. */

@@ -25,6 +25,7 @@
 #include "util/err.h"
 #include "util/log.h"
 
+struct ioasid_space;
 struct loop;
 struct pci_function;
 struct vfio_function;
@@ -66,6 +67,12 @@ struct vfio_options {
 	 */
 	const struct vfio_group *groups;
 	unsigned int n_groups;
+	/*
+	 * The space that other devices' DMA goes through: BARs are mapped into it wherever the
+	 * guest has them, where the kernel gives them as dma-bufs. Borrowed for the function's
+	 * life. NULL: no device reaches another.
+	 */
+	struct ioasid_space *peers;
 	struct loop *loop;     /* borrowed; its thread reads INTx, errors and removal requests */
 	const struct log *log; /* borrowed; may be NULL */
 	/* On the loop's thread. May be NULL. */
@@ -82,6 +89,9 @@ struct vfio_options {
 int vfio_function_create(struct vfio_function **out, struct vm *vm,
 			 const struct vfio_options *options, struct err *err);
 struct pci_function *vfio_function_pci(const struct vfio_function *function);
+
+/* Whether some of its BARs can be reached by DMA of other functions; after create. */
+bool vfio_function_has_peers(const struct vfio_function *function);
 
 /* How it is reset: "function", "bus" (with all functions of its slot or bus) or "none". */
 const char *vfio_function_reset_name(const struct vfio_function *function);

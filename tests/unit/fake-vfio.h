@@ -54,6 +54,8 @@ struct fake_vfio {
 	bool bells_refused;
 	unsigned int n_bells, bells_off; /* ioeventfds set, taken back */
 	struct vfio_device_ioeventfd bells[4];
+	bool no_dma_bufs;	  /* a kernel before 6.19 */
+	unsigned int dma_bufs;	  /* asked for: each is a descriptor of /dev/null */
 	bool shy_reset;		  /* can be reset, but does not say so */
 	int vector[FAKE_VECTORS]; /* eventfds of MSI or MSI-X, -1: none */
 	uint32_t index;		  /* which of both; VFIO_PCI_NUM_IRQS: none */
@@ -272,6 +274,11 @@ static inline int fake_ioctl(void *opaque, int fd, unsigned long request, void *
 		return fake_set_irqs(v, arg);
 	case VFIO_DEVICE_IOEVENTFD:
 		return fake_ioeventfd(v, arg);
+	case VFIO_DEVICE_FEATURE:
+		if (v->no_dma_bufs)
+			return -ENOTTY;
+		v->dma_bufs++;
+		return open("/dev/null", O_RDWR | O_CLOEXEC);
 	case VFIO_DEVICE_RESET:
 		if (!(v->flags & VFIO_DEVICE_FLAGS_RESET) && !v->shy_reset)
 			return -EINVAL;

@@ -2,7 +2,8 @@
 /*
  * An assigned edu device (QEMU's docs/specs/edu.rst): DMA into it and back, its BAR moved about
  * under it moves=N times, MSIs counted. With `forever` it then keeps doing DMA until it is stopped;
- * with resets=N it resets the machine until that was N times, which it counts in the device:
+ * with peer=1 (0) a second one's registers are (not) reached by the first one's DMA, wherever they
+ * are; with resets=N it resets the machine until that was N times, which it counts in the device:
  * nothing resets an edu, and guest memory is new every time.
  */
 #include "apic.h"
@@ -100,6 +101,50 @@ static void count_msis(unsigned int slot, uint64_t bar, unsigned int count)
 	test_check("every_msi_arrives_once", all, "%lu of %u", irq_count(MSI_VECTOR), count);
 }
 
+/* Whether DMA of the device at `bar` goes to and comes from a register of the one at `other`. */
+static bool reaches(uint64_t bar, uint64_t other, uint64_t value)
+{
+	uint64_t at = other + REG_SOURCE;
+
+	from[0] = value;
+	transfer_some(bar, (uint64_t)from, EDU_BUFFER, 8, 0);
+	transfer_some(bar, EDU_BUFFER, at, 8, COMMAND_BACK);
+	if (read64(at) != value)
+		return false;
+	write64(at, ~value);
+	to[0] = 0;
+	transfer_some(bar, at, EDU_BUFFER, 8, 0);
+	transfer_some(bar, EDU_BUFFER, (uint64_t)to, 8, COMMAND_BACK);
+	return to[0] == ~value;
+}
+
+/* At home, moved away, and home again: DMA to where it is not goes nowhere. */
+static void meet_peer(unsigned int slot, uint64_t bar, bool expected)
+{
+	int found = pci_find(EDU_ID, slot + 1);
+	unsigned int other = (unsigned int)found;
+	uint64_t size, home, away;
+	bool good = found > 0;
+
+	size = good ? pci_bar(other, 0).size : 0;
+	home = good ? pci_bar_map(other, 0) : 0;
+	away = home + 32 * size;
+	good = good && map_device(away, size);
+	for (uint64_t i = 0; good && i < 6; i++) {
+		uint64_t at = i % 2 ? away : home;
+
+		pci_bar_set(other, 0, at);
+		good = reaches(bar, at, 0x5eed0000 + i) == expected;
+		write64(at + REG_SOURCE, i);
+		from[0] = ~i;
+		transfer_some(bar, (uint64_t)from, EDU_BUFFER, 8, 0);
+		transfer_some(bar, EDU_BUFFER, (i % 2 ? home : away) + REG_SOURCE, 8, COMMAND_BACK);
+		good = good && read64(at + REG_SOURCE) == i;
+	}
+	test_check("a_peer_is_reached_where_it_is_if_at_all", good, "in slot %d at %lx", found,
+		   home);
+}
+
 /* Comes back only after the last one, the count being 0 again for the next guest. */
 static void reset_again(uint64_t bar, uint64_t resets)
 {
@@ -133,6 +178,8 @@ int payload_main(void)
 	bar = move_about((unsigned int)slot, bar, info.size,
 			 (unsigned int)command_number("moves", 2));
 	count_msis((unsigned int)slot, bar, (unsigned int)command_number("msis", 10));
+	if (command_word("peer", NULL))
+		meet_peer((unsigned int)slot, bar, command_number("peer", 0));
 	if (command_number("resets", 0))
 		reset_again(bar, command_number("resets", 0));
 	if (command_word("forever", NULL)) {

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: Apache-2.0
 # An assigned device and guests that ask for much: BARs moved about, MSIs counted, both functions of a
-# group; a guest that resets itself 100 times; vectors that are masked and moved under commands; a
+# group; DMA from one to the other; a guest that resets itself 100 times; vectors that are masked and moved under commands; a
 # monitor that is killed in the middle of DMA, and the device in the hands of the next; a host that
 # takes it back.
 # shellcheck disable=SC2034,SC2154 # settings for tests/rig/run, and from it
@@ -87,7 +87,7 @@ taken_back() {
 		kill -0 $pid || return
 		sleep 0.1
 	done
-	/adit/build/adit ctl /tmp/back.sock vm.shutdown
+	/adit/build/adit ctl /tmp/back.sock vmm.shutdown
 	wait $pid
 	[ ! -e "/sys/bus/pci/devices/$one/driver" ] && grep -q 'went back to the host' /out/back.log &&
 		grep -q '"event":"device-returned","detail":"[^"]* went back to the host' /out/back.events && return
@@ -111,6 +111,8 @@ l1() {
 		check "$way: DMA, 100 moves of the BAR, 100 MSIs" run "$way-moves" 'moves=100 msis=100' "$(edu "$one")"
 		check "$way: both of a group, and two more" run "$way-four" '' \
 			"$(edu "$one"), $(edu "$two"), $(edu "$three"), { \"path\": \"$nvme\", \"via\": \"$way\" }"
+		check "$way: DMA reaches another device's registers, by cdev alone" run "$way-peer" \
+			"peer=$([ "$way" = cdev ] && echo 1 || echo 0)" "$(edu "$one"), $(edu "$two"), $(edu "$three")" edu 6
 		check "$way: vectors are masked and moved under 1000 commands" run "$way-vectors" 'rounds=1000' \
 			"{ \"path\": \"$nvme\", \"via\": \"$way\" }" nvme 3
 		check "$way: a monitor is killed in the middle of DMA" killed
