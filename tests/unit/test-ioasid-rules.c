@@ -4,103 +4,26 @@
  * policies, widths, copies, batches, ranges of host PASIDs, and what a provider without an
  * operation says.
  */
-#include "tests/unit/check.h"
+#include "tests/unit/soft-bench.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "ioasid-client/provider.h"
 
-#define PAGE ((uint64_t)IOASID_PAGE_SIZE)
-#define RW   (IOASID_READ | IOASID_WRITE)
-
-struct fixture {
-	struct ioasid_ctx *ctx;
-	struct ioasid_dma *dma;
-	char *memory;
-	struct err err;
-};
-
-static int setup(void **state)
-{
-	struct fixture *f = calloc(1, sizeof(*f));
-
-	f->memory = aligned_alloc(PAGE, 16 * PAGE);
-	assert_ok(ioasid_ctx_open(&f->ctx, IOASID_PROVIDER_SOFT, NULL, &f->err), &f->err);
-	assert_ok(ioasid_dma_open(f->ctx, &f->dma, &f->err), &f->err);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	ioasid_ctx_close(f->ctx);
-	ioasid_dma_close(f->dma);
-	free(f->memory);
-	free(f);
-	return 0;
-}
-
-static struct ioasid_device *device(struct fixture *f, const char *label,
-				    struct ioasid_soft_device model)
-{
-	const struct ioasid_source source = { .type = IOASID_SOURCE_SOFT, .soft = model };
-	struct ioasid_device *bound = NULL;
-
-	assert_ok(ioasid_bind(f->ctx, &source, label, &bound, &f->err), &f->err);
-	return bound;
-}
-
-static struct ioasid_space *space_with(struct fixture *f, struct ioasid_space_options options)
-{
-	struct ioasid_space *space = NULL;
-
-	assert_ok(ioasid_alloc(f->ctx, &options, &space, &f->err), &f->err);
-	return space;
-}
-
-static struct ioasid_space *space(struct fixture *f, const char *name)
-{
-	return space_with(f, (struct ioasid_space_options){ .name = name, .pasid_capable = true });
-}
-
-static void map(struct fixture *f, struct ioasid_space *in, uint64_t iova, uint64_t pages, char *at)
+static void map_pages(struct fixture *f, struct ioasid_space *in, uint64_t iova, uint64_t pages,
+		      char *at)
 {
 	assert_ok(ioasid_map_hva(in, iova, pages * PAGE, at, RW, &f->err), &f->err);
-}
-
-static char *reach(struct fixture *f, const struct ioasid_device *who, uint32_t pasid,
-		   uint64_t iova, unsigned int rights)
-{
-	uint64_t one = 1;
-	char *p;
-
-	ioasid_dma_begin(f->dma);
-	p = ioasid_translate(f->dma, who, pasid, iova, &one, rights);
-	ioasid_dma_end(f->dma);
-	return p;
-}
-
-static void refused(struct fixture *f, int r, int code, const char *names)
-{
-	assert_int_equal(r, -code);
-	assert_int_equal(f->err.code, code);
-	if (!strstr(f->err.text, names))
-		fail_msg("'%s' does not name '%s'", f->err.text, names);
 }
 
 static void a_member_joins_its_group_where_that_is(void **state)
 {
 	struct fixture *f = *state;
-	struct ioasid_device *a = device(f, "a", (struct ioasid_soft_device){ .group = 7 });
-	struct ioasid_device *b = device(f, "b", (struct ioasid_soft_device){ .group = 7 });
-	struct ioasid_device *c = device(f, "c", (struct ioasid_soft_device){ .group = 8 });
-	struct ioasid_space *one = space(f, "one"), *two = space(f, "two");
+	struct ioasid_device *a = bind_model(f, "a", (struct ioasid_soft_device){ .group = 7 });
+	struct ioasid_device *b = bind_model(f, "b", (struct ioasid_soft_device){ .group = 7 });
+	struct ioasid_device *c = bind_model(f, "c", (struct ioasid_soft_device){ .group = 8 });
+	struct ioasid_space *one = alloc_space(f, "one", true), *two = alloc_space(f, "two", true);
 
 	assert_ok(ioasid_attach(a, one, &f->err), &f->err);
 	refused(f, ioasid_attach(b, two, &f->err), EINVAL, "group 7");
@@ -113,19 +36,20 @@ static void a_member_joins_its_group_where_that_is(void **state)
 static void moving_a_member_moves_its_group(void **state)
 {
 	struct fixture *f = *state;
-	struct ioasid_device *a = device(f, "a", (struct ioasid_soft_device){ .group = 7 });
-	struct ioasid_device *b = device(f, "b", (struct ioasid_soft_device){ .group = 7 });
-	struct ioasid_device *idle = device(f, "idle", (struct ioasid_soft_device){ .group = 7 });
-	struct ioasid_space *one = space(f, "one"), *two = space(f, "two");
+	struct ioasid_device *a = bind_model(f, "a", (struct ioasid_soft_device){ .group = 7 });
+	struct ioasid_device *b = bind_model(f, "b", (struct ioasid_soft_device){ .group = 7 });
+	struct ioasid_device *idle =
+		bind_model(f, "idle", (struct ioasid_soft_device){ .group = 7 });
+	struct ioasid_space *one = alloc_space(f, "one", true), *two = alloc_space(f, "two", true);
 
-	map(f, one, 0, 1, f->memory);
-	map(f, two, 0, 1, f->memory + PAGE);
+	map_pages(f, one, 0, 1, f->memory);
+	map_pages(f, two, 0, 1, f->memory + PAGE);
 	assert_ok(ioasid_attach(a, one, &f->err), &f->err);
 	assert_ok(ioasid_attach(b, one, &f->err), &f->err);
 	assert_ok(ioasid_attach(a, two, &f->err), &f->err);
 	assert_ptr_equal(ioasid_device_space(b), two);
 	assert_null(ioasid_device_space(idle));
-	assert_ptr_equal(reach(f, b, IOASID_PASID_NONE, 0, IOASID_WRITE), f->memory + PAGE);
+	assert_ptr_equal(reach_byte(f, b, IOASID_PASID_NONE, 0, IOASID_WRITE), f->memory + PAGE);
 	assert_ok(ioasid_detach(a, &f->err), &f->err);
 	assert_ptr_equal(ioasid_device_space(b), two);
 	assert_ok(ioasid_detach(b, &f->err), &f->err);
@@ -136,15 +60,15 @@ static void snoop_policies_refuse_what_the_iommu_cannot_do(void **state)
 {
 	struct fixture *f = *state;
 	struct ioasid_device *strict =
-		device(f, "strict", (struct ioasid_soft_device){ .snoop_enforced = true });
-	struct ioasid_device *loose = device(f, "loose", (struct ioasid_soft_device){ 0 });
+		bind_model(f, "strict", (struct ioasid_soft_device){ .snoop_enforced = true });
+	struct ioasid_device *loose = bind_model(f, "loose", (struct ioasid_soft_device){ 0 });
 	struct ioasid_device *mdev =
-		device(f, "mdev", (struct ioasid_soft_device){ .emulated = true });
+		bind_model(f, "mdev", (struct ioasid_soft_device){ .emulated = true });
 	struct ioasid_space *enforce =
-		space_with(f, (struct ioasid_space_options){ .name = "e",
+		alloc_with(f, (struct ioasid_space_options){ .name = "e",
 							     .snoop = IOASID_SNOOP_ENFORCE });
 	struct ioasid_space *allow =
-		space_with(f, (struct ioasid_space_options){ .name = "n",
+		alloc_with(f, (struct ioasid_space_options){ .name = "n",
 							     .snoop = IOASID_SNOOP_ALLOW });
 
 	assert_ok(ioasid_attach(strict, enforce, &f->err), &f->err);
@@ -160,23 +84,23 @@ static void a_space_wider_than_the_device_is_refused(void **state)
 {
 	struct fixture *f = *state;
 	struct ioasid_device *narrow =
-		device(f, "narrow", (struct ioasid_soft_device){ .addr_width = 39 });
+		bind_model(f, "narrow", (struct ioasid_soft_device){ .addr_width = 39 });
 	struct ioasid_space *wide =
-		space_with(f, (struct ioasid_space_options){ .name = "wide", .addr_width = 48 });
+		alloc_with(f, (struct ioasid_space_options){ .name = "wide", .addr_width = 48 });
 	struct ioasid_space *fits =
-		space_with(f, (struct ioasid_space_options){ .name = "fits", .addr_width = 39 });
+		alloc_with(f, (struct ioasid_space_options){ .name = "fits", .addr_width = 39 });
 
 	refused(f, ioasid_attach(narrow, wide, &f->err), EINVAL, "48 bits");
 	assert_ok(ioasid_attach(narrow, fits, &f->err), &f->err);
 	refused(f, ioasid_map_hva(fits, 1ULL << 39, PAGE, f->memory, RW, &f->err), EINVAL, "39");
-	map(f, fits, (1ULL << 39) - PAGE, 1, f->memory);
+	map_pages(f, fits, (1ULL << 39) - PAGE, 1, f->memory);
 }
 
 static void a_batch_is_mapped_whole_or_not_at_all(void **state)
 {
 	struct fixture *f = *state;
-	struct ioasid_device *dev = device(f, "dev", (struct ioasid_soft_device){ 0 });
-	struct ioasid_space *s = space(f, "s");
+	struct ioasid_device *dev = bind_model(f, "dev", (struct ioasid_soft_device){ 0 });
+	struct ioasid_space *s = alloc_space(f, "s", true);
 	struct ioasid_mapping m[3];
 
 	for (unsigned int i = 0; i < 3; i++)
@@ -185,82 +109,84 @@ static void a_batch_is_mapped_whole_or_not_at_all(void **state)
 						.hva = f->memory + i * PAGE,
 						.rights = RW,
 						.fd = IOASID_NO_FD };
-	map(f, s, 4 * PAGE, 1, f->memory + 9 * PAGE);
+	map_pages(f, s, 4 * PAGE, 1, f->memory + 9 * PAGE);
 	assert_ok(ioasid_attach(dev, s, &f->err), &f->err);
 	refused(f, ioasid_map_batch(s, m, 3, &f->err), EEXIST, "0x4000");
-	assert_null(reach(f, dev, IOASID_PASID_NONE, 0, IOASID_READ));
+	assert_null(reach_byte(f, dev, IOASID_PASID_NONE, 0, IOASID_READ));
 	m[1].rights = 0;
 	refused(f, ioasid_map_batch(s, m, 2, &f->err), EINVAL, "rights");
-	assert_null(reach(f, dev, IOASID_PASID_NONE, 0, IOASID_READ));
+	assert_null(reach_byte(f, dev, IOASID_PASID_NONE, 0, IOASID_READ));
 	m[1].rights = IOASID_READ;
 	assert_ok(ioasid_map_batch(s, m, 2, &f->err), &f->err);
-	assert_ptr_equal(reach(f, dev, IOASID_PASID_NONE, 2 * PAGE, IOASID_READ), f->memory + PAGE);
+	assert_ptr_equal(reach_byte(f, dev, IOASID_PASID_NONE, 2 * PAGE, IOASID_READ),
+			 f->memory + PAGE);
 }
 
 static void a_copy_outlives_its_original_and_has_no_more_rights(void **state)
 {
 	struct fixture *f = *state;
-	struct ioasid_device *dev = device(f, "dev", (struct ioasid_soft_device){ 0 });
-	struct ioasid_space *from = space(f, "from"), *to = space(f, "to");
+	struct ioasid_device *dev = bind_model(f, "dev", (struct ioasid_soft_device){ 0 });
+	struct ioasid_space *from = alloc_space(f, "from", true), *to = alloc_space(f, "to", true);
 	struct ioasid_copy copy = { .from = from,
 				    .from_iova = PAGE,
 				    .iova = 0x100 * PAGE,
 				    .size = 4 * PAGE,
 				    .rights = RW };
 
-	map(f, from, 0, 3, f->memory);
+	map_pages(f, from, 0, 3, f->memory);
 	assert_ok(ioasid_map_hva(from, 3 * PAGE, PAGE, f->memory + 8 * PAGE, IOASID_READ, &f->err),
 		  &f->err);
-	map(f, from, 4 * PAGE, 2, f->memory + 10 * PAGE);
+	map_pages(f, from, 4 * PAGE, 2, f->memory + 10 * PAGE);
 	assert_ok(ioasid_copy(to, &copy, &f->err), &f->err);
 	assert_ok(ioasid_unmap(from, 0, 6 * PAGE, &f->err), &f->err);
 	assert_ok(ioasid_attach(dev, to, &f->err), &f->err);
-	assert_ptr_equal(reach(f, dev, 0, 0x100 * PAGE, IOASID_WRITE), f->memory + PAGE);
-	assert_ptr_equal(reach(f, dev, 0, 0x102 * PAGE, IOASID_READ), f->memory + 8 * PAGE);
-	assert_null(reach(f, dev, 0, 0x102 * PAGE, IOASID_WRITE));
-	assert_ptr_equal(reach(f, dev, 0, 0x103 * PAGE, IOASID_WRITE), f->memory + 10 * PAGE);
-	assert_null(reach(f, dev, 0, 0x104 * PAGE, IOASID_READ));
+	assert_ptr_equal(reach_byte(f, dev, 0, 0x100 * PAGE, IOASID_WRITE), f->memory + PAGE);
+	assert_ptr_equal(reach_byte(f, dev, 0, 0x102 * PAGE, IOASID_READ), f->memory + 8 * PAGE);
+	assert_null(reach_byte(f, dev, 0, 0x102 * PAGE, IOASID_WRITE));
+	assert_ptr_equal(reach_byte(f, dev, 0, 0x103 * PAGE, IOASID_WRITE), f->memory + 10 * PAGE);
+	assert_null(reach_byte(f, dev, 0, 0x104 * PAGE, IOASID_READ));
 }
 
 static void a_copy_that_fails_leaves_nothing(void **state)
 {
 	struct fixture *f = *state;
-	struct ioasid_device *dev = device(f, "dev", (struct ioasid_soft_device){ 0 });
-	struct ioasid_space *from = space(f, "from"), *to = space(f, "to");
+	struct ioasid_device *dev = bind_model(f, "dev", (struct ioasid_soft_device){ 0 });
+	struct ioasid_space *from = alloc_space(f, "from", true), *to = alloc_space(f, "to", true);
 	struct ioasid_copy copy = { .from = from, .size = 3 * PAGE, .rights = RW };
 
-	map(f, from, 0, 2, f->memory);
+	map_pages(f, from, 0, 2, f->memory);
 	assert_ok(ioasid_attach(dev, to, &f->err), &f->err);
 	refused(f, ioasid_copy(to, &copy, &f->err), ENOENT, "0x2000");
-	assert_null(reach(f, dev, 0, 0, IOASID_READ));
-	map(f, to, PAGE, 1, f->memory + 5 * PAGE);
+	assert_null(reach_byte(f, dev, 0, 0, IOASID_READ));
+	map_pages(f, to, PAGE, 1, f->memory + 5 * PAGE);
 	copy.size = 2 * PAGE;
 	refused(f, ioasid_copy(to, &copy, &f->err), EEXIST, "0x1000");
-	assert_null(reach(f, dev, 0, 0, IOASID_READ));
-	assert_ptr_equal(reach(f, dev, 0, PAGE, IOASID_READ), f->memory + 5 * PAGE);
+	assert_null(reach_byte(f, dev, 0, 0, IOASID_READ));
+	assert_ptr_equal(reach_byte(f, dev, 0, PAGE, IOASID_READ), f->memory + 5 * PAGE);
 }
 
 static void a_pasid_moves_between_spaces(void **state)
 {
 	struct fixture *f = *state;
-	struct ioasid_device *dev = device(f, "d", (struct ioasid_soft_device){ .pasid_width = 4 });
-	struct ioasid_space *one = space(f, "one"), *two = space(f, "two");
+	struct ioasid_device *dev =
+		bind_model(f, "d", (struct ioasid_soft_device){ .pasid_width = 4 });
+	struct ioasid_space *one = alloc_space(f, "one", true), *two = alloc_space(f, "two", true);
 	struct ioasid_space *plain =
-		space_with(f, (struct ioasid_space_options){ .name = "plain" });
+		alloc_with(f, (struct ioasid_space_options){ .name = "plain" });
 	struct ioasid_pasid *pasid;
 
-	map(f, one, 0, 1, f->memory);
-	map(f, two, 0, 1, f->memory + PAGE);
+	map_pages(f, one, 0, 1, f->memory);
+	map_pages(f, two, 0, 1, f->memory + PAGE);
 	assert_ok(ioasid_pasid_attach(dev, one, 3, &pasid, &f->err), &f->err);
-	assert_ptr_equal(reach(f, dev, 3, 0, IOASID_READ), f->memory);
+	assert_ptr_equal(reach_byte(f, dev, 3, 0, IOASID_READ), f->memory);
 	refused(f, ioasid_pasid_replace(pasid, plain, &f->err), EINVAL, "plain");
 	assert_ok(ioasid_pasid_replace(pasid, two, &f->err), &f->err);
-	assert_ptr_equal(reach(f, dev, 3, 0, IOASID_READ), f->memory + PAGE);
+	assert_ptr_equal(reach_byte(f, dev, 3, 0, IOASID_READ), f->memory + PAGE);
 	ioasid_destroy(one);
-	assert_ptr_equal(reach(f, dev, 3, 0, IOASID_READ), f->memory + PAGE);
+	assert_ptr_equal(reach_byte(f, dev, 3, 0, IOASID_READ), f->memory + PAGE);
 	ioasid_destroy(two);
-	assert_null(reach(f, dev, 3, 0, IOASID_READ));
-	one = space(f, "one");
+	assert_null(reach_byte(f, dev, 3, 0, IOASID_READ));
+	one = alloc_space(f, "one", true);
 	refused(f, ioasid_pasid_replace(pasid, one, &f->err), ENOENT, "parked");
 	ioasid_pasid_detach(pasid);
 }
@@ -269,17 +195,17 @@ static void numbers_of_a_device_mean_nothing_to_another(void **state)
 {
 	struct fixture *f = *state;
 	const struct ioasid_soft_device model = { .pasid_width = 8 };
-	struct ioasid_device *a = device(f, "a", model), *b = device(f, "b", model);
-	struct ioasid_space *one = space(f, "one"), *two = space(f, "two");
+	struct ioasid_device *a = bind_model(f, "a", model), *b = bind_model(f, "b", model);
+	struct ioasid_space *one = alloc_space(f, "one", true), *two = alloc_space(f, "two", true);
 	struct ioasid_pasid *of_a, *of_b, *any;
 
-	map(f, one, 0, 1, f->memory);
-	map(f, two, 0, 1, f->memory + PAGE);
+	map_pages(f, one, 0, 1, f->memory);
+	map_pages(f, two, 0, 1, f->memory + PAGE);
 	assert_ok(ioasid_device_pasid_range(a, 16, 31, &f->err), &f->err);
 	assert_ok(ioasid_pasid_attach(a, one, 16, &of_a, &f->err), &f->err);
 	assert_ok(ioasid_pasid_attach(b, two, 16, &of_b, &f->err), &f->err);
-	assert_ptr_equal(reach(f, a, 16, 0, IOASID_READ), f->memory);
-	assert_ptr_equal(reach(f, b, 16, 0, IOASID_READ), f->memory + PAGE);
+	assert_ptr_equal(reach_byte(f, a, 16, 0, IOASID_READ), f->memory);
+	assert_ptr_equal(reach_byte(f, b, 16, 0, IOASID_READ), f->memory + PAGE);
 	assert_int_equal(ioasid_device_pasid_state(a, 16), IOASID_PASID_ACTIVE);
 	ioasid_pasid_detach(of_b);
 	assert_int_equal(ioasid_pasid_state(f->ctx, 16), IOASID_PASID_FREE);
@@ -301,8 +227,9 @@ static void numbers_of_a_device_mean_nothing_to_another(void **state)
 static void the_range_of_a_context_limits_what_it_hands_out(void **state)
 {
 	struct fixture *f = *state;
-	struct ioasid_device *dev = device(f, "d", (struct ioasid_soft_device){ .pasid_width = 8 });
-	struct ioasid_space *s = space(f, "s");
+	struct ioasid_device *dev =
+		bind_model(f, "d", (struct ioasid_soft_device){ .pasid_width = 8 });
+	struct ioasid_space *s = alloc_space(f, "s", true);
 	struct ioasid_pasid *pasid[3];
 
 	assert_ok(ioasid_ctx_pasid_range(f->ctx, 100, 101, &f->err), &f->err);
@@ -339,20 +266,21 @@ static void an_unmap_that_stops_midway_blocks_the_space(void **state)
 {
 	struct fixture *f = *state;
 	struct ioasid_provider broken = ioasid_soft;
-	struct ioasid_device *dev = device(f, "d", (struct ioasid_soft_device){ .pasid_width = 4 });
-	struct ioasid_space *s = space(f, "s"), *other = space(f, "other");
+	struct ioasid_device *dev =
+		bind_model(f, "d", (struct ioasid_soft_device){ .pasid_width = 4 });
+	struct ioasid_space *s = alloc_space(f, "s", true), *other = alloc_space(f, "other", true);
 	struct ioasid_pasid *pasid;
 
 	broken.unmap = broken_unmap;
-	map(f, s, 0, 2, f->memory);
+	map_pages(f, s, 0, 2, f->memory);
 	assert_ok(ioasid_attach(dev, s, &f->err), &f->err);
 	assert_ok(ioasid_pasid_attach(dev, s, 5, &pasid, &f->err), &f->err);
 	f->ctx->provider = &broken;
 	refused(f, ioasid_unmap(s, 0, 2 * PAGE, &f->err), EIO, "midway");
 	f->ctx->provider = &ioasid_soft;
 	assert_null(ioasid_device_space(dev));
-	assert_null(reach(f, dev, 0, 0, IOASID_READ));
-	assert_null(reach(f, dev, 5, 0, IOASID_READ));
+	assert_null(reach_byte(f, dev, 0, 0, IOASID_READ));
+	assert_null(reach_byte(f, dev, 5, 0, IOASID_READ));
 	assert_int_equal(ioasid_pasid_state(f->ctx, 5), IOASID_PASID_PARKED);
 	refused(f, ioasid_attach(dev, s, &f->err), EIO, "destroy it");
 	refused(f, ioasid_map_hva(s, 8 * PAGE, PAGE, f->memory, RW, &f->err), EIO, "destroy it");
@@ -365,8 +293,9 @@ static void what_cannot_be_blocked_is_never_used_again(void **state)
 {
 	struct fixture *f = *state;
 	struct ioasid_provider broken = ioasid_soft;
-	struct ioasid_device *dev = device(f, "d", (struct ioasid_soft_device){ .pasid_width = 4 });
-	struct ioasid_space *s = space(f, "s");
+	struct ioasid_device *dev =
+		bind_model(f, "d", (struct ioasid_soft_device){ .pasid_width = 4 });
+	struct ioasid_space *s = alloc_space(f, "s", true);
 	struct ioasid_pasid *pasid, *again;
 
 	broken.detach = broken_detach;

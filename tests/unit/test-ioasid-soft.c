@@ -3,108 +3,39 @@
  * What only the soft provider can show on every machine: faults of all blocked accesses, page
  * requests, groups, chosen capabilities, nesting over real tables, and dirty logs.
  */
-#include "tests/unit/check.h"
+#include "tests/unit/soft-bench.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "ioasid-client/ioasid.h"
 #include "ioasid-client/pasid-table.h"
 #include "util/bits.h"
 
-#define PAGE	    ((uint64_t)IOASID_PAGE_SIZE)
-#define RW	    (IOASID_READ | IOASID_WRITE)
-#define MEMORY_SIZE (64 * PAGE)
-#define VTD	    IOASID_FORMAT_BIT(IOASID_FORMAT_VTD_S1)
+#define VTD IOASID_FORMAT_BIT(IOASID_FORMAT_VTD_S1)
 
-struct fixture {
-	struct ioasid_ctx *ctx;
-	struct ioasid_dma *dma;
-	struct ioasid_device *device; /* of all capabilities */
-	char *memory;
-	struct err err;
-};
-
-static struct ioasid_device *bind_model(struct fixture *f, const char *label,
-					struct ioasid_soft_device model)
+/* A device of all capabilities. */
+static int setup_model(void **state)
 {
-	const struct ioasid_source source = { .type = IOASID_SOURCE_SOFT, .soft = model };
-	struct ioasid_device *device = NULL;
+	struct fixture *f;
 
-	assert_ok(ioasid_bind(f->ctx, &source, label, &device, &f->err), &f->err);
-	return device;
-}
-
-static struct ioasid_space *alloc_space(struct fixture *f, struct ioasid_space_options options)
-{
-	struct ioasid_space *space = NULL;
-
-	if (!options.name)
-		options.name = "space";
-	assert_ok(ioasid_alloc(f->ctx, &options, &space, &f->err), &f->err);
-	return space;
-}
-
-static int setup(void **state)
-{
-	struct fixture *f = calloc(1, sizeof(*f));
-
-	f->memory = aligned_alloc(PAGE, MEMORY_SIZE);
-	memset(f->memory, 0, MEMORY_SIZE);
-	assert_ok(ioasid_ctx_open(&f->ctx, IOASID_PROVIDER_SOFT, NULL, &f->err), &f->err);
-	assert_ok(ioasid_dma_open(f->ctx, &f->dma, &f->err), &f->err);
+	setup(state);
+	f = *state;
 	f->device = bind_model(f, "all",
 			       (struct ioasid_soft_device){ .pasid_width = 20,
 							    .snoop_enforced = true,
 							    .page_requests = true,
 							    .nesting = VTD,
 							    .dirty = true });
-	*state = f;
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	ioasid_ctx_close(f->ctx);
-	ioasid_dma_close(f->dma);
-	free(f->memory);
-	free(f);
-	return 0;
-}
-
-static void *reach(struct fixture *f, const struct ioasid_device *device, uint32_t pasid,
-		   uint64_t iova, unsigned int rights)
+static void *reach_word(struct fixture *f, const struct ioasid_device *device, uint32_t pasid,
+			uint64_t iova, unsigned int rights)
 {
 	uint64_t len = 8;
-	void *at;
 
-	ioasid_dma_begin(f->dma);
-	at = ioasid_translate(f->dma, device, pasid, iova, &len, rights);
-	ioasid_dma_end(f->dma);
-	return at;
-}
-
-static void map(struct fixture *f, struct ioasid_space *space, uint64_t iova, uint64_t size,
-		void *hva, unsigned int rights)
-{
-	assert_ok(ioasid_map_hva(space, iova, size, hva, rights, &f->err), &f->err);
-}
-
-static void attach(struct fixture *f, struct ioasid_device *device, struct ioasid_space *space)
-{
-	assert_ok(ioasid_attach(device, space, &f->err), &f->err);
-}
-
-static void refused(struct fixture *f, int r, int code, const char *names)
-{
-	assert_int_equal(r, -code);
-	assert_non_null(strstr(f->err.text, names));
+	return reach(f, device, pasid, iova, &len, rights);
 }
 
 /* --- faults ---------------------------------------------------------------------------------- */
@@ -133,7 +64,7 @@ static void blocked_access_is_reported_with_all_that_is_known(void **state)
 {
 	struct fixture *f = *state;
 	struct ioasid_space *space =
-		alloc_space(f, (struct ioasid_space_options){ .pasid_capable = true });
+		alloc_with(f, (struct ioasid_space_options){ .pasid_capable = true });
 	struct ioasid_fault fault;
 	struct ioasid_pasid *pasid;
 	struct pasid_table *table;
@@ -144,7 +75,7 @@ static void blocked_access_is_reported_with_all_that_is_known(void **state)
 	assert_ok(ioasid_pasid_attach(f->device, space, 77, &pasid, &f->err), &f->err);
 	assert_ok(pasid_table_bind(table, 5, pasid, &f->err), &f->err);
 	assert_false(readable(f));
-	assert_null(reach(f, f->device, 77, 3 * PAGE + 16, IOASID_WRITE));
+	assert_null(reach_word(f, f->device, 77, 3 * PAGE + 16, IOASID_WRITE));
 	assert_true(readable(f));
 	fault = one_fault(f);
 	assert_string_equal(fault.label, "all");
@@ -162,19 +93,19 @@ static void blocked_access_is_reported_with_all_that_is_known(void **state)
 static void every_way_of_being_blocked_is_a_fault(void **state)
 {
 	struct fixture *f = *state;
-	struct ioasid_space *space = alloc_space(f, (struct ioasid_space_options){ 0 });
+	struct ioasid_space *space = alloc_with(f, (struct ioasid_space_options){ 0 });
 
-	assert_null(reach(f, f->device, 0, 0, IOASID_READ)); /* not attached */
+	assert_null(reach_word(f, f->device, 0, 0, IOASID_READ)); /* not attached */
 	one_fault(f);
-	attach(f, f->device, space);
-	assert_null(reach(f, f->device, 0, 0, IOASID_READ)); /* not mapped */
+	attach_to(f, f->device, space);
+	assert_null(reach_word(f, f->device, 0, 0, IOASID_READ)); /* not mapped */
 	one_fault(f);
 	map(f, space, 0, PAGE, f->memory, IOASID_READ);
-	assert_null(reach(f, f->device, 0, 0, IOASID_WRITE)); /* without the right */
+	assert_null(reach_word(f, f->device, 0, 0, IOASID_WRITE)); /* without the right */
 	one_fault(f);
-	assert_null(reach(f, f->device, 9, 0, IOASID_READ)); /* a PASID that nobody attached */
+	assert_null(reach_word(f, f->device, 9, 0, IOASID_READ)); /* a PASID that nobody attached */
 	assert_int_equal(one_fault(f).host_pasid, 9);
-	assert_non_null(reach(f, f->device, 0, 0, IOASID_READ));
+	assert_non_null(reach_word(f, f->device, 0, 0, IOASID_READ));
 	assert_false(readable(f));
 }
 
@@ -186,7 +117,7 @@ static void faults_past_the_ring_are_counted(void **state)
 	size_t got;
 
 	for (uint64_t i = 0; i < 1000; i++)
-		assert_null(reach(f, f->device, 0, i * PAGE, IOASID_READ));
+		assert_null(reach_word(f, f->device, 0, i * PAGE, IOASID_READ));
 	assert_ok(ioasid_faults_read(f->ctx, fault, 512, &got, &lost, &f->err), &f->err);
 	assert_int_equal(got + lost, 1000);
 	assert_in_range(got, 1, 511);
@@ -200,19 +131,18 @@ static void faults_past_the_ring_are_counted(void **state)
 
 static uint64_t request(struct fixture *f, uint32_t pasid, uint64_t iova)
 {
-	assert_null(reach(f, f->device, pasid, iova, IOASID_READ | IOASID_PAGE_REQUEST));
+	assert_null(reach_word(f, f->device, pasid, iova, IOASID_READ | IOASID_PAGE_REQUEST));
 	return ioasid_dma_request(f->dma);
 }
 
 static void page_request_waits_for_its_answer(void **state)
 {
 	struct fixture *f = *state;
-	struct ioasid_space *space =
-		alloc_space(f, (struct ioasid_space_options){ .faults = true });
+	struct ioasid_space *space = alloc_with(f, (struct ioasid_space_options){ .faults = true });
 	struct ioasid_fault fault;
 	uint64_t cookie;
 
-	attach(f, f->device, space);
+	attach_to(f, f->device, space);
 	cookie = request(f, 0, PAGE);
 	assert_int_not_equal(cookie, 0);
 	assert_int_equal(ioasid_dma_answer(f->dma, cookie), -EAGAIN);
@@ -223,7 +153,7 @@ static void page_request_waits_for_its_answer(void **state)
 	assert_ok(ioasid_fault_respond(f->ctx, fault.cookie, IOASID_RESPONSE_RETRY, &f->err),
 		  &f->err);
 	assert_int_equal(ioasid_dma_wait(f->dma, cookie), 0);
-	assert_ptr_equal(reach(f, f->device, 0, PAGE, IOASID_READ | IOASID_PAGE_REQUEST),
+	assert_ptr_equal(reach_word(f, f->device, 0, PAGE, IOASID_READ | IOASID_PAGE_REQUEST),
 			 f->memory);
 	refused(f, ioasid_fault_respond(f->ctx, fault.cookie, IOASID_RESPONSE_RETRY, &f->err),
 		ENOENT, "no device waits");
@@ -239,19 +169,19 @@ static void page_request_waits_for_its_answer(void **state)
 static void request_needs_device_space_and_wish(void **state)
 {
 	struct fixture *f = *state;
-	struct ioasid_space *with = alloc_space(f, (struct ioasid_space_options){ .faults = true });
-	struct ioasid_space *without = alloc_space(f, (struct ioasid_space_options){ 0 });
+	struct ioasid_space *with = alloc_with(f, (struct ioasid_space_options){ .faults = true });
+	struct ioasid_space *without = alloc_with(f, (struct ioasid_space_options){ 0 });
 	struct ioasid_device *plain = bind_model(f, "plain", (struct ioasid_soft_device){ 0 });
 
-	attach(f, f->device, without);
+	attach_to(f, f->device, without);
 	assert_int_equal(request(f, 0, 0), 0);
 	assert_false(one_fault(f).waits);
-	attach(f, f->device, with);
-	assert_null(reach(f, f->device, 0, 0, IOASID_READ));
+	attach_to(f, f->device, with);
+	assert_null(reach_word(f, f->device, 0, 0, IOASID_READ));
 	assert_int_equal(ioasid_dma_request(f->dma), 0);
 	assert_false(one_fault(f).waits);
-	attach(f, plain, with);
-	assert_null(reach(f, plain, 0, 0, IOASID_READ | IOASID_PAGE_REQUEST));
+	attach_to(f, plain, with);
+	assert_null(reach_word(f, plain, 0, 0, IOASID_READ | IOASID_PAGE_REQUEST));
 	assert_int_equal(ioasid_dma_request(f->dma), 0);
 	assert_false(one_fault(f).waits);
 }
@@ -260,13 +190,13 @@ static void whatever_takes_the_space_away_answers(void **state)
 {
 	struct fixture *f = *state;
 	struct ioasid_space_options options = { .faults = true, .pasid_capable = true };
-	struct ioasid_space *space = alloc_space(f, options), *other = alloc_space(f, options);
+	struct ioasid_space *space = alloc_with(f, options), *other = alloc_with(f, options);
 	struct ioasid_pasid *pasid;
 	uint64_t cookie;
 
-	attach(f, f->device, space);
+	attach_to(f, f->device, space);
 	cookie = request(f, 0, 0);
-	attach(f, f->device, other);
+	attach_to(f, f->device, other);
 	assert_int_equal(ioasid_dma_wait(f->dma, cookie), -EFAULT);
 	cookie = request(f, 0, 0);
 	assert_ok(ioasid_detach(f->device, &f->err), &f->err);
@@ -280,7 +210,7 @@ static void whatever_takes_the_space_away_answers(void **state)
 	assert_int_equal(ioasid_dma_wait(f->dma, cookie), -EFAULT);
 	assert_int_equal(request(f, 4, 0), 0);
 	ioasid_pasid_detach(pasid);
-	attach(f, f->device, space);
+	attach_to(f, f->device, space);
 	cookie = request(f, 0, 0);
 	ioasid_dma_refuse(f->dma, true);
 	assert_int_equal(ioasid_dma_wait(f->dma, cookie), -EFAULT);
@@ -307,12 +237,11 @@ static void *answer_thread(void *arg)
 static void wait_ends_with_the_answer_of_another_thread(void **state)
 {
 	struct fixture *f = *state;
-	struct ioasid_space *space =
-		alloc_space(f, (struct ioasid_space_options){ .faults = true });
+	struct ioasid_space *space = alloc_with(f, (struct ioasid_space_options){ .faults = true });
 	pthread_t thread;
 	void *failed;
 
-	attach(f, f->device, space);
+	attach_to(f, f->device, space);
 	for (uint64_t i = 0; i < 50; i++) {
 		assert_int_equal(pthread_create(&thread, NULL, answer_thread, f), 0);
 		assert_int_equal(ioasid_dma_wait(f->dma, request(f, 0, i * PAGE)), 0);
@@ -329,23 +258,23 @@ static void members_of_a_group_reach_one_space(void **state)
 	struct ioasid_device *a = bind_model(f, "a", (struct ioasid_soft_device){ .group = 3 });
 	struct ioasid_device *b = bind_model(f, "b", (struct ioasid_soft_device){ .group = 3 });
 	struct ioasid_device *c = bind_model(f, "c", (struct ioasid_soft_device){ .group = 4 });
-	struct ioasid_space *one = alloc_space(f, (struct ioasid_space_options){ .name = "one" });
-	struct ioasid_space *two = alloc_space(f, (struct ioasid_space_options){ .name = "two" });
+	struct ioasid_space *one = alloc_with(f, (struct ioasid_space_options){ .name = "one" });
+	struct ioasid_space *two = alloc_with(f, (struct ioasid_space_options){ .name = "two" });
 
 	map(f, one, 0, PAGE, f->memory, RW);
 	map(f, two, 0, PAGE, f->memory + PAGE, RW);
-	attach(f, a, one);
-	attach(f, c, two);
-	assert_ptr_equal(reach(f, b, 0, 0, IOASID_READ), f->memory);
+	attach_to(f, a, one);
+	attach_to(f, c, two);
+	assert_ptr_equal(reach_word(f, b, 0, 0, IOASID_READ), f->memory);
 	refused(f, ioasid_attach(b, two, &f->err), EINVAL, "group 3");
-	attach(f, b, one);
-	attach(f, a, two);
-	assert_ptr_equal(reach(f, b, 0, 0, IOASID_READ), f->memory + PAGE);
+	attach_to(f, b, one);
+	attach_to(f, a, two);
+	assert_ptr_equal(reach_word(f, b, 0, 0, IOASID_READ), f->memory + PAGE);
 	assert_ok(ioasid_detach(a, &f->err), &f->err);
-	assert_ptr_equal(reach(f, a, 0, 0, IOASID_READ), f->memory + PAGE);
+	assert_ptr_equal(reach_word(f, a, 0, 0, IOASID_READ), f->memory + PAGE);
 	ioasid_unbind(b);
-	assert_null(reach(f, a, 0, 0, IOASID_READ));
-	assert_ptr_equal(reach(f, c, 0, 0, IOASID_READ), f->memory + PAGE);
+	assert_null(reach_word(f, a, 0, 0, IOASID_READ));
+	assert_ptr_equal(reach_word(f, c, 0, 0, IOASID_READ), f->memory + PAGE);
 }
 
 static void models_have_the_capabilities_that_were_chosen(void **state)
@@ -402,8 +331,8 @@ static void what_a_device_cannot_have_is_refused_in_either_order(void **state)
 		bind_model(f, "small",
 			   (struct ioasid_soft_device){ .addr_width = 39,
 							.reserved = { 0xfee00000, 0xfeefffff } });
-	struct ioasid_space *space = alloc_space(f, (struct ioasid_space_options){ 0 });
-	struct ioasid_space *log = alloc_space(f, (struct ioasid_space_options){ .dirty = true });
+	struct ioasid_space *space = alloc_with(f, (struct ioasid_space_options){ 0 });
+	struct ioasid_space *log = alloc_with(f, (struct ioasid_space_options){ .dirty = true });
 
 	map(f, space, 0xfee00000, PAGE, f->memory, RW);
 	refused(f, ioasid_attach(small, space, &f->err), EINVAL, "reserved");
@@ -411,14 +340,14 @@ static void what_a_device_cannot_have_is_refused_in_either_order(void **state)
 	map(f, space, 1ULL << 39, PAGE, f->memory, RW);
 	refused(f, ioasid_attach(small, space, &f->err), EINVAL, "out of reach");
 	assert_ok(ioasid_unmap(space, 1ULL << 39, PAGE, &f->err), &f->err);
-	attach(f, small, space);
+	attach_to(f, small, space);
 	refused(f, ioasid_map_hva(space, 0xfeeff000, PAGE, f->memory, RW, &f->err), EINVAL,
 		"small");
 	refused(f, ioasid_map_hva(space, 1ULL << 39, PAGE, f->memory, RW, &f->err), EINVAL,
 		"small");
 	map(f, space, 0xfef00000, PAGE, f->memory, RW);
 	refused(f, ioasid_attach(small, log, &f->err), EOPNOTSUPP, "dirty");
-	assert_ptr_equal(reach(f, small, 0, 0xfef00000, RW), f->memory);
+	assert_ptr_equal(reach_word(f, small, 0, 0xfef00000, RW), f->memory);
 }
 
 /* --- nesting --------------------------------------------------------------------------------- */
@@ -453,31 +382,31 @@ static struct nest nest(struct fixture *f, uint64_t flags, unsigned int parent_r
 {
 	struct nest n = {
 		.f = f,
-		.parent = alloc_space(f, (struct ioasid_space_options){ .name = "parent",
-									.nest_parent = true }),
+		.parent = alloc_with(f, (struct ioasid_space_options){ .name = "parent",
+								       .nest_parent = true }),
 	};
 
 	map(f, n.parent, GUEST, MEMORY_SIZE, f->memory, parent_rights);
-	n.child = alloc_space(f, (struct ioasid_space_options){
-					 .name = "child",
-					 .parent = n.parent,
-					 .nesting = { .format = IOASID_FORMAT_VTD_S1,
-						      .table = GUEST,
-						      .addr_width = 48,
-						      .flags = flags } });
+	n.child = alloc_with(f, (struct ioasid_space_options){
+					.name = "child",
+					.parent = n.parent,
+					.nesting = { .format = IOASID_FORMAT_VTD_S1,
+						     .table = GUEST,
+						     .addr_width = 48,
+						     .flags = flags } });
 	set_entry(f, 0, 0, 1, ALL);
 	set_entry(f, 1, 0, 2, ALL);
 	set_entry(f, 2, 0, 3, ALL);
 	set_entry(f, 3, 0, 4, ALL);
 	set_entry(f, 3, 1, 5, PRESENT | USER);
 	set_entry(f, 3, 2, 6, PRESENT | WRITABLE);
-	attach(f, f->device, n.child);
+	attach_to(f, f->device, n.child);
 	return n;
 }
 
 static void *through(const struct nest *n, uint64_t iova, unsigned int rights)
 {
-	return reach(n->f, n->f->device, 0, iova, rights);
+	return reach_word(n->f, n->f->device, 0, iova, rights);
 }
 
 static void nested_space_walks_the_guests_tables(void **state)
@@ -514,18 +443,18 @@ static void supervisor_requests_go_by_the_flags(void **state)
 	unsigned int rights = IOASID_WRITE | IOASID_PRIVILEGED;
 	struct nest n = nest(f, IOASID_VTD_S1_SRE, RW);
 	struct ioasid_space *protected =
-		alloc_space(f, (struct ioasid_space_options){
-				       .parent = n.parent,
-				       .nesting = { .format = IOASID_FORMAT_VTD_S1,
-						    .table = GUEST,
-						    .addr_width = 48,
-						    .flags = IOASID_VTD_S1_SRE |
-							     IOASID_VTD_S1_WPE } });
+		alloc_with(f,
+			   (struct ioasid_space_options){
+				   .parent = n.parent,
+				   .nesting = { .format = IOASID_FORMAT_VTD_S1,
+						.table = GUEST,
+						.addr_width = 48,
+						.flags = IOASID_VTD_S1_SRE | IOASID_VTD_S1_WPE } });
 
 	assert_non_null(through(&n, 2 * PAGE, rights));
 	assert_non_null(through(&n, PAGE, rights));
 	assert_null(through(&n, 2 * PAGE, IOASID_WRITE)); /* not by what the other left behind */
-	attach(f, f->device, protected);
+	attach_to(f, f->device, protected);
 	assert_non_null(through(&n, 2 * PAGE, rights));
 	assert_null(through(&n, PAGE, rights));
 }
@@ -589,15 +518,15 @@ static void nested_faults_can_be_page_requests(void **state)
 	struct fixture *f = *state;
 	struct nest n = nest(f, 0, RW);
 	struct ioasid_space *child =
-		alloc_space(f, (struct ioasid_space_options){
-				       .parent = n.parent,
-				       .faults = true,
-				       .nesting = { .format = IOASID_FORMAT_VTD_S1,
-						    .table = GUEST,
-						    .addr_width = 48 } });
+		alloc_with(f, (struct ioasid_space_options){
+				      .parent = n.parent,
+				      .faults = true,
+				      .nesting = { .format = IOASID_FORMAT_VTD_S1,
+						   .table = GUEST,
+						   .addr_width = 48 } });
 	uint64_t cookie;
 
-	attach(f, f->device, child);
+	attach_to(f, f->device, child);
 	cookie = request(f, 0, 9 * PAGE);
 	assert_int_not_equal(cookie, 0);
 	set_entry(f, 3, 9, 9, ALL);
@@ -645,27 +574,27 @@ static uint64_t dirty_of_all(struct fixture *f, struct ioasid_space *space)
 static void log_has_what_was_written_since_it_was_read(void **state)
 {
 	struct fixture *f = *state;
-	struct ioasid_space *space = alloc_space(f, (struct ioasid_space_options){ .dirty = true });
+	struct ioasid_space *space = alloc_with(f, (struct ioasid_space_options){ .dirty = true });
 
 	map(f, space, 0, 16 * PAGE, f->memory, RW);
-	attach(f, f->device, space);
-	assert_non_null(reach(f, f->device, 0, 0, IOASID_WRITE));
+	attach_to(f, f->device, space);
+	assert_non_null(reach_word(f, f->device, 0, 0, IOASID_WRITE));
 	assert_int_equal(dirty(f, space, PAGE, false), 0);
 	assert_ok(ioasid_dirty_track(space, true, &f->err), &f->err);
-	assert_non_null(reach(f, f->device, 0, 0, IOASID_WRITE)); /* the IOTLB had it */
-	assert_non_null(reach(f, f->device, 0, PAGE, IOASID_READ));
-	assert_non_null(reach(f, f->device, 0, 6 * PAGE - 4, IOASID_WRITE)); /* two pages */
+	assert_non_null(reach_word(f, f->device, 0, 0, IOASID_WRITE)); /* the IOTLB had it */
+	assert_non_null(reach_word(f, f->device, 0, PAGE, IOASID_READ));
+	assert_non_null(reach_word(f, f->device, 0, 6 * PAGE - 4, IOASID_WRITE)); /* two pages */
 	assert_int_equal(dirty(f, space, PAGE, true), 0x61);
 	assert_int_equal(dirty(f, space, 4 * PAGE, true), 3);
 	assert_int_equal(dirty_of_all(f, space), 1);
 	assert_int_equal(dirty(f, space, PAGE, false), 0x61);
 	assert_int_equal(dirty(f, space, PAGE, false), 0);
-	assert_non_null(reach(f, f->device, 0, 0, IOASID_WRITE));
+	assert_non_null(reach_word(f, f->device, 0, 0, IOASID_WRITE));
 	assert_int_equal(dirty(f, space, PAGE, true), 1);
 	assert_ok(ioasid_dirty_track(space, true, &f->err), &f->err);
 	assert_int_equal(dirty(f, space, PAGE, true), 0);
 	assert_ok(ioasid_dirty_track(space, false, &f->err), &f->err);
-	assert_non_null(reach(f, f->device, 0, 0, IOASID_WRITE));
+	assert_non_null(reach_word(f, f->device, 0, 0, IOASID_WRITE));
 	assert_int_equal(dirty(f, space, PAGE, true), 0);
 }
 
@@ -673,22 +602,22 @@ static void parents_log_has_what_its_guest_wrote(void **state)
 {
 	struct fixture *f = *state;
 	struct ioasid_space *parent =
-		alloc_space(f, (struct ioasid_space_options){ .nest_parent = true, .dirty = true });
+		alloc_with(f, (struct ioasid_space_options){ .nest_parent = true, .dirty = true });
 	struct ioasid_device *device = f->device;
 	struct nest n = nest(f, 0, RW);
 	struct ioasid_space *child =
-		alloc_space(f, (struct ioasid_space_options){
-				       .parent = parent,
-				       .nesting = { .format = IOASID_FORMAT_VTD_S1,
-						    .table = GUEST,
-						    .addr_width = 48 } });
+		alloc_with(f, (struct ioasid_space_options){
+				      .parent = parent,
+				      .nesting = { .format = IOASID_FORMAT_VTD_S1,
+						   .table = GUEST,
+						   .addr_width = 48 } });
 	uint64_t bitmap = 0;
 	const struct ioasid_dirty range = {
 		.iova = GUEST, .size = 16 * PAGE, .page_size = PAGE, .bitmap = &bitmap
 	};
 
 	map(f, parent, GUEST, MEMORY_SIZE, f->memory, RW);
-	attach(f, device, child);
+	attach_to(f, device, child);
 	assert_ok(ioasid_dirty_track(parent, true, &f->err), &f->err);
 	assert_non_null(through(&n, 0, IOASID_WRITE));
 	assert_ok(ioasid_dirty_read(parent, &range, &f->err), &f->err);
@@ -732,14 +661,14 @@ static void *write_thread(void *arg)
 static void no_write_is_missing_from_the_log(void **state)
 {
 	struct fixture *f = *state;
-	struct ioasid_space *space = alloc_space(f, (struct ioasid_space_options){ .dirty = true });
+	struct ioasid_space *space = alloc_with(f, (struct ioasid_space_options){ .dirty = true });
 	struct writer w = { .f = f };
 	uint64_t copy = 0;
 	pthread_t thread;
 	void *failed;
 
 	map(f, space, 0, 16 * PAGE, f->memory, RW);
-	attach(f, f->device, space);
+	attach_to(f, f->device, space);
 	assert_ok(ioasid_dirty_track(space, true, &f->err), &f->err);
 	assert_int_equal(pthread_create(&thread, NULL, write_thread, &w), 0);
 	while (__atomic_load_n(&w.count, __ATOMIC_RELAXED) < 20000) {
@@ -754,7 +683,7 @@ static void no_write_is_missing_from_the_log(void **state)
 	assert_int_equal(copy, *(uint64_t *)f->memory);
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup_model, teardown)
 
 int main(void)
 {
