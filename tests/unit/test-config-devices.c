@@ -3,51 +3,13 @@
  * /devices and /iommu of the configuration: every spelling of a device's name is the same device,
  * and what does not go together is refused in words that say what to change.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
+#include "tests/unit/test-config.h"
 
 #include "keeper/name.h"
-#include "util/bits.h"
-#include "vmm/config.h"
 
-#define KERNEL	     "\"payload\": {\"kernel\": \"k\"}"
 #define DEVICES(...) "{" KERNEL ", \"devices\": [" __VA_ARGS__ "]}"
 #define UUID	     "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001"
 #define UUID_LOUD    "83B8F4F2-509F-382F-3C1E-E6BFE0FA1001"
-
-struct refusal {
-	const char *text, *sentence;
-};
-
-static void assert_refused(const struct refusal *rows, size_t n)
-{
-	static const struct config zero;
-	struct config config;
-
-	for (size_t i = 0; i < n; i++) {
-		struct err err = { 0 };
-
-		assert_int_equal(config_parse(&config, rows[i].text, strlen(rows[i].text), &err),
-				 -EINVAL);
-		assert_string_equal(err.text, rows[i].sentence);
-		assert_memory_equal(&config, &zero, sizeof(zero));
-	}
-}
-
-static void assert_taken(struct config *config, const char *text)
-{
-	struct err err = { 0 };
-
-	if (config_parse(config, text, strlen(text), &err))
-		fail_msg("%s: %s", text, err.text);
-}
 
 /* --- names ----------------------------------------------------------------------------------- */
 
