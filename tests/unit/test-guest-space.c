@@ -3,55 +3,15 @@
  * Guest memory in the I/O space of its devices, on the soft provider: all of it, at the guest's
  * addresses.
  */
-#include "tests/unit/check.h"
+#include "tests/unit/soft-bench.h"
 
 #include <fcntl.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "ioasid-client/ioasid.h"
 #include "vmm/guest-space.h"
 #include "vmm/layout.h"
 #include "vmm/ram.h"
-
-struct scene {
-	struct ioasid_ctx *ctx;
-	struct ioasid_device *device;
-	struct ioasid_dma *dma;
-	struct ioasid_space *space;
-	struct err err;
-};
-
-static void scene_start(struct scene *s)
-{
-	const struct ioasid_space_options options = { .name = "guest" };
-	const struct ioasid_source source = { .type = IOASID_SOURCE_SOFT };
-
-	*s = (struct scene){ 0 };
-	assert_ok(ioasid_ctx_open(&s->ctx, IOASID_PROVIDER_SOFT, NULL, &s->err), &s->err);
-	assert_ok(ioasid_dma_open(s->ctx, &s->dma, &s->err), &s->err);
-	assert_ok(ioasid_bind(s->ctx, &source, "nic", &s->device, &s->err), &s->err);
-	assert_ok(ioasid_alloc(s->ctx, &options, &s->space, &s->err), &s->err);
-	assert_ok(ioasid_attach(s->device, s->space, &s->err), &s->err);
-}
-
-static void scene_end(struct scene *s)
-{
-	ioasid_ctx_close(s->ctx);
-	ioasid_dma_close(s->dma);
-}
-
-static void *reach(struct scene *s, uint64_t iova)
-{
-	uint64_t len = 1;
-	void *at;
-
-	ioasid_dma_begin(s->dma);
-	at = ioasid_translate(s->dma, s->device, 0, iova, &len, IOASID_READ | IOASID_WRITE);
-	ioasid_dma_end(s->dma);
-	return at;
-}
 
 /* A guest of that much, none of which is there: addresses are all that is looked at. */
 static void plan(struct ram *ram, struct layout *layout, uint64_t size)
@@ -73,45 +33,43 @@ static void plan(struct ram *ram, struct layout *layout, uint64_t size)
 static void all_of_it_is_where_the_guest_has_it(void **state)
 {
 	const uint64_t size = 100 * GIB;
+	struct fixture *f = *state;
 	struct layout layout;
-	struct scene s;
 	struct ram ram;
 
-	scene_start(&s);
+	attach(f);
 	plan(&ram, &layout, size);
 	assert_true(layout.n_ram >= 3);
-	assert_ok(guest_space_map(s.space, &ram, &layout, NULL, &s.err), &s.err);
+	assert_ok(guest_space_map(f->space, &ram, &layout, NULL, &f->err), &f->err);
 	for (unsigned int i = 0; i < layout.n_ram; i++) {
 		const struct layout_ram *r = &layout.ram[i];
 		char *hva = (char *)ram.base + r->offset;
 
-		assert_ptr_equal(reach(&s, r->gpa), hva);
-		assert_ptr_equal(reach(&s, r->gpa + r->size / 2), hva + r->size / 2);
-		assert_ptr_equal(reach(&s, r->gpa + r->size - 1), hva + r->size - 1);
-		assert_null(reach(&s, r->gpa + r->size));
+		assert_ptr_equal(reach1(f, 0, r->gpa), hva);
+		assert_ptr_equal(reach1(f, 0, r->gpa + r->size / 2), hva + r->size / 2);
+		assert_ptr_equal(reach1(f, 0, r->gpa + r->size - 1), hva + r->size - 1);
+		assert_null(reach1(f, 0, r->gpa + r->size));
 	}
-	scene_end(&s);
 	munmap(ram.base, size);
 }
 
 /* Lines of the log that say how far it is. */
-static unsigned int progress_of(uint64_t size)
+static unsigned int progress_of(struct fixture *f, uint64_t size)
 {
+	struct ioasid_space *space = alloc_space(f, "another", false);
 	char text[8192];
 	struct layout layout;
 	unsigned int lines = 0;
-	struct scene s;
 	struct ram ram;
 	int fds[2];
 	ssize_t n;
 
 	assert_int_equal(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
-	scene_start(&s);
 	plan(&ram, &layout, size);
-	assert_ok(guest_space_map(s.space, &ram, &layout,
-				  &(struct log){ .fd = fds[1], .level = LOG_INFO }, &s.err),
-		  &s.err);
-	scene_end(&s);
+	assert_ok(guest_space_map(space, &ram, &layout,
+				  &(struct log){ .fd = fds[1], .level = LOG_INFO }, &f->err),
+		  &f->err);
+	ioasid_destroy(space);
 	munmap(ram.base, size);
 	close(fds[1]);
 	n = read(fds[0], text, sizeof(text) - 1);
@@ -124,15 +82,17 @@ static unsigned int progress_of(uint64_t size)
 
 static void only_a_large_guest_says_how_far_it_is(void **state)
 {
-	assert_int_equal(progress_of(2 * GIB), 0);
-	assert_true(progress_of(100 * GIB) >= 1);
+	assert_int_equal(progress_of(*state, 2 * GIB), 0);
+	assert_true(progress_of(*state, 100 * GIB) >= 1);
 }
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup_guest, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(all_of_it_is_where_the_guest_has_it),
-		cmocka_unit_test(only_a_large_guest_says_how_far_it_is),
+		TEST(all_of_it_is_where_the_guest_has_it),
+		TEST(only_a_large_guest_says_how_far_it_is),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
