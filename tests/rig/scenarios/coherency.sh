@@ -23,9 +23,9 @@ probes() {
 }
 count() { grep -c " $1:" $trace/trace; } # count PROBE: calls since `run`
 
-vm() { # vm NAME DEVICES-JSON
+vm() { # vm NAME DEVICES-JSON [WORD]
 	cat >"/out/$1.json" <<-EOF
-		{ "payload": { "flat": "/adit/build/guest/wbinvd.bin", "cmdline": "times=8" },
+		{ "payload": { "flat": "/adit/build/guest/wbinvd.bin", "cmdline": "times=8 ${3:-}" },
 		  "serial": { "mode": "File", "file": "/out/$1" }, "debug_exit": true, "devices": [$2] }
 	EOF
 }
@@ -49,6 +49,40 @@ agrees() {
 	else
 		is "$(count register) $(count unregister) $(count flush)" '0 0 0'
 	fi
+}
+
+# The guest goes on; waits until it has executed WBINVD in two whole rounds more.
+two_rounds() {
+	rounds=$(($(grep -c '^round' /out/leaves) + 3))
+	until [ "$(grep -c '^round' /out/leaves)" -ge $rounds ]; do
+		kill -0 "$pid" || return
+		sleep 0.1
+	done
+}
+# The one device that makes WBINVD work leaves a guest that goes on executing it.
+leaves() {
+	vm leaves "$disk }" forever
+	: >/out/leaves
+	echo >$trace/trace
+	/adit/build/adit run --no-reboot /out/leaves.json >/out/leaves.log 2>&1 &
+	pid=$!
+	two_rounds && is "$(count register) $(count unregister)" '1 0' && [ "$(count flush)" -ge 8 ] || return
+	echo "$nvme" >"/sys/bus/pci/devices/$nvme/driver/unbind"
+	until grep -q 'went back to the host' /out/leaves.log; do
+		kill -0 $pid || return
+		sleep 0.1
+	done
+	is "$(count register) $(count unregister)" '1 1' || return
+	echo >$trace/trace
+	two_rounds && is "$(count flush)" 0
+}
+leaves_and_ends() {
+	leaves
+	left=$?
+	kill -KILL "$pid"
+	wait "$pid"
+	[ $left = 0 ] || tail -n 5 /out/leaves.log /out/leaves
+	return $left
 }
 
 l1() {
@@ -90,6 +124,10 @@ l1() {
 		check 'deny with unsafe_stale_reads: the guest runs' runs unsafe \
 			"$disk, \"coherency\": \"deny\", \"unsafe_stale_reads\": true }"
 		check 'deny with unsafe_stale_reads: WBINVD does nothing' agrees unsafe nop
+	fi
+	if [ $enforces = no ]; then
+		check 'WBINVD ends with the last device that needed it' leaves_and_ends
+		check nvme_goes_to_vfio_pci_again vfio_bind "$nvme"
 	fi
 	echo 1 >/sys/bus/mdev/devices/$uuid/remove
 	end
