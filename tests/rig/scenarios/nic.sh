@@ -1,15 +1,17 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: Apache-2.0
-# Network functions under unmodified drivers: an e1000e and a VF of an igb have a link and send and
-# receive packets, through QEMU's user network behind each; and all the while the vectors move from one
-# CPU to the other, which masks and unmasks them.
+# Network functions under unmodified drivers: an e1000e, a VF of an igb and a virtio-net whose DMA goes
+# through the IOMMU have a link and send and receive packets, through QEMU's user network behind each;
+# and all the while the vectors move from one CPU to the other, which masks and unmasks them.
 # shellcheck disable=SC2034,SC2154 # settings for tests/rig/run, and from it
-TITLE='an e1000e and an igb VF are assigned: link and packets'
+TITLE='an e1000e, an igb VF and a virtio-net are assigned: link and packets'
 SMOKE=''
 IOMMU='intel amd'
-NETS='n0 n1'
+NETS='n0 n1 n2'
 DEVICES='e1000e,netdev=n0,mac=52:54:00:00:00:01
-igb,netdev=n1,mac=52:54:00:00:00:02'
+igb,netdev=n1,mac=52:54:00:00:00:02
+pcie-root-port,id=rp,chassis=1,slot=1
+virtio-net-pci,bus=rp,disable-legacy=on,iommu_platform=on,netdev=n2,mac=52:54:00:00:00:03'
 NEED='adit generic'
 LIMIT=1500
 
@@ -17,6 +19,8 @@ guest_work() {
 	cat <<-'EOF'
 		modprobe e1000e
 		modprobe igbvf
+		modprobe virtio_pci
+		modprobe virtio_net
 		n=0
 		for i in /sys/class/net/eth*; do
 			nic=${i##*/} n=$((n + 1))
@@ -25,7 +29,7 @@ guest_work() {
 			ip link set "$nic" up
 			until [ "$(cat "$i/carrier")" = 1 ]; do sleep 1; done
 			say "link_$driver" "$(cat "$i/carrier")"
-			irqs=$(ls "$i/device/msi_irqs")
+			irqs=$(ls "$i/device/msi_irqs" 2>/dev/null || ls "$i/device/../msi_irqs")
 			: >/tmp/moves
 			while :; do
 				for cpu in 1 2; do
@@ -48,7 +52,8 @@ guest_work() {
 try() { # try WAY
 	l2_config "$1" /kernels/generic/vmlinux "$(l2_image generic /tmp/work)" 2 512M quiet \
 		"\"devices\": [{ \"id\": \"nic\", \"path\": \"$nic\", \"via\": \"$1\" },
-		    { \"id\": \"vf\", \"path\": \"$vf\", \"via\": \"$1\" }]"
+		    { \"id\": \"vf\", \"path\": \"$vf\", \"via\": \"$1\" },
+		    { \"id\": \"virtio\", \"path\": \"$virtio\", \"via\": \"$1\" }]"
 	check "$1: guest boots and ends" l2_run "$1" 20000 # L1's clock runs fast on a busy machine
 	check "$1: e1000e has a link" is "$(l2_said "$1" link_e1000e)" 1
 	check "$1: e1000e's vectors move about" is "$(l2_said "$1" moves_e1000e)" many
@@ -56,6 +61,9 @@ try() { # try WAY
 	check "$1: the VF has a link" is "$(l2_said "$1" link_igbvf)" 1
 	check "$1: the VF's vectors move about" is "$(l2_said "$1" moves_igbvf)" many
 	check "$1: the VF loses no packet" is "$(l2_said "$1" packets_igbvf)" all
+	check "$1: virtio-net has a link" is "$(l2_said "$1" link_virtio_net)" 1
+	check "$1: virtio-net's vectors move about" is "$(l2_said "$1" moves_virtio_net)" many
+	check "$1: virtio-net loses no packet" is "$(l2_said "$1" packets_virtio_net)" all
 }
 
 l1() {
@@ -67,6 +75,8 @@ l1() {
 	ip link set "$(ls "/sys/bus/pci/devices/$pf/net")" up
 	vf=$(basename "$(readlink "/sys/bus/pci/devices/$pf/virtfn0")")
 	check the_vf_goes_to_vfio_pci vfio_bind "$vf"
+	virtio=$(pci_find 1af4:1041)
+	check virtio_net_goes_to_vfio_pci vfio_bind "$virtio"
 	guest_work >/tmp/work
 	try cdev
 	try group
