@@ -32,14 +32,24 @@
 static uint64_t from[BYTES / 8] __attribute__((aligned(4096)));
 static uint64_t to[BYTES / 8] __attribute__((aligned(4096)));
 
-static void transfer_some(uint64_t bar, uint64_t source, uint64_t target, uint64_t bytes,
-			  uint64_t command)
+static void begin(uint64_t bar, uint64_t source, uint64_t target, uint64_t bytes, uint64_t command)
 {
 	write64(bar + REG_SOURCE, source);
 	write64(bar + REG_TARGET, target);
 	write64(bar + REG_COUNT, bytes);
 	write64(bar + REG_COMMAND, command | COMMAND_RUN);
-	while (read64(bar + REG_COMMAND) & COMMAND_RUN)
+}
+
+static bool runs(uint64_t bar)
+{
+	return read64(bar + REG_COMMAND) & COMMAND_RUN;
+}
+
+static void transfer_some(uint64_t bar, uint64_t source, uint64_t target, uint64_t bytes,
+			  uint64_t command)
+{
+	begin(bar, source, target, bytes, command);
+	while (runs(bar))
 		cpu_relax();
 }
 
@@ -48,33 +58,69 @@ static void transfer(uint64_t bar, uint64_t source, uint64_t target, uint64_t co
 	transfer_some(bar, source, target, BYTES, command);
 }
 
-/* Through the device and back; are they the same bytes? */
-static bool round_trip(uint64_t bar, uint64_t seed)
+static void fill(uint64_t seed)
 {
 	for (unsigned int i = 0; i < BYTES / 8; i++) {
 		from[i] = (seed + i) * 0x9e3779b97f4a7c15;
 		to[i] = 0;
 	}
+}
+
+/* Through the device and back; are they the same bytes? */
+static bool round_trip(uint64_t bar, uint64_t seed)
+{
+	fill(seed);
 	transfer(bar, (uint64_t)from, EDU_BUFFER, 0);
 	transfer(bar, EDU_BUFFER, (uint64_t)to, COMMAND_BACK);
 	return !memcmp(from, to, BYTES);
 }
 
-/* To and fro between two places; it answers at one of them at a time. */
+/* Bytes that go in and come back while the BAR is moved, one transfer after the other. */
+struct traffic {
+	bool back, wrong;
+	unsigned int trips; /* that were made whole */
+};
+
+static void keep_busy(uint64_t bar, struct traffic *traffic)
+{
+	if (runs(bar))
+		return;
+	if (traffic->back) {
+		traffic->wrong |= memcmp(from, to, BYTES) != 0;
+		fill(++traffic->trips);
+	}
+	traffic->back = !traffic->back;
+	if (traffic->back)
+		begin(bar, EDU_BUFFER, (uint64_t)to, BYTES, COMMAND_BACK);
+	else
+		begin(bar, (uint64_t)from, EDU_BUFFER, BYTES, 0);
+}
+
+/*
+ * To and fro between two places while DMA goes on, through whole trips of it; it answers at one of
+ * them at a time.
+ */
 static uint64_t move_about(unsigned int slot, uint64_t home, uint64_t size, unsigned int moves)
 {
 	uint64_t away = home + 16 * size, at = home;
+	struct traffic traffic = { 0 };
 	bool good = map_device(away, size);
 
-	for (unsigned int i = 0; good && i < moves; i++) {
+	fill(0);
+	begin(at, (uint64_t)from, EDU_BUFFER, BYTES, 0);
+	for (unsigned int i = 0; good && (i < moves || traffic.trips < 2); i++) {
 		uint64_t next = at == home ? away : home;
 
 		pci_bar_set(slot, 0, next);
 		good = read32(next + REG_ID) == EDU_VERSION && read32(at + REG_ID) == ~0u;
 		at = next;
+		keep_busy(at, &traffic);
 	}
 	test_check("the_bar_answers_where_it_is_and_nowhere_else", good, "at %lx of %lx", at, home);
-	test_check("dma_is_right_after_moves", round_trip(at, moves), "first %lx, not %lx", to[0],
+	while (good && runs(at))
+		cpu_relax();
+	test_check("dma_is_right_under_moves_and_after",
+		   !traffic.wrong && round_trip(at, traffic.trips + 1), "first %lx, not %lx", to[0],
 		   from[0]);
 	return at;
 }
