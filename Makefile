@@ -155,7 +155,7 @@ $(O)/adit-keeper: $(call obj,$(SRC_adit-keeper)) $(O)/libkeeper.a $(O)/libutil.a
 
 # libxml2 is this program's alone.
 $(call obj,$(SRC_libvirt-driver) $(SRC_virtaditd)): ADIT_CFLAGS += $(XML_CFLAGS)
-$(O)/virtaditd: $(call obj,$(SRC_virtaditd)) $(DRIVER) $(O)/libutil.a
+$(O)/virtaditd: $(call obj,$(SRC_virtaditd)) $(DRIVER) $(O)/libkeeper.a $(O)/libutil.a
 	$(say) LD $@
 	$(Q)$(CC) $(ADIT_LDFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(XML_LIBS)
 

@@ -51,8 +51,9 @@ const struct procedure *procedure_find(int32_t number);
 
 /* The rows of the table, one file for each kind. */
 extern const struct procedure connect_procedures[], domain_procedures[], edit_procedures[],
-	life_procedures[];
-extern const size_t n_connect_procedures, n_domain_procedures, n_edit_procedures, n_life_procedures;
+	life_procedures[], node_procedures[];
+extern const size_t n_connect_procedures, n_domain_procedures, n_edit_procedures, n_life_procedures,
+	n_node_procedures;
 
 /* True where all arguments were there; else the call is refused. To be asked before they count. */
 bool call_arguments(struct call *call);

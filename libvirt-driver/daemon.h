@@ -14,6 +14,8 @@
 
 struct console;
 struct domain;
+struct host;
+struct node_change;
 struct session;
 struct stats;
 
@@ -30,6 +32,8 @@ struct daemon {
 	size_t n_domains;
 	int32_t last_id;
 
+	const struct host *host; /* whose devices clients may ask for; NULL: none */
+	struct node_change *changes;
 	struct console *consoles; /* that clients have open */
 	struct stats *stats;	  /* calls that wait for the domains' processes */
 	struct session *sessions;

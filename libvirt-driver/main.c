@@ -15,6 +15,7 @@
 
 #include "libvirt-driver/daemon.h"
 #include "libvirt-driver/domain.h"
+#include "libvirt-driver/node-change.h"
 #include "libvirt-driver/run.h"
 #include "libvirt-driver/server.h"
 #include "libvirt-driver/stats.h"
@@ -33,6 +34,7 @@
 struct virtaditd {
 	struct log log;
 	struct daemon daemon;
+	struct host host;
 	const char *socket, *socket_ro;
 	mode_t mode, mode_ro;
 	char adit[PATH_MAX];
@@ -59,6 +61,7 @@ static int usage(void)
 		"  --run-dir DIR        what runs (" RUN_DIR ")\n"
 		"  --adit PATH          the program that runs a domain\n"
 		"  --timeout SECONDS    ends when nobody has come for so long and nothing runs\n"
+		"  --host-root DIR      has the sys of another host, whose devices are shown\n"
 		"  --log-json           log lines in JSON\n"
 		"  --log-level LEVEL    error, warn, info or debug\n"
 		"  --version, --help\n\n"
@@ -130,6 +133,9 @@ static int parse_option(struct virtaditd *all, int c)
 			return 0;
 		fprintf(stderr, "virtaditd: --adit %s: no program that can be run\n", optarg);
 		return -EINVAL;
+	case 'h':
+		all->host.root = optarg;
+		return 0;
 	case 't':
 		return parse_timeout(optarg, &all->timeout_ns) ? 0 : -EINVAL;
 	case 'j':
@@ -195,6 +201,7 @@ static int parse(struct virtaditd *all, int argc, char **argv)
 		{ "state-dir", required_argument, NULL, 'd' },
 		{ "run-dir", required_argument, NULL, 'r' },
 		{ "adit", required_argument, NULL, 'a' },
+		{ "host-root", required_argument, NULL, 'h' },
 		{ "timeout", required_argument, NULL, 't' },
 		{ "log-json", no_argument, NULL, 'j' },
 		{ "log-level", required_argument, NULL, 'l' },
@@ -362,6 +369,7 @@ static void go_down(struct virtaditd *all)
 	for (unsigned int i = 0; i < all->n_listeners; i++)
 		listener_close(all->listeners[i]);
 	stats_free_all(&all->daemon);
+	node_changes_forget(&all->daemon);
 	domains_free(&all->daemon);
 	loop_unwatch(all->watch);
 	loop_timer_cancel(all->timer);
@@ -377,6 +385,7 @@ int main(int argc, char **argv)
 	struct virtaditd all = {
 		.log = { .fd = STDERR_FILENO, .level = LOG_INFO },
 		.daemon = { .state_dir = STATE_DIR, .run_dir = RUN_DIR },
+		.host = { .root = "" },
 		.socket = SOCKET,
 		.socket_ro = SOCKET_RO,
 		.mode = 0600,
@@ -387,6 +396,7 @@ int main(int argc, char **argv)
 	int ret;
 
 	all.daemon.log = &all.log;
+	all.daemon.host = &all.host;
 	if (argc == 2 && !strcmp(argv[1], "--version")) {
 		printf("virtaditd %s\n", ADIT_VERSION);
 		return 0;

@@ -13,6 +13,7 @@ const struct procedure *procedure_find(int32_t number)
 		{ domain_procedures, n_domain_procedures },
 		{ edit_procedures, n_edit_procedures },
 		{ life_procedures, n_life_procedures },
+		{ node_procedures, n_node_procedures },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {

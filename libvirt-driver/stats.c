@@ -222,8 +222,7 @@ static void put_domain(struct xdr_out *out, const struct domain *domain, uint32_
 		params_int(&params, domain->state, "state.state");
 		params_int(&params, domain->reason, "state.reason");
 	}
-	if (groups & (GROUP_CPU | GROUP_BALLOON))
-		run_times(domain, &times);
+	run_times(domain, &times);
 	if (groups & GROUP_CPU && domain->live) {
 		params_u64(&params, times.user_ns + times.system_ns, "cpu.time");
 		params_u64(&params, times.user_ns, "cpu.user");

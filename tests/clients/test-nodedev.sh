@@ -1,0 +1,101 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Devices of the host as virsh sees them, on a sysfs of files: what is there, how it is told, and what
+# is written where it shall change. That kernels act on it is the rig's to show.
+# shellcheck source=../cli/tap.sh
+# shellcheck disable=SC2317 # what ok runs is called
+. "$(dirname "$0")/../cli/tap.sh"
+if ! command -v virsh >/dev/null; then
+	skip "everything here" "no virsh (package libvirt-clients)"
+	done_testing
+fi
+host=$work/host
+uuid=c2177883-f1bb-47f0-914d-32a22e3a8804
+mdev=mdev_c2177883_f1bb_47f0_914d_32a22e3a8804_mtty
+function=$host/sys/devices/pci0000:3a/0000:3b:00.0
+mtty=$host/sys/devices/virtual/mtty/mtty
+mkdir -p "$function" "$host/sys/bus/pci/devices" "$host/sys/bus/pci/drivers/nvme" \
+	"$host/sys/kernel/iommu_groups/7/devices" "$mtty/mdev_supported_types/mtty-2" "$mtty/$uuid" \
+	"$host/sys/class/mdev_bus" "$host/sys/bus/mdev/devices"
+echo 0x8086 >"$function/vendor"
+echo 0x5845 >"$function/device"
+echo 0x010802 >"$function/class"
+echo 1 >"$function/numa_node"
+echo "(null)" >"$function/driver_override"
+touch "$function/reset"
+ln -s ../../../bus/pci/drivers/nvme "$function/driver"
+ln -s ../../../kernel/iommu_groups/7 "$function/iommu_group"
+ln -s ../../../devices/pci0000:3a/0000:3b:00.0 "$host/sys/bus/pci/devices/"
+ln -s ../../../../devices/pci0000:3a/0000:3b:00.0 "$host/sys/kernel/iommu_groups/7/devices/"
+types=$mtty/mdev_supported_types/mtty-2
+echo 5 >"$types/available_instances"
+echo vfio-pci >"$types/device_api"
+echo "Two <ports>" >"$types/name"
+touch "$types/create" "$mtty/$uuid/remove"
+ln -s ../mdev_supported_types/mtty-2 "$mtty/$uuid/mdev_type"
+ln -s ../../devices/virtual/mtty/mtty "$host/sys/class/mdev_bus/"
+ln -s ../../../devices/virtual/mtty/mtty/$uuid "$host/sys/bus/mdev/devices/"
+
+"$build/virtaditd" --host-root "$host" --socket "$work/s" --socket-ro "$work/s-ro" \
+	--state-dir "$work/state" --run-dir "$work/run" --adit "$adit" 2>"$work/log" &
+daemon=$!
+"$(dirname "$0")/../cli/until" "$work/log" serving
+v() { run virsh -q -c "adit:///system?socket=$work/s" "$@"; }
+says() { # says TEXT COMMAND...
+	text=$1
+	shift
+	"$@"
+	[ "$status" = 0 ] && has "$work/out" "$text"
+}
+fails() { # fails TEXT COMMAND...
+	text=$1
+	shift
+	"$@"
+	[ "$status" != 0 ] && has "$work/err" "$text"
+}
+v nodedev-list
+ok "all are listed" is "$(sort "$work/out" | tr -s '\n ' ' ')" "computer $mdev mtty pci_0000_3b_00_0 "
+v nodedev-list --cap mdev_types
+ok "those that make mdevs" is "$(tr -d '\n' <"$work/out")" mtty
+v nodedev-list --cap mdev
+ok "mdevs" is "$(tr -d '\n' <"$work/out")" "$mdev"
+v nodedev-list --cap net
+ok "what is not told of is not there" is "$(tr -d '\n' <"$work/out")" ""
+ok "the tree" says "| *+- $mdev" v nodedev-list --tree
+ok "a function's driver" says "<name>nvme</name>" v nodedev-dumpxml pci_0000_3b_00_0
+ok "and its bus" has "$work/out" "<bus>59</bus>"
+ok "and its group, with who is in it" has "$work/out" '<address domain="0x0000" bus="0x3b" slot="0x00" function="0x0"/>'
+ok "what a parent makes, escaped" says "<name>Two &lt;ports&gt;</name>" v nodedev-dumpxml mtty
+ok "and how many" has "$work/out" "<availableInstances>5</availableInstances>"
+ok "an mdev's type" says '<type id="mtty-2"/>' v nodedev-dumpxml $mdev
+ok "and its parent" has "$work/out" "<parent>mtty</parent>"
+ok "nodedev-info" says "Active: *yes" v nodedev-info $mdev
+ok "one that is not there" fails "matching name" v nodedev-dumpxml pci_0000_00_00_7
+
+cat >"$work/new.xml" <<'END'
+<device><parent>mtty</parent><capability type='mdev'>
+<type id='mtty-2'/><uuid>c2177883-f1bb-47f0-914d-32a22e3a8805</uuid></capability></device>
+END
+# Nobody makes it here, and that is noticed.
+ok "an mdev that the kernel does not make is told" fails "was made and is not there" v nodedev-create "$work/new.xml"
+ok "its UUID was written" is "$(cat "$types/create")" \
+	c2177883-f1bb-47f0-914d-32a22e3a8805
+sed -i 's/mtty-2/..\/x/' "$work/new.xml"
+ok "a type that is a path is refused" fails "is no type" v nodedev-create "$work/new.xml"
+sed -i 's/<parent>mtty/<parent>computer/' "$work/new.xml"
+ok "a parent that makes none is refused" fails "no device that makes mdevs" v nodedev-create "$work/new.xml"
+v nodedev-destroy $mdev
+ok "an mdev is removed by what it says" is "$(cat "$mtty/$uuid/remove")" 1
+ok "a function is reset" v nodedev-reset pci_0000_3b_00_0
+ok "by its attribute" is "$(cat "$function/reset")" 1
+ok "an mdev is no function" fails "no PCI function" v nodedev-reset $mdev
+ok "another driver than vfio is refused" fails "go to vfio" v nodedev-detach pci_0000_3b_00_0 --driver kvm
+ok "without vfio-pci nothing is detached" fails "modprobe vfio-pci" v nodedev-detach pci_0000_3b_00_0
+ok "and nothing was written" is "$(cat "$function/driver_override")" "(null)"
+ok "a read-only client looks" sh -c 'virsh -q -r -c "adit:///system?socket=$1" nodedev-list >/dev/null' -- "$work/s-ro"
+ok "and changes nothing" sh -c '! virsh -q -r -c "adit:///system?socket=$1" nodedev-reset pci_0000_3b_00_0 2>/dev/null' \
+	-- "$work/s-ro"
+kill $daemon
+wait $daemon
+ok "the daemon ends well" is $? 0
+done_testing
