@@ -40,6 +40,7 @@ struct fixture {
 	int fd, interrupt;
 	uint8_t *ram;		    /* the client's */
 	uint64_t read_only, silent; /* addresses from which on writes fail; that are not answered */
+	uint64_t answered_again;    /* and from which on they are */
 	unsigned int answers, unanswered;
 	bool other; /* a page at OTHER_AT is answered too, with that of RAM_AT */
 };
@@ -98,7 +99,7 @@ static int setup(void **state)
 	const struct pci_svm_options svm = { .ats = true, .pasid = true, .pasid_width = 9 };
 	struct err err = { 0 };
 
-	f->read_only = f->silent = UINT64_MAX;
+	f->read_only = f->silent = f->answered_again = UINT64_MAX;
 	f->interrupt = eventfd(0, 0);
 	f->fd = make_memfd(F_SEAL_SHRINK);
 	f->ram = mmap(NULL, RAM, PROT_READ | PROT_WRITE, MAP_SHARED, f->fd, 0);
@@ -152,7 +153,7 @@ static void answer_dma(void *arg)
 
 	assert_true(f->peer.reply.size >= sizeof(access));
 	memcpy(&access, f->peer.reply.body, sizeof(access));
-	if (access.address >= f->silent) {
+	if (access.address >= f->silent && access.address < f->answered_again) {
 		f->unanswered++;
 		return;
 	}
@@ -435,6 +436,7 @@ static void an_unmap_ends_a_wait_for_the_client(void **state)
 	assert_int_equal(peer_map(&f->peer, RAM_AT, RAM, ALL_RIGHTS, -1, 0), 0);
 	peer_enable(&f->peer, f->interrupt);
 	f->silent = SOURCE;
+	f->answered_again = TARGET; /* the record is asked for before the unmap is answered */
 	submit(f, SOURCE, TARGET, 100);
 	wait_for_silence(f);
 	assert_int_equal(peer_unmap(&f->peer, RAM_AT, RAM), 0);
