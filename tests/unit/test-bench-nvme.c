@@ -276,7 +276,8 @@ static void a_deep_queue_goes_round_and_round(void **state)
 	(void)state;
 	assert_true(f->device.driver->start(&f->device));
 	assert_true(run(f, BLOCK, f->device.lanes, 0));
-	assert_in_range(f->result.done, DATA / BLOCK, DATA / BLOCK + 31);
+	/* The last look may find a whole queue done, and as many are under way again by then. */
+	assert_in_range(f->result.done, DATA / BLOCK, DATA / BLOCK - 1 + 2 * f->device.lanes);
 	/* And once more with half of them writes, and after a stop. */
 	assert_true(run(f, BLOCK, f->device.lanes, 50));
 	f->device.driver->stop(&f->device);
