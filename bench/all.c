@@ -22,6 +22,8 @@ static const struct bench benches[] = {
 	  .needs_kvm = true },
 	{ "dma", bench_dma, "DMA of a device of vfio-pci's, from here and from a guest",
 	  .takes_jobs = true },
+	{ "libvirt", bench_libvirt,
+	  "virsh with a thousand domains, beside libvirtd's test driver" },
 	{ "noise", bench_noise, "two equal parties: what this host can tell apart" },
 	{ "all", bench_all, "all of these that this machine can, in one table" },
 };

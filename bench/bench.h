@@ -72,6 +72,7 @@ int bench_io(struct bench_run *run, struct err *err);
 int bench_fault(struct bench_run *run, struct err *err);
 int bench_dma(struct bench_run *run, struct err *err);
 int bench_all(struct bench_run *run, struct err *err);
+int bench_libvirt(struct bench_run *run, struct err *err);
 int bench_noise(struct bench_run *run, struct err *err);
 int bench_boot_kernel(struct bench_run *run, struct err *err);
 
