@@ -51,6 +51,8 @@ struct fake_vfio {
 	bool pba_apart;	      /* the pending bits are in BAR 4 */
 	int groups[2];	      /* of the two functions of its bus; hot reset asks for them */
 	uint8_t bar4[4096];
+	uint64_t bar4_size; /* one that can be mapped, to nowhere; where that was asked for */
+	const void *bar4_at;
 	bool bells_refused;
 	unsigned int n_bells, bells_off; /* ioeventfds set, taken back */
 	struct vfio_device_ioeventfd bells[4];
@@ -93,7 +95,7 @@ static inline uint8_t *fake_region(struct fake_vfio *v, unsigned int index, size
 		*size = sizeof(v->io);
 		return v->io;
 	case VFIO_PCI_BAR4_REGION_INDEX:
-		*size = v->pba_apart ? sizeof(v->bar4) : 0;
+		*size = v->pba_apart ? sizeof(v->bar4) : v->bar4_size;
 		return v->bar4;
 	case VFIO_PCI_ROM_REGION_INDEX:
 		*size = sizeof(v->rom);
@@ -116,6 +118,8 @@ static inline int fake_region_info(struct fake_vfio *v, struct vfio_region_info 
 	info->size = size;
 	info->offset = (uint64_t)info->index * FAKE_STEP;
 	info->flags = size ? VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE : 0;
+	if (info->index == VFIO_PCI_BAR4_REGION_INDEX && v->bar4_size)
+		info->flags |= VFIO_REGION_INFO_FLAG_MMAP;
 	if (info->index)
 		return 0;
 	info->flags |= VFIO_REGION_INFO_FLAG_MMAP;
@@ -329,8 +333,10 @@ static inline int fake_mmap(void *opaque, int fd, void *at, size_t size, bool wr
 	struct fake_vfio *v = opaque;
 
 	v->maps++;
-	if (offset >= FAKE_STEP)
+	if (offset >= FAKE_STEP) {
+		v->bar4_at = at;
 		return -EINVAL;
+	}
 	return mmap(at, size, PROT_READ | (write ? PROT_WRITE : 0), MAP_SHARED | MAP_FIXED,
 		    v->memfd, (off_t)offset) == MAP_FAILED
 		       ? -errno

@@ -428,6 +428,38 @@ static void the_rom_is_shown_on_request_alone(void **state)
 	}
 }
 
+static void a_rom_that_hangs_its_device_is_never_shown(void **state)
+{
+	struct vfio_options options;
+	FAKE_RIG(m);
+
+	/* Broadcom BCM57810: a row of the table of quirks. */
+	store_le(m->v.config + PCI_VENDOR_ID, 0x14e4, 2);
+	store_le(m->v.config + PCI_DEVICE_ID, 0x168e, 2);
+	options = fake_options(m);
+	options.rom = true;
+	fake_plug(m, &options);
+	assert_int_equal(cfg(m, PCI_ROM_ADDRESS, 4), 0);
+	fake_rig_close(m);
+}
+
+/* The guest's address of a BAR is aligned to its size: so must the host's be, for large pages. */
+static void a_large_bar_is_mapped_where_large_pages_can_be(void **state)
+{
+	static const uint64_t sizes[] = { 2 * MIB, 16 * MIB };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(sizes); i++) {
+		FAKE_RIG(m);
+
+		m->v.bar4_size = sizes[i];
+		store_le(m->v.config + PCI_BASE_ADDRESS_4, 0xc, 4);
+		plug(m);
+		assert_non_null(m->v.bar4_at);
+		assert_true(is_aligned((uintptr_t)m->v.bar4_at, 2 * MIB));
+		fake_rig_close(m);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -451,6 +483,8 @@ int main(void)
 		cmocka_unit_test(a_device_without_doorbells_is_asked_once),
 		cmocka_unit_test(an_io_bar_is_answered_by_the_device),
 		cmocka_unit_test(the_rom_is_shown_on_request_alone),
+		cmocka_unit_test(a_rom_that_hangs_its_device_is_never_shown),
+		cmocka_unit_test(a_large_bar_is_mapped_where_large_pages_can_be),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
