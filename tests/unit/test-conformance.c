@@ -5,6 +5,9 @@
  */
 #include "tests/unit/ioasid-rows.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+
 #define A 0x200000u
 #define B 0x400000u
 #define C 0x600000u
@@ -420,6 +423,72 @@ static void closing_the_context_stops_all(void **state)
 	bench_end(b);
 }
 
+/* Has the device begin a transfer to A, says so, and waits to be killed. */
+static void begin_and_wait(struct bench *b, int said)
+{
+	struct ioasid_space *s;
+
+	assert_ok(bench_open(b), &b->err);
+	assert_ok(bench_bind(b), &b->err);
+	edu_arm(b);
+	s = space_of(b, "s");
+	map_page(b, s, A, 1, RW);
+	attach(b, s);
+	memset(page(b, 1), 0, 16);
+	edu_set(b, EDU_FROM, EDU_BUFFER);
+	edu_set(b, EDU_TO, A);
+	edu_set(b, EDU_COUNT, 16);
+	edu_set(b, EDU_COMMAND, EDU_START | EDU_OUT);
+	if (write(said, "", 1) == 1)
+		pause();
+	_exit(1);
+}
+
+/* False: the device had moved its bytes before that. */
+static bool killed_in_time(struct bench *b)
+{
+	int said[2], status;
+	char byte;
+	pid_t child;
+
+	assert_int_equal(pipe(said), 0);
+	child = fork();
+	if (!child)
+		begin_and_wait(b, said[1]);
+	close(said[1]);
+	assert_int_equal(read(said[0], &byte, 1), 1);
+	close(said[0]);
+	kill(child, SIGKILL);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	return !page(b, 1)[0];
+}
+
+static void a_transfer_of_who_was_killed_moves_nothing_after(void **state)
+{
+	struct bench b_, *b = start(state, &b_);
+	bool in_time = false;
+
+	if (!b->row->kernel || b->row->fake) {
+		bench_end(b);
+		skip_because("%s has no DMA that goes on by itself", b->row->name);
+	}
+	edu_close(b);
+	ioasid_ctx_close(b->ctx);
+	for (unsigned int tries = 0; !in_time && tries < 20; tries++)
+		in_time = killed_in_time(b);
+	assert_ok(bench_open(b), &b->err);
+	assert_ok(bench_bind(b), &b->err);
+	edu_open(b);
+	/* The device goes on until it is done, to where it may no longer. */
+	while (*(volatile uint64_t *)(b->bar + EDU_COMMAND) & EDU_START)
+		usleep(2000);
+	if (in_time)
+		assert_int_equal(page(b, 1)[0], 0);
+	bench_end(b);
+	if (!in_time)
+		skip_because("the machine is too slow to be killed within a transfer of edu");
+}
+
 /* --- who may have a device ------------------------------------------------------------------- */
 
 static void a_device_is_had_once(void **state)
@@ -679,6 +748,7 @@ int main(void)
 		cmocka_unit_test(memory_is_counted_while_it_is_pinned),
 		cmocka_unit_test(every_order_of_closing_leaves_nothing_moving),
 		cmocka_unit_test(closing_the_context_stops_all),
+		cmocka_unit_test(a_transfer_of_who_was_killed_moves_nothing_after),
 		cmocka_unit_test(a_device_is_had_once),
 		cmocka_unit_test(a_partial_group_is_refused_by_name),
 		cmocka_unit_test(a_group_goes_to_one_space),
