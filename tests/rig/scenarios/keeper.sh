@@ -7,7 +7,8 @@ TITLE='the keeper takes, makes, hands over and gives back'
 SMOKE='intel'
 IOMMU='intel intel-snoop intel-legacy amd'
 DEVICES='edu,dma_mask=0xffffffffffffffff
-e1000e'
+e1000e
+bochs-display'
 NEED='adit tests'
 LIMIT=300
 
@@ -54,6 +55,7 @@ l1() {
 	check devices_names_that_driver grep -q "^$nic .*is on its host driver $nic_driver" /out/devices
 	check devices_shows_a_function_without_driver is "$(state_of "$edu")" managed
 	check devices_shows_mdev_types grep -q '^mtty-2 *mtty *[0-9]* *Dual port serial' /out/devices
+	check doctor_advises_on_a_display sh -c "$adit doctor | grep -q '^note *$(pci_find 1234:1111) *a display, .*no-snoop'"
 	check doctor_knows_of_no_keeper sh -c "$adit doctor | grep -q '^ok *keepers *0 running'"
 
 	mkfifo /tmp/said
