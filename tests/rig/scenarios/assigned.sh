@@ -89,8 +89,8 @@ taken_back() {
 	done
 	/adit/build/adit ctl /tmp/back.sock vmm.shutdown
 	wait $pid
-	[ ! -e "/sys/bus/pci/devices/$one/driver" ] && grep -q 'went back to the host' /out/back.log &&
-		grep -q '"event":"device-returned","detail":"[^"]* went back to the host' /out/back.events && return
+	[ ! -e "/sys/bus/pci/devices/$one/driver" ] && grep -q 'back to the host, which asked for it' /out/back.log &&
+		grep -q '"event":"device-returned","detail":"[^"]* back to the host' /out/back.events && return
 	cat /out/back.log /out/back.events
 	return 1
 }

@@ -68,7 +68,7 @@ leaves() {
 	pid=$!
 	two_rounds && is "$(count register) $(count unregister)" '1 0' && [ "$(count flush)" -ge 8 ] || return
 	echo "$nvme" >"/sys/bus/pci/devices/$nvme/driver/unbind"
-	until grep -q 'went back to the host' /out/leaves.log; do
+	until grep -q 'back to the host, which asked for it' /out/leaves.log; do
 		kill -0 $pid || return
 		sleep 0.1
 	done
