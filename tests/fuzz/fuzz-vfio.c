@@ -2,8 +2,10 @@
 /*
  * What a device with any configuration space, and then a guest with any accesses to it, can do to
  * an assigned function. The VM is a stand-in with the two I/O maps; the device answers its bytes.
+ * Beside it is a peer, whose DMA reaches what the guest is shown of it, and no more.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/pci_regs.h>
 #include <linux/vfio.h>
 #include <stdlib.h>
@@ -11,6 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "ioasid-client/ioasid.h"
 #include "kvm-glue/ioapic.h"
 #include "kvm-glue/irq.h"
 #include "kvm-glue/memory.h"
@@ -224,6 +227,8 @@ static int device_ioctl(void *opaque, int fd, unsigned long request, void *arg)
 		irq->count = irq->index == VFIO_PCI_MSIX_IRQ_INDEX ? 64 : 1;
 		irq->flags = d->resizes ? 0 : VFIO_IRQ_INFO_NORESIZE;
 		return 0;
+	case VFIO_DEVICE_FEATURE:
+		return open("/dev/null", O_RDWR | O_CLOEXEC); /* a dma-buf */
 	default:
 		return 0;
 	}
@@ -256,6 +261,53 @@ static ssize_t device_pwrite(void *opaque, int fd, const void *data, size_t size
 static int device_mmap(void *opaque, int fd, void *at, size_t size, bool write, uint64_t offset)
 {
 	return 0; /* the reservation will do: nobody touches it here */
+}
+
+/* --- the peer -------------------------------------------------------------------------------- */
+
+struct peer {
+	struct ioasid_ctx *ctx;
+	struct ioasid_dma *dma;
+	struct ioasid_device *device;
+	struct ioasid_space *space;
+};
+
+static void peer_start(struct peer *peer)
+{
+	const struct ioasid_space_options options = { .name = "guest" };
+	const struct ioasid_source source = { .type = IOASID_SOURCE_SOFT };
+
+	if (ioasid_ctx_open(&peer->ctx, IOASID_PROVIDER_SOFT, NULL, NULL) ||
+	    ioasid_dma_open(peer->ctx, &peer->dma, NULL) ||
+	    ioasid_bind(peer->ctx, &source, "peer", &peer->device, NULL) ||
+	    ioasid_alloc(peer->ctx, &options, &peer->space, NULL) ||
+	    ioasid_attach(peer->device, peer->space, NULL))
+		abort();
+}
+
+/* What is shown is reached; where nothing is, nothing is left when the function is gone. */
+static void peer_look(const struct peer *peer, const struct vm *vm)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(vm->slots); i++) {
+		const struct vm_memory *m = &vm->slots[i];
+		uint64_t len = m->size;
+
+		if (!m->size)
+			continue;
+		ioasid_dma_begin(peer->dma);
+		if (ioasid_translate(peer->dma, peer->device, 0, m->gpa, &len, IOASID_WRITE) !=
+		    m->hva)
+			abort();
+		ioasid_dma_end(peer->dma);
+	}
+}
+
+static void peer_end(struct peer *peer)
+{
+	if (ioasid_unmap(peer->space, 0, 1ULL << 48, NULL) != -ENOENT)
+		abort();
+	ioasid_ctx_close(peer->ctx);
+	ioasid_dma_close(peer->dma);
 }
 
 /* --- the guest ------------------------------------------------------------------------------- */
@@ -309,10 +361,14 @@ static void step(struct vm *vm, struct pci_function *f, struct input *in)
 	}
 }
 
-static void use(struct vm *vm, struct device *d, struct input *in)
+static void use(struct vm *vm, struct device *d, const struct peer *peer, struct input *in)
 {
 	const struct vfio_options options = {
-		.name = "dev", .sys = &d->sys, .rom = true, .no_snoop = true
+		.name = "dev",
+		.sys = &d->sys,
+		.rom = true,
+		.no_snoop = true,
+		.peers = peer->space,
 	};
 	struct vfio_function *f;
 	struct pci_function *pci;
@@ -325,8 +381,10 @@ static void use(struct vm *vm, struct device *d, struct input *in)
 		pci_function_destroy(pci);
 		return;
 	}
-	while (in->left)
+	while (in->left) {
 		step(vm, pci, in);
+		peer_look(peer, vm);
+	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -345,6 +403,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.config_size = PCI_CONFIG_SIZE,
 	};
 	struct vm vm = { 0 };
+	struct peer peer;
 
 	if (size > CONFIG_TAKE) {
 		/* Half of it the standard header and capabilities, half the extended ones. */
@@ -361,8 +420,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	epoch_join(&vm.epoch, &vm.reader);
 	if (pci_bus_create(&vm.bus, &vm, &options, NULL))
 		abort();
-	use(&vm, &d, &in);
+	peer_start(&peer);
+	use(&vm, &d, &peer, &in);
 	pci_bus_destroy(vm.bus);
+	peer_end(&peer);
 	/* Nothing is left behind: no slot, no route, no irqfd. */
 	for (unsigned int i = 0; i < ARRAY_SIZE(vm.slots); i++) {
 		if (vm.slots[i].size)
