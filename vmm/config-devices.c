@@ -233,6 +233,7 @@ static int check_socket(const struct config *config, size_t i, struct err *err)
 /* Served devices into a list of their own: what handles devices of the host never sees one. */
 static int part_user_devices(struct config *config, struct err *err)
 {
+	uint32_t index = 0;
 	size_t kept = 0;
 
 	config->user_devices = calloc(config->n_devices + 1, sizeof(*config->user_devices));
@@ -247,6 +248,7 @@ static int part_user_devices(struct config *config, struct err *err)
 							     .socket = device->socket,
 							     .share = device->share };
 		} else {
+			device->keeper_index = device->fd ? CONFIG_NOT_KEPT : index++;
 			config->devices[kept++] = *device;
 		}
 	}

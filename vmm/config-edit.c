@@ -286,6 +286,8 @@ static int read_anew(struct config_edit *edit, struct config *now, json *documen
 	}
 	if (edit->list == CONFIG_DEVICES && config->n_user_devices > now->n_user_devices)
 		edit->list = CONFIG_USER_DEVICES;
+	if (edit->list == CONFIG_DEVICES)
+		config->devices[config->n_devices - 1].keeper_index = CONFIG_NOT_KEPT;
 	ret = make_room(now, &lists[edit->list], 1, err);
 	if (!ret && config->n_pasids > now->n_pasids)
 		ret = make_room(now, &pasids, config->n_pasids - now->n_pasids, err);

@@ -106,12 +106,15 @@ enum config_coherency {
 	COHERENCY_GUEST_PAT
 };
 
+#define CONFIG_NOT_KEPT UINT32_MAX
+
 /* A host device that the guest gets as a PCI function. */
 struct config_device {
 	char *id; /* never NULL */
 	enum config_source source;
-	char *path;  /* NULL for SOURCE_NEW_MDEV and SOURCE_DESCRIPTOR */
-	uint32_t fd; /* 0: none; else a descriptor handed over at start, `path` its claimed name */
+	char *path;	       /* NULL for SOURCE_NEW_MDEV and SOURCE_DESCRIPTOR */
+	uint32_t fd;	       /* 0: none; else a descriptor handed over, `path` its claimed name */
+	uint32_t keeper_index; /* in the list that a keeper was started with, or CONFIG_NOT_KEPT */
 	enum config_via via;
 	enum config_coherency coherency;
 	bool managed;		 /* taken from its host driver, and given back at the end */

@@ -10,15 +10,6 @@
 
 static const struct host here = { .root = "" };
 
-unsigned int device_node_index(const struct config *config, size_t i)
-{
-	unsigned int index = 0;
-
-	while (i--)
-		index += !config->devices[i].fd;
-	return index;
-}
-
 /* How it is asked for; type1 knows groups alone. */
 static enum host_way way_of(const struct config *config, const struct config_device *device)
 {
@@ -123,10 +114,10 @@ int device_node_find(struct device_node *node, const struct config *config, size
 	*node = (struct device_node){ .fd = -1, .number = -1 };
 	if (device->fd)
 		return find_given(node, device, err);
-	node->keeper = keeper;
-	node->index = device_node_index(config, i);
-	ret = keeper ? keeper_take(keeper, node->index, &node->found, err)
-		     : find_here(node, config, i, err);
+	node->keeper = device->keeper_index == CONFIG_NOT_KEPT ? 0 : keeper;
+	node->index = device->keeper_index;
+	ret = node->keeper ? keeper_take(node->keeper, node->index, &node->found, err)
+			   : find_here(node, config, i, err);
 	if (ret)
 		return err_prefix(err, "%s", device->id);
 	node->group = node->found.by_group || way_of(config, device) == HOST_WAY_GROUP;

@@ -33,7 +33,4 @@ int device_node_open(struct device_node *node, const struct device_node *same, c
 		     struct err *err);
 void device_node_close(struct device_node *node);
 
-/* Where a device of the configuration is in the keeper's list: descriptors are not in it. */
-unsigned int device_node_index(const struct config *config, size_t i);
-
 #endif

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,38 +19,39 @@
 #include "vmm/config.h"
 #include "vmm/device-node.h"
 #include "vmm/guest-space.h"
+#include "vmm/hot-ram.h"
 #include "vmm/layout.h"
 #include "vmm/ram.h"
 
 struct device {
 	struct devices *all;
-	const struct config_device *config;
+	struct config_device config; /* its strings are the configuration's */
 	struct device_node node;
 	bool told; /* KVM knows it, or its group */
 	struct ioasid_device *bound;
 	struct coherency_choice choice;
 	struct vfio_function *function;
 	bool on_bus; /* the bus owns the function */
-	struct loop_work removal;
+	bool wanted; /* atomic: its host asks for it */
 };
 
 struct devices {
 	const struct config *config;
 	struct vm *vm;
-	struct pci_bus *bus;
-	struct loop *loop;
+	struct devices_place place;
 	const struct log *log;
-	void (*event)(void *arg, const char *event, const char *detail);
-	void *event_arg;
 	int keeper; /* 0: none */
 	struct ioasid_ctx *ctx;
 	struct ioasid_space *guest;
 	struct coherency *coherency;
+	bool pat_honoured; /* for good */
 	struct layout_range *reserved;
 	unsigned int n_reserved;
 	uint64_t aperture_last;
 	size_t n;
-	struct device device[];
+	/* Changed by the thread that makes machines alone; others look under the lock. */
+	pthread_mutex_t lock;
+	struct device *device[CONFIG_MAX_DEVICES];
 };
 
 /* --- opening --------------------------------------------------------------------------------- */
@@ -67,7 +69,7 @@ static enum ioasid_provider_id provider_of(const struct devices *devices)
 		break;
 	}
 	/* What the nodes are decides: a group's is of no use to iommufd, nor a cdev to type1. */
-	return devices->device[0].node.group ? IOASID_PROVIDER_TYPE1 : IOASID_PROVIDER_IOMMUFD;
+	return devices->device[0]->node.group ? IOASID_PROVIDER_TYPE1 : IOASID_PROVIDER_IOMMUFD;
 }
 
 static int open_ctx(struct devices *devices, struct err *err)
@@ -80,7 +82,7 @@ static int open_ctx(struct devices *devices, struct err *err)
 		return err_set(err, EINVAL,
 			       "/iommu/provider: \"soft\" is a model for ADIs of software; "
 			       "\"%s\" is a device of the host",
-			       devices->device[0].config->id);
+			       devices->device[0]->config.id);
 	if (!config->iommu.fd && !devices->keeper)
 		return ioasid_ctx_open(&devices->ctx, provider, config->iommu.node, err);
 	/* The context closes it; the next life of the machine needs it again. */
@@ -100,11 +102,11 @@ static int open_ctx(struct devices *devices, struct err *err)
 
 static const struct device_node *same_group(const struct devices *devices, size_t i)
 {
-	const struct device_node *node = &devices->device[i].node;
+	const struct device_node *node = &devices->device[i]->node;
 
 	for (size_t j = 0; node->group && node->number >= 0 && j < i; j++) {
-		if (devices->device[j].node.number == node->number)
-			return &devices->device[j].node;
+		if (devices->device[j]->node.number == node->number)
+			return &devices->device[j]->node;
 	}
 	return NULL;
 }
@@ -112,45 +114,71 @@ static const struct device_node *same_group(const struct devices *devices, size_
 /* A cdev's path and a descriptor show only now whose they are. */
 static int check_once(const struct devices *devices, size_t i, struct err *err)
 {
-	const struct device *device = &devices->device[i];
+	const struct device *device = devices->device[i];
 
 	for (size_t j = 0; j < i; j++) {
-		if (!strcmp(devices->device[j].node.name, device->node.name))
+		if (!strcmp(devices->device[j]->node.name, device->node.name))
 			return err_set(err, EINVAL, "%s and %s are both %s; remove one",
-				       devices->device[j].config->id, device->config->id,
+				       devices->device[j]->config.id, device->config.id,
 				       device->node.name);
 	}
 	return 0;
 }
 
-static int open_nodes(struct devices *devices, struct err *err)
+/* The last of them, which is device i of that configuration. */
+static int open_node(struct devices *devices, const struct config *config, size_t i,
+		     struct err *err)
 {
-	const struct config *config = devices->config;
+	struct device *device = devices->device[devices->n - 1];
+	const struct device *first = devices->device[0];
+	int ret = device_node_find(&device->node, config, i, devices->keeper, err);
 
-	for (size_t i = 0; i < devices->n; i++) {
-		struct device *device = &devices->device[i];
-		int ret;
+	if (!ret)
+		ret = check_once(devices, devices->n - 1, err);
+	if (!ret)
+		ret = device_node_open(&device->node, same_group(devices, devices->n - 1),
+				       device->config.id, err);
+	if (ret || device->node.group == first->node.group)
+		return ret;
+	return err_set(err, EINVAL,
+		       "%s is opened by its %s and %s by its %s: all devices of a VM are opened "
+		       "the same way; set \"via\"",
+		       first->config.id, first->node.group ? "group" : "cdev", device->config.id,
+		       device->node.group ? "group" : "cdev");
+}
 
-		device->all = devices;
-		device->config = &config->devices[i];
-		ret = device_node_find(&device->node, config, i, devices->keeper, err);
-		if (!ret)
-			ret = check_once(devices, i, err);
-		if (!ret)
-			ret = device_node_open(&device->node, same_group(devices, i),
-					       device->config->id, err);
-		if (ret)
-			return ret;
-		if (device->node.group != devices->device[0].node.group)
-			return err_set(
-				err, EINVAL,
-				"%s is opened by its %s and %s by its %s: all devices of a VM "
-				"are opened the same way; set \"via\"",
-				devices->device[0].config->id,
-				devices->device[0].node.group ? "group" : "cdev",
-				device->config->id, device->node.group ? "group" : "cdev");
+static struct device *append(struct devices *devices, const struct config_device *config,
+			     struct err *err)
+{
+	struct device *device = NULL;
+
+	if (devices->n == CONFIG_MAX_DEVICES) {
+		err_set(err, ENOSPC, "%s: a VM has at most %u devices of the host", config->id,
+			CONFIG_MAX_DEVICES);
+		return NULL;
 	}
-	return 0;
+	device = calloc(1, sizeof(*device));
+	if (!device) {
+		err_set(err, ENOMEM, "%s: no memory for a device", config->id);
+		return NULL;
+	}
+	device->all = devices;
+	device->config = *config;
+	device->node.fd = -1;
+	pthread_mutex_lock(&devices->lock);
+	devices->device[devices->n++] = device;
+	pthread_mutex_unlock(&devices->lock);
+	return device;
+}
+
+static int open_nodes(struct devices *devices, const struct config *config, struct err *err)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < config->n_devices && !ret; i++)
+		ret = append(devices, &config->devices[i], err) ? open_node(devices, config, i, err)
+								: -err->code;
+	return ret;
 }
 
 static bool policy_tells(const struct config_device *config)
@@ -163,7 +191,7 @@ static bool group_is_told(const struct device *device)
 	const struct devices *all = device->all;
 
 	for (size_t i = 0; device->node.group && i < all->n; i++) {
-		const struct device *other = &all->device[i];
+		const struct device *other = all->device[i];
 
 		if (other->told && other->node.number == device->node.number)
 			return true;
@@ -177,14 +205,14 @@ static int tell_kvm(struct device *device, struct err *err)
 	struct devices *all = device->all;
 	int ret = 0;
 
-	if (!policy_tells(device->config) || group_is_told(device))
+	if (!policy_tells(&device->config) || group_is_told(device))
 		return 0;
 	if (!all->coherency)
 		ret = coherency_open(&all->coherency, all->vm, err);
 	if (!ret)
 		ret = coherency_tell(all->coherency, device->node.fd, err);
 	device->told = !ret;
-	return ret ? err_prefix(err, "%s", device->config->id) : 0;
+	return ret ? err_prefix(err, "%s", device->config.id) : 0;
 }
 
 /* Another device of the same opened group, whose descriptor is the same file to the kernel. */
@@ -193,7 +221,7 @@ static struct device *fellow(const struct device *device)
 	struct devices *all = device->all;
 
 	for (size_t i = 0; device->node.group && i < all->n; i++) {
-		struct device *other = &all->device[i];
+		struct device *other = all->device[i];
 
 		if (other != device && other->bound && other->node.number == device->node.number)
 			return other;
@@ -213,13 +241,13 @@ static void forget(struct device *device)
 	}
 	if (device->told && coherency_forget(device->all->coherency, device->node.fd, NULL))
 		log_line(device->all->log, LOG_WARN, "vfio", "%s: KVM does not forget it",
-			 device->config->id);
+			 device->config.id);
 	device->told = false;
 }
 
 static int check_claim(const struct device *device, struct err *err)
 {
-	const struct config_device *config = device->config;
+	const struct config_device *config = &device->config;
 	struct ioasid_device_info info;
 
 	if (!config->fd || (config->source != SOURCE_FUNCTION && config->source != SOURCE_MDEV))
@@ -236,7 +264,7 @@ static int explain_deny(const struct device *device, struct err *err)
 {
 	const struct err said = *err;
 
-	if (policy_tells(device->config) || strlen(device->node.name) != HOST_UUID_CHARS)
+	if (policy_tells(&device->config) || strlen(device->node.name) != HOST_UUID_CHARS)
 		return -said.code;
 	return err_set(err, said.code,
 		       "%s; KVM was not told of it, and the driver of this mdev may not open "
@@ -248,7 +276,7 @@ static int bind_device(struct device *device, struct err *err)
 {
 	struct ioasid_source source = {
 		.type = IOASID_SOURCE_CDEV,
-		.vf_token = device->config->vf_token,
+		.vf_token = device->config.vf_token,
 	};
 	int ret;
 
@@ -262,7 +290,7 @@ static int bind_device(struct device *device, struct err *err)
 	ret = tell_kvm(device, err);
 	if (ret)
 		return ret;
-	if (ioasid_bind(device->all->ctx, &source, device->config->id, &device->bound, err))
+	if (ioasid_bind(device->all->ctx, &source, device->config.id, &device->bound, err))
 		return explain_deny(device, err);
 	device->node.taken = true;
 	return check_claim(device, err);
@@ -304,13 +332,13 @@ static void report(const struct devices *devices, const struct coherency_device 
 		   const struct coherency_state *state)
 {
 	for (size_t i = 0; i < devices->n; i++) {
-		const struct device *device = &devices->device[i];
+		const struct device *device = devices->device[i];
 		struct ioasid_device_info info;
 
 		ioasid_device_info(device->bound, &info);
 		log_line(devices->log, LOG_INFO, "coherency",
 			 "%s: policy %s, iommu_enforces %s, no_snoop_bit %s, KVM %s; isolation %s",
-			 device->config->id, coherency_policy_name(facts[i].policy),
+			 device->config.id, coherency_policy_name(facts[i].policy),
 			 coherency_iommu_name(facts[i].iommu),
 			 device->choice.no_snoop ? "guest" : "off",
 			 device->choice.tell_kvm ? "told" : "not told",
@@ -320,7 +348,32 @@ static void report(const struct devices *devices, const struct coherency_device 
 		 state->wbinvd ? "emulated" : "nop", state->guest_pat ? "honoured" : "ignored");
 }
 
-static int decide(struct devices *devices, struct err *err)
+/* What was decided for the others holds as long as they are there. */
+static int check_others(const struct devices *devices, const struct coherency_choice *choices,
+			const struct coherency_state *state, struct err *err)
+{
+	const char *comes = devices->device[devices->n - 1]->config.id;
+
+	if (state->drop_pat_quirk && !devices->pat_honoured)
+		return err_set(err, EOPNOTSUPP,
+			       "%s: \"guest-pat\" is decided before a guest runs: have it in the "
+			       "configuration when the VM starts",
+			       comes);
+	for (size_t i = 0; i + 1 < devices->n; i++) {
+		const struct coherency_choice *held = &devices->device[i]->choice;
+
+		if (held->tell_kvm != choices[i].tell_kvm || held->no_snoop != choices[i].no_snoop)
+			return err_set(err, EOPNOTSUPP,
+				       "with %s, %s would have to be told otherwise of snooping "
+				       "while the guest runs: have both in the configuration when "
+				       "the VM starts",
+				       comes, devices->device[i]->config.id);
+	}
+	return 0;
+}
+
+/* late: of one that comes while the guest runs. */
+static int decide(struct devices *devices, bool late, struct err *err)
 {
 	struct coherency_device facts[CONFIG_MAX_DEVICES];
 	struct coherency_choice choices[CONFIG_MAX_DEVICES];
@@ -329,26 +382,29 @@ static int decide(struct devices *devices, struct err *err)
 	int ret;
 
 	for (size_t i = 0; i < devices->n; i++) {
-		const struct device *device = &devices->device[i];
+		const struct device *device = devices->device[i];
 		struct ioasid_device_info info;
 
 		ioasid_device_info(device->bound, &info);
 		facts[i] = (struct coherency_device){
-			.name = device->config->id,
-			.policy = policy_of(device->config->coherency),
-			.unsafe_stale_reads = device->config->unsafe_stale_reads,
+			.name = device->config.id,
+			.policy = policy_of(device->config.coherency),
+			.unsafe_stale_reads = device->config.unsafe_stale_reads,
 			.iommu = iommu_of(info.snoop),
 			.group = device->node.group ? info.group : -1,
 		};
 	}
 	coherency_host_probe(devices->vm, &host);
 	ret = coherency_decide(&host, facts, devices->n, choices, &state, err);
-	if (!ret && state.drop_pat_quirk)
+	if (!ret && late)
+		ret = check_others(devices, choices, &state, err);
+	else if (!ret && state.drop_pat_quirk)
 		ret = coherency_honour_pat(devices->vm, err);
 	if (ret)
 		return ret;
+	devices->pat_honoured = devices->pat_honoured || state.drop_pat_quirk;
 	for (size_t i = 0; i < devices->n; i++)
-		devices->device[i].choice = choices[i];
+		devices->device[i]->choice = choices[i];
 	report(devices, facts, &state);
 	return 0;
 }
@@ -363,7 +419,7 @@ static int gather_limits(struct devices *devices, struct err *err)
 	for (size_t i = 0; i < devices->n; i++) {
 		struct ioasid_device_info info;
 
-		ioasid_device_info(devices->device[i].bound, &info);
+		ioasid_device_info(devices->device[i]->bound, &info);
 		count += info.n_reserved;
 		devices->aperture_last = MIN(devices->aperture_last, info.iova_last);
 	}
@@ -373,7 +429,7 @@ static int gather_limits(struct devices *devices, struct err *err)
 	for (size_t i = 0; i < devices->n; i++) {
 		struct ioasid_device_info info;
 
-		ioasid_device_info(devices->device[i].bound, &info);
+		ioasid_device_info(devices->device[i]->bound, &info);
 		for (size_t r = 0; r < info.n_reserved; r++)
 			devices->reserved[at++] = (struct layout_range){
 				.base = info.reserved[r].first,
@@ -396,28 +452,28 @@ void devices_limit(const struct devices *devices, struct layout_request *request
 int devices_open(struct devices **out, const struct config *config, int keeper, struct vm *vm,
 		 const struct log *log, struct err *err)
 {
-	struct devices *devices;
+	struct devices *devices = calloc(1, sizeof(*devices));
 	int ret;
 
 	*out = NULL;
-	if (!config->n_devices)
-		return 0;
-	devices = calloc(1, sizeof(*devices) + config->n_devices * sizeof(devices->device[0]));
 	if (!devices)
 		return err_set(err, ENOMEM, "no memory for the devices");
 	*devices = (struct devices){
-		.config = config, .keeper = keeper, .vm = vm, .log = log, .n = config->n_devices
+		.config = config,
+		.keeper = keeper,
+		.vm = vm,
+		.log = log,
+		.aperture_last = UINT64_MAX,
 	};
-	for (size_t i = 0; i < devices->n; i++)
-		devices->device[i].node.fd = -1;
-	ret = open_nodes(devices, err);
-	if (!ret)
+	pthread_mutex_init(&devices->lock, NULL);
+	ret = open_nodes(devices, config, err);
+	if (!ret && devices->n)
 		ret = open_ctx(devices, err);
 	for (size_t i = 0; !ret && i < devices->n; i++)
-		ret = bind_device(&devices->device[i], err);
-	if (!ret)
-		ret = decide(devices, err);
-	if (!ret)
+		ret = bind_device(devices->device[i], err);
+	if (!ret && devices->n)
+		ret = decide(devices, false, err);
+	if (!ret && devices->n)
 		ret = gather_limits(devices, err);
 	if (ret) {
 		devices_destroy(devices);
@@ -437,13 +493,13 @@ static void drop(struct device *device)
 	struct err err = { 0 };
 
 	if (device->on_bus)
-		pci_bus_remove(all->bus, vfio_function_pci(device->function));
+		pci_bus_remove(all->place.bus, vfio_function_pci(device->function));
 	else if (device->function)
 		pci_function_destroy(vfio_function_pci(device->function));
 	device->function = NULL;
 	device->on_bus = false;
 	if (device->bound && ioasid_detach(device->bound, &err))
-		log_line(all->log, LOG_ERROR, "vfio", "%s: %s", device->config->id, err.text);
+		log_line(all->log, LOG_ERROR, "vfio", "%s: %s", device->config.id, err.text);
 	forget(device);
 	if (device->bound)
 		ioasid_unbind(device->bound);
@@ -458,31 +514,24 @@ static void announce(const struct device *device, enum log_level level, const ch
 	const struct devices *all = device->all;
 	char text[200];
 
-	snprintf(text, sizeof(text), "%s %s", device->config->id, what);
+	snprintf(text, sizeof(text), "%s %s", device->config.id, what);
 	log_line(all->log, level, "vfio", "%s", text);
-	if (all->event)
-		all->event(all->event_arg, event, text);
+	if (all->place.event)
+		all->place.event(all->place.event_arg, event, text);
 }
 
-/* On the loop's thread. The guest sees a function that is gone; who holds it waits for its close.
- */
-static void give_back(void *arg)
-{
-	struct device *device = arg;
-
-	drop(device);
-	announce(device, LOG_WARN, "device-returned", "went back to the host, which asked for it");
-}
-
+/* On the loop's thread, which may not close it. */
 static void on_event(void *opaque, enum vfio_event event)
 {
 	struct device *device = opaque;
 
-	if (event == VFIO_EVENT_ERROR)
+	if (event == VFIO_EVENT_ERROR) {
 		announce(device, LOG_ERROR, "device-error",
 			 "reported an uncorrectable error: its guest should reset it");
-	else
-		loop_post(device->all->loop, &device->removal);
+		return;
+	}
+	__atomic_store_n(&device->wanted, true, __ATOMIC_SEQ_CST);
+	device->all->place.wake(device->all->place.wake_arg);
 }
 
 /* One a descriptor, though members of a group have it in common. Returns their number. */
@@ -491,7 +540,7 @@ static unsigned int held_groups(const struct devices *devices, struct vfio_group
 	unsigned int n = 0;
 
 	for (size_t i = 0; i < devices->n; i++) {
-		const struct device_node *node = &devices->device[i].node;
+		const struct device_node *node = &devices->device[i]->node;
 
 		if (node->group && !same_group(devices, i))
 			groups[n++] = (struct vfio_group){ node->number, node->fd };
@@ -517,22 +566,21 @@ static int make_device(struct device *device, struct err *err)
 	struct devices *all = device->all;
 	struct vfio_group groups[CONFIG_MAX_DEVICES];
 	const struct vfio_options options = {
-		.name = device->config->id,
+		.name = device->config.id,
 		.fd = ioasid_device_fd(device->bound),
-		.allow_no_reset = device->config->allow_no_reset,
-		.rom = device->config->rom,
+		.allow_no_reset = device->config.allow_no_reset,
+		.rom = device->config.rom,
 		.no_snoop = device->choice.no_snoop,
 		.groups = groups,
 		.n_groups = held_groups(all, groups),
 		.peers = peers(all),
-		.loop = all->loop,
+		.loop = all->place.loop,
 		.log = all->log,
 		.event = on_event,
 		.opaque = device,
 	};
 	int ret;
 
-	device->removal = (struct loop_work){ .fn = give_back, .arg = device };
 	ret = vfio_function_create(&device->function, all->vm, &options, err);
 	if (!ret)
 		ret = ioasid_attach(device->bound, all->guest, err);
@@ -543,51 +591,239 @@ static int show_device(struct device *device, struct err *err)
 {
 	struct devices *all = device->all;
 	struct pci_function *pci = vfio_function_pci(device->function);
-	int ret = pci_bus_add(all->bus, pci, -1, err);
+	int ret = pci_bus_add(all->place.bus, pci, -1, err);
 
 	if (ret)
 		return ret;
 	device->on_bus = true;
-	log_line(all->log, LOG_INFO, "vfio", "%s is in slot %u; reset: %s; %s", device->config->id,
+	log_line(all->log, LOG_INFO, "vfio", "%s is in slot %u; reset: %s; %s", device->config.id,
 		 pci_function_slot(pci), vfio_function_reset_name(device->function),
 		 vfio_function_has_peers(device->function) ? "other devices reach its registers"
 							   : "no other device reaches it");
 	return 0;
 }
 
-int devices_add(struct devices *devices, const struct devices_place *place, struct err *err)
+static int make_space(struct devices *devices, struct err *err)
 {
 	const struct ioasid_space_options options = { .name = "guest" };
+
+	return ioasid_alloc(devices->ctx, &options, &devices->guest, err);
+}
+
+int devices_add(struct devices *devices, const struct devices_place *place, struct err *err)
+{
 	int ret;
 
-	if (!devices)
+	devices->place = *place;
+	if (!devices->n)
 		return 0;
-	devices->bus = place->bus;
-	devices->loop = place->loop;
-	devices->event = place->event;
-	devices->event_arg = place->event_arg;
-	ret = ioasid_alloc(devices->ctx, &options, &devices->guest, err);
+	ret = make_space(devices, err);
 	/* All are attached before the first is seen: members of a group are closed together. */
 	for (size_t i = 0; !ret && i < devices->n; i++)
-		ret = make_device(&devices->device[i], err);
+		ret = make_device(devices->device[i], err);
 	if (!ret)
 		ret = guest_space_map(devices->guest, place->ram, place->layout, devices->log, err);
 	if (!ret)
 		ret = guest_space_follow(devices->guest, place->hot, "assigned devices", err);
 	for (size_t i = 0; !ret && i < devices->n; i++)
-		ret = show_device(&devices->device[i], err);
+		ret = show_device(devices->device[i], err);
 	return ret;
+}
+
+/* --- while the guest runs -------------------------------------------------------------------- */
+
+/* Guest memory lies where it lies: what this one cannot reach, or must not, was not left out. */
+static int check_range(const struct device *device, uint64_t first, uint64_t size, struct err *err)
+{
+	uint64_t last = first + size - 1;
+	struct ioasid_device_info info;
+
+	ioasid_device_info(device->bound, &info);
+	if (last > info.iova_last)
+		return err_set(err, ENOSPC,
+			       "%s reaches memory up to %#llx, and the guest's goes up to %#llx: "
+			       "have it in the configuration when the VM starts",
+			       device->config.id, (unsigned long long)info.iova_last,
+			       (unsigned long long)last);
+	for (size_t r = 0; r < info.n_reserved; r++) {
+		if (first <= info.reserved[r].last && info.reserved[r].first <= last)
+			return err_set(err, ENOSPC,
+				       "%s must not reach %#llx to %#llx, where guest memory is: "
+				       "have it in the configuration when the VM starts",
+				       device->config.id,
+				       (unsigned long long)info.reserved[r].first,
+				       (unsigned long long)info.reserved[r].last);
+	}
+	return 0;
+}
+
+static int check_memory(const struct device *device, struct err *err)
+{
+	const struct layout *layout = device->all->place.layout;
+	int ret =
+		layout->hot.size ? check_range(device, layout->hot.base, layout->hot.size, err) : 0;
+
+	for (unsigned int i = 0; i < layout->n_ram && !ret; i++)
+		ret = check_range(device, layout->ram[i].gpa, layout->ram[i].size, err);
+	return ret;
+}
+
+/* Without the last device nothing of the guest's memory stays pinned. */
+static void close_ctx(struct devices *devices)
+{
+	if (devices->guest && devices->place.hot)
+		hot_ram_leave(devices->place.hot, devices->guest);
+	if (devices->ctx)
+		ioasid_ctx_close(devices->ctx);
+	devices->ctx = NULL;
+	devices->guest = NULL;
+}
+
+static void leave(struct devices *devices, struct device *device)
+{
+	unsigned int keeper_index = device->node.index;
+	bool kept = device->node.keeper;
+	struct err err = { 0 };
+	size_t i = 0;
+
+	drop(device);
+	pthread_mutex_lock(&devices->lock);
+	while (devices->device[i] != device)
+		i++;
+	for (devices->n--; i < devices->n; i++)
+		devices->device[i] = devices->device[i + 1];
+	pthread_mutex_unlock(&devices->lock);
+	if (!devices->n)
+		close_ctx(devices);
+	if (kept && keeper_release(devices->keeper, keeper_index, &err))
+		log_line(devices->log, LOG_WARN, "vfio", "%s: %s", device->config.id, err.text);
+	free(device);
+}
+
+static int enter(struct devices *devices, struct device *device, const struct config *config,
+		 size_t i, struct err *err)
+{
+	bool first = !devices->ctx;
+	int ret = open_node(devices, config, i, err);
+
+	if (!ret && first)
+		ret = open_ctx(devices, err);
+	if (!ret)
+		ret = bind_device(device, err);
+	if (!ret)
+		ret = decide(devices, true, err);
+	if (!ret)
+		ret = check_memory(device, err);
+	if (!ret && first)
+		ret = make_space(devices, err);
+	if (!ret)
+		ret = make_device(device, err);
+	if (!ret && first)
+		ret = guest_space_map(devices->guest, devices->place.ram, devices->place.layout,
+				      devices->log, err);
+	if (!ret && first)
+		ret = guest_space_follow(devices->guest, devices->place.hot, "assigned devices",
+					 err);
+	return ret ? ret : show_device(device, err);
+}
+
+int devices_plug(struct devices *devices, const struct config *config, size_t i, struct err *err)
+{
+	const struct config_device *which = &config->devices[i];
+	struct device *device;
+	int ret;
+
+	if (which->managed || which->source == SOURCE_NEW_MDEV)
+		return err_set(err, EPERM,
+			       "%s: adit-keeper takes and makes only what it was told of when the "
+			       "VM's process started; prepare the device and name it by \"path\"",
+			       which->id);
+	device = append(devices, which, err);
+	if (!device)
+		return -err->code;
+	ret = enter(devices, device, config, i, err);
+	if (ret)
+		leave(devices, device);
+	return ret;
+}
+
+/* With the lock held. */
+static struct device *find(struct devices *devices, const char *id)
+{
+	for (size_t i = 0; i < devices->n; i++) {
+		if (devices->device[i]->on_bus && !strcmp(devices->device[i]->config.id, id))
+			return devices->device[i];
+	}
+	return NULL;
+}
+
+unsigned int devices_slot(struct devices *devices, const char *id)
+{
+	const struct device *device;
+	unsigned int slot = 0;
+
+	pthread_mutex_lock(&devices->lock);
+	device = find(devices, id);
+	if (device)
+		slot = pci_function_slot(vfio_function_pci(device->function));
+	pthread_mutex_unlock(&devices->lock);
+	return slot;
+}
+
+static void tell_id(const struct device *device, char *id, size_t size)
+{
+	snprintf(id, size, "%s", device->config.id);
+}
+
+bool devices_in(struct devices *devices, unsigned int slot, char *id, size_t size)
+{
+	for (size_t i = 0; i < devices->n; i++) {
+		const struct device *device = devices->device[i];
+
+		if (!device->on_bus ||
+		    pci_function_slot(vfio_function_pci(device->function)) != slot)
+			continue;
+		tell_id(device, id, size);
+		return true;
+	}
+	return false;
+}
+
+bool devices_wanted(struct devices *devices, char *id, size_t size)
+{
+	for (size_t i = 0; i < devices->n; i++) {
+		if (!__atomic_load_n(&devices->device[i]->wanted, __ATOMIC_SEQ_CST))
+			continue;
+		tell_id(devices->device[i], id, size);
+		return true;
+	}
+	return false;
+}
+
+bool devices_remove(struct devices *devices, const char *id)
+{
+	struct device *device = find(devices, id);
+
+	if (!device)
+		return false;
+	if (device->wanted)
+		announce(device, LOG_WARN, "device-returned",
+			 "goes back to the host, which asked for it");
+	leave(devices, device);
+	return true;
 }
 
 void devices_destroy(struct devices *devices)
 {
 	if (!devices)
 		return;
-	for (size_t i = devices->n; i-- > 0;)
-		drop(&devices->device[i]);
-	if (devices->ctx)
-		ioasid_ctx_close(devices->ctx);
+	for (size_t i = devices->n; i-- > 0;) {
+		drop(devices->device[i]);
+		free(devices->device[i]);
+	}
+	close_ctx(devices);
 	coherency_close(devices->coherency);
 	free(devices->reserved);
+	pthread_mutex_destroy(&devices->lock);
 	free(devices);
 }

@@ -9,6 +9,7 @@
 #ifndef ADIT_VMM_DEVICES_H
 #define ADIT_VMM_DEVICES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "util/err.h"
@@ -26,8 +27,8 @@ struct vm;
 
 /*
  * Binds all devices of the configuration; keeper: who takes, makes and opens them, 0: none. Before
- * the memory layout, which must keep out of what they cannot reach. *out is NULL where there are
- * none.
+ * the memory layout, which must keep out of what they cannot reach. Also where there are none: they
+ * can come later.
  */
 int devices_open(struct devices **out, const struct config *config, int keeper, struct vm *vm,
 		 const struct log *log, struct err *err);
@@ -44,9 +45,26 @@ struct devices_place {
 	void (*event)(void *arg, const char *event, const char *detail);
 	void *event_arg;
 	const struct sandbox *sandbox; /* for threads that devices start */
+	/* Any thread: a host asks for a device back (devices_wanted). */
+	void (*wake)(void *arg);
+	void *wake_arg;
 };
 /* Guest memory into the space, then function by function. Before the guest runs. */
 int devices_add(struct devices *devices, const struct devices_place *place, struct err *err);
+
+/*
+ * These on the thread that makes machines, while the guest runs. Device i of config, all or
+ * nothing; the characters of its id stay where they are until it is removed.
+ */
+int devices_plug(struct devices *devices, const struct config *config, size_t i, struct err *err);
+/* Its DMA is blocked and it is closed when this returns. False: there is none of that id. */
+bool devices_remove(struct devices *devices, const char *id);
+/* The id of one in that slot; of one that its host asks for. */
+bool devices_in(struct devices *devices, unsigned int slot, char *id, size_t size);
+bool devices_wanted(struct devices *devices, char *id, size_t size);
+
+/* Any thread. 0: there is none of that id. */
+unsigned int devices_slot(struct devices *devices, const char *id);
 
 /* Off the bus, DMA blocked, given back. No vCPU may be running. */
 void devices_destroy(struct devices *devices);

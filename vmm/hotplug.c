@@ -13,7 +13,9 @@
 
 #include "util/bits.h"
 #include "vmm/adis.h"
+#include "vmm/devices.h"
 #include "vmm/power.h"
+#include "vmm/user-devices.h"
 #include "vmm/virtio/devices.h"
 
 #define NS_PER_S 1000000000ull
@@ -139,9 +141,14 @@ void hotplug_ejected(struct hotplug *hotplug, unsigned int slot)
 
 unsigned int hotplug_slot(struct hotplug *hotplug, const char *id)
 {
-	unsigned int slot = virtio_devices_slot(hotplug->parts.virtio, id);
+	const struct hotplug_parts *parts = &hotplug->parts;
+	unsigned int slot = virtio_devices_slot(parts->virtio, id);
 
-	return slot ? slot : adis_slot(hotplug->parts.adis, id);
+	if (!slot)
+		slot = adis_slot(parts->adis, id);
+	if (!slot)
+		slot = devices_slot(parts->devices, id);
+	return slot ? slot : user_devices_slot(parts->user_devices, id);
 }
 
 static int add(struct hotplug *hotplug, const struct hotplug_part *part, struct err *err)
@@ -152,12 +159,23 @@ static int add(struct hotplug *hotplug, const struct hotplug_part *part, struct 
 		return virtio_devices_add_disk(parts->virtio, part->disk, err);
 	if (part->net)
 		return virtio_devices_add_net(parts->virtio, part->net, err);
-	return adis_add(parts->adis, part->config, part->adi, err);
+	if (part->adi)
+		return adis_add(parts->adis, part->config, part->adi, err);
+	if (part->user_device)
+		return user_devices_plug(parts->user_devices, part->user_device, err);
+	return devices_plug(parts->devices, part->config,
+			    (size_t)(part->device - part->config->devices), err);
 }
 
 static const char *id_of(const struct hotplug_part *part)
 {
-	return part->disk ? part->disk->id : part->net ? part->net->id : part->adi->id;
+	if (part->disk)
+		return part->disk->id;
+	if (part->net)
+		return part->net->id;
+	if (part->adi)
+		return part->adi->id;
+	return part->device ? part->device->id : part->user_device->id;
 }
 
 int hotplug_add(struct hotplug *hotplug, const struct hotplug_part *part, struct err *err)
@@ -182,8 +200,8 @@ int hotplug_add(struct hotplug *hotplug, const struct hotplug_part *part, struct
 static int nothing_called(const char *id, struct err *err)
 {
 	return err_set(err, ENOENT,
-		       "no disk, network interface or ADI is called \"%s\"; others stay as long as "
-		       "the machine",
+		       "no disk, network interface, ADI or device is called \"%s\"; "
+		       "others stay as long as the machine",
 		       id);
 }
 
@@ -224,7 +242,8 @@ int hotplug_remove(struct hotplug *hotplug, const char *id, struct err *err)
 		return err_set(err, ENOMEM, "no memory to remove \"%s\"", id);
 	departure->hotplug = hotplug;
 	memcpy(departure->id, id, strnlen(id, sizeof(departure->id) - 1));
-	if (adis_remove(hotplug->parts.adis, id)) {
+	if (adis_remove(hotplug->parts.adis, id) || devices_remove(hotplug->parts.devices, id) ||
+	    user_devices_remove(hotplug->parts.user_devices, id)) {
 		departed(departure);
 		return 0;
 	}
@@ -234,22 +253,35 @@ int hotplug_remove(struct hotplug *hotplug, const char *id, struct err *err)
 	return ret;
 }
 
+static bool let_go_of(struct hotplug *hotplug, const char *id)
+{
+	struct err err;
+	int ret = hotplug_remove(hotplug, id, &err);
+
+	if (ret)
+		log_line(hotplug->parts.log, LOG_ERROR, "hotplug", "%s", err.text);
+	return !ret;
+}
+
 void hotplug_let_go(struct hotplug *hotplug)
 {
 	uint32_t slots = __atomic_exchange_n(&hotplug->ejected, 0, __ATOMIC_SEQ_CST);
 	const struct hotplug_parts *parts = &hotplug->parts;
 	char id[CONFIG_ID_MAX + 1];
-	struct err err;
 
 	for (unsigned int slot = 1; slot < SLOTS; slot++) {
 		if (!(slots >> slot & 1))
 			continue;
-		if (!virtio_devices_in(parts->virtio, slot, id, sizeof(id)) &&
-		    !adis_in(parts->adis, slot, id, sizeof(id)))
-			continue;
-		if (hotplug_remove(hotplug, id, &err))
-			log_line(parts->log, LOG_ERROR, "hotplug", "%s", err.text);
+		if (virtio_devices_in(parts->virtio, slot, id, sizeof(id)) ||
+		    adis_in(parts->adis, slot, id, sizeof(id)) ||
+		    devices_in(parts->devices, slot, id, sizeof(id)) ||
+		    user_devices_in(parts->user_devices, slot, id, sizeof(id)))
+			let_go_of(hotplug, id);
 	}
+	while ((devices_wanted(parts->devices, id, sizeof(id)) ||
+		user_devices_lost(parts->user_devices, id, sizeof(id))) &&
+	       let_go_of(hotplug, id))
+		;
 }
 
 bool hotplug_departed(struct hotplug *hotplug, char id[CONFIG_ID_MAX + 1])

@@ -19,8 +19,10 @@
 #include "vmm/config.h"
 
 struct adis;
+struct devices;
 struct hotplug;
 struct power;
+struct user_devices;
 struct virtio_devices;
 
 struct hotplug_parts {
@@ -28,6 +30,8 @@ struct hotplug_parts {
 	struct power *power;
 	struct adis *adis;
 	struct virtio_devices *virtio;
+	struct devices *devices;
+	struct user_devices *user_devices;
 };
 
 /* What comes: one of these, in a configuration that is borrowed for the call. */
@@ -36,6 +40,8 @@ struct hotplug_part {
 	const struct config_disk *disk;
 	const struct config_net *net;
 	const struct config_adi *adi;
+	const struct config_device *device;
+	const struct config_user_device *user_device;
 };
 
 int hotplug_create(struct hotplug **out, struct err *err);
@@ -73,7 +79,7 @@ void hotplug_wait(struct hotplug *hotplug, uint64_t (*serve)(void *arg), void *a
 int hotplug_add(struct hotplug *hotplug, const struct hotplug_part *part, struct err *err);
 /* Takes it away now. -ENOENT. */
 int hotplug_remove(struct hotplug *hotplug, const char *id, struct err *err);
-/* Takes away what the guest has ejected. */
+/* Takes away what the guest has ejected, and what its host asks back or its server left. */
 void hotplug_let_go(struct hotplug *hotplug);
 /* What is gone by now: the id of one; false: no more. */
 bool hotplug_departed(struct hotplug *hotplug, char id[CONFIG_ID_MAX + 1]);

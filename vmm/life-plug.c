@@ -280,7 +280,11 @@ static struct hotplug_part part_of(const struct config_edit *edit)
 	case CONFIG_ADIS:
 		part.adi = &config->adis[config->n_adis - 1];
 		break;
+	case CONFIG_DEVICES:
+		part.device = &config->devices[config->n_devices - 1];
+		break;
 	default:
+		part.user_device = &config->user_devices[config->n_user_devices - 1];
 		break;
 	}
 	return part;

@@ -286,6 +286,11 @@ static int make_virtio(struct machine *machine, struct err *err)
 	return virtio_devices_create(&machine->virtio, &parts, err);
 }
 
+static void wake(void *arg)
+{
+	hotplug_wake(arg);
+}
+
 static int make_devices(struct machine *machine, struct err *err)
 {
 	const struct devices_place place = {
@@ -297,6 +302,8 @@ static int make_devices(struct machine *machine, struct err *err)
 		.event = machine->event,
 		.event_arg = machine->event_arg,
 		.sandbox = machine->sandbox,
+		.wake = wake,
+		.wake_arg = machine->hotplug,
 	};
 
 	int ret = devices_add(machine->devices, &place, err);
@@ -424,6 +431,8 @@ int machine_create(struct machine **out, const struct machine_options *options, 
 						  .power = machine->power,
 						  .adis = machine->adis,
 						  .virtio = machine->virtio,
+						  .devices = machine->devices,
+						  .user_devices = machine->user_devices,
 					  });
 	*out = machine;
 	return 0;

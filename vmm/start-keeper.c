@@ -33,7 +33,7 @@ static void add(struct command *command, const char *word)
 	command->words[command->n++] = word;
 }
 
-/* Its order is the configuration's without handed-over descriptors (device_node_index). */
+/* Its order is the configuration's without handed-over descriptors (keeper_index). */
 static void add_device(struct command *command, const struct config_device *device, char *room)
 {
 	switch (device->source) {

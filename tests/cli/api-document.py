@@ -94,7 +94,8 @@ for name in ("vm.create vm.resume vm.pause vm.pause vm.resume vm.power-button vm
 # What comes and goes, running and stopped, and what is refused.
 ADI = {"id": "documented", "type": "dsa", "wqs": [{"size": 4}]}
 for name, body in (("vm.add-adi", ADI), ("vm.add-adi", ADI), ("vm.add-disk", {"path": "/no/such"}),
-                   ("vm.add-net", {"tap": "lo"}), ("vm.remove-device", {"id": "nobody"}),
+                   ("vm.add-net", {"tap": "lo"}), ("vm.add-device", {"path": "ffff:1f:1f.7"}),
+                   ("vm.add-user-device", {"socket": "/no/such"}), ("vm.remove-device", {"id": "nobody"}),
                    ("vm.remove-device", {"id": "documented", "force": True}), ("vm.shutdown", None),
                    ("vm.add-adi", ADI), ("vm.remove-device", {"id": "documented"}), ("vm.boot", None)):
     (method, operation), = document["paths"]["/" + name].items()

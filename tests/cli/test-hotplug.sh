@@ -75,6 +75,29 @@ ok "nothing of these is there" is "$(info 'len(v["config"]["disks"])')" 2
 ok "the log names what was done, and who asked" has "$work/err" \
 	"vm.add-disk: begun as errand 1, asked by uid $(id -u) pid"
 
+# --- what a server gives
+echo '{"adis": ['"$adi"']}' >"$work/served.json"
+serve_adi() {
+	"$adit" adi-serve "$work/socket" "$work/served.json" >"$work/served" 2>"$work/served.err" &
+	server=$!
+	until_says "$work/served" ready
+}
+serve_adi
+ok "a served device is added" is "$(http PUT vm.add-user-device -d '{"socket": "'"$work/socket"'", "id": "served"}')" 200
+ok "the guest uses it" until_says "$out" 'dsa 3 moved 3'
+ok "and lets go of it" is "$(http PUT vm.remove-device -d '{"id": "served", "timeout": 60}')" 204
+ok "its server can be had again" is "$(http PUT vm.add-device -d '{"socket": "'"$work/socket"'", "id": "served"}')" 200
+kill -KILL "$server"
+wait "$server" 2>/dev/null
+ok "one whose server dies has left" removed served 2
+ok "and is nowhere" is "$(info 'len(v["config"]["devices"])')" 0
+rm -f "$work/socket"
+ok "without a server it is 500" is "$(http PUT vm.add-user-device -d '{"socket": "'"$work/socket"'"}')" 500
+ok "a device of the host that is not there is 500" is "$(http PUT vm.add-device -d '{"path": "ffff:1f:1f.7"}')" 500
+ok "what a keeper would have to make is 500" is \
+	"$(http PUT vm.add-device -d '{"mdev": {"type": "t", "parent": "p"}}')" 500
+ok "nothing of these is there" is "$(info '[len(v["config"]["devices"]), len(v["config"]["disks"])]')" '[0, 2]'
+
 # --- many, one after another, from several clients at once
 ok "32 of each, from four clients" python3 "$(dirname "$0")/hotplug-load.py" "$sock" "$work" 8
 ok "nothing of them is left" is "$(info 'len(v["config"]["disks"]) + len(v["config"]["adis"])')" 2

@@ -495,6 +495,11 @@ static int vm_add_adi(struct call *call, struct err *err)
 	return add(call, CONFIG_ADIS, err);
 }
 
+static int vm_add_device(struct call *call, struct err *err)
+{
+	return add(call, CONFIG_DEVICES, err);
+}
+
 static int vm_remove_device(struct call *call, struct err *err)
 {
 	struct removal body = { 0 };
@@ -750,6 +755,20 @@ static const struct verb verbs[] = {
 	{ { "vm.add-adi", "PUT", "one ADI more, which FILE describes", { "FILE" }, 1, true },
 	  true,
 	  vm_add_adi },
+	{ { "vm.add-device",
+	    "PUT",
+	    "one device of the host more: a function, or an mdev",
+	    { "path", "id", "via", "coherency" },
+	    0 },
+	  true,
+	  vm_add_device },
+	{ { "vm.add-user-device",
+	    "PUT",
+	    "one device more that a vfio-user server gives",
+	    { "socket", "id" },
+	    1 },
+	  true,
+	  vm_add_device },
 	{ { "vm.remove-device",
 	    "PUT",
 	    "have the guest let go of any of these, then take it away",

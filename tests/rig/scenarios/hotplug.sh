@@ -3,11 +3,14 @@
 # What comes to an unmodified Debian guest and leaves it while it works: it notices by itself, its
 # own drivers take each and let go of each. Everything is asked over the API.
 # shellcheck disable=SC2034,SC2154 # settings for tests/rig/run, and from it
-TITLE='disks and ADIs come and go under a Linux guest'
+TITLE='disks, ADIs, functions and mdevs come and go under a Linux guest'
 SMOKE=''
-IOMMU='none'
+IOMMU='none amd intel'
+DEVICES='edu,dma_mask=0xffffffffffffffff
+nvme,serial=x,drive=d0'
+DISKS='d0=2M'
 NEED='adit generic'
-LIMIT=3000
+LIMIT=9000
 
 # The guest only looks and works: Linux finds, binds, and lets go by itself. Disks are read all the
 # time, also while they leave.
@@ -76,8 +79,25 @@ l1() {
 	check the_guest_works l2_wait_for hot 'L2 works' 1 1500
 	check "a disk comes and goes $times times" rounds disk 1af4-1042:virtio-pci add-disk /tmp/disk disk
 	check "an ADI comes and goes $times times" rounds dsa 8086-0b25:idxd add-adi /tmp/adi.json
+	modprobe mtty
+	port=83b8f4f2-509f-382f-3c1e-e6bfe0fa1001
+	echo $port >/sys/devices/virtual/mtty/mtty/mdev_supported_types/mtty-1/create
+	check "an mdev comes and goes $times times" rounds port 4348-3253:serial add-device $port port
+	if [ "$rig_iommu" != none ]; then
+		edu=$(pci_find 1234:11e8) nvme=$(pci_find 1b36:0010)
+		check "functions are given to vfio-pci" eval "vfio_bind $edu && vfio_bind $nvme"
+		check "a function comes and goes $times times" rounds edu 1234-11e8:none add-device \
+			"{\"id\": \"edu\", \"path\": \"$edu\", \"allow_no_reset\": true}"
+		check "an NVMe disk comes and goes $times times" rounds nvme 1b36-0010:nvme add-device "$nvme" nvme
+		check "together they come" eval "ctl add-device $port port && ctl add-device "$nvme" nvme &&
+			l2_wait_for hot 'L2 came=1b36-0010:nvme' $((times + 1)) 600"
+		check "and go" eval 'ctl remove-device port 600 && ctl remove-device nvme 600'
+		check "nothing of the guest stays locked" is "$(ctl metrics |
+			awk '/^adit_(locked|pinned)_memory_bytes/ { n += $2 } END { print n + 0 }')" 0
+		check "the host has them again" eval "echo $nvme >/sys/bus/pci/drivers/vfio-pci/unbind"
+	fi
 	ctl vm.info >/out/info
-	check nothing_of_it_is_left grep -q '"disks":\[\],"adis":\[\]' /out/info
+	check nothing_of_it_is_left grep -Eq '"disks":\[\],"adis":\[\],"devices":\[\]' /out/info
 	check the_monitor_stops_when_it_is_told ctl vmm.shutdown
 	l2_end hot
 	end
