@@ -5,6 +5,8 @@
  */
 #include <errno.h>
 #include <json-c/json.h>
+#include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +27,8 @@ struct ctl {
 	struct verb_info verb;
 	char *body; /* NULL: none */
 	size_t len;
+	int fds[VERB_KEYS]; /* sent along */
+	unsigned int n_fds;
 	int fd;
 	struct http *http;
 };
@@ -52,7 +56,8 @@ static int usage(void)
 	}
 	fprintf(stderr,
 		"\n\"vm.\" may be left out; a VALUE may be named (resize desired_ram=2G), and one "
-		"that begins with { is the whole body.\n");
+		"that begins with { is the whole body.\n"
+		"fd:N is sent as descriptor N of the caller.\n");
 	return EXIT_CONFIG;
 }
 
@@ -109,6 +114,21 @@ static const char *key_of(const struct ctl *ctl, unsigned int place, const char 
 	return ctl->verb.keys[place];
 }
 
+/* "fd:3": the descriptor itself is sent, instead of the value. */
+static bool take_fd(struct ctl *ctl, const char *text)
+{
+	char *end;
+	long fd;
+
+	if (strncmp(text, "fd:", 3) != 0)
+		return false;
+	fd = strtol(text + 3, &end, 10);
+	if (!text[3] || *end || fd < 0 || fd > INT_MAX)
+		return false;
+	ctl->fds[ctl->n_fds++] = (int)fd;
+	return true;
+}
+
 /* {"KEY": VALUE, ...} in the order of the verb's keys; an empty value is left out. */
 static int make_body(struct ctl *ctl, char **values, unsigned int n)
 {
@@ -118,7 +138,7 @@ static int make_body(struct ctl *ctl, char **values, unsigned int n)
 	for (unsigned int i = 0; i < n; i++) {
 		const char *value = values[i], *key = key_of(ctl, i, &value);
 
-		if (*value)
+		if (*value && !take_fd(ctl, value))
 			json_object_object_add(object, key, value_of(value));
 	}
 	text = json_object_to_json_string(object);
@@ -143,6 +163,28 @@ static int send_all(int fd, const char *bytes, size_t n)
 	return 0;
 }
 
+/* Descriptors come with the head's first byte. */
+static int send_head(const struct ctl *ctl, char *head)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(ctl->fds))] = { 0 };
+	struct iovec first = { .iov_base = head, .iov_len = 1 };
+	struct msghdr message = { .msg_iov = &first,
+				  .msg_iovlen = 1,
+				  .msg_control = control,
+				  .msg_controllen = CMSG_SPACE(ctl->n_fds * sizeof(int)) };
+	struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+
+	if (!ctl->n_fds)
+		return send_all(ctl->fd, head, strlen(head));
+	rights->cmsg_level = SOL_SOCKET;
+	rights->cmsg_type = SCM_RIGHTS;
+	rights->cmsg_len = CMSG_LEN(ctl->n_fds * sizeof(int));
+	memcpy(CMSG_DATA(rights), ctl->fds, ctl->n_fds * sizeof(int));
+	if (sendmsg(ctl->fd, &message, MSG_NOSIGNAL) != 1)
+		return -errno;
+	return send_all(ctl->fd, head + 1, strlen(head) - 1);
+}
+
 static int ask(struct ctl *ctl)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -159,7 +201,7 @@ static int ask(struct ctl *ctl)
 		 "%s " API_PREFIX "%s HTTP/1.1\r\nHost: adit\r\nConnection: close\r\n"
 		 "Content-Length: %zu\r\n\r\n",
 		 ctl->verb.method, ctl->verb.name, ctl->len);
-	ret = send_all(ctl->fd, head, strlen(head));
+	ret = send_head(ctl, head);
 	if (!ret && ctl->len)
 		ret = send_all(ctl->fd, ctl->body, ctl->len);
 	/* It may have answered and closed before it had all. */

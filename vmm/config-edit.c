@@ -226,7 +226,8 @@ static int part_pasids(json *document, json *entry, struct err *err)
 	return 0;
 }
 
-static int parse_entry(json **out, const char *entry, size_t len, struct err *err)
+static int parse_entry(json **out, const char *entry, size_t len, const struct config_given *given,
+		       struct err *err)
 {
 	json *fd;
 	int ret = json_strict_parse(out, entry, len, err);
@@ -237,8 +238,27 @@ static int parse_entry(json **out, const char *entry, size_t len, struct err *er
 		return err_set(err, EINVAL, "(document): must be an object");
 	if (json_object_object_get_ex(*out, "fd", &fd))
 		return err_set(err, EINVAL,
-			       "/fd: a number would name what this process has open; descriptors "
-			       "are handed over at start only");
+			       "/fd: a number would name what this process has open; send the "
+			       "descriptor itself with the request");
+	if (given && given->fd)
+		json_object_object_add(*out, "fd", json_object_new_int64(given->fd));
+	return 0;
+}
+
+/* The context of a VM is one for all its devices. */
+static int give_iommu(json *document, const struct config *now, uint32_t fd, struct err *err)
+{
+	json *iommu;
+
+	if (now->iommu.fd || now->iommu.node)
+		return err_set(err, EEXIST,
+			       "/iommu: the VM has a node for I/O address spaces already; send the "
+			       "device alone");
+	if (!json_object_object_get_ex(document, "iommu", &iommu)) {
+		iommu = json_object_new_object();
+		json_object_object_add(document, "iommu", iommu);
+	}
+	json_object_object_add(iommu, "fd", json_object_new_int64(fd));
 	return 0;
 }
 
@@ -295,19 +315,22 @@ static int read_anew(struct config_edit *edit, struct config *now, json *documen
 }
 
 int config_edit_add(struct config_edit *edit, struct config *now, const char *text,
-		    enum config_list list, const char *entry, size_t len, struct err *err)
+		    enum config_list list, const char *entry, size_t len,
+		    const struct config_given *given, struct err *err)
 {
 	json *document = NULL, *item = NULL, *array;
 	int ret;
 
 	*edit = (struct config_edit){ .list = list };
-	ret = parse_entry(&item, entry, len, err);
+	ret = parse_entry(&item, entry, len, given, err);
 	if (!ret)
 		ret = parse_text(&document, now, text, err);
 	if (!ret)
 		ret = name_entry(item, now, list, err);
 	if (!ret && list == CONFIG_ADIS)
 		ret = part_pasids(document, item, err);
+	if (!ret && given && given->iommu)
+		ret = give_iommu(document, now, given->iommu, err);
 	array = ret ? NULL : array_of(document, lists[list].key);
 	if (!ret && (!array || json_object_array_add(array, json_object_get(item))))
 		ret = err_set(err, ENOMEM, "out of memory");
@@ -344,6 +367,7 @@ void config_edit_commit(struct config_edit *edit, struct config *now, char **tex
 {
 	move_last(now, &edit->config, &lists[edit->list], 1);
 	move_last(now, &edit->config, &pasids, edit->config.n_pasids - now->n_pasids);
+	now->iommu.fd = edit->config.iommu.fd;
 	free(*text);
 	*text = edit->text;
 	edit->text = NULL;
@@ -355,6 +379,32 @@ void config_edit_cancel(struct config_edit *edit)
 	config_free(&edit->config);
 	free(edit->text);
 	*edit = (struct config_edit){ 0 };
+}
+
+/* --- descriptors ----------------------------------------------------------------------------- */
+
+static size_t note(uint32_t *out, size_t n, uint32_t fd)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (out[i] == fd)
+			return n;
+	}
+	if (fd)
+		out[n++] = fd;
+	return n;
+}
+
+size_t config_descriptors(const struct config *config, uint32_t out[CONFIG_MAX_DESCRIPTORS])
+{
+	size_t n = note(out, 0, config->iommu.fd);
+
+	for (size_t i = 0; i < config->n_disks; i++)
+		n = note(out, n, config->disks[i].fd);
+	for (size_t i = 0; i < config->n_net; i++)
+		n = note(out, n, config->net[i].fd);
+	for (size_t i = 0; i < config->n_devices; i++)
+		n = note(out, n, config->devices[i].fd);
+	return n;
 }
 
 /* --- removing -------------------------------------------------------------------------------- */

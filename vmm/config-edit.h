@@ -23,6 +23,12 @@ enum config_list {
 	CONFIG_LISTS
 };
 
+/* Descriptors that came with an entry, by what they are; 0: none. */
+struct config_given {
+	uint32_t fd;	/* what the entry is about */
+	uint32_t iommu; /* the node for I/O address spaces */
+};
+
 struct config_edit {
 	enum config_list list;
 	struct config config; /* everything, read anew; the new entry is the last of its list */
@@ -31,11 +37,13 @@ struct config_edit {
 
 /*
  * Reads `entry` as one more of `list` in `text`, which is the text of `now`. One without an id gets
- * one. The sentence's pointer is that of a value in the entry. now: only room is made in it.
- * -EINVAL; -EEXIST: there is something of that id; -ENOMEM.
+ * one. given: may be NULL; a descriptor cannot be named in the entry. The sentence's pointer is
+ * that of a value in the entry. now: only room is made in it. -EINVAL; -EEXIST: there is something
+ * of that id; -ENOMEM.
  */
 int config_edit_add(struct config_edit *edit, struct config *now, const char *text,
-		    enum config_list list, const char *entry, size_t len, struct err *err);
+		    enum config_list list, const char *entry, size_t len,
+		    const struct config_given *given, struct err *err);
 /* The id of the new entry. */
 const char *config_edit_id(const struct config_edit *edit);
 /* Takes the new entry over into now, and its text into *text. Cannot fail. */
@@ -48,6 +56,9 @@ void config_edit_cancel(struct config_edit *edit);
  * go with it. *text may be NULL. -ENOENT: there is none; -ENOMEM: the text still has it.
  */
 int config_edit_remove(struct config *now, char **text, const char *id, struct err *err);
+/* The descriptors that the configuration names, each once, in out; returns how many. */
+#define CONFIG_MAX_DESCRIPTORS (1u + CONFIG_MAX_DISKS + CONFIG_MAX_NET + CONFIG_MAX_DEVICES)
+size_t config_descriptors(const struct config *config, uint32_t out[CONFIG_MAX_DESCRIPTORS]);
 /* Whether one of the lists has an entry of this id. */
 bool config_has_id(const struct config *config, const char *id);
 

@@ -87,6 +87,14 @@ static bool parse_mac(const char *text, uint8_t *mac)
 	return !text[17] && !(mac[0] & 1);
 }
 
+static int settle_disk(const struct config_disk *disk, size_t index, struct err *err)
+{
+	if (!disk->path == !disk->fd)
+		return err_set(err, EINVAL, "/disks/%zu: needs \"path\" or \"fd\", one of the two",
+			       index);
+	return check_queue_size("disks", index, disk->queue_size, err);
+}
+
 static int settle_net(struct config_net *net, size_t index, struct err *err)
 {
 	if (!net->tap == !net->fd)
@@ -204,7 +212,7 @@ int config_settle_virtio(struct config *config, struct err *err)
 	if (!ret)
 		ret = check_names(all, n, err);
 	for (size_t i = 0; i < config->n_disks && !ret; i++)
-		ret = check_queue_size("disks", i, config->disks[i].queue_size, err);
+		ret = settle_disk(&config->disks[i], i, err);
 	for (size_t i = 0; i < config->n_net && !ret; i++)
 		ret = settle_net(&config->net[i], i, err);
 	if (!ret)

@@ -143,8 +143,9 @@ struct config_limits {
 };
 
 struct config_disk {
-	char *id; /* never NULL after parsing */
-	char *path;
+	char *id;     /* never NULL after parsing */
+	char *path;   /* NULL with fd */
+	uint32_t fd;  /* 0: none; else the open image, handed over */
 	char *serial; /* or NULL */
 	bool readonly, direct;
 	bool raw;    /* stated: do not look for image formats */

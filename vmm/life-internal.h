@@ -37,6 +37,9 @@ struct life {
 	uint64_t tickets;
 };
 
+/* Closes what was handed over for it. */
+void life_close_given(const struct config *config);
+
 /* With the lock held. */
 void life_tell(struct life *life, const char *event, const char *detail);
 int life_refuse_state(const struct life *life, const char *due, struct err *err);

@@ -11,7 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "keeper/host.h"
 #include "vmm/config-edit.h"
 #include "vmm/hotplug.h"
 #include "vmm/life-internal.h"
@@ -34,10 +36,90 @@ struct errand {
 	enum config_list list;
 	char *entry;
 	size_t len;
+	int fds[LIFE_FDS];
+	unsigned int n_fds;
 	bool force;
 	uint64_t deadline; /* of the guest, on hotplug_now's clock; 0: none */
 	struct life_done done;
 };
+
+/* --- descriptors ----------------------------------------------------------------------------- */
+
+/* Those that the configuration does not name any more. */
+static void close_others(const uint32_t *had, size_t n, const struct config *now)
+{
+	uint32_t has[CONFIG_MAX_DESCRIPTORS];
+	size_t n_has = config_descriptors(now, has);
+
+	for (size_t i = 0; i < n; i++) {
+		bool kept = false;
+
+		for (size_t j = 0; j < n_has && !kept; j++)
+			kept = has[j] == had[i];
+		if (!kept)
+			close((int)had[i]);
+	}
+}
+
+void life_close_given(const struct config *config)
+{
+	uint32_t had[CONFIG_MAX_DESCRIPTORS];
+
+	close_others(had, config_descriptors(config, had), &(struct config){ 0 });
+}
+
+static void close_all(const int *fds, unsigned int n)
+{
+	while (n)
+		close(fds[--n]);
+}
+
+/* Of a device, and of the context that it goes into, in any order. */
+static int sort_device(const int *fds, unsigned int n, struct config_given *given, struct err *err)
+{
+	static const struct host here = { .root = "" };
+
+	for (unsigned int i = 0; i < n; i++) {
+		struct host_identity identity;
+		int ret = host_identify(&here, fds[i], &identity, err);
+		bool context =
+			identity.node == HOST_NODE_IOMMU || identity.node == HOST_NODE_CONTAINER;
+		uint32_t *place = context ? &given->iommu : &given->fd;
+
+		if (ret)
+			return err_prefix(err, "descriptor %u of the request", i);
+		if (*place || (!context && identity.node != HOST_NODE_CDEV &&
+			       identity.node != HOST_NODE_GROUP))
+			return err_set(
+				err, EINVAL,
+				"descriptor %u of the request: is %s; one VFIO cdev or group "
+				"can be sent, and one node for I/O address spaces",
+				i, *place ? "a second one of its kind" : "neither of those");
+		*place = (uint32_t)fds[i];
+	}
+	return given->fd ? 0
+			 : err_set(err, EINVAL,
+				   "the request came with a node for I/O address spaces and no "
+				   "device");
+}
+
+static int sort_given(enum config_list list, const int *fds, unsigned int n,
+		      struct config_given *given, struct err *err)
+{
+	*given = (struct config_given){ 0 };
+	if (!n)
+		return 0;
+	if (list == CONFIG_DEVICES)
+		return sort_device(fds, n, given, err);
+	if (n > 1 || list == CONFIG_ADIS)
+		return err_set(err, EINVAL, "%u descriptors came with the request: %s takes %s", n,
+			       list == CONFIG_ADIS  ? "an ADI"
+			       : list == CONFIG_NET ? "an interface"
+						    : "a disk",
+			       list == CONFIG_ADIS ? "none" : "one");
+	given->fd = (uint32_t)fds[0];
+	return 0;
+}
 
 /* --- asking, with the lock held -------------------------------------------------------------- */
 
@@ -66,17 +148,26 @@ static void free_errand(struct life *life, struct errand *errand)
 	while (*at != errand)
 		at = &(*at)->next;
 	*at = errand->next;
+	close_all(errand->fds, errand->n_fds);
 	free(errand->entry);
 	free(errand);
 }
 
 /* No machine: the entry is only written down. */
-static int add_to_text(struct life *life, enum config_list list, const char *entry, size_t len,
-		       struct err *err)
+static int add_to_text(struct life *life, const struct life_addition *addition, struct err *err)
 {
+	struct config_given given;
 	struct config_edit edit;
-	int ret = config_edit_add(&edit, &life->config, life->text, list, entry, len, err);
+	int ret;
 
+	/* What a device is would have to be looked up in files, which who asks may not open. */
+	if (addition->n_fds && addition->list == CONFIG_DEVICES)
+		return err_set(err, EPERM,
+			       "a device's descriptor is taken while the VM runs: start it first");
+	ret = sort_given(addition->list, addition->fds, addition->n_fds, &given, err);
+	if (!ret)
+		ret = config_edit_add(&edit, &life->config, life->text, addition->list,
+				      addition->entry, addition->len, &given, err);
 	if (!ret)
 		config_edit_commit(&edit, &life->config, &life->text);
 	return ret;
@@ -92,40 +183,63 @@ static bool may_change(const struct life *life)
 	return machine_runs(life) || life->state == LIFE_CREATED || life->state == LIFE_SHUTDOWN;
 }
 
-static int ask_add(struct life *life, enum config_list list, const char *entry, size_t len,
-		   uint64_t *ticket, struct err *err)
+/* True where the descriptors have a new owner; that is so after every success. */
+static bool ask_add(struct life *life, const struct life_addition *addition, uint64_t *ticket,
+		    struct err *err)
 {
 	struct errand *errand;
 
-	if (!may_change(life))
-		return life_refuse_state(life, "Created, Running, Paused or Shutdown", err);
+	if (!may_change(life)) {
+		life_refuse_state(life, "Created, Running, Paused or Shutdown", err);
+		return false;
+	}
 	if (!machine_runs(life))
-		return add_to_text(life, list, entry, len, err);
+		return !add_to_text(life, addition, err);
 	errand = new_errand(life, err);
 	if (!errand)
-		return -err->code;
+		return false;
 	errand->adds = true;
-	errand->list = list;
-	errand->entry = strndup(entry, len);
-	errand->len = len;
+	errand->list = addition->list;
+	errand->entry = strndup(addition->entry, addition->len);
+	errand->len = addition->len;
 	if (!errand->entry) {
 		free_errand(life, errand);
-		return err_set(err, ENOMEM, "out of memory");
+		err_set(err, ENOMEM, "out of memory");
+		return false;
 	}
+	memcpy(errand->fds, addition->fds, addition->n_fds * sizeof(errand->fds[0]));
+	errand->n_fds = addition->n_fds;
 	*ticket = errand->done.ticket;
 	hotplug_wake(machine_hotplug(life->machine));
-	return 0;
+	return true;
 }
 
-int life_add(struct life *life, enum config_list list, const char *entry, size_t len,
-	     uint64_t *ticket, struct err *err)
+int life_add(struct life *life, const struct life_addition *addition, uint64_t *ticket,
+	     struct err *err)
 {
-	int ret;
+	bool taken = false;
 
 	*ticket = 0;
-	pthread_mutex_lock(&life->lock);
-	ret = ask_add(life, list, entry, len, ticket, err);
-	pthread_mutex_unlock(&life->lock);
+	if (addition->n_fds > LIFE_FDS) {
+		err_set(err, EINVAL, "%u descriptors came with the request: at most %u are of use",
+			addition->n_fds, LIFE_FDS);
+	} else {
+		pthread_mutex_lock(&life->lock);
+		taken = ask_add(life, addition, ticket, err);
+		pthread_mutex_unlock(&life->lock);
+	}
+	if (!taken)
+		close_all(addition->fds, addition->n_fds);
+	return taken ? 0 : -err->code;
+}
+
+static int remove_entry(struct life *life, const char *id, struct err *err)
+{
+	uint32_t had[CONFIG_MAX_DESCRIPTORS];
+	size_t n = config_descriptors(&life->config, had);
+	int ret = config_edit_remove(&life->config, &life->text, id, err);
+
+	close_others(had, n, &life->config);
 	return ret;
 }
 
@@ -139,7 +253,7 @@ static int ask_remove(struct life *life, const struct life_removal *removal, uin
 	if (!may_change(life))
 		return life_refuse_state(life, "Created, Running, Paused or Shutdown", err);
 	if (!machine_runs(life))
-		return config_edit_remove(&life->config, &life->text, removal->id, err);
+		return remove_entry(life, removal->id, err);
 	hotplug = machine_hotplug(life->machine);
 	/* Its errand may find it gone; it is there now. */
 	if (!hotplug_slot(hotplug, removal->id))
@@ -207,7 +321,7 @@ static void take_in(struct life *life, const char *id)
 	struct errand *errand, *next;
 	struct err err;
 
-	if (config_edit_remove(&life->config, &life->text, id, &err))
+	if (remove_entry(life, id, &err))
 		log_line(life->options.log, LOG_ERROR, "hotplug", "%s", err.text);
 	life_tell(life, "device-removed", id);
 	for (errand = life->errands; errand; errand = next) {
@@ -292,12 +406,15 @@ static struct hotplug_part part_of(const struct config_edit *edit)
 
 static void add(struct life *life, struct errand *errand, struct machine *machine)
 {
+	struct config_given given;
 	struct hotplug_part part;
 	struct config_edit edit;
 	struct err err;
-	int ret = config_edit_add(&edit, &life->config, life->text, errand->list, errand->entry,
-				  errand->len, &err);
+	int ret = sort_given(errand->list, errand->fds, errand->n_fds, &given, &err);
 
+	if (!ret)
+		ret = config_edit_add(&edit, &life->config, life->text, errand->list, errand->entry,
+				      errand->len, &given, &err);
 	if (ret) {
 		finish(life, errand, ret, &err);
 		return;
@@ -316,6 +433,7 @@ static void add(struct life *life, struct errand *errand, struct machine *machin
 		return;
 	}
 	config_edit_commit(&edit, &life->config, &life->text);
+	errand->n_fds = 0; /* the configuration's */
 	errand->done.slot = (unsigned int)ret;
 	life_tell(life, "device-added", errand->done.id);
 	finish(life, errand, 0, NULL);

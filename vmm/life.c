@@ -59,6 +59,8 @@ void life_destroy(struct life *life)
 		return;
 	if (life->status_fd >= 0)
 		close(life->status_fd);
+	life_forget_errands(life);
+	life_close_given(&life->config);
 	config_free(&life->config);
 	free(life->text);
 	pthread_cond_destroy(&life->changed);
@@ -122,6 +124,13 @@ static int refuse_what_comes_at_start(const struct config *config, struct err *e
 		if (config->devices[i].fd)
 			return err_set(err, EINVAL,
 				       "/devices/%zu/fd: descriptors are handed over at start only",
+				       i);
+	}
+	for (size_t i = 0; i < config->n_disks; i++) {
+		if (config->disks[i].fd)
+			return err_set(err, EINVAL,
+				       "/disks/%zu/fd: descriptors are handed over at start, or "
+				       "sent with vm.add-disk",
 				       i);
 	}
 	for (size_t i = 0; i < config->n_net; i++) {
@@ -211,6 +220,7 @@ static bool is_doing(const struct life *life, enum life_op op)
 
 static void forget(struct life *life)
 {
+	life_close_given(&life->config);
 	config_free(&life->config);
 	free(life->text);
 	life->text = NULL;

@@ -95,13 +95,23 @@ int life_pause(struct life *life, struct err *err);
 int life_resume(struct life *life, struct err *err);
 int life_power_button(struct life *life, struct err *err);
 
+/* What shall come: an entry of a list of the configuration (vmm/config-edit.h). */
+struct life_addition {
+	enum config_list list;
+	const char *entry; /* JSON */
+	size_t len;
+	/* What came with it; ours from here on. What they are is read from them. */
+	const int *fds;
+	unsigned int n_fds;
+};
+#define LIFE_FDS 2u /* that one entry can take */
 /*
- * One entry more in a list of the configuration (vmm/config-edit.h): `entry` is its JSON. Where a
- * machine runs, it gets the device and *ticket is not 0: life_collect_errand has the answer;
- * elsewhere the entry is written down only. As life_begin, and what config_edit_add returns.
+ * Where a machine runs, it gets the device and *ticket is not 0: life_collect_errand has the
+ * answer; elsewhere the entry is written down only. As life_begin, and what config_edit_add
+ * returns.
  */
-int life_add(struct life *life, enum config_list list, const char *entry, size_t len,
-	     uint64_t *ticket, struct err *err);
+int life_add(struct life *life, const struct life_addition *addition, uint64_t *ticket,
+	     struct err *err);
 struct life_removal {
 	const char *id;
 	uint32_t timeout_ms; /* that the guest has; 0: nobody waits for it */

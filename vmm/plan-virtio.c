@@ -47,9 +47,16 @@ static int add_disk(json *list, const struct config_disk *disk, size_t index, st
 					       .raw = disk->raw,
 					       .unlocked = true };
 	struct image image;
-	int ret = image_open(&image, &options, err);
 	json *device;
+	int ret;
 
+	/* Whoever starts it hands that over. */
+	if (disk->fd) {
+		device = add_device(list, "disk", disk->id);
+		put(device, "behind", "descriptor");
+		return 0;
+	}
+	ret = image_open(&image, &options, err);
 	if (ret)
 		return err_prefix(err, "/disks/%zu", index);
 	device = add_device(list, "disk", disk->id);

@@ -98,16 +98,62 @@ ok "what a keeper would have to make is 500" is \
 	"$(http PUT vm.add-device -d '{"mdev": {"type": "t", "parent": "p"}}')" 500
 ok "nothing of these is there" is "$(info '[len(v["config"]["devices"]), len(v["config"]["disks"])]')" '[0, 2]'
 
+# --- descriptors
+# Without sockets: a connection's end is seen a little later than its client's.
+opened() { find "/proc/$pid/fd" -mindepth 1 ! -lname 'socket:*' | wc -l; }
+before=$(opened)
+cp "$work/two" "$work/three"
+printf '\052' | dd of="$work/three" conv=notrunc 2>/dev/null
+ok "a disk comes as a descriptor" ctl add-disk fd:7 given 7<>"$work/three"
+ok "the guest reads from it" until_says "$out" 'disk 3 says 42'
+ok "it is known by a number of its own" is "$(info 'sorted(v["config"]["disks"][2])')" "['fd', 'id']"
+ok "the image is locked as any" is "$(http PUT vm.add-disk \
+	-d '{"id": "twice", "path": "'"$work/three"'", "image_type": "Raw"}')" 500
+ok "it leaves" ctl remove-device given 60
+ok "and nothing stays open" is "$(opened)" "$before"
+ok "one for reading only is refused" sh -c '! "$1" ctl "$2" add-disk fd:7 given 7<"$3" 2>"$4"' -- \
+	"$adit" "$sock" "$work/three" "$work/refusal"
+ok "and the sentence says what helps" has "$work/refusal" 'set "readonly"'
+ok "but for a disk that is" ctl add-disk fd:7 given true 7<"$work/three"
+ok "which leaves" ctl remove-device given 60
+ok "a directory is no disk" sh -c '! "$1" ctl "$2" add-disk fd:7 given 7<"$3" 2>"$4"' -- \
+	"$adit" "$sock" "$work" "$work/refusal"
+ok "a file is no tap" sh -c '! "$1" ctl "$2" add-net fd:7 7<>"$3" 2>"$4"' -- \
+	"$adit" "$sock" "$work/three" "$work/refusal"
+ok "a file is no device" sh -c '! "$1" ctl "$2" add-device fd:7 7<>"$3" 2>"$4"' -- \
+	"$adit" "$sock" "$work/three" "$work/refusal"
+ok "what came of none of these is open" is "$(opened)" "$before"
+ok "what nobody wants is closed" python3 "$(dirname "$0")/api-descriptors.py" "$sock" "$pid" "$work/three"
+tap=$work/tap.py
+cat >"$tap" <<'END'
+import fcntl, os, struct, subprocess, sys
+fd = os.open("/dev/net/tun", os.O_RDWR)
+fcntl.ioctl(fd, 0x400454ca, struct.pack("16sH22x", b"adittest%d", 0x5002))
+os.set_inheritable(fd, True)
+sys.exit(subprocess.call([*sys.argv[1:], f"fd:{fd}", "given"], pass_fds=[fd]))
+END
+if python3 "$tap" true 2>/dev/null; then
+	ok "a tap comes as a descriptor" python3 "$tap" "$adit" ctl "$sock" add-net
+	ok "the guest sees the interface" until_says "$out" 'id 10411af4'
+	ok "and leaves" ctl remove-device given 60
+else
+	skip "a tap comes as a descriptor" "no tap can be made here"
+fi
+ok "nothing of these is open" is "$(opened)" "$before"
+
 # --- many, one after another, from several clients at once
 ok "32 of each, from four clients" python3 "$(dirname "$0")/hotplug-load.py" "$sock" "$work" 8
 ok "nothing of them is left" is "$(info 'len(v["config"]["disks"]) + len(v["config"]["adis"])')" 2
 
 # --- the next machine has what this one had
 ctl add-adi "$work/adi.json"
+ctl add-disk fd:7 given 7<>"$work/three"
+rm "$work/three"
 : >"$work/answer"
 ok "the VM is rebooted" ctl reboot
 ok "and its guest begins" until_says "$out" ready 2
-ok "what came is there" is "$(info '[len(v["config"]["disks"]), len(v["config"]["adis"])]')" '[2, 1]'
+ok "what came is there" is "$(info '[len(v["config"]["disks"]), len(v["config"]["adis"])]')" '[3, 1]'
+ok "also what came as a descriptor" ctl remove-device given 60
 ok "and goes" ctl remove-device dsa 60
 ok "while it is paused things come" ctl pause
 ok "a disk" is "$(http PUT vm.remove-device -d '{"id": "disk1", "force": true}')" 204

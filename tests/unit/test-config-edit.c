@@ -70,7 +70,7 @@ static const char *take(struct both *both, enum config_list list, const char *en
 	struct err err;
 
 	assert_ok(config_edit_add(&edit, &both->config, both->text, list, entry, strlen(entry),
-				  &err),
+				  NULL, &err),
 		  &err);
 	id = config_edit_id(&edit);
 	config_edit_commit(&edit, &both->config, &both->text);
@@ -156,7 +156,7 @@ static void bindings_come_and_go_with_their_adi(void **state)
 	assert_string_equal(both.config.pasids[1].adi, "n");
 	assert_string_equal(both.config.pasids[1].space, "w");
 	assert_int_equal(config_edit_add(&edit, &both.config, both.text, CONFIG_ADIS, wrong,
-					 strlen(wrong), &err),
+					 strlen(wrong), NULL, &err),
 			 -EINVAL);
 	drop(&both, "a");
 	assert_int_equal(both.config.n_pasids, 1);
@@ -175,7 +175,7 @@ static void what_is_wrong_changes_nothing(void **state)
 	} rows[] = {
 		{ CONFIG_DISKS, "", "(document)", EINVAL },
 		{ CONFIG_DISKS, "[]", "(document): must be an object", EINVAL },
-		{ CONFIG_DISKS, "{}", "/path: is missing", EINVAL },
+		{ CONFIG_DISKS, "{}", "(document): needs \"path\" or \"fd\"", EINVAL },
 		{ CONFIG_DISKS, "{\"path\": \"a\", \"queue_size\": 100}",
 		  "/queue_size: 100 is no power of two", EINVAL },
 		{ CONFIG_DISKS, "{\"path\": \"a\", \"pat\": 1}", "/pat: unknown key", EINVAL },
@@ -201,7 +201,7 @@ static void what_is_wrong_changes_nothing(void **state)
 		struct err err;
 
 		assert_int_equal(config_edit_add(&edit, &both.config, both.text, rows[i].list,
-						 entry, strlen(entry), &err),
+						 entry, strlen(entry), NULL, &err),
 				 -rows[i].code);
 		if (strncmp(err.text, rows[i].sentence, strlen(rows[i].sentence)) != 0 &&
 		    !strstr(err.text, "line"))

@@ -35,7 +35,9 @@ static void what_does_not_go_together_is_refused(void **state)
 	static const struct {
 		const char *members, *sentence;
 	} rows[] = {
-		{ "\"disks\": [{}]", "/disks/0/path: is missing" },
+		{ "\"disks\": [{}]", "/disks/0: needs \"path\" or \"fd\"" },
+		{ "\"disks\": [{\"path\": \"a\", \"fd\": 3}]",
+		  "/disks/0: needs \"path\" or \"fd\"" },
 		{ "\"disks\": [{\"path\": \"a\", \"queue_size\": 100}]",
 		  "/disks/0/queue_size: 100 is no power of two" },
 		{ "\"disks\": [{\"path\": \"a\", \"image_type\": \"qcow2\"}]",

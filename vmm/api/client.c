@@ -52,6 +52,12 @@ int client_open(struct server *server, int fd, pid_t pid, uid_t uid)
 	return 0;
 }
 
+static void drop_fds(struct client *client)
+{
+	while (client->n_fds)
+		close(client->fds[--client->n_fds]);
+}
+
 void client_close(struct client *client)
 {
 	struct server *server = client->server;
@@ -70,6 +76,7 @@ void client_close(struct client *client)
 		life_quit(server->life);
 	loop_unwatch(client->watch);
 	close(client->fd);
+	drop_fds(client);
 	http_destroy(client->http);
 	free(client->out);
 	free(client);
@@ -212,7 +219,13 @@ static bool serve(struct client *client)
 	bool open = true;
 
 	request.body = http_body(client->http, &request.len);
+	request.fds = client->fds;
+	request.n_fds = client->n_fds;
 	verbs_serve(server->life, server->log, &request, &reply);
+	/* Taken, or of no use to it. */
+	if (!request.n_fds)
+		client->n_fds = 0;
+	drop_fds(client);
 	if (reply.kind == REPLY_LATER) {
 		client->waits = true;
 		client->ticket = reply.ticket;
@@ -278,14 +291,51 @@ static bool serve_all(struct client *client)
 	return true;
 }
 
-/* What a client of events sends is thrown away; its end is seen so. */
-static void receive(struct client *client)
+/* Keeps as many as there is room for; the kernel closes what does not fit into the message. */
+static void keep_fds(struct client *client, struct msghdr *message)
 {
+	struct cmsghdr *c;
+
+	for (c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
+			if (client->n_fds < CLIENT_FDS && !client->events)
+				client->fds[client->n_fds++] = fd;
+			else
+				close(fd);
+		}
+	}
+}
+
+static ssize_t receive_some(struct client *client)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(CLIENT_FDS * sizeof(int))];
+	struct iovec piece = { .iov_base = client->in, .iov_len = sizeof(client->in) };
+	struct msghdr message = { .msg_iov = &piece,
+				  .msg_iovlen = 1,
+				  .msg_control = control,
+				  .msg_controllen = sizeof(control) };
 	ssize_t n;
 
 	do {
-		n = recv(client->fd, client->in, sizeof(client->in), MSG_DONTWAIT);
+		n = recvmsg(client->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	} while (n < 0 && errno == EINTR);
+	if (n > 0)
+		keep_fds(client, &message);
+	return n;
+}
+
+/* What a client of events sends is thrown away; its end is seen so. */
+static void receive(struct client *client)
+{
+	ssize_t n = receive_some(client);
+
 	if (n < 0 && errno == EAGAIN)
 		return;
 	if (n <= 0) {

@@ -18,6 +18,7 @@
 #include "vmm/api/verbs.h"
 
 #define CLIENT_READ	4096u
+#define CLIENT_FDS	32u	 /* that come with one request; more are closed */
 #define CLIENT_EVENTS	262144ul /* bytes of events that wait for one client */
 #define REQUEST_SECONDS 10u	 /* for a request to come, and for an answer to be taken */
 #define IDLE_SECONDS	300u
@@ -34,6 +35,8 @@ struct client {
 
 	char in[CLIENT_READ];
 	size_t in_at, in_len;
+	int fds[CLIENT_FDS]; /* with the request that is coming */
+	unsigned int n_fds;
 	char *out;
 	size_t out_at, out_len, out_size;
 

@@ -28,7 +28,7 @@
 
 struct call {
 	struct life *life;
-	const struct request *request;
+	struct request *request;
 	struct reply *reply;
 };
 
@@ -474,8 +474,19 @@ static int later(struct call *call, int ret, uint64_t ticket)
 
 static int add(struct call *call, enum config_list list, struct err *err)
 {
+	struct request *request = call->request;
+	const struct life_addition addition = {
+		.list = list,
+		.entry = request->body,
+		.len = request->len,
+		.fds = request->fds,
+		.n_fds = request->n_fds,
+	};
 	uint64_t ticket;
-	int ret = life_add(call->life, list, call->request->body, call->request->len, &ticket, err);
+	int ret;
+
+	request->n_fds = 0;
+	ret = life_add(call->life, &addition, &ticket, err);
 
 	return later(call, ret, ticket);
 }
@@ -838,7 +849,7 @@ static void serve_verb(struct call *call, const struct verb *verb)
 	}
 }
 
-void verbs_serve(struct life *life, const struct log *log, const struct request *request,
+void verbs_serve(struct life *life, const struct log *log, struct request *request,
 		 struct reply *reply)
 {
 	struct call call = { .life = life, .request = request, .reply = reply };

@@ -40,13 +40,16 @@ struct request {
 	const char *method, *target;
 	const char *body;
 	size_t len;
+	/* Descriptors that came with it. A verb that takes them sets n_fds to 0. */
+	const int *fds;
+	unsigned int n_fds;
 	/* Who asks, from the kernel. */
 	pid_t pid;
 	uid_t uid;
 };
 
 /* Fills *reply, whose body the caller frees. What is wrong with a request has changed nothing. */
-void verbs_serve(struct life *life, const struct log *log, const struct request *request,
+void verbs_serve(struct life *life, const struct log *log, struct request *request,
 		 struct reply *reply);
 /* The answer to a REPLY_LATER whose operation ended so. */
 void verbs_finished(struct reply *reply, int ret, const struct err *err);

@@ -104,6 +104,7 @@ int virtio_devices_add_disk(struct virtio_devices *devices, const struct config_
 	const struct blk_options options = {
 		.id = disk->id,
 		.image = { .path = disk->path,
+			   .fd = disk->fd ? (int)disk->fd : -1,
 			   .readonly = disk->readonly,
 			   .direct = disk->direct,
 			   .raw = disk->raw },

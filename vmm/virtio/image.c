@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -169,13 +170,39 @@ static int measure(struct image *image, const struct image_options *options, str
 	return 0;
 }
 
-int image_open(struct image *image, const struct image_options *options, struct err *err)
+/*
+ * A descriptor that was handed over is opened anew where that is allowed: its lock and its flags
+ * are then ours. Else it is used as it is, if it is as it must be.
+ */
+static int adopt(struct image *image, const struct image_options *options, const char *name,
+		 int flags, struct err *err)
 {
-	int flags = O_CLOEXEC | (options->readonly ? O_RDONLY : O_RDWR) |
-		    (options->direct ? O_DIRECT : 0);
-	int ret;
+	int mode = fcntl(options->fd, F_GETFL);
+	struct stat st;
 
-	memset(image, 0, sizeof(*image));
+	if (mode < 0 || fstat(options->fd, &st))
+		return err_set(err, errno, "%s: %s", name, strerror(errno));
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		return err_set(err, EINVAL, "%s: a disk must be a file or a block device", name);
+	if ((mode & O_ACCMODE) != O_RDWR && (!options->readonly || (mode & O_ACCMODE) != O_RDONLY))
+		return err_set(err, EINVAL, "%s: is not open for %s: hand over one that is, or %s",
+			       name, options->readonly ? "reading" : "reading and writing",
+			       options->readonly ? "use a path" : "set \"readonly\"");
+	image->fd = open(name, flags);
+	if (image->fd >= 0)
+		return 0;
+	if (options->direct && !(mode & O_DIRECT))
+		return err_set(err, EINVAL,
+			       "%s: is not open for direct I/O: hand over one that is, or leave "
+			       "out \"direct\"",
+			       name);
+	image->fd = fcntl(options->fd, F_DUPFD_CLOEXEC, 3);
+	return image->fd < 0 ? err_set(err, errno, "%s: %s", name, strerror(errno)) : 0;
+}
+
+static int open_path(struct image *image, const struct image_options *options, int flags,
+		     struct err *err)
+{
 	image->fd = open(options->path, flags);
 	if (image->fd < 0 && errno == EINVAL && options->direct)
 		return err_set(err, EINVAL,
@@ -185,11 +212,33 @@ int image_open(struct image *image, const struct image_options *options, struct 
 		return err_set(err, errno, "%s: cannot be opened for %s: %s", options->path,
 			       options->readonly ? "reading" : "reading and writing",
 			       strerror(errno));
-	ret = measure(image, options, err);
+	return 0;
+}
+
+int image_open(struct image *image, const struct image_options *options, struct err *err)
+{
+	int flags = O_CLOEXEC | (options->readonly ? O_RDONLY : O_RDWR) |
+		    (options->direct ? O_DIRECT : 0);
+	struct image_options named = *options;
+	char name[40];
+	int ret;
+
+	memset(image, 0, sizeof(*image));
+	image->fd = -1;
+	if (options->path) {
+		ret = open_path(image, options, flags, err);
+	} else {
+		snprintf(name, sizeof(name), "/proc/self/fd/%d", options->fd);
+		named.path = name;
+		ret = adopt(image, options, name, flags, err);
+	}
+	if (ret)
+		return ret;
+	ret = measure(image, &named, err);
 	if (!ret && !options->unlocked)
-		ret = lock_image(image, options, err);
+		ret = lock_image(image, &named, err);
 	if (!ret && !options->raw)
-		ret = refuse_formats(image, options->path, err);
+		ret = refuse_formats(image, named.path, err);
 	if (ret)
 		image_close(image);
 	return ret;

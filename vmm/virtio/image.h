@@ -13,7 +13,8 @@
 #include "util/err.h"
 
 struct image_options {
-	const char *path;
+	const char *path; /* NULL with fd */
+	int fd;		  /* without a path: it is open there, and stays so */
 	bool readonly, direct;
 	bool raw;      /* do not look for image formats */
 	bool unlocked; /* only to look at it */
