@@ -63,6 +63,8 @@ vfu_handler vfu_handle_set_irqs;
 int vfu_dma_answered(struct vfu_server *server, const struct vfu_message *reply);
 /* The connection is over: nobody waits any more. */
 void vfu_dma_end(struct vfu_server *server);
+/* On the thread that serves, at the end: who waits in a write to an eventfd waits no more. */
+void vfu_irqs_wake(struct vfu_server *server);
 /* Closes all eventfds. */
 void vfu_irqs_clear(struct vfu_server *server);
 

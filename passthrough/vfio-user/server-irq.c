@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -32,8 +33,7 @@ void vfu_irqs_clear(struct vfu_server *server)
 }
 
 /*
- * Only eventfds, on which a write takes no time: a pipe or a socket could make the writer wait. A
- * client that takes the flag off again stops its own device, and no other.
+ * Only eventfds, on which a write takes no time: a pipe or a socket could make the writer wait.
  */
 static int check_eventfd(int fd)
 {
@@ -54,13 +54,33 @@ static int check_eventfd(int fd)
 	return 0;
 }
 
+/*
+ * A counter that is full says already what there is to say. The client can take O_NONBLOCK off
+ * again, fill the counter in this very moment, and so have the writer wait: vfu_irqs_wake ends
+ * that.
+ */
 static void signal_eventfd(int fd)
 {
+	struct pollfd ready = { fd, POLLOUT, 0 };
 	const uint64_t one = 1;
 
-	/* A counter that is full says already what there is to say. */
-	if (fd >= 0 && write(fd, &one, sizeof(one)) < 0)
+	if (fd < 0 || poll(&ready, 1, 0) != 1)
 		return;
+	if (write(fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+void vfu_irqs_wake(struct vfu_server *server)
+{
+	uint64_t n;
+
+	for (unsigned int i = 0; i < server->device.vectors; i++) {
+		int fd = server->eventfd[i];
+
+		if (fd >= 0 && !fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) &&
+		    read(fd, &n, sizeof(n)) < 0)
+			continue;
+	}
 }
 
 void vfu_fire(struct vfu_server *server, unsigned int vector)

@@ -159,6 +159,7 @@ int vfu_serve(struct vfu_server *server, struct err *err)
 	/* Also a thread that waits in a send to a client which does not read must come back. */
 	vfu_stop(server);
 	vfu_dma_end(server);
+	vfu_irqs_wake(server);
 	if (device->ops->unmap_all)
 		device->ops->unmap_all(device->opaque);
 	vfu_irqs_clear(server);

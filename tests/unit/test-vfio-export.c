@@ -517,6 +517,28 @@ static void a_client_that_reads_nothing_is_left(void **state)
 	peer_close(&f->peer);
 }
 
+/* An eventfd that nobody empties and that a write would wait for: nobody does. */
+static void a_full_eventfd_stops_nobody(void **state)
+{
+	struct fixture *f = *state;
+	const uint64_t full = UINT64_MAX - 1;
+	const struct dsa_record *record = (const void *)(f->ram + (RECORD - RAM_AT));
+
+	assert_int_equal(peer_map(&f->peer, RAM_AT, RAM, ALL_RIGHTS, f->fd, 0), 0);
+	peer_enable(&f->peer, f->interrupt);
+	assert_int_equal(fcntl(f->interrupt, F_SETFL, 0), 0);
+	assert_int_equal(write(f->interrupt, &full, sizeof(full)), sizeof(full));
+	for (unsigned int i = 0; i < 3; i++) {
+		submit(f, SOURCE, TARGET, 100);
+		while (!__atomic_load_n(&record->status, __ATOMIC_ACQUIRE))
+			;
+	}
+	assert_int_equal(peer_command(&f->peer, DSA_DRAIN_ALL), 0);
+	disconnect(f);
+	connect_peer(f);
+	assert_int_equal(peer_register(&f->peer, DSA_GENSTS, 4) & 3, DSA_STATE_DISABLED);
+}
+
 static void a_configuration_reset_is_a_function_level_reset(void **state)
 {
 	struct fixture *f = *state;
@@ -713,6 +735,7 @@ int main(void)
 		TEST(a_write_that_the_client_refuses_is_a_fault),
 		TEST(a_client_that_leaves_in_the_middle_leaves_nothing),
 		TEST(a_client_that_reads_nothing_is_left),
+		TEST(a_full_eventfd_stops_nobody),
 		TEST(a_configuration_reset_is_a_function_level_reset),
 		TEST(a_connection_that_ends_at_any_byte_hurts_nobody),
 	};
