@@ -342,25 +342,28 @@ static void what_could_end_under_the_guest_is_not_mapped(void **state)
 static void interrupts_of_many_vectors_go_in_several_messages(void **state)
 {
 	struct fixture *f = *state;
-	struct {
-		struct vfio_irq_set set;
-		int fds[VECTORS];
-	} irqs = { .set = { .argsz = sizeof(irqs),
-			    .flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
-			    .index = VFIO_PCI_MSIX_IRQ_INDEX,
-			    .count = VECTORS } };
+	_Alignas(struct vfio_irq_set)
+		uint8_t bytes[sizeof(struct vfio_irq_set) + VECTORS * sizeof(int)];
+	struct vfio_irq_set *set = (struct vfio_irq_set *)bytes;
+	int fds[VECTORS];
 	uint64_t n;
 
+	*set = (struct vfio_irq_set){ .argsz = sizeof(bytes),
+				      .flags = VFIO_IRQ_SET_DATA_EVENTFD |
+					       VFIO_IRQ_SET_ACTION_TRIGGER,
+				      .index = VFIO_PCI_MSIX_IRQ_INDEX,
+				      .count = VECTORS };
 	for (unsigned int i = 0; i < VECTORS; i++)
-		irqs.fds[i] = i == 20 ? -1 : eventfd(0, 0);
-	assert_int_equal(f->sys->ioctl(f->sys->opaque, -1, VFIO_DEVICE_SET_IRQS, &irqs.set), 0);
+		fds[i] = i == 20 ? -1 : eventfd(0, 0);
+	memcpy(set->data, fds, sizeof(fds));
+	assert_int_equal(f->sys->ioctl(f->sys->opaque, -1, VFIO_DEVICE_SET_IRQS, set), 0);
 	for (unsigned int i = 0; i < VECTORS; i++) {
 		vfu_fire(f->server, i);
 		if (i == 20)
 			continue;
-		assert_int_equal(read(irqs.fds[i], &n, sizeof(n)), sizeof(n));
+		assert_int_equal(read(fds[i], &n, sizeof(n)), sizeof(n));
 		assert_int_equal(n, 1);
-		close(irqs.fds[i]);
+		close(fds[i]);
 	}
 }
 
