@@ -31,6 +31,7 @@
 #define RECORD	   (RAM_AT + 0x30000)
 #define LONG_AT	   (4 * GIB) /* the same MiB, 256 times: descriptors that take a while */
 #define LONG_SIZE  (256 * MIB)
+#define MOVES	   2000u
 #define ALL_RIGHTS (VFU_DMA_READABLE | VFU_DMA_WRITABLE)
 
 struct tenant {
@@ -391,6 +392,72 @@ static void each_client_s_own_memory_is_moved(void **state)
 	assert_int_equal(rig->resets, 1); /* at the beginning */
 }
 
+/* As QEMU sends a guest's words: nobody answers them. False where the socket does not take it. */
+static bool post_words(struct peer *peer, const struct dsa_descriptor *d)
+{
+	for (uint32_t i = 0; i < sizeof(*d); i += 8) {
+		const struct vfu_region_access access = { DSA_PORTAL_PAGE + i, DSA_BAR_PORTALS, 8 };
+		struct vfu_header header = { .command = VFU_REGION_WRITE, .flags = VFU_NO_REPLY };
+
+		if (vfu_send_parts(peer->socket, &header, &access, sizeof(access),
+				   (const char *)d + i, 8, NULL, 0))
+			return false;
+	}
+	return true;
+}
+
+struct worker {
+	struct tenant *tenant;
+	unsigned int done; /* moves that were right */
+};
+
+/* No assertions: they are for the test's own thread. */
+static void *work(void *arg)
+{
+	struct worker *worker = arg;
+	struct tenant *t = worker->tenant;
+	uint8_t *from = t->ram + (SOURCE - RAM_AT), *to = t->ram + (TARGET - RAM_AT);
+	struct dsa_record *record = (struct dsa_record *)(t->ram + (RECORD - RAM_AT));
+	const struct dsa_descriptor d = {
+		.flags = DSA_OP_MEMMOVE << DSA_OPCODE_SHIFT | DSA_FLAG_RECORD_VALID |
+			 DSA_FLAG_RECORD | DSA_FLAG_INTERRUPT,
+		.record = RECORD,
+		.source = SOURCE,
+		.destination = TARGET,
+		.size = 4096,
+		.interrupt = 1,
+	};
+	uint64_t n;
+
+	for (unsigned int i = 0; i < MOVES; i++) {
+		memset(from, (int)i, 4096);
+		__atomic_store_n(&record->status, 0, __ATOMIC_RELEASE);
+		if (!post_words(&t->peer, &d) || read(t->interrupt, &n, sizeof(n)) != sizeof(n))
+			return NULL;
+		/* The record comes before its interrupt. */
+		if (__atomic_load_n(&record->status, __ATOMIC_ACQUIRE) != DSA_STATUS_OK ||
+		    memcmp(from, to, 4096) != 0)
+			return NULL;
+		worker->done++;
+	}
+	return NULL;
+}
+
+static void clients_work_at_once(void **state)
+{
+	struct rig *rig = *state;
+	struct worker worker[TENANTS] = { { .tenant = &rig->tenant[0] },
+					  { .tenant = &rig->tenant[1] } };
+	pthread_t thread[TENANTS];
+
+	for (unsigned int i = 0; i < TENANTS; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, work, &worker[i]), 0);
+	for (unsigned int i = 0; i < TENANTS; i++) {
+		pthread_join(thread[i], NULL);
+		assert_int_equal(worker[i].done, MOVES);
+	}
+}
+
 static void what_a_client_did_not_map_is_its_own_fault(void **state)
 {
 	struct rig *rig = *state;
@@ -572,6 +639,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(each_client_s_own_memory_is_moved),
+		TEST(clients_work_at_once),
 		TEST(what_a_client_did_not_map_is_its_own_fault),
 		TEST(memory_that_shrinks_fails_who_touches_it),
 		TEST(a_reset_of_one_is_not_felt_by_the_other),
