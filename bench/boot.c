@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "bench/child.h"
+#include "bench/microvm.h"
 #include "bench/results.h"
 #include "bench/watch.h"
 #include "util/bits.h"
@@ -23,7 +24,6 @@
 #define WEIGHED	      5u /* memory does not vary */
 #define EXIT_LIMIT_NS 80.0
 #define EXIT_BARE_NS  30.0
-#define BIOS_BYTES    (64 * KIB)
 
 enum contestant {
 	ADIT,
@@ -77,36 +77,6 @@ static int write_config(const struct boot *boot, const char *payload, const char
 	return write_file(in_work(boot, name, path), text, (size_t)n);
 }
 
-/*
- * A real-mode BIOS: '!' to the serial port, then out of QEMU by isa-debug-exit, or a spin. The
- * reset vector is 16 bytes before the end of the image, which is mapped to end at 4 GiB.
- */
-static int write_bios(const struct boot *boot, const char *name, bool spin)
-{
-	static const uint8_t hello[] = {
-		0xba, 0xf8, 0x03, /* mov $0x3f8, %dx */
-		0xb0, '!',	  /* mov $'!', %al */
-		0xee,		  /* out %al, %dx */
-		0xba, 0xf4, 0x00, /* mov $0xf4, %dx */
-	};
-	static const uint8_t leave[] = { 0xee, 0xeb, 0xfe }; /* out %al, %dx; jmp . */
-	static const uint8_t stay[] = { 0xeb, 0xfe };	     /* jmp . */
-	static const uint8_t reset[] = { 0xe9, 0x0d,
-					 0x00 }; /* jmp 0x10000 - BIOS start, wraps to 0 */
-	uint8_t *image = calloc(1, BIOS_BYTES);
-	char path[PATH_MAX];
-	int ret;
-
-	if (!image)
-		return -ENOMEM;
-	memcpy(image, hello, sizeof(hello));
-	memcpy(image + sizeof(hello), spin ? stay : leave, spin ? sizeof(stay) : sizeof(leave));
-	memcpy(image + BIOS_BYTES - 16, reset, sizeof(reset));
-	ret = write_file(in_work(boot, name, path), image, BIOS_BYTES);
-	free(image);
-	return ret;
-}
-
 /* payload: "hello" or "spin". */
 static void command_line(const struct boot *boot, enum contestant who, const char *payload,
 			 struct line *line)
@@ -131,22 +101,8 @@ static void command_line(const struct boot *boot, enum contestant who, const cha
 		break;
 	default:
 		snprintf(line->text[0], PATH_MAX, "%s", in_work(boot, payload, path));
-		line->argv[n++] = (char *)"qemu-system-x86_64";
-		line->argv[n++] = (char *)"-M";
-		line->argv[n++] = (char *)"microvm,accel=kvm,rtc=off,pit=off,pic=off";
-		line->argv[n++] = (char *)"-m";
-		line->argv[n++] = (char *)"128M";
-		line->argv[n++] = (char *)"-nodefaults";
-		line->argv[n++] = (char *)"-no-user-config";
-		line->argv[n++] = (char *)"-display";
-		line->argv[n++] = (char *)"none";
-		line->argv[n++] = (char *)"-serial";
-		line->argv[n++] = (char *)"stdio";
-		line->argv[n++] = (char *)"-device";
-		line->argv[n++] = (char *)"isa-debug-exit,iobase=0xf4,iosize=0x4";
-		line->argv[n++] = (char *)"-bios";
-		line->argv[n++] = line->text[0];
-		break;
+		microvm_line(line->argv, line->text[0], "128M");
+		return;
 	}
 	line->argv[n] = NULL;
 }
@@ -349,14 +305,15 @@ static int measure_exits(struct boot *boot, struct bench_run *run, const char *n
 
 static int prepare(struct boot *boot, struct err *err)
 {
+	char path[PATH_MAX];
 	int ret = write_config(boot, "hello", "");
 
 	if (!ret)
 		ret = write_config(boot, "spin", "");
 	if (!ret)
-		ret = write_bios(boot, "hello", false);
+		ret = microvm_bios(in_work(boot, "hello", path), MICROVM_LEAVE);
 	if (!ret)
-		ret = write_bios(boot, "spin", true);
+		ret = microvm_bios(in_work(boot, "spin", path), MICROVM_SPIN);
 	return ret ? err_set(err, -ret, "%s: %s", boot->work, strerror(-ret)) : 0;
 }
 
@@ -364,7 +321,7 @@ int bench_boot(struct bench_run *run, struct err *err)
 {
 	struct boot boot = {
 		.options = run->options,
-		.qemu = child_on_path("qemu-system-x86_64"),
+		.qemu = child_on_path(MICROVM_PROGRAM),
 	};
 	int ret;
 
@@ -385,7 +342,7 @@ int bench_boot(struct bench_run *run, struct err *err)
 				    "address=0xfec00000 size=4 count=3000", err);
 	if (!boot.qemu)
 		results_note(run->results,
-			     "qemu-system-x86_64 is not installed: no comparison with it");
+			     MICROVM_PROGRAM " is not installed: no comparison with it");
 	results_note(run->results, "a flat payload, 1 vCPU, 128 MiB; QEMU without firmware");
 	return ret;
 }

@@ -227,6 +227,15 @@ static int pss_without(int pid, void *arg)
 	return 0;
 }
 
+int child_weigh(int pid, uint64_t ram_bytes, double *pss_kib)
+{
+	struct weight weight = { .ram_bytes = ram_bytes };
+	int ret = pss_without(pid, &weight);
+
+	*pss_kib = weight.kib;
+	return ret;
+}
+
 int child_pss(struct turn *turn, char *const argv[], const char *wait_for, uint64_t ram_bytes,
 	      double *pss_kib)
 {

@@ -44,6 +44,9 @@ int child_look(struct turn *turn, char *const argv[], const char *wait_for,
 int child_pss(struct turn *turn, char *const argv[], const char *wait_for, uint64_t ram_bytes,
 	      double *pss_kib);
 
+/* The same of a process that is there, which lives on. 0 or -errno. */
+int child_weigh(int pid, uint64_t ram_bytes, double *pss_kib);
+
 /* Whether PATH has such a program. */
 bool child_on_path(const char *program);
 
