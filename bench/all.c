@@ -24,6 +24,8 @@ static const struct bench benches[] = {
 	  .takes_jobs = true },
 	{ "libvirt", bench_libvirt,
 	  "virsh with a thousand domains, beside libvirtd's test driver" },
+	{ "fleet", bench_fleet, "many VMs with an ADI each, started, verified and stopped at once",
+	  .needs_kvm = true },
 	{ "noise", bench_noise, "two equal parties: what this host can tell apart" },
 	{ "all", bench_all, "all of these that this machine can, in one table" },
 };

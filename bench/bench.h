@@ -31,6 +31,7 @@ struct bench_options {
 	const char *kernel, *initramfs, *cmdline;
 	const char *marker;   /* what its user space says first */
 	unsigned int devices; /* and with that many functions of vfio-pci's; 0: none */
+	unsigned int vms;     /* fleet: how many at once */
 	/* map: a VFIO character device; a VFIO group and a device of it. NULL: none */
 	const char *cdev, *group, *device;
 	/* io: where its image is made, and whether both sides go past the page cache */
@@ -71,6 +72,7 @@ int bench_submit(struct bench_run *run, struct err *err);
 int bench_io(struct bench_run *run, struct err *err);
 int bench_fault(struct bench_run *run, struct err *err);
 int bench_dma(struct bench_run *run, struct err *err);
+int bench_fleet(struct bench_run *run, struct err *err);
 int bench_all(struct bench_run *run, struct err *err);
 int bench_libvirt(struct bench_run *run, struct err *err);
 int bench_noise(struct bench_run *run, struct err *err);

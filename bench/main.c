@@ -21,6 +21,8 @@
 #define DEFAULT_ROUNDS	 21u
 #define DEFAULT_PATIENCE 120u
 #define SECONDS_MAX	 86400u
+#define DEFAULT_VMS	 200u
+#define VMS_MAX		 10000u
 #define PERCENT_MAX	 100u
 #define THRESHOLD	 0.02
 
@@ -37,6 +39,7 @@ static int usage(void)
 		"[--cmdline WORDS]\n"
 		"                  [--devices N]\n"
 		"       adit bench io [--directory DIR] [--direct]\n"
+		"       adit bench fleet [--vms N]\n"
 		"       adit bench compare BEFORE.json AFTER.json [--threshold PERCENT]\n");
 	bench_list(stderr);
 	return 2;
@@ -77,6 +80,7 @@ static const struct option long_options[] = {
 	{ "cmdline", required_argument, NULL, 'c' },
 	{ "marker", required_argument, NULL, 'm' },
 	{ "devices", required_argument, NULL, 'n' },
+	{ "vms", required_argument, NULL, 'v' },
 	{ "cdev", required_argument, NULL, 'd' },
 	{ "group", required_argument, NULL, 'g' },
 	{ "device", required_argument, NULL, 'b' },
@@ -156,6 +160,10 @@ static bool set_number(struct bench_options *options, int c)
 	case 'n':
 		ok = number(optarg, "devices", 1, FUNCTIONS_MAX, &value);
 		options->devices = (unsigned int)value;
+		break;
+	case 'v':
+		ok = number(optarg, "vms", 1, VMS_MAX, &value);
+		options->vms = (unsigned int)value;
 		break;
 	}
 	return ok;
@@ -251,6 +259,7 @@ int main(int argc, char **argv)
 		.warm_up = -1,
 		.node = -1,
 		.patience = DEFAULT_PATIENCE,
+		.vms = DEFAULT_VMS,
 		.threshold = THRESHOLD,
 		.build = build,
 	};

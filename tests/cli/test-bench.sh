@@ -102,6 +102,9 @@ if [ -w /dev/kvm ]; then
 	ok "more than there is room for is refused" has "$work/err" "/jobs/0/iodepth: 5 is more than the 4 batches"
 	run "$bench" fault --rounds 2 --json "$work/fault.json"
 	ok "faults are measured" "$here/bench-json.py" schema "$schema" "$work/fault.json"
+	run "$bench" fleet --vms 4 --rounds 1 --warm-up 0 --json "$work/fleet.json"
+	ok "four VMs at once are started, verified and stopped" is "$status" 0
+	ok "with rows by the schema" "$here/bench-json.py" schema "$schema" "$work/fleet.json"
 else
 	skip "jobs that are run" "no /dev/kvm"
 fi
@@ -117,6 +120,8 @@ ok "a list of CPUs that is none is refused" is "$status" 1
 ok "and says what one is" has "$work/err" "--cpus 0-: not a list of CPUs"
 run "$bench" noise --numa-node 1000
 ok "a NUMA node that is not there is refused" has "$work/err" "--numa-node 1000: this host has no such node"
+run "$bench" fleet --vms 0
+ok "no VMs are a usage error" is "$status" 2
 run "$bench" noise --rounds 0
 ok "no rounds are a usage error" is "$status" 2
 ok "and the limits are named" has "$work/err" "--rounds 0: a number from 1 to 1001"
