@@ -245,12 +245,16 @@ bench: all
 
 UNITS := $(wildcard libvirt-driver/units/*.in vmm/units/*.in)
 MANPAGES := $(wildcard docs/man/*.[1-8])
-install: programs $(O)/libioasid.a $(O)/libioasid.pc
-	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(DOCDIR) \
-		$(DESTDIR)$(BASHCOMPDIR)
+# The bench finds what it starts as in the build tree: adit, bench/ and guest/ beside it.
+BENCH_GUESTS := $(addprefix $(O)/guest/,hello.bin spin.bin doorbell.bin diskload.bin dmaload.bin)
+install: programs $(BENCH_GUESTS) $(O)/libioasid.a $(O)/libioasid.pc
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR)/bench $(DESTDIR)$(LIBEXECDIR)/guest \
+		$(DESTDIR)$(DOCDIR) $(DESTDIR)$(BASHCOMPDIR)
 	install -m 755 $(O)/adit $(DESTDIR)$(BINDIR)/adit
 	for p in $(filter-out $(O)/adit,$(PROGRAMS)); do \
-		install -m 755 $$p $(DESTDIR)$(LIBEXECDIR)/ || exit 1; done
+		install -m 755 $$p $(DESTDIR)$(LIBEXECDIR)/$${p#$(O)/} || exit 1; done
+	install -m 644 $(BENCH_GUESTS) $(DESTDIR)$(LIBEXECDIR)/guest/
+	ln -sfr $(DESTDIR)$(BINDIR)/adit $(DESTDIR)$(LIBEXECDIR)/adit
 	for m in $(MANPAGES); do s=$${m##*.}; install -d $(DESTDIR)$(MANDIR)/man$$s && \
 		install -m 644 $$m $(DESTDIR)$(MANDIR)/man$$s/ || exit 1; done
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig
@@ -264,7 +268,8 @@ install: programs $(O)/libioasid.a $(O)/libioasid.pc
 	install -d $(DESTDIR)$(SYSUSERSDIR)
 	install -m 644 vmm/units/adit.sysusers $(DESTDIR)$(SYSUSERSDIR)/adit.conf
 	install -m 644 docs/adit.bash-completion $(DESTDIR)$(BASHCOMPDIR)/adit
-	install -m 644 config.example.json README.md docs/openapi.json $(DESTDIR)$(DOCDIR)/
+	install -m 644 config.example.json README.md docs/openapi.json docs/benchmarks.md \
+		docs/bench.schema.json $(DESTDIR)$(DOCDIR)/
 uninstall:
 	rm -f $(addprefix $(DESTDIR)$(UNITDIR)/,$(basename $(notdir $(UNITS))))
 	rm -f $(DESTDIR)$(SYSUSERSDIR)/adit.conf

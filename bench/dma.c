@@ -63,9 +63,9 @@ static const struct jobs own_jobs = {
 	.count = 6,
 	.job = { READ("read 4 KiB, depth 1", 4 * KIB, 1, false, MIB),
 		 READ("read 4 KiB, depth 16", 4 * KIB, 16, false, MIB),
-		 READ("read 4 KiB, depth 16, over 128 MiB", 4 * KIB, 16, true, 128 * MIB),
+		 READ("read 4 KiB, depth 16, 128 MiB", 4 * KIB, 16, true, 128 * MIB),
 		 READ("read 64 KiB, depth 4", 64 * KIB, 4, false, MIB),
-		 READ("read 64 KiB, depth 4, over 128 MiB", 64 * KIB, 4, true, 128 * MIB),
+		 READ("read 64 KiB, depth 4, 128 MiB", 64 * KIB, 4, true, 128 * MIB),
 		 READ("read 256 KiB, depth 4", 256 * KIB, 4, false, MIB) },
 };
 
@@ -254,7 +254,7 @@ static int hold(struct dma *dma, struct bench_run *run, const char *name, bool g
 {
 	struct contest_row rows[FIGURES * JOBS_MAX] = { 0 };
 	char names[FIGURES * JOBS_MAX][96];
-	static const char *const suffix[FIGURES] = { "", ": latency", ": latency of 99 %" };
+	static const char *const suffix[FIGURES] = { "", ": p50", ": p99" };
 	struct contest contest = {
 		.name = name,
 		.parties = { "adit", "bare ioctls" },
@@ -327,7 +327,7 @@ static int measure(struct dma *dma, struct bench_run *run, const struct map_cont
 	for (size_t i = 0; !ret && i < ARRAY_SIZE(shifts); i++) {
 		struct map_memory memory;
 
-		if (map_memory_new(&memory, shifts[i])) {
+		if (map_memory_new(&memory, shifts[i], MAP_SIZE)) {
 			results_note(run->results, "pages of %s: this host has too few free",
 				     memory.pages);
 			continue;

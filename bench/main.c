@@ -238,8 +238,13 @@ static int run_bench(const struct bench *bench, const struct bench_options *opti
 		/* What was measured before something failed is there to be read. */
 		if (!ret || results_count(run.results))
 			results_print(run.results, stdout);
-		if (!ret)
-			ret = write_files(&run, &err);
+		if (!ret || results_count(run.results)) {
+			struct err files = { 0 };
+			int wrote = write_files(&run, &files);
+
+			if (!ret && wrote)
+				ret = err_set(&err, -wrote, "%s", files.text);
+		}
 		results_free(run.results);
 		if (run.plot)
 			plot_free(run.plot);

@@ -71,7 +71,7 @@ static int raw_parts(int iommufd, int device, uint32_t ioas, const struct map_me
 	if (ioctl(iommufd, IFD_IOAS_UNMAP, &unmap))
 		return -1;
 	us[MAP_UNMAP] = map_now_us() - start;
-	return 0;
+	return raw_map(iommufd, ioas, memory, by_file); /* for the teardown */
 }
 
 static int raw_round(const struct bench_options *options, const struct map_memory *memory,
@@ -81,15 +81,18 @@ static int raw_round(const struct bench_options *options, const struct map_memor
 	int device = open(options->cdev, O_RDWR | O_CLOEXEC);
 	struct vfio_cdev_bind bind = { .argsz = sizeof(bind), .iommufd = iommufd };
 	struct ifd_ioas_alloc alloc = { .size = sizeof(alloc) };
+	double start;
 
 	if (iommufd < 0 || device < 0 || ioctl(device, VFIO_CDEV_BIND, &bind) ||
 	    ioctl(iommufd, IFD_IOAS_ALLOC, &alloc) ||
 	    raw_parts(iommufd, device, alloc.out_ioas_id, memory, by_file, us))
 		r = err_set(err, errno, "iommufd by the bare ioctls: %m");
+	start = map_now_us();
 	if (device >= 0)
 		close(device);
 	if (iommufd >= 0)
 		close(iommufd);
+	us[MAP_TEARDOWN] = map_now_us() - start;
 	return r;
 }
 

@@ -47,7 +47,8 @@ static int time_parts(struct ioasid_device *device, struct ioasid_space *space,
 	start = map_now_us();
 	r = ioasid_unmap(space, mapping->iova, mapping->size, err);
 	us[MAP_UNMAP] = map_now_us() - start;
-	return r;
+	/* For the teardown. */
+	return r ? r : ioasid_map(space, mapping, err);
 }
 
 static int our_round(const struct map_contest *contest, const struct bench_options *options,
@@ -64,6 +65,7 @@ static int our_round(const struct map_contest *contest, const struct bench_optio
 	struct ioasid_device *device = NULL;
 	struct ioasid_space *space = NULL;
 	struct ioasid_ctx *ctx;
+	double start;
 	int r = ioasid_ctx_open(&ctx, contest->provider, NULL, err);
 
 	if (r)
@@ -75,7 +77,9 @@ static int our_round(const struct map_contest *contest, const struct bench_optio
 		r = ioasid_attach(device, space, err);
 	if (!r)
 		r = time_parts(device, space, &mapping, us, err);
+	start = map_now_us();
 	ioasid_ctx_close(ctx);
+	us[MAP_TEARDOWN] = map_now_us() - start;
 	return r;
 }
 
@@ -101,7 +105,7 @@ static int map_turn(struct turn *turn, struct err *err)
 static int measure(const struct map_contest *provider, struct bench_run *run,
 		   const struct map_memory *memory, struct err *err)
 {
-	static const char *const parts[MAP_PARTS] = { "map", "attach", "unmap" };
+	static const char *const parts[MAP_PARTS] = { "map", "attach", "unmap", "teardown" };
 	struct kernel_bench b = { run->options, provider, memory };
 	struct contest_row rows[MAP_PARTS];
 	char names[MAP_PARTS][64];
@@ -116,8 +120,8 @@ static int measure(const struct map_contest *provider, struct bench_run *run,
 	};
 
 	for (int part = 0; part < MAP_PARTS; part++) {
-		snprintf(names[part], sizeof(names[part]), "%s, %s pages: %s", provider->name,
-			 memory->pages, parts[part]);
+		snprintf(names[part], sizeof(names[part]), "%s, %s in %s pages: %s", provider->name,
+			 memory->size_name, memory->pages, parts[part]);
 		rows[part] = (struct contest_row){
 			.name = names[part],
 			.unit = "us",
@@ -155,6 +159,30 @@ static int measure_budget(struct bench_run *run, struct err *err)
 	return r;
 }
 
+/* By size, to see what grows with it and what is there anyway. */
+static int measure_pages(struct bench_run *run, unsigned int shift, struct err *err)
+{
+	static const uint64_t sizes[] = { 16 * MIB, MAP_SIZE };
+	uint64_t last = 0;
+	int r = 0;
+
+	for (size_t i = 0; !r && i < ARRAY_SIZE(sizes); i++) {
+		struct map_memory memory;
+
+		if (map_memory_new(&memory, shift, sizes[i])) {
+			results_note(run->results, "%s in pages of %s: this host has too few free",
+				     memory.size_name, memory.pages);
+			continue;
+		}
+		if (memory.size != last)
+			r = measure_all(run, &memory, err);
+		last = memory.size;
+		/* Freed first: there may be no more huge pages than these. */
+		map_memory_free(&memory);
+	}
+	return r || last < MAP_SIZE ? r : bench_map_populate(run, shift, err);
+}
+
 int bench_map_kernel(struct bench_run *run, struct err *err)
 {
 	static const unsigned int shifts[] = { 12, 21, 30 };
@@ -166,19 +194,7 @@ int bench_map_kernel(struct bench_run *run, struct err *err)
 	if (!run->options->group)
 		results_note(run->results,
 			     "type1: not measured without --group /dev/vfio/N --device BDF");
-	for (size_t i = 0; !r && i < ARRAY_SIZE(shifts); i++) {
-		struct map_memory memory;
-
-		if (map_memory_new(&memory, shifts[i])) {
-			results_note(run->results, "pages of %s: this host has too few free",
-				     memory.pages);
-			continue;
-		}
-		r = measure_all(run, &memory, err);
-		/* Freed first: there may be no more huge pages than these. */
-		map_memory_free(&memory);
-		if (!r)
-			r = bench_map_populate(run, shifts[i], err);
-	}
+	for (size_t i = 0; !r && i < ARRAY_SIZE(shifts); i++)
+		r = measure_pages(run, shifts[i], err);
 	return r ? r : measure_budget(run, err);
 }

@@ -33,16 +33,18 @@ static const char *pages_of(unsigned int page_shift)
 	return page_shift == 12 ? "4K" : page_shift == 21 ? "2M" : "1G";
 }
 
-static int memory_new(struct map_memory *memory, unsigned int page_shift)
+static int memory_new(struct map_memory *memory, unsigned int page_shift, uint64_t size)
 {
 	unsigned int huge = page_shift > 12 ? MFD_HUGETLB | page_shift << MFD_HUGE_SHIFT : 0;
 
 	*memory = (struct map_memory){
 		.pages = pages_of(page_shift),
 		.page_shift = page_shift,
-		.size = MAX(256 * MIB, BIT_U64(page_shift)),
+		.size = MAX(size, BIT_U64(page_shift)),
 		.at = MAP_FAILED,
 	};
+	snprintf(memory->size_name, sizeof(memory->size_name), "%llu MiB",
+		 (unsigned long long)(memory->size / MIB));
 	memory->fd = memfd_create("bench-map", MFD_CLOEXEC | huge);
 	if (memory->fd >= 0 && !ftruncate(memory->fd, (off_t)memory->size))
 		memory->at =
@@ -71,9 +73,9 @@ static double populate(const struct map_memory *memory, bool by_file)
 	return r ? -1 : map_now_us() - start;
 }
 
-int map_memory_new(struct map_memory *memory, unsigned int page_shift)
+int map_memory_new(struct map_memory *memory, unsigned int page_shift, uint64_t size)
 {
-	int r = memory_new(memory, page_shift);
+	int r = memory_new(memory, page_shift, size);
 
 	if (!r && populate(memory, false) < 0) {
 		map_memory_free(memory);
@@ -88,7 +90,7 @@ static int populate_turn(struct turn *turn, struct err *err)
 	struct map_memory memory;
 	double us = -1;
 
-	if (!memory_new(&memory, *page_shift)) {
+	if (!memory_new(&memory, *page_shift, MAP_SIZE)) {
 		us = populate(&memory, turn->party);
 		map_memory_free(&memory);
 	}

@@ -26,12 +26,14 @@ struct map_memory {
 	const char *pages; /* their size, for people */
 	unsigned int page_shift;
 	uint64_t size;
+	char size_name[24];
 	int fd;
 	void *at;
 };
 
-/* Guest memory, all of it there; -ENOMEM where the host has too little of such pages. */
-int map_memory_new(struct map_memory *memory, unsigned int page_shift);
+/* Guest memory, all of it there; -ENOMEM where the host has too little of such pages. At least a
+ * page, whatever the size. */
+int map_memory_new(struct map_memory *memory, unsigned int page_shift, uint64_t size);
 void map_memory_free(struct map_memory *memory);
 /* The row of populating as much. */
 int bench_map_populate(struct bench_run *run, unsigned int page_shift, struct err *err);
@@ -39,11 +41,13 @@ int bench_map_populate(struct bench_run *run, unsigned int page_shift, struct er
 /* --- a contest: one provider beside the ioctls that it is made of ---------------------------- */
 
 #define MAP_IOVA (4 * GIB)
+#define MAP_SIZE (256 * MIB)
 
 enum map_part {
 	MAP_MAP,
 	MAP_ATTACH,
 	MAP_UNMAP,
+	MAP_TEARDOWN, /* of everything, with all mapped and the device attached */
 	MAP_PARTS
 };
 

@@ -125,10 +125,11 @@ static struct json_object *spread(const struct samples *samples)
 
 /* Whether the target is met, and whether the interval leaves no doubt about it. */
 static void put_verdict(struct json_object *row, const struct result *result, double ratio,
-			const struct interval *interval)
+			const struct interval *interval, unsigned int rounds)
 {
 	bool ok = result->higher ? ratio >= result->target : ratio <= result->target;
-	bool clear = interval->low > result->target || interval->high < result->target;
+	bool clear = rounds >= INTERVAL_ROUNDS &&
+		     (interval->low > result->target || interval->high < result->target);
 
 	json_object_object_add(row, "ok", json_object_new_boolean(ok));
 	json_object_object_add(row, "clear", json_object_new_boolean(clear));
@@ -151,7 +152,7 @@ static void put_ratio(struct results *results, struct json_object *row, const st
 	json_object_object_add(row, "interval", pair);
 	if (result->target > 0) {
 		put_double(row, "target", result->target);
-		put_verdict(row, result, ratio, &interval);
+		put_verdict(row, result, ratio, &interval, adit->count);
 	}
 	if (adit->count < INTERVAL_ROUNDS)
 		results->few = true;

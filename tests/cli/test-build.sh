@@ -41,6 +41,12 @@ fi
 ok "the installed adit runs" "$work/root/usr/bin/adit" --version
 ok "the installed adit finds its bench" sh -c '"$1" bench 2>&1 | grep -q "usage: adit bench"' -- \
 	"$work/root/usr/bin/adit"
+if [ -w /dev/kvm ]; then
+	run "$work/root/usr/bin/adit" bench boot --rounds 1 --warm-up 0
+	ok "and its bench finds what it starts" has "$work/out" "^exec to first output "
+else
+	skip "and its bench finds what it starts" "no /dev/kvm"
+fi
 make -s --no-print-directory O="$build" uninstall DESTDIR="$work/root" PREFIX=/usr >"$work/out" 2>&1
 ok "make uninstall leaves no file" is "$(find "$work/root" -type f | wc -l)" 0
 

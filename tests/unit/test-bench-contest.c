@@ -153,6 +153,37 @@ static void a_party_that_cannot_has_no_more_turns_and_no_row(void **state)
 			    "peer");
 }
 
+static bool first_row_says(const struct fixture *f, const char *key)
+{
+	struct json_object *first = json_object_array_get_idx(results_rows(f->run.results), 0);
+
+	return json_object_get_boolean(json_object_object_get(first, key));
+}
+
+static void a_verdict_of_few_rounds_is_not_clear(void **state)
+{
+	struct fixture *f = *state;
+	struct contest contest = contest_of(f, 2);
+	struct err err = { 0 };
+
+	/* 0.5 of 2, whatever is drawn. */
+	assert_ok(contest_hold(&contest, &f->run, &err), &err);
+	assert_true(first_row_says(f, "ok"));
+	assert_false(first_row_says(f, "clear"));
+}
+
+static void a_verdict_of_eight_rounds_is_clear(void **state)
+{
+	struct fixture *f = *state;
+	struct contest contest = contest_of(f, 2);
+	struct err err = { 0 };
+
+	f->options.rounds = 8;
+	assert_ok(contest_hold(&contest, &f->run, &err), &err);
+	assert_true(first_row_says(f, "ok"));
+	assert_true(first_row_says(f, "clear"));
+}
+
 static void a_failure_says_where_it_was(void **state)
 {
 	struct fixture *f = *state;
@@ -278,6 +309,8 @@ int main(void)
 		WITH_RUN(a_contest_has_no_more_rounds_than_it_wants),
 		WITH_RUN(a_floor_that_is_self_is_the_first_party_s_work),
 		WITH_RUN(a_party_that_cannot_has_no_more_turns_and_no_row),
+		WITH_RUN(a_verdict_of_few_rounds_is_not_clear),
+		WITH_RUN(a_verdict_of_eight_rounds_is_clear),
 		WITH_RUN(a_failure_says_where_it_was),
 		WITH_RUN(a_scratch_directory_goes_with_the_watch),
 		cmocka_unit_test(the_host_is_described_from_proc_and_sys),

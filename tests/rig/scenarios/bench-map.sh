@@ -11,7 +11,7 @@ DEVICES='edu,dma_mask=0xffffffffffffffff'
 NEED='adit bench'
 APPEND='hugepages=140'
 MEMORY=2G
-LIMIT=600
+LIMIT=900
 
 l1() {
 	edu=$(pci_find 1234:11e8)
@@ -22,9 +22,11 @@ l1() {
 	status=$?
 	note </out/bench.txt
 	check bench_runs_to_its_end test $status = 0
-	check map_by_address_is_measured grep -q '"iommufd, 4K pages: attach"' /out/bench.json
-	check type1_is_measured grep -q '"type1, 4K pages: unmap"' /out/bench.json
+	check map_by_address_is_measured grep -q '"iommufd, 256 MiB in 4K pages: attach"' /out/bench.json
+	check type1_is_measured grep -q '"type1, 256 MiB in 4K pages: unmap"' /out/bench.json
 	check populating_is_measured grep -q '"memory, 4K pages: populate"' /out/bench.json
-	check map_by_file_is_measured grep -q '"iommufd by file, 2M pages: map"' /out/bench.json
+	check teardown_is_measured grep -q '"type1, 16 MiB in 4K pages: teardown"' /out/bench.json
+	check the_budget_is_compared grep -q '"iommufd: budget: locked memory"' /out/bench.json
+	check map_by_file_is_measured grep -q '"iommufd by file, 256 MiB in 2M pages: map"' /out/bench.json
 	end
 }

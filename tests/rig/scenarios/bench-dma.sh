@@ -1,0 +1,38 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: Apache-2.0
+# adit bench dma: edu and an NVMe controller driven from user space by cdev and by group, and from
+# within a guest, beside the bare ioctls. The device is emulated: that everything arrives is tested here,
+# the figures are in the report.
+# shellcheck disable=SC2034 # settings of tests/rig/run
+TITLE='DMA of real devices, from the host and from a guest, beside the bare ioctls'
+SMOKE=''
+IOMMU='intel intel-legacy amd'
+DEVICES='edu,dma_mask=0xffffffffffffffff
+nvme,serial=adit,drive=d0'
+DISKS='d0=16M'
+NEED='adit bench'
+APPEND='hugepages=140'
+MEMORY=2G
+LIMIT=900
+
+measure() { # measure NAME BDF
+	/adit/build/adit bench dma --cdev "$(vfio_cdev "$2")" --device "$2" \
+		--group "/dev/vfio/$(basename "$(readlink "/sys/bus/pci/devices/$2/iommu_group")")" \
+		--rounds 2 --warm-up 0 --json "/out/$1.json" >"/out/$1.txt" 2>&1
+	status=$?
+	note <"/out/$1.txt"
+	check "dma_of_${1}_runs_to_its_end" test $status = 0
+	check "dma_of_${1}_by_cdev" grep -q '"iommufd, 4K pages: read 4 KiB, depth 1"' "/out/$1.json"
+	check "dma_of_${1}_by_group" grep -q '"type1, 4K pages: read 4 KiB, depth 1"' "/out/$1.json"
+	check "dma_of_${1}_in_a_guest" grep -q '"iommufd, guest: read 4 KiB, depth 1"' "/out/$1.json"
+}
+
+l1() {
+	edu=$(pci_find 1234:11e8)
+	nvme=$(pci_find 1b36:0010)
+	check edu_goes_to_vfio_pci vfio_bind "$edu"
+	check nvme_goes_to_vfio_pci vfio_bind "$nvme"
+	measure nvme "$nvme"
+	measure edu "$edu"
+	end
+}
