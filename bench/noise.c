@@ -5,11 +5,11 @@
  * that does not hold 1 more often than it should is a host on which no figure can be trusted.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
-#include <threads.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -74,7 +74,7 @@ static double system_call(void)
 }
 
 /* Until ping's end: a value above 1. */
-static int answer(void *arg)
+static void *answer(void *arg)
 {
 	const struct noise *noise = arg;
 	uint64_t value;
@@ -83,7 +83,7 @@ static int answer(void *arg)
 		if (write(noise->pong, &value, sizeof(value)) != sizeof(value))
 			break;
 	}
-	return 0;
+	return NULL;
 }
 
 static double wake(const struct noise *noise)
@@ -143,11 +143,11 @@ int bench_noise(struct bench_run *run, struct err *err)
 		.pong = eventfd(0, EFD_CLOEXEC),
 	};
 	const uint64_t end = 2;
-	thrd_t thread;
+	pthread_t thread;
 	int ret;
 
 	if (!noise.from || !noise.to || noise.ping < 0 || noise.pong < 0 ||
-	    thrd_create(&thread, answer, &noise) != thrd_success) {
+	    pthread_create(&thread, NULL, answer, &noise)) {
 		ret = err_set(err, ENOMEM, "no memory, descriptor or thread");
 		goto out;
 	}
@@ -155,7 +155,7 @@ int bench_noise(struct bench_run *run, struct err *err)
 	memset(noise.to, 2, BYTES);
 	ret = measure(&noise, run, err);
 	if (write(noise.ping, &end, sizeof(end)) == sizeof(end))
-		thrd_join(thread, NULL);
+		pthread_join(thread, NULL);
 out:
 	free(noise.from);
 	free(noise.to);
