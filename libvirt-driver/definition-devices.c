@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "libvirt-driver/bridge.h"
 #include "util/bits.h"
 
 #define DISK_NAME_MAX 16u
@@ -233,12 +234,6 @@ int on_mac(struct reader *reader, xmlNode *node)
 	return 0;
 }
 
-int on_tap(struct reader *reader, xmlNode *node)
-{
-	reader_string(reader->device, "tap", node_attribute(node, "dev"));
-	return 0;
-}
-
 int on_mtu(struct reader *reader, xmlNode *node)
 {
 	uint64_t size;
@@ -270,11 +265,50 @@ static int make_mac(struct reader *reader, xmlNode *interface)
 	return 0;
 }
 
+/* A tap that somebody has made, and keeps. */
+static int read_tap(struct reader *reader, const xmlNode *interface)
+{
+	const xmlNode *target = child_of(interface, "target");
+
+	if (child_of(interface, "source"))
+		return reader_refuse(reader, "<source> goes with type bridge");
+	if (!target || !node_attribute(target, "managed"))
+		return reader_refuse(reader, "<target dev='TAP' managed='no'/> is missing");
+	reader_string(reader->device, "tap", node_attribute(target, "dev"));
+	return 0;
+}
+
+/* A tap of the daemon's: its name follows from the MAC address, and is written down. */
+static int read_bridge(struct reader *reader, xmlNode *interface)
+{
+	const char *mac = word_of(child_of(interface, "mac"), "address");
+	const char *bridge = word_of(child_of(interface, "source"), "bridge");
+	xmlNode *target = (xmlNode *)child_of(interface, "target");
+	char tap[TAP_NAME];
+
+	if (!*bridge || strlen(bridge) >= TAP_NAME || strchr(bridge, '/'))
+		return reader_refuse(reader, "<source bridge='NAME'/> is missing, or no name");
+	bridge_tap_name(mac, tap);
+	if (target &&
+	    (strcmp(node_attribute(target, "dev"), tap) != 0 || node_attribute(target, "managed")))
+		return reader_refuse(reader, "<target> must be %s, or left out", tap);
+	if (!target) {
+		target = xmlNewChild(interface, NULL, (const xmlChar *)"target", NULL);
+		if (!target)
+			return refuse(reader->refusal, FAULT_NO_MEMORY, "no memory for a target");
+		xmlSetProp(target, (const xmlChar *)"dev", (const xmlChar *)tap);
+	}
+	reader_string(reader->device, "tap", tap);
+	reader_string(reader->bridges, tap, bridge);
+	return 0;
+}
+
 int leave_interface(struct reader *reader, xmlNode *node)
 {
-	if (!has(reader, "tap"))
-		return reader_refuse(reader, "<target dev='TAP' managed='no'/> is missing");
 	if (!has(reader, "mac") && make_mac(reader, node))
+		return CALL_REFUSED;
+	if (!strcmp(node_attribute(node, "type"), "bridge") ? read_bridge(reader, node)
+							    : read_tap(reader, node))
 		return CALL_REFUSED;
 	name_device(reader, node);
 	return 0;

@@ -32,7 +32,7 @@ typedef int reader_fn(struct reader *reader, xmlNode *node);
 reader_fn on_emulator, on_alias;
 reader_fn on_disk, leave_disk, on_disk_driver, on_disk_source, on_disk_target, on_disk_readonly;
 reader_fn on_disk_serial;
-reader_fn on_interface, leave_interface, on_mac, on_tap, on_mtu;
+reader_fn on_interface, leave_interface, on_mac, on_mtu;
 reader_fn on_serial, on_console, on_channel, on_channel_target, on_sink_source, leave_sink;
 reader_fn on_vsock, leave_vsock, on_cid, on_rng, on_rng_backend, on_balloon, on_balloon_stats;
 reader_fn on_hostdev, leave_hostdev, on_hostdev_driver, on_hostdev_address, on_hostdev_rom;

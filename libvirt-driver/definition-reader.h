@@ -14,9 +14,10 @@ struct reader {
 	struct definition *definition;
 	const struct definition_host *host;
 	struct refusal *refusal;
-	struct json_object *config; /* the root */
-	struct json_object *more;   /* of <adit:hostdev>, until the devices are known */
-	struct json_object *device; /* what the element around the current one has made, or NULL */
+	struct json_object *config;  /* the root */
+	struct json_object *more;    /* of <adit:hostdev>, until the devices are known */
+	struct json_object *bridges; /* of taps, by their names */
+	struct json_object *device;  /* what the element around the current one has made, or NULL */
 	xmlNode *root, *after_name;
 	char path[READER_PATH]; /* of the current element, as a person would look for it */
 	bool has_uuid, has_machine, hvm;

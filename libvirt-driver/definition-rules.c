@@ -395,9 +395,10 @@ const struct rule definition_rules[] = {
 	{ D "disk/serial", "", ONCE | TEXT, on_disk_serial },
 	{ D "disk/alias", "!name", ONCE, on_alias },
 
-	{ D "interface", "!type=ethernet", 0, on_interface, leave_interface },
+	{ D "interface", "!type=ethernet|bridge", 0, on_interface, leave_interface },
+	{ D "interface/source", "!bridge", ONCE },
 	{ D "interface/mac", "!address", ONCE, on_mac },
-	{ D "interface/target", "!dev !managed=no", ONCE, on_tap },
+	{ D "interface/target", "!dev managed=no", ONCE },
 	{ D "interface/model", "!type=virtio", ONCE },
 	{ D "interface/mtu", "!size", ONCE, on_mtu },
 	{ D "interface/alias", "!name", ONCE, on_alias },

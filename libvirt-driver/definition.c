@@ -397,7 +397,10 @@ static int read_tree(struct reader *reader, xmlDoc *doc)
 	reader->definition->xml = write_canonical(doc);
 	reader->definition->config = strdup(
 		json_object_to_json_string_ext(reader->config, JSON_C_TO_STRING_NOSLASHESCAPE));
-	if (!reader->definition->xml || !reader->definition->config)
+	if (json_object_object_length(reader->bridges))
+		reader->definition->bridges = strdup(json_object_to_json_string(reader->bridges));
+	if (!reader->definition->xml || !reader->definition->config ||
+	    (json_object_object_length(reader->bridges) && !reader->definition->bridges))
 		return refuse(reader->refusal, FAULT_NO_MEMORY, "no memory for a domain's XML");
 	/* Refused now and not when it is read back, then with an id. */
 	if (strlen(reader->definition->xml) > DEFINITION_MAX_XML - ID_BYTES)
@@ -419,13 +422,15 @@ struct definition *definition_parse(const char *xml, size_t len, const struct de
 	reader.definition = calloc(1, sizeof(*reader.definition));
 	reader.config = json_object_new_object();
 	reader.more = json_object_new_object();
-	if (!reader.definition || !reader.config || !reader.more)
+	reader.bridges = json_object_new_object();
+	if (!reader.definition || !reader.config || !reader.more || !reader.bridges)
 		ret = refuse(refusal, FAULT_NO_MEMORY, "no memory for a domain");
 	else
 		ret = read_tree(&reader, doc);
 	xmlFreeDoc(doc);
 	json_object_put(reader.config);
 	json_object_put(reader.more);
+	json_object_put(reader.bridges);
 	if (!ret)
 		return reader.definition;
 	definition_free(reader.definition);
@@ -441,6 +446,7 @@ void definition_free(struct definition *definition)
 	free(definition->description);
 	free(definition->xml);
 	free(definition->config);
+	free(definition->bridges);
 	free(definition);
 }
 
@@ -463,6 +469,7 @@ struct definition *definition_copy(const struct definition *from)
 	whole &= copy_text(&copy->description, from->description);
 	whole &= copy_text(&copy->xml, from->xml);
 	whole &= copy_text(&copy->config, from->config);
+	whole &= copy_text(&copy->bridges, from->bridges);
 	if (whole)
 		return copy;
 	definition_free(copy);

@@ -31,7 +31,8 @@ struct definition {
 	uint32_t vcpus;
 	bool no_reboot; /* a reset ends it */
 	char *xml;
-	char *config; /* JSON */
+	char *config;  /* JSON */
+	char *bridges; /* JSON: taps that need one, and its name; NULL: none */
 };
 
 struct definition_host {

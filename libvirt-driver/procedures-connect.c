@@ -8,9 +8,11 @@
 
 #include "libvirt-driver/call.h"
 #include "libvirt-driver/host.h"
+#include "libvirt-driver/procedures.h"
 #include "libvirt-driver/session.h"
 #include "util/bits.h"
 
+#define NATIVE_FORMAT	 "adit-json"
 #define AUTH_NONE	 0
 #define NAME_MAX_BYTES	 1024u
 #define MAX_VCPUS	 255
@@ -174,6 +176,28 @@ static int get_domain_capabilities(struct call *call)
 	return put_text(call, host_domain_capabilities(call->daemon));
 }
 
+/* What `adit run` would be given. */
+static int xml_to_native(struct call *call)
+{
+	const struct definition_host host = { call->daemon->run_dir, call->daemon->adit };
+	const char *format = xdr_string(&call->in, NAME_MAX_BYTES);
+	const char *xml = xdr_string(&call->in, DEFINITION_MAX_XML);
+	uint32_t flags = xdr_u32(&call->in);
+	struct definition *definition;
+
+	if (!call_arguments(call) || refuse_flags(call, flags, 0))
+		return CALL_REFUSED;
+	if (strcmp(format, NATIVE_FORMAT) != 0)
+		return refuse(&call->refusal, FAULT_INVALID_ARG,
+			      "the native format is " NATIVE_FORMAT ", not \"%.64s\"", format);
+	definition = definition_parse(xml, strlen(xml), &host, &call->refusal);
+	if (!definition)
+		return CALL_REFUSED;
+	xdr_put_string(call->out, definition->config);
+	definition_free(definition);
+	return CALL_DONE;
+}
+
 static int get_max_vcpus(struct call *call)
 {
 	xdr_opt_string(&call->in, NAME_MAX_BYTES);
@@ -229,6 +253,7 @@ const struct procedure connect_procedures[] = {
 	{ 60, true, supports_feature },
 	{ 66, true, auth_list },
 	{ 110, true, get_uri },
+	{ 136, true, xml_to_native },
 	{ 157, true, get_lib_version },
 	{ 316, true, register_event },
 	{ 317, true, deregister_event },

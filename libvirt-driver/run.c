@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "libvirt-driver/api.h"
+#include "libvirt-driver/bridge.h"
 #include "libvirt-driver/definition-edit.h"
 #include "libvirt-driver/run-device.h"
 #include "libvirt-driver/run-files.h"
@@ -45,6 +46,7 @@ enum {
 /* What holds once adit has done what it was asked. */
 struct change {
 	bool attach;
+	bool connected; /* taps were made for it */
 	char id[DEVICE_ID];
 	struct definition *live, *kept;
 	const struct definition *kept_from; /* what the new one was made of */
@@ -89,10 +91,13 @@ static const char *name_of(const struct run *run)
 
 /* --- the end --------------------------------------------------------------------------------- */
 
-static void free_change(struct change *change)
+/* One that was not carried out leaves no tap. */
+static void free_change(struct change *change, const struct domain *domain)
 {
 	if (!change)
 		return;
+	if (change->connected && change->live)
+		bridges_disconnect(change->live, domain->live);
 	definition_free(change->live);
 	definition_free(change->kept);
 	free(change);
@@ -102,7 +107,7 @@ static void drop_question(struct question *question)
 {
 	api_close(question->api);
 	question->api = NULL;
-	free_change(question->change);
+	free_change(question->change, question->run ? question->run->domain : NULL);
 	question->change = NULL;
 }
 
@@ -118,6 +123,13 @@ void run_free(struct run *run)
 	if (run->pidfd >= 0)
 		close(run->pidfd);
 	free(run);
+}
+
+/* What is left of a process that is gone. */
+static void clean(struct domain *domain)
+{
+	bridges_disconnect(domain->live, NULL);
+	run_clean(domain->daemon, domain->live->uuid);
 }
 
 /* What libvirt's clients are told of an end. */
@@ -194,7 +206,7 @@ static void over(struct run *run)
 		 : *run->ended	? run->ended
 				: "without a word");
 	answer_end(run, started);
-	run_clean(daemon, domain_uuid(domain));
+	clean(domain);
 	if (run->cycles && reason == SHUTOFF_SHUTDOWN) {
 		run_free(run);
 		if (start_again(domain))
@@ -290,6 +302,7 @@ static void on_removed(struct run *run, const char *id)
 			 refusal.err.text);
 		return;
 	}
+	bridges_disconnect(run->domain->live, live);
 	set_live(run->domain, live);
 	/* What another change was made of had it still. */
 	for (size_t i = 0; i < QUESTIONS; i++) {
@@ -431,9 +444,13 @@ int run_start(struct domain *domain, const struct ticket *ticket, bool with_doma
 			daemon->last_id < INT32_MAX ? ++daemon->last_id : (daemon->last_id = 1);
 	if (run_prepare(daemon, domain->live, domain->id, refusal))
 		return give_up(domain, refusal);
+	if (bridges_connect(domain->live, NULL, refusal)) {
+		run_clean(daemon, domain->live->uuid);
+		return give_up(domain, refusal);
+	}
 	pid = run_spawn(daemon, domain->live, refusal);
 	if (pid < 0) {
-		run_clean(daemon, domain->live->uuid);
+		clean(domain);
 		return give_up(domain, refusal);
 	}
 	run->child = true;
@@ -444,7 +461,7 @@ int run_start(struct domain *domain, const struct ticket *ticket, bool with_doma
 	if (ret) {
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);
-		run_clean(daemon, domain->live->uuid);
+		clean(domain);
 		refuse(refusal, FAULT_OPERATION_FAILED, "the process cannot be watched: %s",
 		       strerror(-ret));
 		return give_up(domain, refusal);
@@ -590,6 +607,12 @@ static bool is_changing(const struct run *run)
 	return false;
 }
 
+static bool connect_new(struct change *change, const struct domain *domain, struct refusal *refusal)
+{
+	change->connected = change->attach && !bridges_connect(change->live, domain->live, refusal);
+	return change->connected || !change->attach;
+}
+
 int run_change_device(struct domain *domain, bool attach, struct definition *live,
 		      struct definition *kept, const struct ticket *ticket, struct refusal *refusal)
 {
@@ -602,18 +625,24 @@ int run_change_device(struct domain *domain, bool attach, struct definition *liv
 		definition_free(kept);
 		return refuse(refusal, FAULT_NO_MEMORY, "no memory for a change");
 	}
-	*change = (struct change){ attach, "", live, kept, domain->kept };
+	*change = (struct change){
+		.attach = attach,
+		.live = live,
+		.kept = kept,
+		.kept_from = domain->kept,
+	};
 	if (!domain->run)
 		refuse_inactive(domain, refusal);
 	else if (is_changing(domain->run))
 		/* Two that were made of one definition would undo each other. */
 		refuse(refusal, FAULT_OPERATION_INVALID,
 		       "another device of the domain is being changed");
-	else if (!device_request(domain->live, live, attach, &request, refusal))
+	else if (!device_request(domain->live, live, attach, &request, refusal) &&
+		 connect_new(change, domain, refusal))
 		question = ask(domain->run, request.verb, request.body, refusal);
 	free(request.body);
 	if (!question) {
-		free_change(change);
+		free_change(change, domain);
 		return CALL_REFUSED;
 	}
 	memcpy(change->id, request.id, sizeof(change->id));
@@ -718,7 +747,7 @@ static void find_one(struct daemon *daemon, const uint8_t uuid[XDR_UUID])
 			 domain->run->pid);
 		return;
 	}
-	run_clean(daemon, uuid);
+	clean(domain);
 	domain->reason = SHUTOFF_UNKNOWN;
 	give_up(domain, &refusal);
 	domain_let_go(domain);

@@ -16,6 +16,7 @@ domain_pid=
 # A daemon that is gone leaves its domains: end what this test has started.
 finish() {
 	[ -n "$daemon" ] && kill "$daemon" 2>/dev/null && wait "$daemon"
+	ip link del "${bridge:-}" 2>/dev/null
 	[ -n "$domain_pid" ] && kill -9 "$domain_pid" 2>/dev/null
 	rm -rf "$work"
 }
@@ -100,6 +101,8 @@ ok "dominfo" says "Max memory: *65536 KiB" v dominfo one
 ok "domuuid and domname agree" says '^one$' v domname "$(virsh -q -c "adit:///system?socket=$sock" domuuid one)"
 ok "vcpucount" says "maximum *config *1" v vcpucount one
 ok "domstate" says "shut off" v domstate one
+ok "domxml-to-native shows what adit is given" says '"boot_vcpus":1\|"boot_vcpus": 1' v domxml-to-native adit-json --domain one
+ok "which adit takes" "$adit" check "$work/out"
 sed 's/one/two/' "$work/dump1" >"$work/two.xml"
 ok "another name for its UUID is refused" fails "already with UUID" v define "$work/two.xml"
 sed 's/<uuid>.*<.uuid>//' "$work/dump1" >"$work/two.xml"
@@ -339,6 +342,41 @@ if [ -e "$build/guest/hotplug.bin" ]; then
 	wait "$listener" 2>/dev/null
 	v destroy plugged
 	v undefine plugged
+fi
+
+# --- interfaces on a bridge, whose taps are the daemon's
+bridge=adbr$$
+if [ "$(id -u)" = 0 ] && [ -c /dev/net/tun ] && ip link add "$bridge" type bridge 2>/dev/null; then
+	ports=/sys/class/net/$bridge/brif
+	domain bridged hotplug "<interface type='bridge'><mac address='52:54:00:00:00:0B'/>
+		<source bridge='$bridge'/><model type='virtio'/></interface>"
+	v define "$work/bridged.xml"
+	ok "an interface on a bridge has a tap's name" says "at52540000000b *bridge *$bridge *virtio" v domiflist bridged
+	v dumpxml bridged
+	cp "$work/out" "$work/bridged.xml"
+	ok "and defines itself again" does v define "$work/bridged.xml"
+	ok "start" does v start bridged
+	ok "its tap is on the bridge" [ -e "$ports/at52540000000b" ]
+	ok "domstats counts its packets" says "net.0.tx.pkts=" v domstats bridged --interface
+	sed 's/bridged/other/; s/<uuid>.*<.uuid>//' "$work/bridged.xml" >"$work/other.xml"
+	v define "$work/other.xml"
+	ok "another domain with its MAC address is refused" fails "another domain has this MAC" v start other
+	ok "and does no harm to it" [ -e "$ports/at52540000000b" ]
+	v undefine other
+	ok "attach-interface while it runs" does v attach-interface bridged bridge "$bridge" \
+		--mac 52:54:00:00:00:0c --model virtio --live
+	ok "its tap is there too" [ -e "$ports/at52540000000c" ]
+	ok "one on a bridge that is not there is refused" fails "cannot be added to bridge" \
+		v attach-interface bridged bridge no-bridge --mac 52:54:00:00:00:0d --model virtio --live
+	ok "and leaves no tap" [ ! -e /sys/class/net/at52540000000d ]
+	ok "detach-interface" does v detach-interface bridged bridge --mac 52:54:00:00:00:0c --live
+	ok "its tap goes when the guest has let go" timeout 60 sh -c 'while [ -e "$1" ]; do sleep 0.1; done' -- "$ports/at52540000000c"
+	v destroy bridged
+	ok "at the end none is left" is "$(ls "$ports")" ""
+	v undefine bridged
+	ip link del "$bridge"
+else
+	skip "interfaces on a bridge" "not root, or no bridges here"
 fi
 
 # A transient domain is gone with its end; a guest that powers off ends it.

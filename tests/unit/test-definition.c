@@ -261,6 +261,34 @@ static void what_adit_cannot_do_is_refused_by_its_path(void **state)
 	unsupported("<domain type='qemu'/>", "/domain/@type: ");
 }
 
+static void a_bridge_has_a_tap_of_the_daemons(void **state)
+{
+	struct definition *definition = parse(DEVICES(
+		"<interface type='bridge'><mac address='52:54:00:00:00:0B'/><source bridge='br0'/>"
+		"</interface>"));
+	struct config config;
+	struct err err;
+
+	assert_non_null(strstr(definition->xml, "<target dev=\"at52540000000b\"/>"));
+	assert_non_null(strstr(definition->bridges, "br0"));
+	assert_ok(config_parse(&config, definition->config, strlen(definition->config), &err),
+		  &err);
+	assert_string_equal(config.net[0].tap, "at52540000000b");
+	config_free(&config);
+	definition_free(definition);
+	unsupported(DEVICES("<interface type='bridge'/>"), "/domain/devices/interface: <source ");
+	unsupported(DEVICES("<interface type='bridge'><source bridge='a/b'/></interface>"),
+		    "/domain/devices/interface: <source ");
+	unsupported(DEVICES("<interface type='bridge'><source bridge='br0'/><target dev='tap0'/>"
+			    "</interface>"),
+		    "/domain/devices/interface: <target> must be at5254");
+	unsupported(DEVICES("<interface type='ethernet'><target dev='tap0'/></interface>"),
+		    "/domain/devices/interface: <target dev='TAP' managed='no'/> is missing");
+	unsupported(DEVICES("<interface type='ethernet'><source bridge='br0'/>"
+			    "<target dev='tap0' managed='no'/></interface>"),
+		    "/domain/devices/interface: <source> goes with type bridge");
+}
+
 static void names_are_no_paths(void **state)
 {
 	unsupported("<domain type='kvm'><name>a/b</name></domain>", "/domain/name: ");
@@ -315,6 +343,7 @@ int main(void)
 		cmocka_unit_test(current_memory_is_the_balloons),
 		cmocka_unit_test(units_are_libvirts),
 		cmocka_unit_test(what_adit_cannot_do_is_refused_by_its_path),
+		cmocka_unit_test(a_bridge_has_a_tap_of_the_daemons),
 		cmocka_unit_test(names_are_no_paths),
 		cmocka_unit_test(xml_that_is_none_is_an_xml_error),
 		cmocka_unit_test(document_types_and_entities_are_refused),
