@@ -230,19 +230,22 @@ int vfio_reset_function(struct vfio_function *f)
 
 int vfio_get_dma_buf(struct vfio_function *f, unsigned int index, uint64_t offset, uint64_t size)
 {
-	struct {
-		struct vfio_device_feature feature;
-		struct dma_buf_request request;
-	} arg = {
-		.feature = { .argsz = sizeof(arg), .flags = VFIO_DEVICE_FEATURE_GET | DMA_BUF },
-		.request = { .region_index = index,
-			     .open_flags = O_RDWR | O_CLOEXEC,
-			     .nr_ranges = 1,
-			     .offset = offset,
-			     .length = size },
+	const struct dma_buf_request request = {
+		.region_index = index,
+		.open_flags = O_RDWR | O_CLOEXEC,
+		.nr_ranges = 1,
+		.offset = offset,
+		.length = size,
 	};
+	_Alignas(uint64_t) uint8_t bytes[sizeof(struct vfio_device_feature) + sizeof(request)];
+	struct vfio_device_feature *feature = (struct vfio_device_feature *)bytes;
 
-	return call(f, VFIO_DEVICE_FEATURE, &arg);
+	*feature = (struct vfio_device_feature){
+		.argsz = sizeof(bytes),
+		.flags = VFIO_DEVICE_FEATURE_GET | DMA_BUF,
+	};
+	memcpy(feature->data, &request, sizeof(request));
+	return call(f, VFIO_DEVICE_FEATURE, feature);
 }
 
 /* Everything that a reset of its bus resets. *out is freed by the caller. */
