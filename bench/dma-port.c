@@ -38,9 +38,11 @@ static int open_ours(struct dma_port *port, const struct map_contest *provider,
 	if (!r)
 		r = ioasid_map_hva(space, MAP_IOVA, memory->size, memory->at,
 				   IOASID_READ | IOASID_WRITE, err);
-	if (!r)
-		port->fd = ioasid_device_fd(device);
-	return r;
+	if (r)
+		return r;
+	port->fd = ioasid_device_fd(device);
+	port->bound = device;
+	return 0;
 }
 
 /* 0 or -1 with errno. */

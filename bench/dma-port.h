@@ -9,8 +9,9 @@
 struct dma_port {
 	struct dma_device device;
 	uint64_t registers_size;
-	int fd;			    /* the VFIO device */
-	struct ioasid_ctx *ctx;	    /* ours: it owns all of them */
+	int fd;			/* the VFIO device */
+	struct ioasid_ctx *ctx; /* ours: it owns all of them */
+	const struct ioasid_device *bound;
 	int bare_iommu, bare_group; /* or the bare ioctls' */
 };
 

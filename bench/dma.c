@@ -282,14 +282,33 @@ static int hold(struct dma *dma, struct bench_run *run, const char *name, bool g
 	return contest_hold(&contest, run, err);
 }
 
+/* What of the device its figures depend on: a run's description, of which the host knows nothing.
+ */
+static void describe(struct bench_run *run, const struct dma *dma, const struct dma_port *port)
+{
+	static const char *const snoop[] = {
+		[IOASID_SNOOP_NONE] = "no IOMMU of its own",
+		[IOASID_SNOOP_NOT_ENFORCED] = "snooping is not enforced",
+		[IOASID_SNOOP_ENFORCED] = "snooping is enforced",
+	};
+	struct ioasid_device_info info;
+
+	ioasid_device_info(port->bound, &info);
+	results_note(run->results, "%s, %s pages: %s %s behind %s, %s, %u bits of PASID",
+		     dma->provider->name, dma->memory->pages, port->device.driver->name, info.name,
+		     info.hw, snoop[info.snoop], info.pasid_width);
+}
+
 /* Which of the loads the device can run is asked of the device itself. */
 static int look(struct dma *dma, struct bench_run *run, struct err *err)
 {
 	struct dma_port port;
 	int ret = dma_port_open(&port, dma->provider, false, dma->options, dma->memory, err);
 
-	if (!ret)
+	if (!ret) {
+		describe(run, dma, &port);
 		ret = choose_jobs(dma, run, &port.device, err);
+	}
 	dma_port_close(&port);
 	return ret;
 }
