@@ -106,6 +106,12 @@ static int settle_net(struct config_net *net, size_t index, struct err *err)
 			"/net/%zu/num_queues: %u: it is two for each pair, and \"fd\" serves "
 			"one pair",
 			index, net->num_queues);
+	if (net->vhost && (net->limits.bytes.size || net->limits.ops.size))
+		return err_set(
+			err, EINVAL,
+			"/net/%zu/vhost: does not go with \"rate_limiter_config\": the kernel "
+			"moves frames without asking; remove one of them",
+			index);
 	if (net->mac_text) {
 		if (!parse_mac(net->mac_text, net->mac))
 			return err_set(

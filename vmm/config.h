@@ -183,6 +183,7 @@ struct config_net {
 	uint32_t mtu;			 /* 0: none is told */
 	uint32_t num_queues, queue_size; /* num_queues: two for each pair */
 	bool csum, tso, uso, packed;
+	bool vhost; /* frames are moved by the kernel */
 	struct config_limits limits;
 };
 

@@ -131,6 +131,11 @@ uint64_t hot_ram_plugged(const struct hot_ram *hot)
 	return __atomic_load_n(&hot->n_plugged, __ATOMIC_SEQ_CST) * hot->options.block_size;
 }
 
+uint8_t *hot_ram_base(const struct hot_ram *hot)
+{
+	return hot->ram.base;
+}
+
 uint8_t *hot_ram_at(const struct hot_ram *hot, uint64_t gpa, uint64_t len)
 {
 	const struct hot_ram_options *o = &hot->options;

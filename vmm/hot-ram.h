@@ -89,6 +89,8 @@ enum hot_ram_state hot_ram_state(const struct hot_ram *hot, unsigned int first, 
 /* Why nothing can be unplugged: a user's name, or NULL. */
 const char *hot_ram_pinned_by(const struct hot_ram *hot);
 uint64_t hot_ram_plugged(const struct hot_ram *hot); /* bytes */
+/* Where the region is mapped, plugged or not. */
+uint8_t *hot_ram_base(const struct hot_ram *hot);
 const struct hot_ram_options *hot_ram_options(const struct hot_ram *hot);
 
 /*

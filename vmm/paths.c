@@ -115,6 +115,10 @@ static void allow_virtio(struct builder *b, const struct config *config)
 		      config->disks[i].readonly ? LANDLOCK_READ : READ_WRITE);
 	if (config->n_net)
 		allow_fixed(b, of_nets, ARRAY_SIZE(of_nets));
+	for (size_t i = 0; i < config->n_net; i++) {
+		if (config->net[i].vhost)
+			allow(b, "/dev/vhost-net", READ_WRITE);
+	}
 	if (config->rng.present)
 		allow(b, config->rng.src, LANDLOCK_READ);
 	if (config->vsock.present)

@@ -51,6 +51,9 @@ static void what_does_not_go_together_is_refused(void **state)
 		{ "\"net\": [{\"tap\": \"t\", \"fd\": 3}]", "/net/0: needs \"tap\" or \"fd\"" },
 		{ "\"net\": [{\"tap\": \"t\", \"num_queues\": 3}]", "/net/0/num_queues: 3" },
 		{ "\"net\": [{\"fd\": 3, \"num_queues\": 4}]", "/net/0/num_queues: 4" },
+		{ "\"net\": [{\"tap\": \"t\", \"vhost\": true, \"rate_limiter_config\": {\"ops\": "
+		  "{\"size\": 1}}}]",
+		  "/net/0/vhost: does not go with \"rate_limiter_config\"" },
 		{ "\"net\": [{\"tap\": \"t\", \"mac\": \"53:54:00:00:00:01\"}]", "/net/0/mac: " },
 		{ "\"net\": [{\"tap\": \"t\", \"mac\": \"52-54-00-00-00-01\"}]", "/net/0/mac: " },
 		{ "\"net\": [{\"tap\": \"t\", \"mac\": \"52:54:00:00:00:0g\"}]", "/net/0/mac: " },

@@ -18,6 +18,7 @@
 #include <linux/kvm.h>
 #include <linux/seccomp.h>
 #include <linux/vfio.h>
+#include <linux/vhost.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -203,6 +204,19 @@ static const struct sandbox_row sandbox_rows[] = {
 	IOCTL(LIFE, BLKSSZGET, "its blocks"),
 	IOCTL(LIFE, BLKPBSZGET, "its blocks"),
 	IOCTL(LIFE, BLKIOOPT, "its blocks"),
+
+	IOCTL(LIFE, VHOST_SET_OWNER, "vhost-net"),
+	IOCTL(LIFE, VHOST_GET_FEATURES, "vhost-net"),
+	IOCTL(LIFE | MEMORY, VHOST_SET_MEM_TABLE, "vhost-net: where guest memory is"),
+	IOCTL(LOOP, VHOST_SET_FEATURES, "vhost-net: what the guest's driver takes"),
+	IOCTL(LOOP, VHOST_SET_VRING_NUM, "vhost-net: a queue is the kernel's"),
+	IOCTL(LOOP, VHOST_SET_VRING_BASE, "the same"),
+	IOCTL(LOOP, VHOST_SET_VRING_ADDR, "the same"),
+	IOCTL(LOOP, VHOST_SET_VRING_CALL, "the same"),
+	IOCTL(LOOP, VHOST_SET_VRING_ERR, "the same"),
+	IOCTL(LOOP | API, VHOST_SET_VRING_KICK, "the same; or ours again, while paused too"),
+	IOCTL(LOOP | API, VHOST_NET_SET_BACKEND, "the same"),
+	IOCTL(LOOP | API, VHOST_GET_VRING_BASE, "the same"),
 
 	/* --- KVM --- */
 	IOCTL(LIFE, KVM_GET_API_VERSION, "making a VM"),

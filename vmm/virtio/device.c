@@ -171,6 +171,21 @@ static void on_kick(void *arg, uint32_t ready)
 	virtio_unlock(device);
 }
 
+void virtio_hand_over(struct virtio_device *device, unsigned int queue, bool handed)
+{
+	struct virtio_queue *q = &device->queues[queue];
+	struct err err;
+
+	if (handed) {
+		loop_unwatch(q->watch);
+		q->watch = NULL;
+	} else if (!q->watch &&
+		   loop_watch(device->host.loop, q->kick_fd, POLLIN, on_kick, q, &q->watch, &err)) {
+		log_limited(device->host.log, &device->limit, LOG_ERROR, "virtio",
+			    "%s: queue %u: %s", device->name, queue, err.text);
+	}
+}
+
 void virtio_enable_queue(struct virtio_device *device, unsigned int queue)
 {
 	struct virtio_queue *q = &device->queues[queue];
@@ -385,7 +400,8 @@ void virtio_look_again(struct virtio_device *device)
 void virtio_pause(struct virtio_device *device)
 {
 	virtio_lock(device);
-	device->pauses++;
+	if (!device->pauses++ && device->options.ops->pause)
+		device->options.ops->pause(device->options.opaque);
 	virtio_unlock(device);
 }
 

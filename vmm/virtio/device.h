@@ -67,6 +67,11 @@ struct virtio_ops {
 	 * NULL: no buffer is kept beyond kick().
 	 */
 	bool (*stop_queue)(void *opaque, unsigned int queue);
+	/*
+	 * Any thread: from here on no queue is looked at, by others who were handed some neither;
+	 * kick() comes for each when that is over. NULL: nothing to do.
+	 */
+	void (*pause)(void *opaque);
 	void (*free)(void *opaque);
 };
 
@@ -165,6 +170,8 @@ void virtio_kicks_off(struct virtio_device *device, unsigned int queue);
 bool virtio_kicks_on(struct virtio_device *device, unsigned int queue);
 /* Has kick() called for the queue once more, after others had their turn. */
 void virtio_again(struct virtio_device *device, unsigned int queue);
+/* Kicks of this queue are another's, who has its eventfd; or the loop's again, as at first. */
+void virtio_hand_over(struct virtio_device *device, unsigned int queue, bool handed);
 /* The driver broke a rule. */
 void virtio_break(struct virtio_device *device, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -36,6 +36,7 @@ struct departure {
 struct virtio_devices {
 	struct virtio_host host;
 	struct virtio_memory memory;
+	struct hot_ram *hot;
 	struct pci_bus *bus;
 	struct balloon *balloon;
 	struct mem *mem;
@@ -141,6 +142,8 @@ int virtio_devices_add_net(struct virtio_devices *devices, const struct config_n
 		.packed = net->packed,
 		.csum = net->csum,
 		.tso = net->tso,
+		.vhost = net->vhost,
+		.hot = devices->hot,
 		.uso = net->uso,
 		.bytes = bytes_of(&net->limits),
 		.ops = ops_of(&net->limits),
@@ -232,6 +235,7 @@ int virtio_devices_create(struct virtio_devices **out, const struct virtio_parts
 		.loop = parts->loop, .memory = &devices->memory, .vm = parts->vm, .log = parts->log
 	};
 	fill_memory(&devices->memory, parts->layout, parts->ram);
+	devices->hot = parts->hot;
 	devices->memory.hot = parts->hot;
 	devices->pinned = config->memory.prefault && !config->balloon.present;
 	for (size_t i = 0; i < config->n_disks && !ret; i++) {

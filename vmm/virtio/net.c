@@ -16,12 +16,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "passthrough/pci/pci.h"
 #include "util/bits.h"
 #include "vmm/virtio/tap.h"
+#include "vmm/virtio/vectors.h"
+#include "vmm/virtio/vhost.h"
 
 #define NET_TYPE    1u
 #define NET_CLASS   0x020000u
@@ -65,6 +69,12 @@ struct net {
 	unsigned int n, active; /* pairs */
 	struct net_pair pairs[TAP_PAIRS_MAX];
 	struct log_limit limit;
+	/* With vhost: who moves frames, and which rings it has. */
+	struct vhost *vhost;
+	struct virtio_vectors *vectors;
+	bool handed[2 * TAP_PAIRS_MAX];
+	int broken; /* an eventfd, -1: none */
+	struct loop_watch *broken_watch;
 };
 
 /* --- receiving ------------------------------------------------------------------------------- */
@@ -278,6 +288,101 @@ static unsigned int control_queue(const struct net *net)
 	return virtio_has(net->device, VIRTIO_NET_F_MQ) ? 2 * net->n : 2;
 }
 
+/* --- vhost-net ------------------------------------------------------------------------------- */
+
+static void hand_over(struct net *net, unsigned int queue)
+{
+	struct virtio_queue *q = &net->device->queues[queue];
+	const struct vhost_ring ring = {
+		.vq = &q->vq,
+		.kick = q->kick_fd,
+		.call = virtio_vectors_fd(net->vectors, q->vector),
+		.broken = net->broken,
+		.tap = net->tap.fd[queue / 2],
+	};
+	struct err err;
+
+	if (net->handed[queue])
+		return;
+	virtio_hand_over(net->device, queue, true);
+	net->handed[queue] = true;
+	if (vhost_ring_start(net->vhost, queue, &ring, &err))
+		virtio_break(net->device, "queue %u: %s", queue, err.text);
+	/* What was taken off the eventfd here asks again. */
+	virtio_again(net->device, queue);
+}
+
+/* Any thread: its kicks are counted and nobody's, until it is handed over again or taken back. */
+static void stop_ring(struct net *net, unsigned int queue)
+{
+	if (net->handed[queue])
+		vhost_ring_stop(net->vhost, queue, &net->device->queues[queue].vq);
+	net->handed[queue] = false;
+}
+
+static void on_pause(void *opaque)
+{
+	struct net *net = opaque;
+
+	for (unsigned int i = 0; i < 2 * net->n; i++)
+		stop_ring(net, i);
+}
+
+/* On the loop. */
+static void take_back(struct net *net, unsigned int queue)
+{
+	stop_ring(net, queue);
+	virtio_hand_over(net->device, queue, false);
+}
+
+static void take_all_back(struct net *net)
+{
+	for (unsigned int i = 0; net->vhost && i < 2 * net->n; i++)
+		take_back(net, i);
+}
+
+/* On the loop. Which ring it was, the kernel does not say. */
+static void ring_broken(void *arg, uint32_t ready)
+{
+	struct net *net = arg;
+	eventfd_t count;
+
+	virtio_lock(net->device);
+	if (!eventfd_read(net->broken, &count) && net->device->running) {
+		virtio_break(net->device, "vhost-net cannot go on with a queue");
+		take_all_back(net);
+	}
+	virtio_unlock(net->device);
+}
+
+static int open_vhost(struct net *net, const struct net_options *options, struct err *err)
+{
+	const struct vhost_options vhost = {
+		.pairs = net->n,
+		.memory = net->host.memory,
+		.hot = options->hot,
+		.sys = options->sys,
+	};
+	int ret = vhost_create(&net->vhost, &vhost, err);
+
+	if (ret)
+		return err_prefix(err, "%s", net->id);
+	net->broken = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (net->broken < 0)
+		return err_set(err, errno, "%s: eventfd: %s", net->id, strerror(errno));
+	return loop_watch(net->host.loop, net->broken, POLLIN, ring_broken, net, &net->broken_watch,
+			  err);
+}
+
+static void close_vhost(struct net *net)
+{
+	vhost_destroy(net->vhost);
+	virtio_vectors_destroy(net->vectors);
+	loop_unwatch(net->broken_watch);
+	if (net->broken >= 0)
+		close(net->broken);
+}
+
 /* --- life ------------------------------------------------------------------------------------ */
 
 static void on_kick(void *opaque, unsigned int queue)
@@ -287,6 +392,8 @@ static void on_kick(void *opaque, unsigned int queue)
 
 	if (control && queue == control_queue(net)) {
 		virtio_drain(net->device, queue, control_one);
+	} else if (queue / 2 < net->n && net->vhost) {
+		hand_over(net, queue);
 	} else if (queue / 2 < net->n && queue & 1) {
 		if (!net->pairs[queue / 2].tx_timer)
 			virtio_drain(net->device, queue, send_one);
@@ -307,6 +414,7 @@ static void on_start(void *opaque)
 		{ VIRTIO_NET_F_GUEST_USO4, TUN_F_USO4 }, { VIRTIO_NET_F_GUEST_USO6, TUN_F_USO6 },
 	};
 	unsigned int flags = 0;
+	struct err err;
 	int ret;
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
@@ -317,12 +425,15 @@ static void on_start(void *opaque)
 	if (ret)
 		log_limited(net->host.log, &net->limit, LOG_WARN, "net", "%s: tap: %s", net->id,
 			    strerror(-ret));
+	if (net->vhost && vhost_start(net->vhost, net->device->accepted, &err))
+		virtio_break(net->device, "%s", err.text);
 }
 
 static bool on_stop(void *opaque)
 {
 	struct net *net = opaque;
 
+	take_all_back(net);
 	for (unsigned int i = 0; i < net->n; i++) {
 		listen_on(&net->pairs[i], false);
 		net->pairs[i].len = 0;
@@ -336,6 +447,8 @@ static bool on_stop_queue(void *opaque, unsigned int queue)
 {
 	struct net *net = opaque;
 
+	if (net->vhost && queue / 2 < net->n)
+		take_back(net, queue);
 	if (queue / 2 < net->n && !(queue & 1)) {
 		listen_on(&net->pairs[queue / 2], false);
 		net->pairs[queue / 2].len = 0;
@@ -380,6 +493,7 @@ static void on_free(void *opaque)
 		loop_timer_cancel(net->pairs[i].tx_timer);
 		free(net->pairs[i].frame);
 	}
+	close_vhost(net);
 	tap_close(&net->tap);
 	free(net);
 }
@@ -391,6 +505,7 @@ static const struct virtio_ops net_ops = {
 	.kick = on_kick,
 	.stop = on_stop,
 	.stop_queue = on_stop_queue,
+	.pause = on_pause,
 	.free = on_free,
 };
 
@@ -453,6 +568,7 @@ static int make_pairs(struct net *net, const struct net_options *options, struct
 	return fill_config(net, options, err);
 }
 
+/* From here on net belongs to its function, or is gone. */
 static int make_device(struct net *net, const struct net_options *options, struct err *err)
 {
 	const struct virtio_options device = {
@@ -460,7 +576,7 @@ static int make_device(struct net *net, const struct net_options *options, struc
 		.type = NET_TYPE,
 		.class_code = NET_CLASS,
 		.features = features_of(net, options),
-		.packed = options->packed,
+		.packed = options->packed && !net->vhost, /* the kernel knows split rings alone */
 		.queues = 2 * net->n + 1,
 		.queue_size = options->queue_size,
 		.config_size = sizeof(net->config),
@@ -468,7 +584,17 @@ static int make_device(struct net *net, const struct net_options *options, struc
 		.opaque = net,
 	};
 
-	return virtio_device_create(&net->device, &net->host, &device, err);
+	int ret = virtio_device_create(&net->device, &net->host, &device, err);
+
+	if (ret) {
+		on_free(net);
+		return ret;
+	}
+	if (net->vhost)
+		ret = virtio_vectors_create(&net->vectors, net->device, err);
+	if (ret)
+		pci_function_destroy(net->device->function);
+	return ret;
 }
 
 int net_create(struct virtio_device **out, const struct virtio_host *host,
@@ -486,15 +612,19 @@ int net_create(struct virtio_device **out, const struct virtio_host *host,
 	snprintf(net->id, sizeof(net->id), "%s", options->id);
 	net->host = *host;
 	net->active = 1;
+	net->broken = -1;
 	ret = tap_open(&net->tap, options->tap, options->fd, options->pairs, err);
 	if (!ret)
 		ret = make_pairs(net, options, err);
-	if (!ret)
-		ret = make_device(net, options, err);
+	if (!ret && options->vhost)
+		ret = open_vhost(net, options, err);
 	if (ret) {
 		on_free(net);
 		return ret;
 	}
+	ret = make_device(net, options, err);
+	if (ret)
+		return ret;
 	*out = net->device;
 	return 0;
 }
