@@ -72,9 +72,9 @@ static enum ioasid_provider_id provider_of(const struct devices *devices)
 	return devices->device[0]->node.group ? IOASID_PROVIDER_TYPE1 : IOASID_PROVIDER_IOMMUFD;
 }
 
-static int open_ctx(struct devices *devices, struct err *err)
+/* config: what holds from now on, which what comes late may have brought a descriptor to. */
+static int open_ctx(struct devices *devices, const struct config *config, struct err *err)
 {
-	const struct config *config = devices->config;
 	enum ioasid_provider_id provider = provider_of(devices);
 	int fd, ret;
 
@@ -468,7 +468,7 @@ int devices_open(struct devices **out, const struct config *config, int keeper, 
 	pthread_mutex_init(&devices->lock, NULL);
 	ret = open_nodes(devices, config, err);
 	if (!ret && devices->n)
-		ret = open_ctx(devices, err);
+		ret = open_ctx(devices, config, err);
 	for (size_t i = 0; !ret && i < devices->n; i++)
 		ret = bind_device(devices->device[i], err);
 	if (!ret && devices->n)
@@ -707,7 +707,7 @@ static int enter(struct devices *devices, struct device *device, const struct co
 	int ret = open_node(devices, config, i, err);
 
 	if (!ret && first)
-		ret = open_ctx(devices, err);
+		ret = open_ctx(devices, config, err);
 	if (!ret)
 		ret = bind_device(device, err);
 	if (!ret)
