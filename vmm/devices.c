@@ -595,7 +595,9 @@ static int show_device(struct device *device, struct err *err)
 
 	if (ret)
 		return ret;
+	pthread_mutex_lock(&all->lock);
 	device->on_bus = true;
+	pthread_mutex_unlock(&all->lock);
 	log_line(all->log, LOG_INFO, "vfio", "%s is in slot %u; reset: %s; %s", device->config.id,
 		 pci_function_slot(pci), vfio_function_reset_name(device->function),
 		 vfio_function_has_peers(device->function) ? "other devices reach its registers"
