@@ -27,6 +27,8 @@ enum sandbox_role {
 	SANDBOX_RECEIVER, /* reads what a vfio-user server sends */
 	SANDBOX_API,	  /* serves the API's clients */
 	SANDBOX_MEMORY,	  /* plugs and unplugs guest memory */
+	SANDBOX_SERVER,	  /* adit adi-serve: waits for its end, and clears up */
+	SANDBOX_SEAT,	  /* adit adi-serve: serves the clients of one socket */
 	SANDBOX_ROLES,
 };
 
@@ -35,7 +37,7 @@ struct sandbox {
 	const struct log *log; /* for the last sentence */
 };
 
-/* "life", "loop", "vcpu", "engine", "vfio-user", "api", "memory". */
+/* "life", "loop", "vcpu", "engine", "vfio-user", "api", "memory", "server", "seat". */
 const char *sandbox_role_name(enum sandbox_role role);
 
 /* Were filters built in? */

@@ -4,11 +4,13 @@
 #include <getopt.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "util/log.h"
+#include "util/sandbox.h"
 #include "vmm/command.h"
 #include "vmm/serve-config.h"
 #include "vmm/serve.h"
@@ -33,7 +35,8 @@ static void *run(void *arg)
 	return NULL;
 }
 
-static int serve_until_signal(struct serve *serve, const struct log *log)
+static int serve_until_signal(struct serve *serve, const struct log *log,
+			      const struct sandbox *sandbox)
 {
 	struct job job = { .serve = serve, .log = log };
 	pthread_t thread;
@@ -51,14 +54,30 @@ static int serve_until_signal(struct serve *serve, const struct log *log)
 	}
 	puts("ready");
 	fflush(stdout);
+	sandbox_enter(sandbox, SANDBOX_SERVER);
 	sigwait(&set, &signal_number);
 	serve_stop(serve);
 	pthread_join(thread, NULL);
 	return job.status;
 }
 
+/*
+ * What a DSA function asks of VFIO while clients come and go is in no filter: with one there are
+ * none, and the log says so.
+ */
+static const struct sandbox *choose(const struct sandbox *sandbox,
+				    const struct serve_config *config, const struct log *log)
+{
+	if (!sandbox)
+		log_line(log, LOG_WARN, "sandbox", "off, as --sandbox=off says");
+	else if (config->function.present)
+		log_line(log, LOG_WARN, "sandbox", "off: there is none for /function");
+	return config->function.present ? NULL : sandbox;
+}
+
 /* paths: n sockets. */
-static int serve(char *const *paths, size_t n, const char *config_path, const struct log *log)
+static int serve(char *const *paths, size_t n, const char *config_path, const struct log *log,
+		 const struct sandbox *sandbox)
 {
 	struct serve_config config;
 	struct serve *server;
@@ -76,12 +95,14 @@ static int serve(char *const *paths, size_t n, const char *config_path, const st
 		serve_config_free(&config);
 		return EXIT_CONFIG;
 	}
-	if (serve_create(&server, paths, &config, log, &err)) {
+	sandbox = choose(sandbox, &config, log);
+	if (sandbox_start(sandbox, &err) ||
+	    serve_create(&server, paths, &config, log, sandbox, &err)) {
 		log_line(log, LOG_ERROR, "adi-serve", "%s", err.text);
 		serve_config_free(&config);
 		return EXIT_FAILED;
 	}
-	status = serve_until_signal(server, log);
+	status = serve_until_signal(server, log, sandbox);
 	serve_destroy(server);
 	serve_config_free(&config);
 	return status;
@@ -91,7 +112,7 @@ static int usage(FILE *to)
 {
 	fprintf(to,
 		"usage: adit adi-serve SOCKET... CONFIG [--log-json] [--log-level "
-		"error|warn|info|debug]\n\n"
+		"error|warn|info|debug] [--sandbox=on|off]\n\n"
 		"Offers each ADI of CONFIG as a PCI function over vfio-user on a SOCKET of its own, to "
 		"one client\nafter another, until SIGTERM or SIGINT. It says \"ready\" on standard "
 		"output when it listens.\nmanual: man adit-adi-serve\n");
@@ -103,10 +124,13 @@ int cmd_adi_serve(int argc, char **argv)
 	static const struct option options[] = {
 		{ "log-json", no_argument, NULL, 'j' },
 		{ "log-level", required_argument, NULL, 'l' },
+		{ "sandbox", required_argument, NULL, 's' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
 	struct log log = { .fd = STDERR_FILENO, .level = LOG_INFO };
+	const struct sandbox sandbox = { .log = &log };
+	bool unconfined = false;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -121,6 +145,12 @@ int cmd_adi_serve(int argc, char **argv)
 				"adit adi-serve: --log-level %s: error, warn, info or debug\n",
 				optarg);
 			return EXIT_CONFIG;
+		case 's':
+			unconfined = !strcmp(optarg, "off");
+			if (unconfined || !strcmp(optarg, "on"))
+				break;
+			fprintf(stderr, "adit adi-serve: --sandbox=%s: on or off\n", optarg);
+			return EXIT_CONFIG;
 		case 'h':
 			return usage(stdout);
 		default:
@@ -129,5 +159,6 @@ int cmd_adi_serve(int argc, char **argv)
 	}
 	if (optind > argc - 2)
 		return usage(stderr);
-	return serve(argv + optind, (size_t)(argc - 1 - optind), argv[argc - 1], &log);
+	return serve(argv + optind, (size_t)(argc - 1 - optind), argv[argc - 1], &log,
+		     unconfined ? NULL : &sandbox);
 }

@@ -2,6 +2,7 @@
 #include "vmm/serve-seat.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,6 +16,7 @@
 #include "passthrough/pci/pci.h"
 #include "passthrough/vfio-user/export.h"
 #include "util/bits.h"
+#include "util/sandbox.h"
 #include "vmm/adis.h"
 #include "vmm/config.h"
 #include "vmm/serve-config.h"
@@ -37,6 +39,7 @@ struct serve_seat {
 	const struct serve_config *config;
 	const struct config_adi *adi;
 	const struct log *log;
+	const struct sandbox *sandbox; /* NULL: none */
 	struct ioasid_ctx *ctx;
 	struct serve_function *function; /* NULL: none */
 	size_t n_spaces;
@@ -212,6 +215,7 @@ static int make_function(struct serve_seat *seat, struct err *err)
 	int ret;
 
 	adi_options(&options, seat->adi, seat->log);
+	options.sandbox = seat->sandbox;
 	ret = become_tenant(seat, &options, err);
 	if (!ret)
 		ret = dsa_create_apart(&dsa, vfu_export_epoch(seat->export), seat->ctx,
@@ -303,6 +307,8 @@ static bool stopped(const struct serve_seat *seat)
 
 int serve_seat_run(struct serve_seat *seat, struct err *err)
 {
+	pthread_setname_np(pthread_self(), "seat");
+	sandbox_enter(seat->sandbox, SANDBOX_SEAT);
 	while (!stopped(seat)) {
 		int connection = accept4(seat->fd, NULL, NULL, SOCK_CLOEXEC);
 
@@ -326,7 +332,7 @@ void serve_seat_stop(struct serve_seat *seat)
 
 int serve_seat_create(struct serve_seat **out, const struct serve_config *config, size_t index,
 		      const char *path, struct ioasid_ctx *ctx, struct serve_function *function,
-		      const struct log *log, struct err *err)
+		      const struct log *log, const struct sandbox *sandbox, struct err *err)
 {
 	struct serve_seat *seat = calloc(1, sizeof(*seat));
 	int ret;
@@ -338,6 +344,7 @@ int serve_seat_create(struct serve_seat **out, const struct serve_config *config
 		.config = config,
 		.adi = &config->config.adis[index],
 		.log = log,
+		.sandbox = sandbox,
 		.ctx = ctx,
 		.function = function,
 	};

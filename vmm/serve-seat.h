@@ -13,6 +13,7 @@
 #include "util/log.h"
 
 struct ioasid_ctx;
+struct sandbox;
 struct serve_config;
 struct serve_function;
 struct serve_seat;
@@ -23,7 +24,7 @@ struct serve_seat;
  */
 int serve_seat_create(struct serve_seat **out, const struct serve_config *config, size_t index,
 		      const char *path, struct ioasid_ctx *ctx, struct serve_function *function,
-		      const struct log *log, struct err *err);
+		      const struct log *log, const struct sandbox *sandbox, struct err *err);
 /* Removes the socket. */
 void serve_seat_destroy(struct serve_seat *seat);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "ioasid-client/ioasid.h"
+#include "util/sandbox.h"
 #include "vmm/serve-config.h"
 #include "vmm/serve-function.h"
 #include "vmm/serve-seat.h"
@@ -22,6 +23,7 @@ struct served {
 struct serve {
 	struct ioasid_ctx *ctx;
 	struct serve_function *function;
+	const struct sandbox *sandbox;
 	size_t n;
 	struct served served[];
 };
@@ -52,6 +54,7 @@ int serve_run(struct serve *serve, struct err *err)
 		ret = err_set(err, ret, "no thread for a socket: %s", strerror(ret));
 		serve_stop(serve);
 	}
+	sandbox_enter(serve->sandbox, SANDBOX_SERVER);
 	for (size_t i = 0; i < started; i++) {
 		struct served *served = &serve->served[i];
 
@@ -69,7 +72,7 @@ void serve_stop(struct serve *serve)
 }
 
 int serve_create(struct serve **out, char *const *paths, const struct serve_config *config,
-		 const struct log *log, struct err *err)
+		 const struct log *log, const struct sandbox *sandbox, struct err *err)
 {
 	size_t n = config->config.n_adis;
 	struct serve *serve = calloc(1, sizeof(*serve) + n * sizeof(serve->served[0]));
@@ -77,6 +80,7 @@ int serve_create(struct serve **out, char *const *paths, const struct serve_conf
 
 	if (!serve)
 		return err_set(err, ENOMEM, "no memory for a server");
+	serve->sandbox = sandbox;
 	ret = ioasid_ctx_open(&serve->ctx, IOASID_PROVIDER_SOFT, NULL, err);
 	if (!ret)
 		ret = serve_function_create(&serve->function, config, log, err);
@@ -85,7 +89,7 @@ int serve_create(struct serve **out, char *const *paths, const struct serve_conf
 
 		served->serve = serve;
 		ret = serve_seat_create(&served->seat, config, serve->n, paths[serve->n],
-					serve->ctx, serve->function, log, err);
+					serve->ctx, serve->function, log, sandbox, err);
 		serve->n += !ret;
 	}
 	if (ret) {

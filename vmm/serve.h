@@ -10,12 +10,16 @@
 #include "util/err.h"
 #include "util/log.h"
 
+struct sandbox;
 struct serve;
 struct serve_config;
 
-/* paths: a socket for each ADI of the configuration. config and log are borrowed. */
+/*
+ * paths: a socket for each ADI of the configuration. config, log and sandbox are borrowed;
+ * sandbox is for the threads of serve_run, or NULL.
+ */
 int serve_create(struct serve **out, char *const *paths, const struct serve_config *config,
-		 const struct log *log, struct err *err);
+		 const struct log *log, const struct sandbox *sandbox, struct err *err);
 /* Removes the sockets. */
 void serve_destroy(struct serve *serve);
 

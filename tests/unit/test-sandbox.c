@@ -67,22 +67,22 @@ static const struct attempt attempts[] = {
 	{ "bind", SYS_bind, { -1 }, EVERY & ~BIT(LIFE) },
 	{ "openat", SYS_openat, { -1, 0, O_RDWR }, EVERY & ~(BIT(LIFE) | BIT(MEMORY)) },
 	{ "openat", SYS_openat, { -1, 0, O_RDONLY }, EVERY & ~(BIT(LIFE) | BIT(MEMORY)) },
-	{ "unlink", SYS_unlink, { 0 }, EVERY & ~BIT(LIFE) },
+	{ "unlink", SYS_unlink, { 0 }, EVERY & ~(BIT(LIFE) | BIT(SERVER)) },
 	{ "memfd_create", SYS_memfd_create, { 0 }, EVERY & ~BIT(LIFE) },
 	{ "io_uring_setup", SYS_io_uring_setup, { 0 }, EVERY & ~BIT(LIFE) },
 	{ "io_uring_register", SYS_io_uring_register, { -1 }, EVERY & ~BIT(LIFE) },
 	{ "io_uring_enter",
 	  SYS_io_uring_enter,
 	  { -1 },
-	  BIT(VCPU) | BIT(ENGINE) | BIT(RECEIVER) | BIT(MEMORY) },
+	  EVERY & ~(BIT(LIFE) | BIT(LOOP) | BIT(API)) },
 	{ "ftruncate", SYS_ftruncate, { -1 }, EVERY & ~(BIT(LIFE) | BIT(API)) },
-	{ "kill", SYS_kill, { 0x7fffffff, SIGTERM }, EVERY },
+	{ "kill", SYS_kill, { 0x7fffffff, SIGTERM }, EVERY & ~BIT(SERVER) },
 	{ "kill", SYS_kill, { 0x7fffffff, SIGKILL }, EVERY & ~(BIT(LIFE) | BIT(API)) },
 	{ "tgkill", SYS_tgkill, { -1, -1, SIGKILL }, EVERY },
 	{ "rt_sigaction", SYS_rt_sigaction, { SIGSYS, 0, 0, 8 }, EVERY },
 	{ "prctl", SYS_prctl, { PR_SET_SECCOMP }, EVERY },
 	{ "prctl", SYS_prctl, { PR_SET_DUMPABLE, 1 }, EVERY },
-	{ "seccomp", SYS_seccomp, { 1, -1 }, EVERY & ~(BIT(LIFE) | BIT(VCPU)) },
+	{ "seccomp", SYS_seccomp, { 1, -1 }, EVERY & ~(BIT(LIFE) | BIT(VCPU) | BIT(SEAT)) },
 	{ "mmap", SYS_mmap, { 0, 0, PROT_READ | PROT_EXEC }, EVERY },
 	{ "mprotect", SYS_mprotect, { 1, 0, PROT_EXEC }, EVERY },
 	{ "fcntl", SYS_fcntl, { -1, F_SETOWN }, EVERY },
@@ -94,11 +94,12 @@ static const struct attempt attempts[] = {
 	{ "ioctl",
 	  SYS_ioctl,
 	  { -1, KVM_SET_USER_MEMORY_REGION },
-	  BIT(ENGINE) | BIT(RECEIVER) | BIT(API) },
-	{ "ioctl", SYS_ioctl, { -1, KVM_SIGNAL_MSI }, BIT(RECEIVER) | BIT(MEMORY) },
+	  BIT(ENGINE) | BIT(RECEIVER) | BIT(API) | BIT(SERVER) | BIT(SEAT) },
+	{ "ioctl", SYS_ioctl, { -1, KVM_SIGNAL_MSI }, BIT(RECEIVER) | BIT(MEMORY) | BIT(SERVER) },
 	{ "clone", SYS_clone, { CLONE_VM | CLONE_THREAD | CLONE_SIGHAND }, EVERY },
-	{ "sendto", SYS_sendto, { -1 }, BIT(RECEIVER) | BIT(MEMORY) },
-	{ "sendmsg", SYS_sendmsg, { -1 }, BIT(ENGINE) | BIT(MEMORY) },
+	{ "sendto", SYS_sendto, { -1 }, BIT(RECEIVER) | BIT(MEMORY) | BIT(SERVER) },
+	{ "sendmsg", SYS_sendmsg, { -1 }, BIT(MEMORY) | BIT(SERVER) },
+	{ "recvmsg", SYS_recvmsg, { -1 }, BIT(ENGINE) | BIT(MEMORY) | BIT(SERVER) },
 	{ "ioctl", SYS_ioctl, { -1, IFD_IOAS_MAP }, EVERY & ~(BIT(LIFE) | BIT(MEMORY)) },
 };
 
@@ -184,7 +185,8 @@ static void role_is_stopped(enum sandbox_role role)
 		skip_because("no seccomp here");
 	for (size_t i = 0; i < ARRAY_SIZE(attempts); i++) {
 		expect(role, false, &attempts[i]);
-		if (role != SANDBOX_LIFE && role != SANDBOX_API)
+		if (role != SANDBOX_LIFE && role != SANDBOX_API && role != SANDBOX_SERVER &&
+		    role != SANDBOX_SEAT)
 			expect(role, true, &attempts[i]);
 	}
 }
@@ -222,6 +224,16 @@ static void api_is_stopped(void **state)
 static void memory_is_stopped(void **state)
 {
 	role_is_stopped(SANDBOX_MEMORY);
+}
+
+static void server_is_stopped(void **state)
+{
+	role_is_stopped(SANDBOX_SERVER);
+}
+
+static void seat_is_stopped(void **state)
+{
+	role_is_stopped(SANDBOX_SEAT);
 }
 
 /* Where a library would use the call, it is told no and goes on. */
@@ -273,6 +285,8 @@ int main(void)
 		cmocka_unit_test(engine_is_stopped),
 		cmocka_unit_test(receiver_is_stopped),
 		cmocka_unit_test(api_is_stopped),
+		cmocka_unit_test(server_is_stopped),
+		cmocka_unit_test(seat_is_stopped),
 		cmocka_unit_test(memory_is_stopped),
 		cmocka_unit_test(new_processes_are_refused_with_an_error),
 		cmocka_unit_test(no_sandbox_is_no_filter),

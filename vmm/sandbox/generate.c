@@ -39,6 +39,10 @@ static const struct {
 	[SANDBOX_MEMORY] = { "memory",
 			     "Plugs and unplugs guest memory as the guest's driver asks, where a "
 			     "configuration has `hotplug_size`." },
+	[SANDBOX_SERVER] = { "server", "`adit adi-serve`: waits for a signal, then ends it." },
+	[SANDBOX_SEAT] = { "seat",
+			   "`adit adi-serve`: serves the clients of one socket, other VMMs.",
+			   ENGINE },
 };
 
 static void fail(const char *what, const char *name, int ret)
