@@ -27,7 +27,10 @@ struct device {
 	struct devices *all;
 	struct config_device config; /* its strings are the configuration's */
 	struct device_node node;
-	bool told; /* KVM knows it, or its group */
+	bool told;		       /* KVM knows it, or its group */
+	struct coherency_device facts; /* that its choice was made on */
+	enum ioasid_isolation isolation;
+	bool decided; /* these, the choice, and the VM's state count it in; under the lock */
 	struct ioasid_device *bound;
 	struct coherency_choice choice;
 	struct vfio_function *function;
@@ -44,7 +47,8 @@ struct devices {
 	struct ioasid_ctx *ctx;
 	struct ioasid_space *guest;
 	struct coherency *coherency;
-	bool pat_honoured; /* for good */
+	bool pat_honoured;	      /* for good */
+	struct coherency_state state; /* of those that are there; under the lock */
 	struct layout_range *reserved;
 	unsigned int n_reserved;
 	uint64_t aperture_last;
@@ -328,6 +332,12 @@ static enum coherency_iommu iommu_of(enum ioasid_snoop snoop)
 	return COHERENCY_IOMMU_LAX;
 }
 
+static void report_vm(const struct devices *devices, const struct coherency_state *state)
+{
+	log_line(devices->log, LOG_INFO, "coherency", "VM: wbinvd %s, guest_pat %s",
+		 state->wbinvd ? "emulated" : "nop", state->guest_pat ? "honoured" : "ignored");
+}
+
 static void report(const struct devices *devices, const struct coherency_device *facts,
 		   const struct coherency_state *state)
 {
@@ -344,8 +354,7 @@ static void report(const struct devices *devices, const struct coherency_device 
 			 device->choice.tell_kvm ? "told" : "not told",
 			 ioasid_isolation_name(info.isolation));
 	}
-	log_line(devices->log, LOG_INFO, "coherency", "VM: wbinvd %s, guest_pat %s",
-		 state->wbinvd ? "emulated" : "nop", state->guest_pat ? "honoured" : "ignored");
+	report_vm(devices, state);
 }
 
 /* What was decided for the others holds as long as they are there. */
@@ -382,7 +391,7 @@ static int decide(struct devices *devices, bool late, struct err *err)
 	int ret;
 
 	for (size_t i = 0; i < devices->n; i++) {
-		const struct device *device = devices->device[i];
+		struct device *device = devices->device[i];
 		struct ioasid_device_info info;
 
 		ioasid_device_info(device->bound, &info);
@@ -393,6 +402,9 @@ static int decide(struct devices *devices, bool late, struct err *err)
 			.iommu = iommu_of(info.snoop),
 			.group = device->node.group ? info.group : -1,
 		};
+		/* Nobody looks at one that is not decided. */
+		if (!device->decided)
+			device->isolation = info.isolation;
 	}
 	coherency_host_probe(devices->vm, &host);
 	ret = coherency_decide(&host, facts, devices->n, choices, &state, err);
@@ -403,10 +415,38 @@ static int decide(struct devices *devices, bool late, struct err *err)
 	if (ret)
 		return ret;
 	devices->pat_honoured = devices->pat_honoured || state.drop_pat_quirk;
-	for (size_t i = 0; i < devices->n; i++)
+	pthread_mutex_lock(&devices->lock);
+	for (size_t i = 0; i < devices->n; i++) {
 		devices->device[i]->choice = choices[i];
+		devices->device[i]->facts = facts[i];
+		devices->device[i]->decided = true;
+	}
+	devices->state = state;
+	pthread_mutex_unlock(&devices->lock);
 	report(devices, facts, &state);
 	return 0;
+}
+
+/* After one has left: what the others were told stays, and what comes of it may be something else.
+ */
+static void restate(struct devices *devices)
+{
+	struct coherency_device facts[CONFIG_MAX_DEVICES];
+	struct coherency_choice choices[CONFIG_MAX_DEVICES];
+	struct coherency_state state;
+	struct coherency_host host;
+	struct err err;
+
+	for (size_t i = 0; i < devices->n; i++)
+		facts[i] = devices->device[i]->facts;
+	coherency_host_probe(devices->vm, &host);
+	if (coherency_decide(&host, facts, devices->n, choices, &state, &err))
+		return;
+	state.guest_pat = state.guest_pat || devices->pat_honoured;
+	pthread_mutex_lock(&devices->lock);
+	devices->state = state;
+	pthread_mutex_unlock(&devices->lock);
+	report_vm(devices, &state);
 }
 
 /* --- what memory may be where ---------------------------------------------------------------- */
@@ -688,15 +728,17 @@ static void leave(struct devices *devices, struct device *device)
 	struct err err = { 0 };
 	size_t i = 0;
 
-	drop(device);
+	/* Who looks does not find it from here on. */
 	pthread_mutex_lock(&devices->lock);
 	while (devices->device[i] != device)
 		i++;
 	for (devices->n--; i < devices->n; i++)
 		devices->device[i] = devices->device[i + 1];
 	pthread_mutex_unlock(&devices->lock);
+	drop(device);
 	if (!devices->n)
 		close_ctx(devices);
+	restate(devices);
 	if (kept && keeper_release(devices->keeper, keeper_index, &err))
 		log_line(devices->log, LOG_WARN, "vfio", "%s: %s", device->config.id, err.text);
 	free(device);
@@ -813,6 +855,30 @@ bool devices_remove(struct devices *devices, const char *id)
 			 "goes back to the host, which asked for it");
 	leave(devices, device);
 	return true;
+}
+
+void devices_coherency(struct devices *devices, struct devices_coherency *out)
+{
+	*out = (struct devices_coherency){ 0 };
+	pthread_mutex_lock(&devices->lock);
+	out->wbinvd = devices->state.wbinvd;
+	out->guest_pat = devices->state.guest_pat;
+	for (size_t i = 0; i < devices->n; i++) {
+		const struct device *device = devices->device[i];
+
+		if (!device->decided)
+			continue;
+		out->device[out->n] = (struct devices_coherency_row){
+			.policy = coherency_policy_name(device->facts.policy),
+			.iommu_enforces = coherency_iommu_name(device->facts.iommu),
+			.isolation = ioasid_isolation_name(device->isolation),
+			.told = device->choice.tell_kvm,
+			.no_snoop = device->choice.no_snoop,
+		};
+		tell_id(device, out->device[out->n].id, sizeof(out->device[out->n].id));
+		out->n++;
+	}
+	pthread_mutex_unlock(&devices->lock);
 }
 
 void devices_destroy(struct devices *devices)

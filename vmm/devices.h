@@ -14,8 +14,8 @@
 
 #include "util/err.h"
 #include "util/log.h"
+#include "vmm/config.h"
 
-struct config;
 struct devices;
 struct hot_ram;
 struct layout;
@@ -65,6 +65,19 @@ bool devices_wanted(struct devices *devices, char *id, size_t size);
 
 /* Any thread. 0: there is none of that id. */
 unsigned int devices_slot(struct devices *devices, const char *id);
+
+/* What was decided of no-snoop DMA, for the devices that are there and so for the VM. Any thread.
+ */
+struct devices_coherency {
+	bool wbinvd, guest_pat; /* it works; it is honoured */
+	size_t n;
+	struct devices_coherency_row {
+		char id[64];
+		const char *policy, *iommu_enforces, *isolation;
+		bool told, no_snoop;
+	} device[CONFIG_MAX_DEVICES];
+};
+void devices_coherency(struct devices *devices, struct devices_coherency *out);
 
 /* Off the bus, DMA blocked, given back. No vCPU may be running. */
 void devices_destroy(struct devices *devices);

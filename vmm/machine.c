@@ -567,6 +567,11 @@ void machine_resume(struct machine *machine)
 	processors_resume(machine->processors);
 }
 
+void machine_coherency(struct machine *machine, struct devices_coherency *out)
+{
+	devices_coherency(machine->devices, out);
+}
+
 void machine_stats(struct machine *machine, struct vcpu_stats *sum)
 {
 	*sum = (struct vcpu_stats){ 0 };

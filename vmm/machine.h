@@ -16,6 +16,7 @@
 struct balloon;
 struct config;
 struct config_pasid;
+struct devices_coherency;
 struct dsa;
 struct hotplug;
 struct ioapic;
@@ -106,6 +107,9 @@ struct balloon *machine_balloon(struct machine *machine);
 
 /* How the guest's plugged memory fares (vmm/virtio/mem.h); likewise. */
 struct mem *machine_mem(struct machine *machine);
+
+/* From any thread: what vmm/devices.h says of the machine's devices. */
+void machine_coherency(struct machine *machine, struct devices_coherency *out);
 
 /* Exits of all vCPUs so far, by kind. */
 void machine_stats(struct machine *machine, struct vcpu_stats *sum);

@@ -19,6 +19,7 @@
 #include "util/bits.h"
 #include "util/log.h"
 #include "util/sandbox.h"
+#include "vmm/api/coherency.h"
 #include "vmm/api/counters.h"
 #include "vmm/config-schema.h"
 #include "vmm/config.h"
@@ -386,6 +387,8 @@ static int look_info(void *arg, const struct life_view *view)
 	json_object_object_add(object, "boots", json_object_new_uint64(view->boots));
 	json_object_object_add(object, "sandbox",
 			       json_object_new_string(sandbox_state(view->sandbox)));
+	if (view->machine)
+		json_object_object_add(object, "coherency", coherency_json(view->machine));
 	if (view->has_ended)
 		json_object_object_add(object, "last_end",
 				       json_object_new_string(machine_end_name(view->last_end)));
