@@ -115,8 +115,12 @@ void domain_let_go(struct domain *domain)
 
 void domains_free(struct daemon *daemon)
 {
-	while (daemon->domains)
-		take_out(daemon->domains);
+	struct domain *domain = daemon->domains, *next;
+
+	for (; domain; domain = next) {
+		next = domain->next;
+		take_out(domain);
+	}
 }
 
 struct domain *domain_for(struct daemon *daemon, const struct definition *definition,
