@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SCRATCH_MAX 4u
+#define SCRATCH_MAX 16u /* of all benches in one run */
 #define KILL_MS	    5000
 
 struct watch {

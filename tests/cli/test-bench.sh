@@ -128,6 +128,12 @@ ok "and the limits are named" has "$work/err" "--rounds 0: a number from 1 to 10
 run "$bench" noise --json "$work/none/file.json"
 ok "a JSON file that cannot be written is an error" is "$status" 1
 
+# --- all --------------------------------------------------------------------------------------------
+
+run "$adit" bench all --brief --rounds 1 --warm-up 0 --json "$work/all.json"
+ok "all benches in one run end well" is "$status" 0
+ok "and make one table by the schema" "$here/bench-json.py" schema "$schema" "$work/all.json"
+
 # --- ends -----------------------------------------------------------------------------------------
 
 # A build directory whose floor never says anything.
