@@ -378,7 +378,7 @@ static const struct schema_key keys[] = {
 	  .min = 3,
 	  .max = 1048576,
 	  NET(fd),
-	  .doc = "An open tap that adit was started with, for one queue pair." },
+	  .doc = "An open tap that is handed over, for one queue pair." },
 	{ .path = "/net/*/mac",
 	  .type = SCHEMA_TEXT,
 	  .min = 17,
