@@ -95,3 +95,15 @@ int device_request(const struct definition *before, const struct definition *aft
 	json_object_put(more);
 	return ret;
 }
+
+bool device_is_gone(const struct definition *live, struct json_object *config, char id[DEVICE_ID])
+{
+	struct json_object *known = json_tokener_parse(live->config), *device;
+	const char *verb;
+
+	device = find(known, config, &verb);
+	if (device)
+		snprintf(id, DEVICE_ID, "%s", id_of(device));
+	json_object_put(known);
+	return device;
+}

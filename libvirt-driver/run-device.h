@@ -17,4 +17,7 @@ struct device_request {
 int device_request(const struct definition *before, const struct definition *after, bool attach,
 		   struct device_request *request, struct refusal *refusal);
 
+/* The id of a device that the definition has and a machine's configuration has not. */
+bool device_is_gone(const struct definition *live, struct json_object *config, char id[DEVICE_ID]);
+
 #endif

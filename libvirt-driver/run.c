@@ -73,6 +73,7 @@ struct run {
 	struct loop_watch *watch;
 	struct loop_timer *timer; /* to connect; then to kill */
 	struct api *events;
+	struct api *info; /* what its machine has, asked when it was found again */
 	bool with_domain;
 	struct ticket starter;
 	struct ticket waiters[WAITERS];
@@ -96,7 +97,7 @@ static void free_change(struct change *change, const struct domain *domain)
 {
 	if (!change)
 		return;
-	if (change->connected && change->live)
+	if (change->connected && change->live && domain)
 		bridges_disconnect(change->live, domain->live);
 	definition_free(change->live);
 	definition_free(change->kept);
@@ -118,6 +119,7 @@ void run_free(struct run *run)
 	loop_unwatch(run->watch);
 	loop_timer_cancel(run->timer);
 	api_close(run->events);
+	api_close(run->info);
 	for (size_t i = 0; i < QUESTIONS; i++)
 		drop_question(&run->questions[i]);
 	if (run->pidfd >= 0)
@@ -710,6 +712,23 @@ int run_get(const struct domain *domain, const char *verb, const struct api_hand
 
 /* --- finding again --------------------------------------------------------------------------- */
 
+/* What the guest has let go of while nobody listened. */
+static void on_info(void *arg, unsigned int status, const char *body)
+{
+	struct run *run = arg;
+	struct json_object *info = status == 200 ? json_tokener_parse(body) : NULL, *config;
+	char id[DEVICE_ID], last[DEVICE_ID] = "";
+
+	while (json_object_object_get_ex(info, "config", &config) &&
+	       device_is_gone(run->domain->live, config, id) && strcmp(id, last) != 0) {
+		memcpy(last, id, sizeof(last));
+		on_removed(run, id);
+	}
+	json_object_put(info);
+	api_close(run->info);
+	run->info = NULL;
+}
+
 /* 0 where it runs; the domain has live then. */
 static int find_again(struct domain *domain)
 {
@@ -726,6 +745,7 @@ static int find_again(struct domain *domain)
 	run->seen = true;
 	domain->state = DOMAIN_RUNNING;
 	domain->reason = RUNNING_UNKNOWN;
+	run_get(domain, "vm.info", &(struct api_handler){ NULL, on_info, run }, &run->info);
 	return 0;
 }
 
