@@ -284,20 +284,44 @@ static int listen_at(struct serve_seat *seat, const char *path, struct err *err)
 
 /* --- clients --------------------------------------------------------------------------------- */
 
+/* What the client's guest did, by what was counted before it came. */
+static void say_counters(const struct serve_seat *seat, const struct dsa_counters *before)
+{
+	struct dsa_counters now;
+
+	dsa_counters_read(seat->dsa, &now);
+	log_line(seat->log, LOG_INFO, "adi-serve",
+		 "%s: descriptors: %llu accepted, %llu completed, %llu failed, %llu aborted; %llu "
+		 "refused, %llu dropped, %llu to try again; %llu bytes",
+		 seat->adi->id, (unsigned long long)(now.accepted - before->accepted),
+		 (unsigned long long)(now.completed - before->completed),
+		 (unsigned long long)(now.failed - before->failed),
+		 (unsigned long long)(now.aborted - before->aborted),
+		 (unsigned long long)(now.refused_key + now.refused_width + now.refused_unbound -
+				      before->refused_key - before->refused_width -
+				      before->refused_unbound),
+		 (unsigned long long)(now.dropped - before->dropped),
+		 (unsigned long long)(now.retried - before->retried),
+		 (unsigned long long)(now.bytes - before->bytes));
+}
+
 static void serve_client(struct serve_seat *seat, int connection)
 {
 	struct ucred peer = { .pid = -1, .uid = (uid_t)-1 };
 	socklen_t len = sizeof(peer);
+	struct dsa_counters before;
 	struct err err = { 0 };
 
 	(void)getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &len);
 	log_line(seat->log, LOG_INFO, "adi-serve", "%s: client: process %d of user %d",
 		 seat->adi->id, peer.pid, (int)peer.uid);
+	dsa_counters_read(seat->dsa, &before);
 	if (vfu_export_serve(seat->export, connection, &err))
 		log_line(seat->log, LOG_WARN, "adi-serve", "%s: client left: %s", seat->adi->id,
 			 err.text);
 	else
 		log_line(seat->log, LOG_INFO, "adi-serve", "%s: client left", seat->adi->id);
+	say_counters(seat, &before);
 }
 
 static bool stopped(const struct serve_seat *seat)
