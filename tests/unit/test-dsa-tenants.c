@@ -459,8 +459,8 @@ static void clients_work_at_once(void **state)
 	/* One driver lets go of its device; the other goes on. */
 	assert_int_equal(peer_command(&rig->tenant[0].peer, DSA_DISABLE_DEVICE), 0);
 	assert_int_equal(peer_command(&rig->tenant[0].peer, DSA_RESET_DEVICE), 0);
-	assert_int_equal(peer_irqs(&rig->tenant[0].peer,
-				   VFU_IRQ_DATA_NONE | VFU_IRQ_ACTION_TRIGGER, 0, 0, NULL, 0),
+	assert_int_equal(peer_irqs(&rig->tenant[0].peer, VFU_IRQ_DATA_NONE | VFU_IRQ_ACTION_TRIGGER,
+				   0, 0, NULL, 0),
 			 0);
 	worker[1].done = 0;
 	work(&worker[1]);
