@@ -66,29 +66,26 @@ static int failed(struct err *err, int ret, const char *what)
 
 /* --- guest memory ---------------------------------------------------------------------------- */
 
-struct table {
-	struct vhost_memory head;
-	struct vhost_memory_region region[REGIONS_MAX];
-};
+#define TABLE_BYTES (sizeof(struct vhost_memory) + REGIONS_MAX * sizeof(struct vhost_memory_region))
 
-static int add_region(struct table *table, uint64_t gpa, uint64_t size, const void *hva)
+static int add_region(struct vhost_memory *table, uint64_t gpa, uint64_t size, const void *hva)
 {
-	if (table->head.nregions == REGIONS_MAX)
+	if (table->nregions == REGIONS_MAX)
 		return -E2BIG;
-	table->region[table->head.nregions++] = (struct vhost_memory_region){
+	table->regions[table->nregions++] = (struct vhost_memory_region){
 		.guest_phys_addr = gpa, .memory_size = size, .userspace_addr = (uintptr_t)hva
 	};
 	return 0;
 }
 
 /* What is plugged side by side is one region. */
-static int fill_table(const struct vhost *vhost, struct table *table)
+static int fill_table(const struct vhost *vhost, struct vhost_memory *table)
 {
 	const struct hot_ram_options *o = vhost->hot ? hot_ram_options(vhost->hot) : NULL;
 	unsigned int blocks = o ? (unsigned int)(o->size / o->block_size) : 0;
 	int ret = 0;
 
-	*table = (struct table){ 0 };
+	memset(table, 0, TABLE_BYTES);
 	for (unsigned int i = 0; !ret && i < vhost->memory->n; i++) {
 		const struct virtio_range *r = &vhost->memory->range[i];
 
@@ -110,8 +107,8 @@ static int fill_table(const struct vhost *vhost, struct table *table)
 /* With the lock held. */
 static int tell(const struct vhost *vhost, struct err *err)
 {
-	struct table table;
-	int ret = fill_table(vhost, &table);
+	_Alignas(struct vhost_memory) uint8_t table[TABLE_BYTES];
+	int ret = fill_table(vhost, (struct vhost_memory *)table);
 
 	if (ret)
 		return err_set(err, -ret,
@@ -119,7 +116,7 @@ static int tell(const struct vhost *vhost, struct err *err)
 			       "unplug in larger ones",
 			       REGIONS_MAX);
 	for (unsigned int i = 0; i < vhost->n; i++) {
-		ret = call(vhost, i, VHOST_SET_MEM_TABLE, &table.head);
+		ret = call(vhost, i, VHOST_SET_MEM_TABLE, table);
 		if (ret)
 			return failed(err, ret, "the table of guest memory");
 	}
