@@ -21,7 +21,7 @@
 #include "vmm/platform.h"
 #include "vmm/serial-model.h"
 
-#define RING_SIZE     (64u * 1024) /* a power of two */
+#define RING_SIZE     65536u /* bytes, a power of two */
 #define LINGER_NS     1000000ULL
 #define FLUSH_STEP_MS 1000
 
