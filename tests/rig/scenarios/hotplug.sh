@@ -89,7 +89,7 @@ l1() {
 		check "a function comes and goes $times times" rounds edu 1234-11e8:none add-device \
 			"{\"id\": \"edu\", \"path\": \"$edu\", \"allow_no_reset\": true}"
 		check "an NVMe disk comes and goes $times times" rounds nvme 1b36-0010:nvme add-device "$nvme" nvme
-		check "together they come" eval "ctl add-device $port port && ctl add-device "$nvme" nvme &&
+		check "together they come" eval "ctl add-device $port port && ctl add-device $nvme nvme &&
 			l2_wait_for hot 'L2 came=1b36-0010:nvme' $((times + 1)) 600"
 		check "and go" eval 'ctl remove-device port 600 && ctl remove-device nvme 600'
 		check "nothing of the guest stays locked" is "$(ctl metrics |
