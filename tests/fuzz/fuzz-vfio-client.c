@@ -11,6 +11,7 @@
 #include "passthrough/vfio-user/client.h"
 #include "passthrough/vfio-user/wire.h"
 #include "passthrough/vfio/vfio.h"
+#include "tests/fuzz/replay.h"
 #include "tests/fuzz/vfio-user-pieces.h"
 
 #define AS_ANSWER  0x80u /* of a piece's first byte */
@@ -19,6 +20,11 @@
 #define RAM	   65536u
 #define SHARED_AT  0x100000u
 #define MAX_REGION (1ULL << 40)
+
+unsigned int replay_runs(void)
+{
+	return 5000;
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

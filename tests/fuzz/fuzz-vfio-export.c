@@ -8,7 +8,13 @@
 #include "passthrough/adi/dsa.h"
 #include "passthrough/pci/pci.h"
 #include "passthrough/vfio-user/export.h"
+#include "tests/fuzz/replay.h"
 #include "tests/fuzz/vfio-user-pieces.h"
+
+unsigned int replay_runs(void)
+{
+	return 5000;
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

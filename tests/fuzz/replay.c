@@ -4,7 +4,7 @@
  * mutations of them that depend on nothing but the seed and the run's number. The target runs in a
  * child, so that a run that crashes or hangs can be named and its input kept.
  *
- *   ADIT_FUZZ_RUNS  mutations, default 20000
+ *   ADIT_FUZZ_RUNS  mutations, default 20000, or what the target says (replay.h)
  *   ADIT_FUZZ_SEED  default 1
  */
 #include <dirent.h>
@@ -18,10 +18,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define RUN_SECONDS  60 /* a single input that takes longer hangs */
-#define GROWTH	     4096
-#define INPUT_MAX    (1 << 20)
-#define RUNS_DEFAULT 20000
+#include "tests/fuzz/replay.h"
+
+#define RUN_SECONDS 60 /* a single input that takes longer hangs */
+#define GROWTH	    4096
+#define INPUT_MAX   (1 << 20)
+
+__attribute__((weak)) unsigned int replay_runs(void)
+{
+	return 20000;
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -326,7 +332,7 @@ int main(int argc, char **argv)
 			argv[0]);
 		return 2;
 	}
-	total = corpus.n + number_from_env("ADIT_FUZZ_RUNS", RUNS_DEFAULT);
+	total = corpus.n + number_from_env("ADIT_FUZZ_RUNS", replay_runs());
 	progress = mmap(NULL, sizeof(*progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 			-1, 0);
 	if (progress == MAP_FAILED)
