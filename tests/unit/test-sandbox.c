@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -85,6 +86,13 @@ static const struct attempt attempts[] = {
 	{ "seccomp", SYS_seccomp, { 1, -1 }, EVERY & ~(BIT(LIFE) | BIT(VCPU) | BIT(SEAT)) },
 	{ "mmap", SYS_mmap, { 0, 0, PROT_READ | PROT_EXEC }, EVERY },
 	{ "mprotect", SYS_mprotect, { 1, 0, PROT_EXEC }, EVERY },
+	{ "madvise", SYS_madvise, { 0, 0, MADV_DONTNEED }, 0 },
+	{ "madvise", SYS_madvise, { 0, 0, 102 }, 0 },
+	{ "madvise", SYS_madvise, { 0, 0, MADV_HWPOISON }, EVERY },
+	{ "madvise", SYS_madvise, { 0, 0, MADV_HWPOISON + 1 }, EVERY },
+	{ "prlimit64", SYS_prlimit64, { -1, RLIMIT_CORE, 0 }, EVERY & ~(BIT(LIFE) | BIT(MEMORY)) },
+	{ "prlimit64", SYS_prlimit64, { -1, RLIMIT_CORE, 1 }, EVERY },
+	{ "prlimit64", SYS_prlimit64, { -1, RLIMIT_CORE, 1l << 32 }, EVERY },
 	{ "fcntl", SYS_fcntl, { -1, F_SETOWN }, EVERY },
 	{ "fcntl", SYS_fcntl, { -1, F_DUPFD_CLOEXEC }, EVERY & ~BIT(LIFE) },
 	{ "ioctl", SYS_ioctl, { -1, TIOCSTI }, EVERY },
