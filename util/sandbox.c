@@ -82,11 +82,14 @@ static int unblock_sigsys(void)
 static int install(enum sandbox_role role)
 {
 	const struct sandbox_filter *filter = &sandbox_filters[role];
-	const struct sock_fprog program = {
-		.len = filter->len,
-		.filter = (struct sock_filter *)sandbox_code + filter->first,
-	};
+	struct sock_filter code[SANDBOX_LONGEST];
+	const struct sock_fprog program = { .len = filter->len, .filter = code };
 
+	memcpy(code, sandbox_code + filter->first, filter->len * sizeof(*code));
+	for (size_t i = 0; i < filter->len; i++) {
+		if (code[i].code == (BPF_JMP | BPF_JEQ | BPF_K) && code[i].k == SANDBOX_SELF)
+			code[i].k = (uint32_t)getpid();
+	}
 	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) ? -errno : 0;
 }
 

@@ -77,9 +77,11 @@ static const struct attempt attempts[] = {
 	  { -1 },
 	  EVERY & ~(BIT(LIFE) | BIT(LOOP) | BIT(API)) },
 	{ "ftruncate", SYS_ftruncate, { -1 }, EVERY & ~(BIT(LIFE) | BIT(API)) },
-	{ "kill", SYS_kill, { 0x7fffffff, SIGTERM }, EVERY & ~BIT(SERVER) },
+	{ "kill", SYS_kill, { 0x7fffffff, SIGTERM }, EVERY },
 	{ "kill", SYS_kill, { 0x7fffffff, SIGKILL }, EVERY & ~(BIT(LIFE) | BIT(API)) },
 	{ "tgkill", SYS_tgkill, { -1, -1, SIGKILL }, EVERY },
+	{ "tgkill", SYS_tgkill, { 0x7fffffff, 0x7fffffff, SIGABRT }, EVERY },
+	{ "tgkill", SYS_tgkill, { 0x7fffffff, 0x7fffffff, 34 }, EVERY },
 	{ "rt_sigaction", SYS_rt_sigaction, { SIGSYS, 0, 0, 8 }, EVERY },
 	{ "prctl", SYS_prctl, { PR_SET_SECCOMP }, EVERY },
 	{ "prctl", SYS_prctl, { PR_SET_DUMPABLE, 1 }, EVERY },
@@ -275,6 +277,39 @@ static void new_processes_are_refused_with_an_error(void **state)
 	}
 }
 
+/* In a process that has the role; what it ends by. */
+static int signal_itself(enum sandbox_role role, long call, int number)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		const struct sandbox sandbox = { NULL };
+		struct err err;
+
+		if (sandbox_start(&sandbox, &err))
+			_exit(1);
+		sandbox_enter(&sandbox, role);
+		if (call == SYS_kill)
+			syscall(call, getpid(), number);
+		else
+			syscall(call, getpid(), gettid(), number);
+		_exit(SURVIVED);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+static void signals_go_to_the_process_itself(void **state)
+{
+	if (!sandbox_is_built())
+		skip_because("a build with a sanitizer has no filters");
+	for (int role = 0; role < SANDBOX_ROLES; role++)
+		assert_int_equal(signal_itself(role, SYS_tgkill, SIGABRT), SIGABRT);
+	assert_int_equal(signal_itself(SANDBOX_VCPU, SYS_tgkill, 34), 34);
+	assert_int_equal(signal_itself(SANDBOX_SERVER, SYS_kill, SIGTERM), SIGTERM);
+}
+
 static void no_sandbox_is_no_filter(void **state)
 {
 	int before = prctl(PR_GET_SECCOMP);
@@ -297,6 +332,7 @@ int main(void)
 		cmocka_unit_test(seat_is_stopped),
 		cmocka_unit_test(memory_is_stopped),
 		cmocka_unit_test(new_processes_are_refused_with_an_error),
+		cmocka_unit_test(signals_go_to_the_process_itself),
 		cmocka_unit_test(no_sandbox_is_no_filter),
 	};
 

@@ -20,6 +20,8 @@
 #define MAX_INSTRUCTIONS 4096u /* BPF_MAXINSNS */
 #define CALLS_NAMED	 512
 #define NAME_BYTES	 28
+/* Stands for the process's own number, which shows at run time: no process has one as high. */
+#define SELF 0x5e1f5e1fu
 
 static const struct {
 	const char *name, *what;
@@ -60,15 +62,13 @@ static bool has(enum sandbox_role role, const struct sandbox_row *row)
 /* Two rows that say the same of a call are one to libseccomp, which is what EEXIST says. */
 static void add(scmp_filter_ctx filter, const struct sandbox_row *row)
 {
-	const struct scmp_arg_cmp compare = {
-		.arg = row->argument,
-		.op = SCMP_CMP_MASKED_EQ,
-		.datum_a = row->mask,
-		.datum_b = row->value,
+	const struct scmp_arg_cmp compare[] = {
+		{ row->argument, SCMP_CMP_MASKED_EQ, row->mask, row->value },
+		{ 0, SCMP_CMP_MASKED_EQ, WORD, SELF },
 	};
+	unsigned int n = row->own ? 2 : row->mask ? 1 : 0;
 	uint32_t action = row->error ? SCMP_ACT_ERRNO((uint32_t)row->error) : SCMP_ACT_ALLOW;
-	int ret = seccomp_rule_add_exact_array(filter, action, row->call, row->mask ? 1 : 0,
-					       &compare);
+	int ret = seccomp_rule_add_exact_array(filter, action, row->call, n, compare);
 
 	if (ret && ret != -EEXIST)
 		fail("row", row->name, ret);
@@ -150,7 +150,7 @@ static void write_calls(void)
 static void write_header(void)
 {
 	static struct sock_filter code[MAX_INSTRUCTIONS + 1];
-	size_t first[SANDBOX_ROLES], len[SANDBOX_ROLES], at = 0;
+	size_t first[SANDBOX_ROLES], len[SANDBOX_ROLES], at = 0, longest = 0;
 
 	printf("/* Made by vmm/sandbox/generate.c. */\n"
 	       "struct sandbox_filter { unsigned short first, len; };\n"
@@ -159,6 +159,7 @@ static void write_header(void)
 		first[role] = at;
 		len[role] = make((enum sandbox_role)role, code);
 		at += len[role];
+		longest = MAX(longest, len[role]);
 		for (size_t i = 0; i < len[role]; i++)
 			printf("{ %#x, %u, %u, %#x },\n", code[i].code, code[i].jt, code[i].jf,
 			       code[i].k);
@@ -166,7 +167,7 @@ static void write_header(void)
 	printf("};\nstatic const struct sandbox_filter sandbox_filters[] = {\n");
 	for (int role = 0; role < SANDBOX_ROLES; role++)
 		printf("{ %zu, %zu },\n", first[role], len[role]);
-	printf("};\n");
+	printf("};\n#define SANDBOX_LONGEST %zu\n#define SANDBOX_SELF %#xu\n", longest, SELF);
 	write_calls();
 }
 

@@ -21,6 +21,7 @@
 #include <linux/vhost.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -56,20 +57,27 @@ struct sandbox_row {
 	const char *condition; /* the same for people; NULL without one */
 	int error;	       /* not allowed, but answered with this: who asks can go on */
 	const char *reason;
+	bool own; /* and only where argument 0 is this process */
 };
 
-#define CALL(roles, name, reason)                                  \
-	{                                                          \
-		roles, #name, SYS_##name, 0, 0, 0, NULL, 0, reason \
+#define CALL(roles, name, reason)                                         \
+	{                                                                 \
+		roles, #name, SYS_##name, 0, 0, 0, NULL, 0, reason, false \
 	}
-#define ONLY(roles, name, argument, mask, value, condition, reason)                   \
-	{                                                                             \
-		roles, #name, SYS_##name, argument, mask, value, condition, 0, reason \
+#define ONLY(roles, name, argument, mask, value, condition, reason)                          \
+	{                                                                                    \
+		roles, #name, SYS_##name, argument, mask, value, condition, 0, reason, false \
 	}
-#define REFUSE(roles, name, argument, mask, value, condition, error, reason) \
-	{                                                                    \
-		roles, #name, SYS_##name, argument, mask, value,             \
-			condition ", answered with " #error, error, reason   \
+/* A signal to this process. */
+#define OWN(roles, name, argument, signal, condition, reason)                                    \
+	{                                                                                        \
+		roles, #name, SYS_##name, argument, WORD, signal, condition ", this process", 0, \
+			reason, true                                                             \
+	}
+#define REFUSE(roles, name, argument, mask, value, condition, error, reason)      \
+	{                                                                         \
+		roles, #name, SYS_##name, argument, mask, value,                  \
+			condition ", answered with " #error, error, reason, false \
 	}
 /* The kernel looks at the low 32 bits of these. */
 #define WORD 0xffffffffu
@@ -107,7 +115,7 @@ static const struct sandbox_row sandbox_rows[] = {
 	CALL(ALL, getrandom, "the allocator's keys; virtio-rng; MAC addresses"),
 	CALL(ALL, getpid, "signals to threads of this process"),
 	CALL(ALL, gettid, "the same"),
-	ONLY(ALL, tgkill, 2, WORD, SIGABRT, "SIGABRT", "abort(3)"),
+	OWN(ALL, tgkill, 2, SIGABRT, "SIGABRT", "abort(3)"),
 	ONLY(ALL, rt_sigaction, 0, WORD, SIGABRT, "SIGABRT", "abort(3)"),
 	CALL(ALL, exit, "the end of a thread"),
 	CALL(ALL, exit_group, "the end of the process"),
@@ -131,8 +139,7 @@ static const struct sandbox_row sandbox_rows[] = {
 	ONLY(LIFE | VCPU, rt_sigaction, 0, WORD, 33, "33, the C library's own",
 	     "the first thread that a process starts"),
 	ONLY(LIFE, rt_sigaction, 0, WORD, 34, "SIGRTMIN", "a vCPU thread takes kicks"),
-	ONLY(LIFE | LOOP | VCPU | API, tgkill, 2, WORD, 34, "SIGRTMIN",
-	     "kicking vCPUs out of the guest"),
+	OWN(LIFE | LOOP | VCPU | API, tgkill, 2, 34, "SIGRTMIN", "kicking vCPUs out of the guest"),
 
 	/* --- the event loops --- */
 	CALL(LIFE | LOOP | API, io_uring_enter,
@@ -189,7 +196,7 @@ static const struct sandbox_row sandbox_rows[] = {
 	CALL(LIFE, wait4, "helpers that have ended"),
 	ONLY(LIFE | API, kill, 1, WORD, SIGKILL, "SIGKILL",
 	     "a helper ends when its PASID is unbound"),
-	ONLY(SERVER, kill, 1, WORD, SIGTERM, "SIGTERM", "a socket that fails ends its server"),
+	OWN(SERVER, kill, 1, SIGTERM, "SIGTERM", "a socket that fails ends its server"),
 	ONLY(API, kill, 1, WORD, 0, "0", "whether a process is there"),
 	CALL(API, wait4, "helpers that have ended"),
 	FCNTL(LIFE, F_DUPFD_CLOEXEC, "descriptors that were handed over"),
