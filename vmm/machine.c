@@ -65,7 +65,9 @@ struct machine {
 	uint64_t (*errands)(void *arg, struct machine *machine);
 	void *errands_arg;
 
-	pthread_mutex_t gate; /* held until every thread has its filter: no vCPU runs before */
+	pthread_mutex_t gate;
+	pthread_cond_t opened;
+	unsigned int awaited; /* under gate: threads without their filter; no vCPU runs before */
 
 	int end; /* atomic: RUNNING, then one enum machine_end for good */
 	uint32_t exit_value;
@@ -131,12 +133,22 @@ static void on_vcpu_ended(void *arg, struct vcpu *vcpu, enum vcpu_event event)
 	end_with(machine, MACHINE_FAILED);
 }
 
+/* With the gate held. */
+static void arrive(struct machine *machine)
+{
+	if (machine->awaited && !--machine->awaited)
+		pthread_cond_broadcast(&machine->opened);
+}
+
 static void on_vcpu_began(void *arg)
 {
 	struct machine *machine = arg;
 
 	sandbox_enter(machine->sandbox, SANDBOX_VCPU);
 	pthread_mutex_lock(&machine->gate);
+	arrive(machine);
+	while (machine->awaited)
+		pthread_cond_wait(&machine->opened, &machine->gate);
 	pthread_mutex_unlock(&machine->gate);
 }
 
@@ -400,6 +412,7 @@ int machine_create(struct machine **out, const struct machine_options *options, 
 	machine->errands = options->errands;
 	machine->errands_arg = options->errands_arg;
 	pthread_mutex_init(&machine->gate, NULL);
+	pthread_cond_init(&machine->opened, NULL);
 	ret = hotplug_create(&machine->hotplug, err);
 	if (!ret)
 		ret = vm_create(&machine->vm, &vm_options, err);
@@ -461,6 +474,7 @@ void machine_destroy(struct machine *machine)
 	hot_ram_destroy(machine->hot);
 	ram_destroy(&machine->ram);
 	hotplug_destroy(machine->hotplug);
+	pthread_cond_destroy(&machine->opened);
 	pthread_mutex_destroy(&machine->gate);
 	free(machine);
 }
@@ -473,6 +487,9 @@ static void *serve_loop(void *arg)
 
 	pthread_setname_np(pthread_self(), "loop");
 	sandbox_enter(machine->sandbox, SANDBOX_LOOP);
+	pthread_mutex_lock(&machine->gate);
+	arrive(machine);
+	pthread_mutex_unlock(&machine->gate);
 	ret = loop_run(machine->loop);
 	if (ret) {
 		log_line(machine->log, LOG_ERROR, "machine", "event loop: %s", strerror(-ret));
@@ -518,18 +535,22 @@ enum machine_end machine_run(struct machine *machine, bool confine)
 	pthread_t loop;
 	int ret;
 
-	pthread_mutex_lock(&machine->gate);
+	machine->awaited = machine->config->cpus.boot_vcpus + 2; /* the loop's, and this one */
 	ret = start_loop(machine, &loop, &err);
 	looping = !ret;
 	if (!ret)
 		ret = processors_start(machine->processors, &err);
 	if (confine)
 		sandbox_enter(machine->sandbox, SANDBOX_LIFE);
-	pthread_mutex_unlock(&machine->gate);
 	if (ret) {
 		log_line(machine->log, LOG_ERROR, "machine", "%s", err.text);
 		end_with(machine, MACHINE_FAILED);
 	}
+	pthread_mutex_lock(&machine->gate);
+	if (ret)
+		machine->awaited = 1; /* who was not started does not come */
+	arrive(machine);
+	pthread_mutex_unlock(&machine->gate);
 	hotplug_wait(machine->hotplug, serve_errands, machine);
 	if (looping)
 		pthread_join(loop, NULL);
