@@ -68,6 +68,10 @@ static const struct attempt attempts[] = {
 	{ "bind", SYS_bind, { -1 }, EVERY & ~BIT(LIFE) },
 	{ "openat", SYS_openat, { -1, 0, O_RDWR }, EVERY & ~(BIT(LIFE) | BIT(MEMORY)) },
 	{ "openat", SYS_openat, { -1, 0, O_RDONLY }, EVERY & ~(BIT(LIFE) | BIT(MEMORY)) },
+	{ "openat",
+	  SYS_openat,
+	  { -1, 0, O_RDONLY | O_CLOEXEC },
+	  EVERY & ~(BIT(LIFE) | BIT(VCPU) | BIT(MEMORY)) },
 	{ "unlink", SYS_unlink, { 0 }, EVERY & ~(BIT(LIFE) | BIT(SERVER)) },
 	{ "memfd_create", SYS_memfd_create, { 0 }, EVERY & ~BIT(LIFE) },
 	{ "io_uring_setup", SYS_io_uring_setup, { 0 }, EVERY & ~BIT(LIFE) },
@@ -92,7 +96,10 @@ static const struct attempt attempts[] = {
 	{ "madvise", SYS_madvise, { 0, 0, 102 }, 0 },
 	{ "madvise", SYS_madvise, { 0, 0, MADV_HWPOISON }, EVERY },
 	{ "madvise", SYS_madvise, { 0, 0, MADV_HWPOISON + 1 }, EVERY },
-	{ "prlimit64", SYS_prlimit64, { -1, RLIMIT_CORE, 0 }, EVERY & ~(BIT(LIFE) | BIT(MEMORY)) },
+	{ "prlimit64",
+	  SYS_prlimit64,
+	  { -1, RLIMIT_CORE, 0 },
+	  EVERY & ~(BIT(LIFE) | BIT(VCPU) | BIT(MEMORY)) },
 	{ "prlimit64", SYS_prlimit64, { -1, RLIMIT_CORE, 1 }, EVERY },
 	{ "prlimit64", SYS_prlimit64, { -1, RLIMIT_CORE, 1l << 32 }, EVERY },
 	{ "fcntl", SYS_fcntl, { -1, F_SETOWN }, EVERY },
@@ -277,6 +284,31 @@ static void new_processes_are_refused_with_an_error(void **state)
 	}
 }
 
+/* Why a BAR cannot be mapped for other devices is asked on the vCPU that moves it. */
+static void vcpu_is_refused_files_with_an_error(void **state)
+{
+	int status;
+	pid_t pid;
+
+	if (!sandbox_is_built())
+		skip_because("a build with a sanitizer has no filters");
+	pid = fork();
+	if (!pid) {
+		const struct sandbox sandbox = { NULL };
+		struct err err;
+
+		if (sandbox_start(&sandbox, &err))
+			_exit(1);
+		sandbox_enter(&sandbox, SANDBOX_VCPU);
+		if (fopen("/proc/self/status", "re") || errno != EACCES)
+			_exit(2);
+		_exit(SURVIVED);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), SURVIVED);
+}
+
 /* In a process that has the role; what it ends by. */
 static int signal_itself(enum sandbox_role role, long call, int number)
 {
@@ -332,6 +364,7 @@ int main(void)
 		cmocka_unit_test(seat_is_stopped),
 		cmocka_unit_test(memory_is_stopped),
 		cmocka_unit_test(new_processes_are_refused_with_an_error),
+		cmocka_unit_test(vcpu_is_refused_files_with_an_error),
 		cmocka_unit_test(signals_go_to_the_process_itself),
 		cmocka_unit_test(no_sandbox_is_no_filter),
 	};
