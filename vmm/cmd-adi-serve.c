@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* adit adi-serve: composed ADIs for other VMMs, in the foreground until a signal. */
-#include <errno.h>
 #include <getopt.h>
 #include <pthread.h>
 #include <signal.h>
@@ -41,15 +40,16 @@ static int serve_until_signal(struct serve *serve, const struct log *log,
 	struct job job = { .serve = serve, .log = log };
 	pthread_t thread;
 	sigset_t set;
-	int signal_number;
+	int signal_number, ret;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	if (pthread_create(&thread, NULL, run, &job)) {
-		log_line(log, LOG_ERROR, "adi-serve", "no thread: %s", strerror(errno));
+	ret = pthread_create(&thread, NULL, run, &job);
+	if (ret) {
+		log_line(log, LOG_ERROR, "adi-serve", "no thread: %s", strerror(ret));
 		return EXIT_FAILED;
 	}
 	puts("ready");
