@@ -192,14 +192,18 @@ static const struct io_ops debug_exit_ops = { .write = debug_exit_write };
 
 /* --- events ---------------------------------------------------------------------------------- */
 
+/*
+ * The edge comes after its bits and belongs to them alone: two pulses at once would be one edge,
+ * and the guest may have read the registers between that and the second's bits.
+ */
 static void raise_event(struct power *power, uint32_t event, uint32_t *slots, uint32_t slot_bit)
 {
 	pthread_mutex_lock(&power->lock);
 	if (slots)
 		*slots |= slot_bit;
 	power->events |= event;
-	pthread_mutex_unlock(&power->lock);
 	power->wiring.pulse(power->wiring.opaque);
+	pthread_mutex_unlock(&power->lock);
 }
 
 void power_share_cf8(struct power *power, const struct io_ops *ops, void *opaque)

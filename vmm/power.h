@@ -57,7 +57,7 @@ void power_hotplug_notify(struct power *power, unsigned int slot, bool up);
 
 /*
  * The same registers without a VM, for tests: ports go to `pio` (removed by power_destroy), and
- * `pulse` stands for an edge on PIN_GED.
+ * `pulse` stands for an edge on PIN_GED. It is called under the registers' lock.
  */
 struct power_wiring {
 	struct iomap *pio;

@@ -3,7 +3,9 @@
 #include "tests/unit/check.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "kvm-glue/iomap.h"
 #include "util/bits.h"
@@ -16,6 +18,8 @@ struct fixture {
 	struct iomap pio;
 	struct power *power;
 	unsigned int stops, pulses;
+	bool high; /* atomic: the line of the pulse */
+	unsigned int merged;
 	enum power_reason reason;
 	uint32_t value, ejected;
 };
@@ -40,7 +44,12 @@ static void on_pulse(void *opaque)
 {
 	struct fixture *f = opaque;
 
-	f->pulses++;
+	/* A line that is high already has no edge. */
+	if (__atomic_exchange_n(&f->high, true, __ATOMIC_SEQ_CST))
+		__atomic_add_fetch(&f->merged, 1, __ATOMIC_RELAXED);
+	nanosleep(&(struct timespec){ .tv_nsec = 1 }, NULL);
+	__atomic_store_n(&f->high, false, __ATOMIC_SEQ_CST);
+	__atomic_add_fetch(&f->pulses, 1, __ATOMIC_RELAXED);
 }
 
 static const struct power_ops ops = { .stop = on_stop, .eject = on_eject };
@@ -209,6 +218,32 @@ static void hotplug_tells_the_slot_once(void **state)
 	assert_int_equal(in(f, PORT_HOTPLUG_DOWN, 4), 0);
 }
 
+#define NOTIFIERS 4
+#define NOTICES	  500u
+
+static void *notify_often(void *arg)
+{
+	struct fixture *f = arg;
+
+	for (unsigned int i = 0; i < NOTICES; i++)
+		power_hotplug_notify(f->power, 1 + i % 31, i & 1);
+	return NULL;
+}
+
+/* The life's thread tells of what comes while the API's asks for what shall go. */
+static void every_notice_has_an_edge_of_its_own(void **state)
+{
+	struct fixture *f = *state;
+	pthread_t threads[NOTIFIERS];
+
+	for (unsigned int i = 0; i < NOTIFIERS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, notify_often, f), 0);
+	for (unsigned int i = 0; i < NOTIFIERS; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(f->pulses, NOTIFIERS * NOTICES);
+	assert_int_equal(f->merged, 0);
+}
+
 static void eject_names_each_slot_but_the_host_bridge(void **state)
 {
 	struct fixture *f = *state;
@@ -261,6 +296,7 @@ int main(void)
 		T(debug_exit_is_absent_unless_asked_for),
 		T(power_button_sets_its_event),
 		T(hotplug_tells_the_slot_once),
+		T(every_notice_has_an_edge_of_its_own),
 		T(eject_names_each_slot_but_the_host_bridge),
 		T(every_port_width_and_value_is_survived),
 		T(taken_ports_are_refused_by_name),
