@@ -4,6 +4,8 @@
 #include "virtio.h"
 
 #define CAP_VENDOR 0x09
+#define DRIVER_OK  0x04
+#define ABSENT	   0xff /* as a status, which no device has: it holds each bit there is */
 
 bool virtio_find(struct virtio *v, unsigned int type, unsigned int nth)
 {
@@ -45,10 +47,13 @@ uint8_t virtio_status(struct virtio *v)
 	return read8(v->common + 20);
 }
 
+/* Ends for a device that was taken away as well: nothing is there then, and reads as all ones. */
 void virtio_reset(struct virtio *v)
 {
+	uint8_t status;
+
 	write8(v->common + 20, 0);
-	while (virtio_status(v))
+	while ((status = virtio_status(v)) && status != ABSENT)
 		cpu_relax();
 }
 
@@ -73,7 +78,7 @@ bool virtio_agree(struct virtio *v, uint64_t features)
 	write32(v->common + 12, (uint32_t)(features >> 32));
 	write8(v->common + 20, 0xb);
 	msix_enable(v->slot, &v->msix, true);
-	return virtio_status(v) & 8;
+	return virtio_status(v) == 0xb;
 }
 
 void virtio_queue(struct virtio *v, struct virtqueue *q, unsigned int index, uint64_t features,
@@ -201,7 +206,11 @@ bool virtio_used(struct virtio *v, struct virtqueue *q, unsigned int n, uint32_t
 	uint64_t start = rdtsc();
 
 	while (!is_used(q, written)) {
-		if (rdtsc() - start > 10 * CYCLES_SECOND || virtio_status(v) & VIRTIO_NEEDS_RESET)
+		uint8_t status = virtio_status(v);
+
+		/* Without DRIVER_OK another device is there by now. */
+		if (rdtsc() - start > 10 * CYCLES_SECOND || status & VIRTIO_NEEDS_RESET ||
+		    !(status & DRIVER_OK))
 			return false;
 	}
 	(void)is_used(q, written);
