@@ -258,14 +258,16 @@ static void on_errands(struct server *server)
 static void on_finished(void *arg)
 {
 	struct server *server = arg;
-	struct client *client = server->waiter;
+	struct client *client;
 	struct reply reply;
 	struct err err;
 	int ret;
 
+	/* May begin an operation: that of a request that came behind an errand's. */
 	on_errands(server);
 	if (!life_collect(server->life, &ret, &err))
 		return;
+	client = server->waiter;
 	server->waiter = NULL;
 	if (!client)
 		return;
