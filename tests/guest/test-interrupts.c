@@ -39,8 +39,9 @@ static void msis_all_arrive(void **state)
 		expect_dots(&guest, i);
 		assert_int_equal(msi_send(machine_vm(guest.machine), &message), 1);
 	}
-	assert_int_equal(guest_wait(&guest), MACHINE_OFF);
+	guest_wait(&guest);
 	guest_assert_passed(&guest, 1);
+	assert_int_equal(guest.end, MACHINE_OFF);
 	guest_destroy(&guest);
 }
 
@@ -66,8 +67,9 @@ static void irqfd_raises_its_route_and_nothing_without_one(void **state)
 		expect_dots(&guest, i);
 		assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one));
 	}
-	assert_int_equal(guest_wait(&guest), MACHINE_OFF);
+	guest_wait(&guest);
 	guest_assert_passed(&guest, 1);
+	assert_int_equal(guest.end, MACHINE_OFF);
 	assert_int_equal(irqfd_remove(vm, gsi, fd), 0);
 	gsi_free(vm, gsi);
 	assert_ok(gsi_commit(vm, &guest.err), &guest.err);
