@@ -448,6 +448,21 @@ static struct errand *next_asked(struct life *life)
 	return errand;
 }
 
+/*
+ * Without a listener nobody looks, and signals are served by the machine's own loop. That takes the
+ * lock for them, and to take a function apart is to wait for that loop.
+ */
+static void let_go(struct life *life, struct machine *machine)
+{
+	bool looked_at = life->listener.finished;
+
+	if (!looked_at)
+		pthread_mutex_unlock(&life->lock);
+	hotplug_let_go(machine_hotplug(machine));
+	if (!looked_at)
+		pthread_mutex_lock(&life->lock);
+}
+
 uint64_t life_serve_errands(void *arg, struct machine *machine)
 {
 	struct life *life = arg;
@@ -455,7 +470,7 @@ uint64_t life_serve_errands(void *arg, struct machine *machine)
 	uint64_t when;
 
 	pthread_mutex_lock(&life->lock);
-	hotplug_let_go(machine_hotplug(machine));
+	let_go(life, machine);
 	take_in_departed(life, machine);
 	while ((errand = next_asked(life))) {
 		if (errand->adds)

@@ -63,7 +63,11 @@ struct life_listener {
 
 int life_create(struct life **out, const struct life_options *options, struct err *err);
 void life_destroy(struct life *life);
-/* Before life_run and before other threads; borrowed. */
+/*
+ * Before life_run and before other threads; borrowed. Who calls life_look, life_add or life_remove
+ * while a machine runs is a listener's; a listener's thread is not that of the machine's loop,
+ * which the life may wait for with its lock held.
+ */
 void life_listen(struct life *life, const struct life_listener *listener);
 
 /*
