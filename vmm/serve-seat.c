@@ -40,6 +40,7 @@ struct serve_seat {
 	const struct config_adi *adi;
 	const struct log *log;
 	const struct sandbox *sandbox; /* NULL: none */
+	/* Its own: unmapping waits for all accesses in a context, and those for the client. */
 	struct ioasid_ctx *ctx;
 	struct serve_function *function; /* NULL: none */
 	size_t n_spaces;
@@ -190,17 +191,48 @@ static int become_tenant(struct serve_seat *seat, struct dsa_options *options, s
 
 /* --- the function ---------------------------------------------------------------------------- */
 
+static bool is_named(const struct config *config, uint32_t host)
+{
+	for (size_t i = 0; i < config->n_pasids; i++) {
+		if (config->pasids[i].host == host)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The host PASID of a binding. Each seat's context would choose from 1 on, and in the function's
+ * they meet: bindings that name none have the numbers that no other has, in their order.
+ */
+static uint32_t host_of(const struct config *config, size_t index)
+{
+	uint32_t host = 0;
+
+	if (config->pasids[index].host)
+		return config->pasids[index].host;
+	for (size_t i = 0; i <= index; i++) {
+		if (config->pasids[i].host)
+			continue;
+		do
+			host++;
+		while (is_named(config, host));
+	}
+	return host;
+}
+
 static int bind_pasids(struct serve_seat *seat, struct dsa *dsa, struct err *err)
 {
 	const struct config *config = &seat->config->config;
 
 	for (size_t i = 0; i < config->n_pasids; i++) {
-		const struct config_pasid *pasid = &config->pasids[i];
+		struct config_pasid pasid = config->pasids[i];
 		int ret;
 
-		if (strcmp(pasid->adi, seat->adi->id) != 0)
+		if (strcmp(pasid.adi, seat->adi->id) != 0)
 			continue;
-		ret = adi_bind(dsa, pasid, named(seat, pasid->space)->space, seat->log, err);
+		if (seat->function)
+			pasid.host = host_of(config, i);
+		ret = adi_bind(dsa, &pasid, named(seat, pasid.space)->space, seat->log, err);
 		if (ret)
 			return err_prefix(err, "/pasids/%zu", i);
 	}
@@ -355,8 +387,8 @@ void serve_seat_stop(struct serve_seat *seat)
 /* --- life ------------------------------------------------------------------------------------ */
 
 int serve_seat_create(struct serve_seat **out, const struct serve_config *config, size_t index,
-		      const char *path, struct ioasid_ctx *ctx, struct serve_function *function,
-		      const struct log *log, const struct sandbox *sandbox, struct err *err)
+		      const char *path, struct serve_function *function, const struct log *log,
+		      const struct sandbox *sandbox, struct err *err)
 {
 	struct serve_seat *seat = calloc(1, sizeof(*seat));
 	int ret;
@@ -369,10 +401,11 @@ int serve_seat_create(struct serve_seat **out, const struct serve_config *config
 		.adi = &config->config.adis[index],
 		.log = log,
 		.sandbox = sandbox,
-		.ctx = ctx,
 		.function = function,
 	};
-	ret = vfu_export_create(&seat->export, seat->adi->id, log, err);
+	ret = ioasid_ctx_open(&seat->ctx, IOASID_PROVIDER_SOFT, NULL, err);
+	if (!ret)
+		ret = vfu_export_create(&seat->export, seat->adi->id, log, err);
 	if (!ret)
 		ret = make_spaces(seat, err);
 	if (!ret)
@@ -403,6 +436,8 @@ void serve_seat_destroy(struct serve_seat *seat)
 		if (seat->spaces[i].twin)
 			ioasid_destroy(seat->spaces[i].twin);
 	}
+	if (seat->ctx)
+		ioasid_ctx_close(seat->ctx);
 	free(seat->spaces);
 	free(seat);
 }

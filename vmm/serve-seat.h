@@ -12,7 +12,6 @@
 #include "util/err.h"
 #include "util/log.h"
 
-struct ioasid_ctx;
 struct sandbox;
 struct serve_config;
 struct serve_function;
@@ -23,8 +22,8 @@ struct serve_seat;
  * another is -EADDRINUSE. function: NULL for one of its own. All is borrowed.
  */
 int serve_seat_create(struct serve_seat **out, const struct serve_config *config, size_t index,
-		      const char *path, struct ioasid_ctx *ctx, struct serve_function *function,
-		      const struct log *log, const struct sandbox *sandbox, struct err *err);
+		      const char *path, struct serve_function *function, const struct log *log,
+		      const struct sandbox *sandbox, struct err *err);
 /* Removes the socket. */
 void serve_seat_destroy(struct serve_seat *seat);
 

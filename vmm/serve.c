@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ioasid-client/ioasid.h"
 #include "util/sandbox.h"
 #include "vmm/serve-config.h"
 #include "vmm/serve-function.h"
@@ -21,7 +20,6 @@ struct served {
 };
 
 struct serve {
-	struct ioasid_ctx *ctx;
 	struct serve_function *function;
 	const struct sandbox *sandbox;
 	size_t n;
@@ -81,15 +79,13 @@ int serve_create(struct serve **out, char *const *paths, const struct serve_conf
 	if (!serve)
 		return err_set(err, ENOMEM, "no memory for a server");
 	serve->sandbox = sandbox;
-	ret = ioasid_ctx_open(&serve->ctx, IOASID_PROVIDER_SOFT, NULL, err);
-	if (!ret)
-		ret = serve_function_create(&serve->function, config, log, err);
+	ret = serve_function_create(&serve->function, config, log, err);
 	while (!ret && serve->n < n) {
 		struct served *served = &serve->served[serve->n];
 
 		served->serve = serve;
 		ret = serve_seat_create(&served->seat, config, serve->n, paths[serve->n],
-					serve->ctx, serve->function, log, sandbox, err);
+					serve->function, log, sandbox, err);
 		serve->n += !ret;
 	}
 	if (ret) {
@@ -107,7 +103,5 @@ void serve_destroy(struct serve *serve)
 	for (size_t i = 0; i < serve->n; i++)
 		serve_seat_destroy(serve->served[i].seat);
 	serve_function_destroy(serve->function);
-	if (serve->ctx)
-		ioasid_ctx_close(serve->ctx);
 	free(serve);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Composed ADIs on vfio-user sockets, one each: the same functions as in VMs of adit's own, over a
- * context of the server's (the soft provider). Each socket has a thread and serves one client after
- * another; a client reaches its own function and nothing else.
+ * Composed ADIs on vfio-user sockets, one each: the same functions as in VMs of adit's own, each
+ * over a context of its own (the soft provider). Each socket has a thread and serves one client
+ * after another; a client reaches its own function and nothing else.
  */
 #ifndef ADIT_VMM_SERVE_H
 #define ADIT_VMM_SERVE_H
