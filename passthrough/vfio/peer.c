@@ -54,6 +54,15 @@ static void hide(void *opaque)
 
 static const struct pci_mirror_ops mirror = { .show = show, .hide = hide };
 
+bool vfio_function_has_peers(const struct vfio_function *function)
+{
+	for (unsigned int i = 0; i < PCI_BARS; i++) {
+		if (function->bars[i].n_peers)
+			return true;
+	}
+	return false;
+}
+
 void vfio_peer_add(struct vfio_function *f, unsigned int index, uint64_t offset, uint64_t size,
 		   void *hva)
 {
@@ -65,25 +74,18 @@ void vfio_peer_add(struct vfio_function *f, unsigned int index, uint64_t offset,
 		return;
 	fd = vfio_get_dma_buf(f, index, offset, size);
 	if (fd < 0) {
-		f->peers = NULL; /* what is true of one is true of the others */
 		log_limited(f->log, &f->limit, LOG_INFO, "vfio",
-			    "%s: other devices do not reach it: the kernel gives no dma-buf of BAR "
-			    "%u (%s); Linux does from 6.19 on, with CONFIG_VFIO_PCI_DMABUF",
+			    "%s: other devices do not reach BAR %u: the kernel gives no dma-buf of "
+			    "it (%s); Linux does from 6.19 on, with CONFIG_VFIO_PCI_DMABUF",
 			    f->name, index, strerror(-fd));
+		/* Where the first is not given, none is. What was given is shown there. */
+		if (!vfio_function_has_peers(f))
+			f->peers = NULL;
 		return;
 	}
 	*peer = (struct vfio_peer){ .function = f, .dma_buf = fd, .hva = hva, .size = size };
 	region->n_peers++;
 	pci_function_bar_mirror(f->pci, index, offset, &mirror, peer);
-}
-
-bool vfio_function_has_peers(const struct vfio_function *function)
-{
-	for (unsigned int i = 0; i < PCI_BARS; i++) {
-		if (function->bars[i].n_peers)
-			return true;
-	}
-	return false;
 }
 
 /* Off the bus: no part is shown. */

@@ -56,12 +56,13 @@ struct fake_vfio {
 	bool bells_refused;
 	unsigned int n_bells, bells_off; /* ioeventfds set, taken back */
 	struct vfio_device_ioeventfd bells[4];
-	bool no_dma_bufs;	  /* a kernel before 6.19 */
-	unsigned int dma_bufs;	  /* asked for: each is a descriptor of /dev/null */
-	bool shy_reset;		  /* can be reset, but does not say so */
-	int vector[FAKE_VECTORS]; /* eventfds of MSI or MSI-X, -1: none */
-	uint32_t index;		  /* which of both; VFIO_PCI_NUM_IRQS: none */
-	unsigned int enables;	  /* times that it went from none to one */
+	bool no_dma_bufs;	   /* a kernel before 6.19 */
+	unsigned int last_dma_buf; /* more than so many are refused; 0: none is */
+	unsigned int dma_bufs;	   /* asked for: each is a descriptor of /dev/null */
+	bool shy_reset;		   /* can be reset, but does not say so */
+	int vector[FAKE_VECTORS];  /* eventfds of MSI or MSI-X, -1: none */
+	uint32_t index;		   /* which of both; VFIO_PCI_NUM_IRQS: none */
+	unsigned int enables;	   /* times that it went from none to one */
 	int intx, error, removal;
 	bool intx_masked, intx_level;
 	unsigned int resets, bus_resets, unmasks, maps;
@@ -281,6 +282,8 @@ static inline int fake_ioctl(void *opaque, int fd, unsigned long request, void *
 	case VFIO_DEVICE_FEATURE:
 		if (v->no_dma_bufs)
 			return -ENOTTY;
+		if (v->last_dma_buf && v->dma_bufs == v->last_dma_buf)
+			return -ENOMEM;
 		v->dma_bufs++;
 		return open("/dev/null", O_RDWR | O_CLOEXEC);
 	case VFIO_DEVICE_RESET:

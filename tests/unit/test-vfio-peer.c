@@ -189,6 +189,23 @@ static void without_dma_bufs_nothing_is_reached_and_all_else_works(void **state)
 	scene_end(&s);
 }
 
+static void without_one_dma_buf_the_others_are_reached(void **state)
+{
+	struct scene s;
+
+	if (!scene_start(&s))
+		skip();
+	s.m->v.last_dma_buf = 1;
+	plug(&s);
+	assert_int_equal(s.m->v.dma_bufs, 1);
+	assert_true(vfio_function_has_peers(s.m->f));
+	assert_false(nothing_reached(&s, s.m->bar0));
+	assert_false(reached(&s, s.m->bar0));
+	move(&s, s.m->bar0 + 4ULL * FAKE_BAR0_SIZE);
+	assert_true(nothing_reached(&s, s.m->bar0));
+	scene_end(&s);
+}
+
 static void a_place_that_the_space_has_taken_is_no_failure(void **state)
 {
 	struct scene s;
@@ -218,6 +235,7 @@ int main(void)
 		cmocka_unit_test(a_reset_by_the_guest_takes_them_out),
 		cmocka_unit_test(a_function_that_leaves_leaves_nothing),
 		cmocka_unit_test(without_dma_bufs_nothing_is_reached_and_all_else_works),
+		cmocka_unit_test(without_one_dma_buf_the_others_are_reached),
 		cmocka_unit_test(a_place_that_the_space_has_taken_is_no_failure),
 	};
 
