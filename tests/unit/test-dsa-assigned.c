@@ -4,16 +4,15 @@
  * software behind its calls: what is shown is which calls are made, not what hardware does then.
  */
 #include "tests/unit/check.h"
+#include "tests/unit/wait.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/pci_regs.h>
 #include <linux/vfio.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "ioasid-client/ioasid.h"
@@ -44,18 +43,6 @@ struct kernel {
 	struct dsa_tenant *tenant;
 	unsigned int lost;
 };
-
-#define WAIT_FOR(condition)                                                              \
-	do {                                                                             \
-		struct timespec start_, now_;                                            \
-		clock_gettime(CLOCK_MONOTONIC, &start_);                                 \
-		while (!(condition)) {                                                   \
-			sched_yield();                                                   \
-			clock_gettime(CLOCK_MONOTONIC, &now_);                           \
-			if (now_.tv_sec - start_.tv_sec > 60)                            \
-				fail_msg("still not so after a minute: %s", #condition); \
-		}                                                                        \
-	} while (0)
 
 static struct pci_function *function(struct kernel *k)
 {

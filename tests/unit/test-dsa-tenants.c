@@ -5,15 +5,14 @@
  * reset of the function, which is told to all. The function is one of software.
  */
 #include "tests/unit/test-vfio-dsa.h"
+#include "tests/unit/wait.h"
 
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "ioasid-client/ioasid.h"
 #include "passthrough/adi/dsa-internal.h"
@@ -58,18 +57,6 @@ struct rig {
 	bool unresetting; /* atomic: a reset of the function fails */
 	unsigned int resets;
 };
-
-#define WAIT_FOR(condition)                                                              \
-	do {                                                                             \
-		struct timespec start_, now_;                                            \
-		clock_gettime(CLOCK_MONOTONIC, &start_);                                 \
-		while (!(condition)) {                                                   \
-			sched_yield();                                                   \
-			clock_gettime(CLOCK_MONOTONIC, &now_);                           \
-			if (now_.tv_sec - start_.tv_sec > 60)                            \
-				fail_msg("still not so after a minute: %s", #condition); \
-		}                                                                        \
-	} while (0)
 
 /* --- a function that can misbehave ----------------------------------------------------------- */
 

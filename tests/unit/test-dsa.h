@@ -8,15 +8,14 @@
 #define ADIT_TESTS_UNIT_TEST_DSA_H
 
 #include "tests/unit/check.h"
+#include "tests/unit/wait.h"
 
 #include <errno.h>
 #include <linux/pci_regs.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "ioasid-client/ioasid.h"
 #include "kvm-glue/vm.h"
@@ -120,19 +119,7 @@ static inline int submit(struct dsa_rig *rig, unsigned int wq, const struct dsa_
 			    STORE64_MOVDIR64B, d);
 }
 
-/* --- waiting: until it is so; a minute is a hang --------------------------------------------- */
-
-#define WAIT_FOR(condition)                                                              \
-	do {                                                                             \
-		struct timespec start_, now_;                                            \
-		clock_gettime(CLOCK_MONOTONIC, &start_);                                 \
-		while (!(condition)) {                                                   \
-			sched_yield();                                                   \
-			clock_gettime(CLOCK_MONOTONIC, &now_);                           \
-			if (now_.tv_sec - start_.tv_sec > 60)                            \
-				fail_msg("still not so after a minute: %s", #condition); \
-		}                                                                        \
-	} while (0)
+/* --- commands -------------------------------------------------------------------------------- */
 
 static inline void command_start(struct dsa_rig *rig, uint32_t code, uint32_t operand)
 {
