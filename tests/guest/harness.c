@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -149,6 +150,8 @@ int guest_create(struct guest *guest, const char *payload, const char *words, co
 	close(make_temporary(guest->output_path, sizeof(guest->output_path), "serial"));
 	guest->log_fd = make_temporary(guest->log_path, sizeof(guest->log_path), "log");
 	guest->log = (struct log){ .fd = guest->log_fd, .level = LOG_DEBUG };
+	guest->over_fd = eventfd(0, EFD_CLOEXEC);
+	assert_true(guest->over_fd >= 0);
 	options.log = &guest->log;
 	guest->sandbox.log = &guest->log;
 	assert_ok(sandbox_start(&guest->sandbox, &guest->err), &guest->err);
@@ -184,6 +187,8 @@ static void *run(void *arg)
 	guest->over = true;
 	pthread_cond_broadcast(&guest->changed);
 	pthread_mutex_unlock(&guest->lock);
+	if (eventfd_write(guest->over_fd, 1))
+		abort();
 	return NULL;
 }
 
@@ -214,6 +219,7 @@ void guest_destroy(struct guest *guest)
 	}
 	machine_destroy(guest->machine);
 	config_free(&guest->config);
+	close(guest->over_fd);
 	close(guest->log_fd);
 	unlink(guest->output_path);
 	unlink(guest->log_path);
@@ -221,27 +227,46 @@ void guest_destroy(struct guest *guest)
 	pthread_mutex_destroy(&guest->lock);
 }
 
+static void print_all(const struct guest *guest)
+{
+	char *output = guest_output(guest), *log = guest_log(guest);
+
+	print_message("%s\n%s\n", output, log);
+	free(output);
+	free(log);
+}
+
+static bool guest_says(const struct guest *guest, const char *text)
+{
+	char *output = guest_output(guest);
+	bool found = strstr(output, text) != NULL;
+
+	free(output);
+	return found;
+}
+
 void guest_expect(struct guest *guest, const char *text)
 {
 	int notify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	struct pollfd poll_fd = { .fd = notify, .events = POLLIN };
-	char events[4096], *output;
-	bool found;
+	struct pollfd fds[] = { { .fd = notify, .events = POLLIN },
+				{ .fd = guest->over_fd, .events = POLLIN } };
+	bool found, last = false;
+	char events[4096];
 
 	assert_true(notify >= 0);
 	assert_true(inotify_add_watch(notify, guest->output_path, IN_MODIFY) >= 0);
-	for (;;) {
-		output = guest_output(guest);
-		found = strstr(output, text) != NULL;
-		free(output);
-		if (found)
-			break;
-		if (poll(&poll_fd, 1, (int)(GUARD_NS / 1000000)) <= 0)
-			fail_msg("the guest did not say '%s'", text);
-		if (read(notify, events, sizeof(events)) < 0)
-			continue;
+	/* What was said before the end is looked at once more after it. */
+	while (!(found = guest_says(guest, text)) && !last) {
+		last = poll(fds, 2, (int)(GUARD_NS / 1000000)) <= 0 || fds[1].revents;
+		while (read(notify, events, sizeof(events)) > 0)
+			;
 	}
 	close(notify);
+	if (found)
+		return;
+	print_all(guest);
+	fail_msg("the guest did not say '%s'%s", text,
+		 fds[1].revents ? ", and its machine has ended" : "");
 }
 
 void guest_assert_passed(const struct guest *guest, unsigned int least)
@@ -257,12 +282,7 @@ void guest_assert_passed(const struct guest *guest, unsigned int least)
 	}
 	if (bad || ok < least) {
 		free(output);
-		output = guest_output(guest);
-		print_message("%s\n", output);
-		free(output);
-		output = guest_log(guest);
-		print_message("%s\n", output);
-		free(output);
+		print_all(guest);
 		fail_msg("the guest passed %u checks (at least %u are wanted) and failed %u", ok,
 			 least, bad);
 	}

@@ -35,6 +35,7 @@ struct guest {
 	void *errand_arg;
 	unsigned int departed; /* functions that have left the machine */
 	bool over;
+	int over_fd; /* an eventfd, readable from then on */
 };
 
 /*
