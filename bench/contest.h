@@ -56,7 +56,7 @@ struct contest {
 
 /* A party measured a row in its turn. */
 void turn_put(struct turn *turn, unsigned int row, double value);
-/* What it waits for now: for the reader, should it never come. */
+/* What the party is waiting for; a stall's message ends with it. */
 void turn_state(struct turn *turn, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* All rounds. contest_free comes after it, also where it failed. */

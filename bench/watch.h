@@ -22,7 +22,7 @@ void watch_stop(struct watch *watch);
 
 /* A turn begins; NULL: none is under way. */
 void watch_turn(struct watch *watch, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* What the party waits for now, for the reader of a stall; it is not new patience. */
+/* What the party is waiting for; a stall's message ends with it. The deadline stays as it is. */
 void watch_state(struct watch *watch, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* A child to kill with it; 0: none any more. */
 void watch_child(struct watch *watch, pid_t pid);
