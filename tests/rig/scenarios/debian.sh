@@ -4,11 +4,11 @@
 # the login prompt; fio writes and verifies, on the file system and beside it; it powers off by itself,
 # and the next guest finds the file system clean without a journal to replay, fetches a file through
 # vhost-net, and gets and gives back memory by virtio-mem.
-# shellcheck disable=SC2034,SC2154 # settings for tests/rig/run, and from it
+# shellcheck disable=SC1091,SC2034,SC2154 # settings for tests/rig/run, and from it
 TITLE='Debian boots to a login, fio verifies what it wrote, the file system is clean'
 SMOKE=''
 IOMMU=none
-NEED='adit cloud image'
+NEED='adit cloud image network'
 LIMIT=2400
 
 image=/tmp/root.ext4 # in memory: a directory of the host is slow
@@ -88,23 +88,6 @@ work() {
 	EOF
 }
 
-# A namespace with a web server, which waits for the interface that adit makes.
-server() {
-	mkdir -p /tmp/www
-	head -c 3000000 /dev/urandom >/tmp/www/file
-	unshare -n sh -c 'echo $$ >/tmp/ns
-		while [ ! -e /tmp/ns-go ]; do sleep 0.2; done
-		ip link set lo up
-		ip addr add 10.1.1.1/24 dev tap0
-		ip link set tap0 up
-		exec httpd -f -p 80 -h /tmp/www' &
-	until [ -s /tmp/ns ]; do sleep 0.2; done
-}
-plug() {
-	until [ -e /sys/class/net/tap0 ] || ! kill -0 "$l2_pid"; do sleep 0.2; done
-	ip link set tap0 netns "$(cat /tmp/ns)" && touch /tmp/ns-go
-}
-
 has_plugged() { # has_plugged BYTES
 	/adit/build/adit ctl /tmp/api counters | grep -q "\"plugged_bytes\":$1,"
 }
@@ -141,9 +124,9 @@ after() {
 		'quiet memhp_default_state=online_movable' \
 		'"disks": [ { "path": "'$image'", "readonly": true } ],
 		"net": [ { "tap": "tap0", "vhost": true } ]'
-	server
+	network_server
 	l2_start after --no-reboot --api-socket /tmp/api
-	plug
+	network_plug
 	check 'memory: some is there from the start' l2_wait_for after 'L2 plugged=first' 1 800
 	check 'memory: more is wanted' /adit/build/adit ctl /tmp/api resize desired_ram=512M
 	check 'memory: and comes' l2_wait_for after 'L2 plugged=more' 1 800
@@ -163,6 +146,7 @@ after() {
 }
 
 l1() {
+	. /network.sh
 	modprobe tun
 	modprobe vhost_net
 	cp /out/root.ext4 $image

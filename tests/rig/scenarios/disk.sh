@@ -4,11 +4,11 @@
 # fetches a file over a tap from a server in a network namespace, and talks over vsock to a port of its
 # own console. After a kill in the middle of writes the file system recovers, and what was flushed is
 # there.
-# shellcheck disable=SC2034,SC2154 # settings for tests/rig/run, and from it
+# shellcheck disable=SC1091,SC2034,SC2154 # settings for tests/rig/run, and from it
 TITLE='Debian on virtio: disks, network, vsock, console, entropy, balloon; a kill in the middle'
 SMOKE=none
 IOMMU=none
-NEED='adit cloud image'
+NEED='adit cloud image network'
 LIMIT=1800
 
 image=/tmp/root.ext4 # in memory: a directory of the host is slow
@@ -18,23 +18,6 @@ vm() {
 	cat >"/tmp/$1"
 	l2_config "$1" /kernels/cloud/vmlinux "$(l2_image cloud "/tmp/$1")" 1 256M quiet \
 		'"disks": [ { "path": "'$image'", "serial": "rootdisk" }'"$2"' ], "rng": {}'"$3"
-}
-
-# A namespace with a web server, which waits for the interface that adit makes.
-server() {
-	mkdir -p /tmp/www
-	head -c 3000000 /dev/urandom >/tmp/www/file
-	unshare -n sh -c 'echo $$ >/tmp/ns
-		while [ ! -e /tmp/ns-go ]; do sleep 0.2; done
-		ip link set lo up
-		ip addr add 10.1.1.1/24 dev tap0
-		ip link set tap0 up
-		exec httpd -f -p 80 -h /tmp/www' &
-	until [ -s /tmp/ns ]; do sleep 0.2; done
-}
-plug() {
-	until [ -e /sys/class/net/tap0 ] || ! kill -0 "$l2_pid"; do sleep 0.2; done
-	ip link set tap0 netns "$(cat /tmp/ns)" && touch /tmp/ns-go
 }
 
 # Runs from the image: everything below is Debian's own. Then files are written and flushed for ever.
@@ -92,9 +75,9 @@ debian() {
 		END
 		exec chroot /new /bin/bash /root/work
 	EOF
-	server
+	network_server
 	l2_start debian
-	plug
+	network_plug
 	l2_wait_for debian 'L2 flushed 4 ' 1 800
 	l2_signal KILL
 	wait "$l2_pid" 2>/dev/null
@@ -146,6 +129,7 @@ recovered() {
 }
 
 l1() {
+	. /network.sh
 	modprobe tun
 	cp /out/root.ext4 $image
 	rm -f /out/root.ext4
