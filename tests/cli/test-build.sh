@@ -27,6 +27,10 @@ for file in bin/adit libexec/adit/adit-bench libexec/adit/virtaditd lib/systemd/
 	share/doc/adit/config.example.json; do
 	ok "it installs $file" [ -s "$work/root/usr/$file" ]
 done
+grep -oh 'guest/[a-z]*\.bin' bench/*.c | sort -u >"$work/guests"
+while read -r guest; do
+	ok "it installs the bench's $guest" [ -s "$work/root/usr/libexec/adit/$guest" ]
+done <"$work/guests"
 units=$work/root/usr/lib/systemd/system
 ok "units name the installed adit" is "$(cat "$units"/adit*.service | grep -c '^ExecStart=/usr/bin/adit run ')" 2
 exposed() { ! systemd-analyze security --offline=yes --threshold="$1" "$units/$2" >"$work/out" 2>&1; }
