@@ -9,21 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "bench/child.h"
+#include "bench/clock.h"
 #include "bench/watch.h"
 
 extern char **environ;
-
-static double now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
 
 /* vfork-like spawn with stdout into a pipe; stdin and stderr are nowhere. */
 static int spawn(struct turn *turn, char *const argv[], char *const env[], pid_t *pid, int *out)
@@ -114,7 +106,7 @@ int child_time(struct turn *turn, char *const argv[], const char *env_extra, con
 {
 	char **env = with_env(env_extra);
 	struct tail tail = { .used = 0 };
-	double start = now_ms();
+	double start = now_ns();
 	pid_t pid = -1;
 	ssize_t n;
 	int out = -1, ret = spawn(turn, argv, env, &pid, &out);
@@ -126,15 +118,15 @@ int child_time(struct turn *turn, char *const argv[], const char *env_extra, con
 	do {
 		n = tail_read(&tail, out);
 		if (!times->first_output_ms)
-			times->first_output_ms = now_ms() - start;
+			times->first_output_ms = (now_ns() - start) / 1e6;
 		if (marker && !times->marker_ms && tail_says(&tail, marker))
-			times->marker_ms = now_ms() - start;
+			times->marker_ms = (now_ns() - start) / 1e6;
 	} while (n > 0 && !(leave && times->marker_ms));
 	if (n)
 		kill(pid, SIGKILL);
 	turn_state(turn, "waiting for the end of %s", argv[0]);
 	reap(turn, pid, &times->status);
-	times->exit_ms = now_ms() - start;
+	times->exit_ms = (now_ns() - start) / 1e6;
 	close(out);
 	return n < 0 ? -EIO : 0;
 }

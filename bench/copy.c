@@ -17,6 +17,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "bench/clock.h"
 #include "bench/contest.h"
 #include "bench/dsa-rig.h"
 #include "bench/job.h"
@@ -59,14 +60,6 @@ struct copy {
 	struct bench_run *run;
 	struct dsa_rig plain, pasids;
 };
-
-static double read_ns(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
 
 /* --- the stream ------------------------------------------------------------------------------ */
 
@@ -145,12 +138,12 @@ struct stopwatch {
 static void stopwatch_start(struct stopwatch *watch, clockid_t clock)
 {
 	watch->clock = clock;
-	watch->begin = read_ns(clock);
+	watch->begin = clock_ns(clock);
 }
 
 static double stopwatch_stop(const struct stopwatch *watch)
 {
-	return read_ns(watch->clock) - watch->begin;
+	return clock_ns(watch->clock) - watch->begin;
 }
 
 /* There is nothing to measure in moves that fail: an engine that does so is broken. */
@@ -493,7 +486,7 @@ static void translation_close(struct translation *t)
 static double translate_pages(struct translation *t)
 {
 	const unsigned int n = 20000;
-	double begin = read_ns(CLOCK_THREAD_CPUTIME_ID);
+	double begin = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 
 	epoch_enter(&t->epoch, &t->reader);
 	for (unsigned int i = 0; i < n; i++) {
@@ -510,7 +503,7 @@ static double translate_pages(struct translation *t)
 			ioasid_dma_end(t->dma);
 	}
 	epoch_exit(&t->reader);
-	return (read_ns(CLOCK_THREAD_CPUTIME_ID) - begin) / n;
+	return (clock_ns(CLOCK_THREAD_CPUTIME_ID) - begin) / n;
 }
 
 struct price {

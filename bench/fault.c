@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "bench/clock.h"
 #include "bench/contest.h"
 #include "bench/dsa-rig.h"
 #include "bench/results.h"
@@ -27,14 +28,6 @@
 #define UNDER_WAY   8u
 #define TRIES	    20u /* of which a turn takes the median: one is a few us */
 #define WAIT_NS	    1000000.0
-
-static double now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
 
 static void submit(struct dsa_rig *rig, uint64_t source, unsigned int lane)
 {

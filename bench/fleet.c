@@ -16,10 +16,10 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "bench/child.h"
+#include "bench/clock.h"
 #include "bench/microvm.h"
 #include "bench/results.h"
 #include "bench/watch.h"
@@ -59,14 +59,6 @@ struct fleet {
 	struct vm *vms;
 	struct pollfd *fds; /* as many */
 };
-
-static double now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
 
 /* --- one of them ----------------------------------------------------------------------------- */
 
@@ -267,20 +259,20 @@ static void kill_all(const struct fleet *fleet)
 static int fleet_turn(struct turn *turn, struct err *err)
 {
 	const struct fleet *fleet = turn->opaque;
-	double begin = now_ms(), verified, mib = 0;
+	double begin = now_ns(), verified, mib = 0;
 	int ret = start_all(turn, err);
 
 	if (!ret)
 		ret = wait_verified(turn, err);
-	verified = now_ms();
+	verified = now_ns();
 	if (!ret)
 		ret = weigh_all(fleet, &mib, err);
 	if (!ret) {
-		turn_put(turn, START, (verified - begin) / fleet->n);
+		turn_put(turn, START, (verified - begin) / 1e6 / fleet->n);
 		turn_put(turn, MEMORY, mib);
-		begin = now_ms();
+		begin = now_ns();
 		ret = stop_all(turn, err);
-		turn_put(turn, STOP, (now_ms() - begin) / fleet->n);
+		turn_put(turn, STOP, (now_ns() - begin) / 1e6 / fleet->n);
 	}
 	kill_all(fleet);
 	return ret;

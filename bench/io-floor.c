@@ -6,8 +6,8 @@
 #include <errno.h>
 #include <liburing.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "bench/clock.h"
 #include "bench/io.h"
 #include "util/bits.h"
 
@@ -21,14 +21,6 @@ struct floor {
 	uint8_t *buffers;
 	int error;
 };
-
-static double now(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static void add(struct floor *floor, uint64_t i)
 {
@@ -72,19 +64,19 @@ static void take(struct floor *floor, bool more)
 
 static int run(struct floor *floor, struct io_result *result)
 {
-	double start = now(CLOCK_MONOTONIC), cpu = now(CLOCK_PROCESS_CPUTIME_ID), end;
+	double start = clock_ns(CLOCK_MONOTONIC), cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID), end;
 
 	for (unsigned int i = 0; i < floor->job->iodepth; i++)
 		add(floor, i);
 	do {
 		take(floor, true);
-		end = now(CLOCK_MONOTONIC);
-	} while (!floor->error && end - start < floor->job->runtime);
+		end = clock_ns(CLOCK_MONOTONIC);
+	} while (!floor->error && (end - start) / 1e9 < floor->job->runtime);
 	while (!floor->error && floor->in_flight)
 		take(floor, false);
-	end = now(CLOCK_MONOTONIC);
-	result->rate = (double)floor->done / (end - start);
-	result->cpu_us = (now(CLOCK_PROCESS_CPUTIME_ID) - cpu) * 1e6 / (double)floor->done;
+	end = clock_ns(CLOCK_MONOTONIC);
+	result->rate = (double)floor->done / (end - start) * 1e9;
+	result->cpu_us = (clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu) / 1e3 / (double)floor->done;
 	return floor->error;
 }
 

@@ -7,9 +7,9 @@
 #include <linux/memfd.h>
 #include <stdio.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "bench/clock.h"
 #include "bench/map.h"
 #include "util/bits.h"
 
@@ -22,10 +22,7 @@
 
 double map_now_us(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
+	return now_ns() / 1e3;
 }
 
 static const char *pages_of(unsigned int page_shift)

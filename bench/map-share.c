@@ -6,8 +6,8 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "bench/clock.h"
 #include "bench/map.h"
 #include "util/bits.h"
 
@@ -33,14 +33,6 @@ struct share {
 	struct ioasid_space *space[COMPANIES];
 	struct ioasid_device *guest[COMPANIES]; /* which comes and goes */
 };
-
-static double now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
-}
 
 static int bind(struct share *share, const char *label, struct ioasid_device **device,
 		struct err *err)
@@ -90,7 +82,7 @@ static int share_turn(struct turn *turn, struct err *err)
 	struct ioasid_space *space = share->space[turn->party];
 	struct ioasid_device *device = share->guest[turn->party];
 	struct ioasid_pasid *pasid;
-	double start = now_us();
+	double start = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	int r = 0;
 
 	for (unsigned int i = 0; !r && i < PAIRS; i++) {
@@ -98,14 +90,14 @@ static int share_turn(struct turn *turn, struct err *err)
 		if (!r)
 			r = ioasid_detach(device, err);
 	}
-	turn_put(turn, DEVICE, (now_us() - start) / PAIRS);
-	start = now_us();
+	turn_put(turn, DEVICE, (clock_ns(CLOCK_THREAD_CPUTIME_ID) - start) / 1e3 / PAIRS);
+	start = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	for (unsigned int i = 0; !r && i < PAIRS; i++) {
 		r = ioasid_pasid_attach(device, space, IOASID_PASID_NONE, &pasid, err);
 		if (!r)
 			ioasid_pasid_detach(pasid);
 	}
-	turn_put(turn, PASID, (now_us() - start) / PAIRS);
+	turn_put(turn, PASID, (clock_ns(CLOCK_THREAD_CPUTIME_ID) - start) / 1e3 / PAIRS);
 	return r;
 }
 

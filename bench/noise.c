@@ -10,9 +10,9 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "bench/clock.h"
 #include "bench/contest.h"
 #include "util/bits.h"
 
@@ -33,14 +33,6 @@ struct noise {
 	uint8_t *from, *to;
 	int ping, pong; /* eventfds of the thread that answers */
 };
-
-static double now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
 
 /* A chain of multiplications, which no two CPUs' caches or memories have a part in. */
 static double arithmetic(void)

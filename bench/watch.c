@@ -18,6 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/clock.h"
+
 #define SCRATCH_MAX 16u /* of all benches in one run */
 #define KILL_MS	    5000
 
@@ -32,14 +34,6 @@ struct watch {
 	pid_t child;
 	char scratch[SCRATCH_MAX][PATH_MAX];
 };
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static void remove_directory(const char *path)
 {
@@ -94,12 +88,12 @@ __attribute__((noreturn)) static void end(struct watch *watch, int signal)
 static void *watch_thread(void *arg)
 {
 	struct watch *watch = arg;
-	double until = now() + watch->patience;
+	double until = now_seconds() + watch->patience;
 	sigset_t set;
 
 	watch_child_signals(&set);
 	for (;;) {
-		double left = until - now();
+		double left = until - now_seconds();
 		struct timespec pause = { .tv_sec = 0 };
 		int signal;
 
@@ -115,9 +109,9 @@ static void *watch_thread(void *arg)
 		}
 		if (signal == SIGINT || signal == SIGTERM)
 			end(watch, signal);
-		if (watch->deadline != 0 && now() >= watch->deadline)
+		if (watch->deadline != 0 && now_seconds() >= watch->deadline)
 			end(watch, SIGALRM);
-		until = watch->deadline != 0 ? watch->deadline : now() + watch->patience;
+		until = watch->deadline != 0 ? watch->deadline : now_seconds() + watch->patience;
 		pthread_mutex_unlock(&watch->lock);
 	}
 }
@@ -163,7 +157,7 @@ void watch_turn(struct watch *watch, const char *fmt, ...)
 
 	pthread_mutex_lock(&watch->lock);
 	watch->state[0] = 0;
-	watch->deadline = fmt ? now() + watch->patience : 0;
+	watch->deadline = fmt ? now_seconds() + watch->patience : 0;
 	if (fmt) {
 		va_start(ap, fmt);
 		vsnprintf(watch->turn, sizeof(watch->turn), fmt, ap);
