@@ -17,6 +17,7 @@
 
 #include "libvirt-driver/session.h"
 #include "util/bits.h"
+#include "util/unix-socket.h"
 
 #define MAX_CLIENTS 64u
 #define BACKLOG	    64
@@ -35,8 +36,9 @@ struct listener {
 	int fd;
 	struct loop_watch *watch; /* NULL while it is full */
 	bool readonly, private;
-	bool made; /* the path is ours to remove */
-	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+	bool made;	  /* the path is ours to remove */
+	struct stat stat; /* and what it was then */
+	char path[UNIX_SOCKET_PATH_MAX + 1];
 	struct connection *connections;
 	unsigned int n;
 };
@@ -206,7 +208,7 @@ static int watch_listener(struct listener *listener, struct err *err)
 
 static int make_parent(const char *path)
 {
-	char dir[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+	char dir[UNIX_SOCKET_PATH_MAX + 1];
 	char *slash;
 
 	memcpy(dir, path, strlen(path) + 1);
@@ -217,35 +219,14 @@ static int make_parent(const char *path)
 	return mkdir(dir, 0755) < 0 && errno != EEXIST ? -errno : 0;
 }
 
-static int bind_once(int fd, const struct sockaddr_un *address)
+static int listen_at(struct listener *listener, const char *path, mode_t mode)
 {
-	/* The mode of a descriptor before bind(2), without the umask, becomes that of the path. */
+	/* The mode is the one that was asked for. */
 	mode_t mask = umask(0);
-	int ret = bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? -errno : 0;
 
+	listener->fd = unix_socket_listen(path, mode, BACKLOG, SOCK_NONBLOCK, &listener->stat);
 	umask(mask);
-	return ret;
-}
-
-static bool nobody_serves(const struct sockaddr_un *address)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	bool refused = fd >= 0 &&
-		       connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
-		       errno == ECONNREFUSED;
-
-	if (fd >= 0)
-		close(fd);
-	return refused;
-}
-
-static int bind_path(int fd, const struct sockaddr_un *address, mode_t mode)
-{
-	int ret = fchmod(fd, mode) < 0 ? -errno : bind_once(fd, address);
-
-	if (ret == -EADDRINUSE && nobody_serves(address) && !unlink(address->sun_path))
-		ret = bind_once(fd, address);
-	return ret;
+	return listener->fd < 0 ? listener->fd : 0;
 }
 
 static struct listener *make(struct daemon *daemon, int fd)
@@ -262,33 +243,31 @@ static struct listener *make(struct daemon *daemon, int fd)
 int listener_open(struct listener **out, struct daemon *daemon, const char *path, mode_t mode,
 		  bool readonly, struct err *err)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd = -1, ret;
+	struct listener *listener;
+	int ret;
 
 	*out = NULL;
-	if (strlen(path) >= sizeof(address.sun_path))
+	if (strlen(path) > UNIX_SOCKET_PATH_MAX)
 		return err_set(err, ENAMETOOLONG, "%s: longer than a socket's name may be (%zu)",
-			       path, sizeof(address.sun_path) - 1);
-	memcpy(address.sun_path, path, strlen(path));
+			       path, UNIX_SOCKET_PATH_MAX);
+	listener = make(daemon, -1);
+	if (!listener)
+		return err_set(err, ENOMEM, "no memory for a listener");
 	ret = make_parent(path);
-	if (!ret) {
-		fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		ret = fd < 0 ? -errno : bind_path(fd, &address, mode);
+	if (!ret)
+		ret = listen_at(listener, path, mode);
+	if (ret) {
+		free(listener);
+		return err_set(err, -ret, "%s: %s", path,
+			       ret == -EADDRINUSE ? "somebody serves it, or it is no socket"
+						  : strerror(-ret));
 	}
-	if (!ret && listen(fd, BACKLOG) < 0)
-		ret = -errno;
-	*out = ret ? NULL : make(daemon, fd);
-	if (!*out) {
-		if (fd >= 0)
-			close(fd);
-		return err_set(err, ret ? -ret : ENOMEM, "%s: %s", path,
-			       ret == -EADDRINUSE ? "somebody serves it" : strerror(-ret));
-	}
-	memcpy((*out)->path, path, strlen(path) + 1);
-	(*out)->made = true;
-	(*out)->readonly = readonly;
-	(*out)->private = !(mode & 077);
-	return watch_listener(*out, err);
+	memcpy(listener->path, path, strlen(path) + 1);
+	listener->made = true;
+	listener->readonly = readonly;
+	listener->private = !(mode & 077);
+	*out = listener;
+	return watch_listener(listener, err);
 }
 
 int listener_adopt(struct listener **out, struct daemon *daemon, int fd, struct err *err)
@@ -328,6 +307,6 @@ void listener_close(struct listener *listener)
 		drop(connection);
 	}
 	if (listener->made)
-		unlink(listener->path);
+		unix_socket_remove(listener->path, &listener->stat);
 	free(listener);
 }

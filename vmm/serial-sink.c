@@ -15,11 +15,11 @@
 #include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include "util/bits.h"
+#include "util/unix-socket.h"
 
 #define ESCAPE_KEY 0x01 /* Ctrl-A */
 #define INPUT_MAX  64u
@@ -461,63 +461,19 @@ static void socket_peer_gone(struct serial_sink *sink)
 	watch(sink, sink->base_fd, POLLIN, socket_client, &sink->base_watch);
 }
 
-/* -EADDRINUSE where somebody answers at the address; 0 after removing a socket nobody serves. */
-static int remove_stale(const struct sockaddr_un *addr)
-{
-	struct stat st;
-	int fd, rc = -EADDRINUSE;
-
-	if (lstat(addr->sun_path, &st) < 0)
-		return -errno;
-	if (!S_ISSOCK(st.st_mode))
-		return -EADDRINUSE;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0 && errno == ECONNREFUSED)
-		rc = unlink(addr->sun_path) < 0 ? -errno : 0;
-	close(fd);
-	return rc;
-}
-
-/* The mode of a descriptor before bind(2) becomes the mode of the path. */
-static int socket_listen(struct serial_sink *sink, const char *path)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int rc;
-
-	sink->base_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (sink->base_fd < 0 || fchmod(sink->base_fd, 0600) < 0)
-		return -errno;
-	memcpy(addr.sun_path, path, strlen(path));
-	rc = bind(sink->base_fd, (struct sockaddr *)&addr, sizeof(addr));
-	if (rc < 0 && errno == EADDRINUSE) {
-		rc = remove_stale(&addr);
-		if (rc < 0)
-			return rc;
-		rc = bind(sink->base_fd, (struct sockaddr *)&addr, sizeof(addr));
-	}
-	if (rc < 0 || listen(sink->base_fd, 4) < 0)
-		return -errno;
-	return 0;
-}
-
 static int socket_open(struct serial_sink *sink, const char *path, struct err *err)
 {
-	size_t limit = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
-	int rc;
-
-	if (strlen(path) > limit)
-		return err_set(
-			err, ENAMETOOLONG,
-			"/serial/path: \"%s\" has %zu bytes; a socket's path has at most %zu", path,
-			strlen(path), limit);
-	rc = socket_listen(sink, path);
-	if (rc < 0)
-		return err_set(err, -rc, "/serial/path: cannot listen on \"%s\": %s", path,
-			       rc == -EADDRINUSE
+	sink->base_fd = unix_socket_listen(path, 0600, 4, SOCK_NONBLOCK, NULL);
+	if (sink->base_fd == -ENAMETOOLONG)
+		return err_set(err, ENAMETOOLONG,
+			       "/serial/path: \"%s\" has %zu bytes; a socket's path has 1 to %zu",
+			       path, strlen(path), UNIX_SOCKET_PATH_MAX);
+	if (sink->base_fd < 0)
+		return err_set(err, -sink->base_fd, "/serial/path: cannot listen on \"%s\": %s",
+			       path,
+			       sink->base_fd == -EADDRINUSE
 				       ? "it is in use by another process, or is no socket"
-				       : strerror(-rc));
+				       : strerror(-sink->base_fd));
 	snprintf(sink->name, sizeof(sink->name), "%s", path);
 	watch(sink, sink->base_fd, POLLIN, socket_client, &sink->base_watch);
 	return remember_path(sink, path, err);

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "ioasid-client/ioasid.h"
@@ -17,6 +16,7 @@
 #include "passthrough/vfio-user/export.h"
 #include "util/bits.h"
 #include "util/sandbox.h"
+#include "util/unix-socket.h"
 #include "vmm/adis.h"
 #include "vmm/config.h"
 #include "vmm/serve-config.h"
@@ -32,10 +32,10 @@ struct seat_space {
 };
 
 struct serve_seat {
-	struct sockaddr_un address;
-	int fd;	      /* listens */
-	bool bound;   /* the socket's file is ours to remove */
-	bool stopped; /* atomic */
+	char path[UNIX_SOCKET_PATH_MAX + 1];
+	struct stat made; /* what the path was when we made it */
+	int fd;		  /* listens */
+	bool stopped;	  /* atomic */
 	const struct serve_config *config;
 	const struct config_adi *adi;
 	const struct log *log;
@@ -269,49 +269,18 @@ static int make_function(struct serve_seat *seat, struct err *err)
 
 /* --- the socket ------------------------------------------------------------------------------ */
 
-/* A server that died has left its socket behind: nobody answers there. */
-static bool is_stale(const struct sockaddr_un *address)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool stale = fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) &&
-		     errno == ECONNREFUSED;
-	struct stat st;
-
-	if (fd >= 0)
-		close(fd);
-	return stale && !lstat(address->sun_path, &st) && S_ISSOCK(st.st_mode);
-}
-
-/* For this user only: who may connect may have the function's memory traffic. */
-static int bind_privately(int fd, const struct sockaddr_un *address)
-{
-	mode_t before = umask(0177);
-	int ret = bind(fd, (const struct sockaddr *)address, sizeof(*address)) ? -errno : 0;
-
-	umask(before);
-	return ret;
-}
-
 static int listen_at(struct serve_seat *seat, const char *path, struct err *err)
 {
-	size_t len = strlen(path);
-	int ret;
-
-	if (!len || len >= sizeof(seat->address.sun_path))
+	/* For this user only: who may connect may have the function's memory traffic. */
+	seat->fd = unix_socket_listen(path, 0600, 1, 0, &seat->made);
+	if (seat->fd == -ENAMETOOLONG)
 		return err_set(err, EINVAL, "the socket's path has %zu characters: 1 to %zu fit",
-			       len, sizeof(seat->address.sun_path) - 1);
-	seat->address.sun_family = AF_UNIX;
-	memcpy(seat->address.sun_path, path, len);
-	seat->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+			       strlen(path), UNIX_SOCKET_PATH_MAX);
 	if (seat->fd < 0)
-		return err_set(err, errno, "no socket: %s", strerror(errno));
-	ret = bind_privately(seat->fd, &seat->address);
-	if (ret == -EADDRINUSE && is_stale(&seat->address) && !unlink(path))
-		ret = bind_privately(seat->fd, &seat->address);
-	seat->bound = !ret;
-	if (!ret && listen(seat->fd, 1))
-		ret = -errno;
-	return ret ? err_set(err, -ret, "%s: cannot listen there: %s", path, strerror(-ret)) : 0;
+		return err_set(err, -seat->fd, "%s: cannot listen there: %s", path,
+			       strerror(-seat->fd));
+	memcpy(seat->path, path, strlen(path));
+	return 0;
 }
 
 /* --- clients --------------------------------------------------------------------------------- */
@@ -372,7 +341,7 @@ int serve_seat_run(struct serve_seat *seat, struct err *err)
 			serve_client(seat, connection);
 		else if (!stopped(seat) && errno != EINTR && errno != ECONNABORTED)
 			return err_set(err, errno, "%s: no more clients can be taken: %s",
-				       seat->address.sun_path, strerror(errno));
+				       seat->path, strerror(errno));
 	}
 	return 0;
 }
@@ -425,10 +394,10 @@ void serve_seat_destroy(struct serve_seat *seat)
 {
 	if (!seat)
 		return;
-	if (seat->fd >= 0)
+	if (seat->fd >= 0) {
+		unix_socket_remove(seat->path, &seat->made);
 		close(seat->fd);
-	if (seat->bound)
-		unlink(seat->address.sun_path);
+	}
 	dsa_tenant_hush(seat->tenant);
 	vfu_export_destroy(seat->export);
 	dsa_tenant_destroy(seat->tenant);

@@ -13,12 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "util/bits.h"
 #include "util/sandbox.h"
+#include "util/unix-socket.h"
 #include "vmm/api/internal.h"
 #include "vmm/life.h"
 
@@ -38,89 +38,22 @@ uint64_t server_seconds(void)
 
 /* --- the socket ------------------------------------------------------------------------------ */
 
-/*
- * Whether somebody serves it. What a killed process listened on stays open for some time after it:
- * its io_uring is taken down on a work queue. So its number (from listen(2)) is asked for as well.
- */
-static bool is_served(int fd, const struct sockaddr_un *address)
-{
-	struct ucred listener;
-	socklen_t size = sizeof(listener);
-
-	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0)
-		return errno != ECONNREFUSED;
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &listener, &size) < 0 || !listener.pid ||
-	       !kill(listener.pid, 0) || errno != ESRCH;
-}
-
-/* 0 after removing a socket that nobody serves. */
-static int remove_stale(const struct sockaddr_un *address)
-{
-	struct stat st;
-	int fd, ret = -EADDRINUSE;
-
-	if (lstat(address->sun_path, &st) < 0)
-		return -errno;
-	if (!S_ISSOCK(st.st_mode))
-		return ret;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	if (!is_served(fd, address))
-		ret = unlink(address->sun_path) < 0 ? -errno : 0;
-	close(fd);
-	return ret;
-}
-
-/* The mode of a descriptor before bind(2) becomes the mode of the path. */
-static int listen_at(struct server *server, const char *path)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int ret;
-
-	memcpy(address.sun_path, path, strlen(path));
-	server->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (server->fd < 0 || fchmod(server->fd, 0600) < 0)
-		return -errno;
-	ret = bind(server->fd, (struct sockaddr *)&address, sizeof(address));
-	if (ret < 0 && errno == EADDRINUSE) {
-		ret = remove_stale(&address);
-		if (ret < 0)
-			return ret;
-		ret = bind(server->fd, (struct sockaddr *)&address, sizeof(address));
-	}
-	if (ret < 0)
-		return -errno;
-	server->path = strdup(path);
-	if (!server->path)
-		return -ENOMEM;
-	return lstat(path, &server->made) < 0 || listen(server->fd, BACKLOG) < 0 ? -errno : 0;
-}
-
 static int open_socket(struct server *server, const char *path, struct err *err)
 {
-	size_t limit = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
-	int ret;
-
-	if (!*path || strlen(path) > limit)
+	server->path = strdup(path);
+	if (!server->path)
+		return err_set(err, ENOMEM, "no memory for the API");
+	server->fd = unix_socket_listen(path, 0600, BACKLOG, SOCK_NONBLOCK, &server->made);
+	if (server->fd >= 0)
+		return 0;
+	if (server->fd == -ENAMETOOLONG)
 		return err_set(err, ENAMETOOLONG,
 			       "--api-socket: \"%s\" has %zu bytes; a socket's path has 1 to %zu",
-			       path, strlen(path), limit);
-	ret = listen_at(server, path);
-	return ret ? err_set(err, -ret, "--api-socket: cannot listen on \"%s\": %s", path,
-			     ret == -EADDRINUSE ? "it is in use by another process, or is no socket"
-						: strerror(-ret))
-		   : 0;
-}
-
-/* Ours only: somebody may have put another there. */
-static void remove_socket(struct server *server)
-{
-	struct stat now;
-
-	if (server->path && !lstat(server->path, &now) && now.st_dev == server->made.st_dev &&
-	    now.st_ino == server->made.st_ino)
-		unlink(server->path);
+			       path, strlen(path), UNIX_SOCKET_PATH_MAX);
+	return err_set(err, -server->fd, "--api-socket: cannot listen on \"%s\": %s", path,
+		       server->fd == -EADDRINUSE
+			       ? "it is in use by another process, or is no socket"
+			       : strerror(-server->fd));
 }
 
 /* --- clients --------------------------------------------------------------------------------- */
@@ -438,9 +371,10 @@ void server_destroy(struct server *server)
 	loop_timer_cancel(server->sweep);
 	if (server->loop)
 		loop_destroy(server->loop);
-	if (server->fd >= 0)
+	if (server->fd >= 0) {
+		unix_socket_remove(server->path, &server->made);
 		close(server->fd);
-	remove_socket(server);
+	}
 	for (event = take_events(server); event; event = next) {
 		next = event->next;
 		free(event);

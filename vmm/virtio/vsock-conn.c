@@ -347,41 +347,14 @@ static void on_client(void *arg, uint32_t ready)
 	virtio_unlock(vsock->device);
 }
 
-/* A socket that nobody listens on is a leftover. */
-static bool is_leftover(const struct sockaddr_un *at)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	bool refused;
-	struct stat st;
-
-	if (fd < 0)
-		return false;
-	refused = connect(fd, (const struct sockaddr *)at, sizeof(*at)) && errno == ECONNREFUSED;
-	close(fd);
-	return refused && !lstat(at->sun_path, &st) && S_ISSOCK(st.st_mode);
-}
-
 int vsock_listen(struct vsock *vsock, struct err *err)
 {
-	struct sockaddr_un at = { .sun_family = AF_UNIX };
-	int ret;
-
-	memcpy(at.sun_path, vsock->path, strlen(vsock->path));
-	vsock->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	vsock->listen_fd = unix_socket_listen(vsock->path, 0777, 64, SOCK_NONBLOCK, &vsock->made);
 	if (vsock->listen_fd < 0)
-		return err_set(err, errno, "/vsock/socket: %s", strerror(errno));
-	ret = bind(vsock->listen_fd, (struct sockaddr *)&at, sizeof(at));
-	if (ret && errno == EADDRINUSE && is_leftover(&at)) {
-		(void)unlink(at.sun_path);
-		ret = bind(vsock->listen_fd, (struct sockaddr *)&at, sizeof(at));
-	}
-	if (ret)
-		return err_set(err, errno, "/vsock/socket: %s: %s", vsock->path,
-			       errno == EADDRINUSE ? "is there already and somebody listens on it"
-						   : strerror(errno));
-	vsock->bound = true;
-	if (listen(vsock->listen_fd, 64))
-		return err_set(err, errno, "/vsock/socket: %s: %s", vsock->path, strerror(errno));
+		return err_set(err, -vsock->listen_fd, "/vsock/socket: %s: %s", vsock->path,
+			       vsock->listen_fd == -EADDRINUSE
+				       ? "is there already and somebody listens on it"
+				       : strerror(-vsock->listen_fd));
 	return loop_watch(vsock->host.loop, vsock->listen_fd, POLLIN, on_client, vsock,
 			  &vsock->listen_watch, err);
 }
@@ -389,8 +362,8 @@ int vsock_listen(struct vsock *vsock, struct err *err)
 void vsock_unlisten(struct vsock *vsock)
 {
 	loop_unwatch(vsock->listen_watch);
-	if (vsock->bound)
-		(void)unlink(vsock->path);
-	if (vsock->listen_fd >= 0)
+	if (vsock->listen_fd >= 0) {
+		unix_socket_remove(vsock->path, &vsock->made);
 		close(vsock->listen_fd);
+	}
 }

@@ -5,6 +5,7 @@
 
 #include <linux/virtio_vsock.h>
 
+#include "util/unix-socket.h"
 #include "vmm/virtio/vsock.h"
 
 #define VSOCK_HOST_CID	 2u
@@ -53,8 +54,8 @@ struct vsock {
 	struct virtio_device *device;
 	struct virtio_host host;
 	struct virtio_vsock_config config;
-	char path[108];
-	bool bound;
+	char path[UNIX_SOCKET_PATH_MAX + 1];
+	struct stat made; /* what the path was when we made it */
 	int listen_fd;
 	struct loop_watch *listen_watch;
 	struct conn *conns;

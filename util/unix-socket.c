@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "util/unix-socket.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/*
+ * Whether somebody serves it. What a killed process listened on stays open for some time after it:
+ * its io_uring is taken down on a work queue. So its number (from listen(2)) is asked for as well.
+ */
+static bool is_served(int fd, const struct sockaddr_un *address)
+{
+	struct ucred listener;
+	socklen_t size = sizeof(listener);
+
+	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0)
+		return errno != ECONNREFUSED;
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &listener, &size) < 0 || !listener.pid ||
+	       !kill(listener.pid, 0) || errno != ESRCH;
+}
+
+/* 0 after removing a socket that nobody serves. */
+static int remove_stale(const struct sockaddr_un *address)
+{
+	struct stat st;
+	int fd, ret = -EADDRINUSE;
+
+	if (lstat(address->sun_path, &st) < 0)
+		return -errno;
+	if (!S_ISSOCK(st.st_mode))
+		return ret;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (!is_served(fd, address))
+		ret = unlink(address->sun_path) < 0 ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+static int bind_at(int fd, const struct sockaddr_un *address)
+{
+	return bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? -errno : 0;
+}
+
+/* The mode of a descriptor before bind(2) becomes the mode of the path. */
+static int listen_at(int fd, const struct sockaddr_un *address, mode_t mode, int backlog,
+		     struct stat *made)
+{
+	int ret = fchmod(fd, mode) < 0 ? -errno : bind_at(fd, address);
+
+	if (ret == -EADDRINUSE) {
+		ret = remove_stale(address);
+		if (!ret)
+			ret = bind_at(fd, address);
+	}
+	if (ret)
+		return ret;
+	if ((!made || !lstat(address->sun_path, made)) && !listen(fd, backlog))
+		return 0;
+	ret = -errno;
+	unlink(address->sun_path);
+	return ret;
+}
+
+int unix_socket_listen(const char *path, mode_t mode, int backlog, int flags, struct stat *made)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd, ret;
+
+	if (!*path || strlen(path) > UNIX_SOCKET_PATH_MAX)
+		return -ENAMETOOLONG;
+	memcpy(address.sun_path, path, strlen(path));
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+	if (fd < 0)
+		return -errno;
+	ret = listen_at(fd, &address, mode, backlog, made);
+	if (ret)
+		close(fd);
+	return ret ? ret : fd;
+}
+
+void unix_socket_remove(const char *path, const struct stat *made)
+{
+	struct stat now;
+
+	if (!lstat(path, &now) && now.st_dev == made->st_dev && now.st_ino == made->st_ino)
+		unlink(path);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Listening at a path of the file system (unix(7)), also where a process that died has left one. */
+#ifndef ADIT_UTIL_UNIX_SOCKET_H
+#define ADIT_UTIL_UNIX_SOCKET_H
+
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/un.h>
+
+/* Bytes that a path has at most, without the 0 at its end. */
+#define UNIX_SOCKET_PATH_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
+
+/*
+ * A stream socket with `mode`, less the process's umask; flags: 0 or SOCK_NONBLOCK. A socket at the
+ * path that nobody serves is replaced. Returns the descriptor, which the caller closes; *made
+ * (NULL: not wanted) is what the path is then. -EADDRINUSE: somebody serves it, or it is no socket;
+ * -ENAMETOOLONG: the path is empty or too long. Changes nothing where it fails.
+ */
+int unix_socket_listen(const char *path, mode_t mode, int backlog, int flags, struct stat *made);
+/* Removes the path if it is still what was made. */
+void unix_socket_remove(const char *path, const struct stat *made);
+
+#endif
