@@ -20,6 +20,8 @@ $(O)/tests/fuzz/fuzz-%: $(O)/obj/tests/fuzz/fuzz-%.o $(O)/obj/tests/fuzz/replay.
 CLI_TESTS := $(wildcard tests/cli/test-*.sh)
 # Programs of other projects, unmodified, as clients of ours.
 CLIENT_TESTS := $(wildcard tests/clients/test-*.sh)
+# Suites of Debian whose virsh and bindings the long tier takes as well.
+NEWER_CLIENTS ?= trixie sid
 
 DEPS_OF_TESTS := $(wildcard $(O)/obj/tests/*/*.d)
 -include $(DEPS_OF_TESTS)
@@ -56,6 +58,11 @@ test-cli: test-packages all
 	$(Q)$(RUN) cli $(LOGS) $(CLI_TESTS)
 test-clients: test-packages all
 	$(Q)$(RUN) clients $(LOGS) $(CLIENT_TESTS)
+.PHONY: test-newer-clients
+test-newer-clients: test-packages all
+	$(Q)status=0; for suite in $(NEWER_CLIENTS); do \
+		ADIT_BUILD=$(abspath $(O)) ADIT_TEST_TOTALS=$(TOTALS) tests/clients/newer $$suite $(LOGS) || \
+			status=1; done; exit $$status
 
 # Unit and guest suites (and the corpora) under the sanitizers, each in a build of its own.
 test-san: test-packages
@@ -86,7 +93,7 @@ fuzzers:
 test-long: test-packages test-programs fuzzers
 	$(Q)rm -f $(TOTALS)
 	$(Q)export ADIT_TEST_OPS=1000000 ADIT_TEST_LONG=1 ADIT_FUZZ_RUNS=1000000 ADIT_TEST_TIMEOUT=7200; \
-		$(MAKE) --no-print-directory -k test-unit test-guest test-cli test-clients test-rig-long-here || \
+		$(MAKE) --no-print-directory -k test-unit test-guest test-cli test-clients test-newer-clients test-rig-long-here || \
 			echo broken >>$(TOTALS); \
 		$(RUN) libfuzzer $(LOGS) $(foreach f,$(FUZZERS),"tests/fuzz/long \
 			$(FUZZ_BUILD)/libfuzzer/fuzz-$(f) tests/fuzz/corpus/$(f) $(LONG_FUZZ_SECONDS)") || true
@@ -95,7 +102,8 @@ test-long: test-packages test-programs fuzzers
 # --- static checks ----------------------------------------------------------------------------
 
 C_FILES = $(shell git ls-files '*.c' '*.h' 2>/dev/null || find . -name '*.[ch]' -not -path './build*')
-SHELL_FILES := .ci/run .ci/packages tests/run tests/arrows tests/fuzz/long $(wildcard tests/cli/*.sh tests/clients/*.sh)
+SHELL_FILES := .ci/run .ci/packages tests/run tests/arrows tests/fuzz/long $(wildcard tests/cli/*.sh tests/clients/*.sh) \
+	tests/clients/build tests/clients/newer tests/clients/start tests/clients/steps/tree
 .PHONY: check check-format check-arrows check-tidy check-cppcheck check-words check-clang
 check: check-format check-arrows check-words check-cppcheck check-clang check-tidy
 	@echo "check: all clean"

@@ -4,8 +4,8 @@
 # shellcheck source=../cli/tap.sh
 # shellcheck disable=SC2317 # what the trap calls
 . "$(dirname "$0")/../cli/tap.sh"
-python=/usr/bin/python3
-if ! $python -c 'import libvirt' 2>/dev/null; then
+python=${ADIT_PYTHON:-/usr/bin/python3}
+if ! "$python" -c 'import libvirt' 2>/dev/null; then
 	skip "everything here" "no bindings (package python3-libvirt)"
 	done_testing
 fi
@@ -20,7 +20,7 @@ finish() {
 }
 trap finish EXIT
 "$(dirname "$0")/../cli/until" "$work/log" serving
-timeout 120 $python "$(dirname "$0")/bindings.py" "$work/s" "$work/s-ro" "$(realpath "$build")/guest"
+timeout 120 "$python" "$(dirname "$0")/bindings.py" "$work/s" "$work/s-ro" "$(realpath "$build")/guest"
 status=$?
 kill $daemon
 wait $daemon || status=1

@@ -1,18 +1,19 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: Apache-2.0
-# Shared by tests/rig/build and tests/rig/run: where the cached rig is, its lock, messages with
-# seconds. Sourced with $here set to tests/rig.
+# Shared by tests/rig/build, tests/rig/run and tests/clients/build: where what they build is cached,
+# its lock, messages with seconds. Sourced with $here set to their directory and $cache to the name.
 
-rig=${XDG_CACHE_HOME:-$HOME/.cache}/adit/rig
+# shellcheck disable=SC2154 # set by the caller
+rig=${XDG_CACHE_HOME:-$HOME/.cache}/adit/$cache
 # shellcheck disable=SC2154 # set by the caller
 PATH=$PATH:/usr/sbin:/sbin
 
 now() { cut -d' ' -f1 /proc/uptime; }
 began=$(now)
 since() { awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.1f", b - a }'; }
-say() { printf 'rig: %6s s  %s\n' "$(since "$began")" "$*"; }
+say() { printf '%s: %6s s  %s\n' "$cache" "$(since "$began")" "$*"; }
 die() {
-	echo "rig: $*" >&2
+	echo "$cache: $*" >&2
 	exit 1
 }
 
