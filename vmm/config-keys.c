@@ -440,7 +440,7 @@ static const struct schema_key keys[] = {
 	  .min = 1,
 	  .max = PATH_BYTES,
 	  DRAFT(config.rng.src),
-	  .doc = "A file that it is read from; getrandom(2) if absent." },
+	  .doc = "A character device that it is read from; getrandom(2) if absent." },
 	{ .path = "/console",
 	  .type = SCHEMA_OBJECT,
 	  DRAFT(config.console.present),
