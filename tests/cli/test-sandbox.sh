@@ -113,11 +113,13 @@ ok "the guest ends well in it" is "$status" 0
 
 # Everything that a machine is made of, made again within the life's filter.
 truncate -s 16M "$work/disk" "$work/disk2"
+direct=false # a file system of memory may have none
+dd if="$work/disk" of=/dev/null iflag=direct count=8 2>/dev/null && direct=true
 ready=reset_reached
 times=4
 config reset "$serial, \"cpus\": {\"boot_vcpus\": 2},
 	\"memory\": {\"size\": \"64M\", \"prefault\": true, \"hotplug_size\": \"16M\"},
-	\"disks\": [{\"path\": \"$work/disk\"}, {\"path\": \"$work/disk2\", \"readonly\": true}],
+	\"disks\": [{\"path\": \"$work/disk\", \"direct\": $direct}, {\"path\": \"$work/disk2\", \"readonly\": true}],
 	\"rng\": {\"src\": \"/dev/urandom\"}, \"balloon\": {\"size\": \"1M\"},
 	\"console\": {\"mode\": \"Pty\", \"link\": \"$work/pty\",
 	              \"ports\": [{\"name\": \"port\", \"mode\": \"Socket\", \"socket\": \"$work/port\"}]},

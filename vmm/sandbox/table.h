@@ -176,6 +176,7 @@ static const struct sandbox_row sandbox_rows[] = {
 	       "why devices do not reach a BAR is said without /proc/self/status"),
 	CALL(LIFE | LOOP | API | SERVER | SEAT, newfstatat, "sizes of images; what a path is"),
 	CALL(LIFE | LOOP | API | SEAT, fstat, "the same, by newer C libraries"),
+	CALL(LIFE, statx, "what direct I/O on an image wants"),
 	CALL(LIFE, lseek, "files read through stdio"),
 	CALL(LIFE | GUEST | API, pread64,
 	     "registers of VFIO devices; /proc/self/status for metrics"),
@@ -223,7 +224,9 @@ static const struct sandbox_row sandbox_rows[] = {
 	IOCTL(LIFE | LOOP | API, BLKGETSIZE64, "the size of a block device"),
 	IOCTL(LIFE, BLKSSZGET, "its blocks"),
 	IOCTL(LIFE, BLKPBSZGET, "its blocks"),
+	IOCTL(LIFE, BLKIOMIN, "its blocks"),
 	IOCTL(LIFE, BLKIOOPT, "its blocks"),
+	IOCTL(LIFE, BLKALIGNOFF, "its blocks"),
 
 	IOCTL(LIFE, VHOST_SET_OWNER, "vhost-net"),
 	IOCTL(LIFE, VHOST_GET_FEATURES, "vhost-net"),
