@@ -3,28 +3,12 @@
  * The block device on real files: transfers in every layout, what the specification refuses, and
  * images that shrink, fill up, are locked or are no raw images.
  */
-#include "tests/unit/test-virtio-device.h"
+#include "tests/unit/test-virtio-blk.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/virtio_blk.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-
-#include "vmm/virtio/blk.h"
-
-#define SECTORS 2048u /* of the images */
-#define HEADER	BENCH_BUFFERS
-#define STATUS	(BENCH_BUFFERS + 0x100)
-#define DATA	(BENCH_BUFFERS + 0x1000)
-
-struct disk {
-	struct bench b;
-	struct blk *blk;
-	char path[32];
-};
 
 static const char *make_image(char *path, off_t bytes)
 {
@@ -38,85 +22,10 @@ static const char *make_image(char *path, off_t bytes)
 	return path;
 }
 
-static struct blk_options plain(const char *path)
-{
-	return (struct blk_options){ .id = "disk0",
-				     .image = { .path = path },
-				     .packed = true,
-				     .queues = 2,
-				     .queue_size = 64,
-				     .serial = "0123456789abcdefghij" };
-}
-
-static void open_disk(struct disk *d, const struct blk_options *options)
-{
-	struct err err;
-
-	bench_open(&d->b);
-	assert_ok(blk_create(&d->blk, &d->b.host, options, &err), &err);
-	bench_run(&d->b, blk_device(d->blk));
-}
-
 static void close_disk(struct disk *d)
 {
 	bench_close(&d->b);
 	unlink(d->path);
-}
-
-static void start(struct disk *d, uint64_t layout)
-{
-	bench_start(&d->b, layout | (bench_offered(&d->b) & 0xffffff), 2);
-}
-
-/* One request with its data at DATA; returns its status. */
-static uint8_t request(struct disk *d, unsigned int queue, uint32_t type, uint64_t sector,
-		       uint32_t bytes, uint32_t *used)
-{
-	struct {
-		uint32_t type, reserved;
-		uint64_t sector;
-	} header = { type, 0, sector };
-	bool in = type == VIRTIO_BLK_T_IN || type == VIRTIO_BLK_T_GET_ID;
-	const struct driver_piece pieces[] = {
-		{ HEADER, 16, false },
-		{ DATA, bytes, in },
-		{ STATUS, 1, true },
-	};
-	uint8_t *status = guest_at(&d->b.memory, STATUS);
-
-	memcpy(guest_at(&d->b.memory, HEADER), &header, sizeof(header));
-	*status = 0xee;
-	if (bytes)
-		driver_add(&d->b.q[queue], pieces, 3);
-	else
-		driver_add(&d->b.q[queue], (struct driver_piece[]){ pieces[0], pieces[2] }, 2);
-	bench_kick(&d->b, queue);
-	bench_take(&d->b, queue, used);
-	return *status;
-}
-
-static void fill(struct disk *d, uint32_t bytes)
-{
-	uint8_t *data = guest_at(&d->b.memory, DATA);
-
-	for (uint32_t i = 0; i < bytes; i++)
-		data[i] = (uint8_t)rand();
-}
-
-static void round_trip(struct disk *d, unsigned int queue, uint64_t sector, uint32_t bytes)
-{
-	uint8_t *data = guest_at(&d->b.memory, DATA), *copy = malloc(bytes);
-	uint32_t used;
-
-	fill(d, bytes);
-	memcpy(copy, data, bytes);
-	assert_int_equal(request(d, queue, VIRTIO_BLK_T_OUT, sector, bytes, &used), 0);
-	assert_int_equal(used, 1);
-	memset(data, 0, bytes);
-	assert_int_equal(request(d, queue, VIRTIO_BLK_T_IN, sector, bytes, &used), 0);
-	assert_int_equal(used, bytes + 1);
-	assert_memory_equal(data, copy, bytes);
-	free(copy);
 }
 
 static void what_is_written_is_read_in_every_layout(void **state)
@@ -522,19 +431,6 @@ static void a_full_queue_is_served_to_the_end(void **state)
 		}
 	}
 	close_disk(&d);
-}
-
-static void assert_refused(const struct blk_options *options, int error, const char *word)
-{
-	struct bench b;
-	struct blk *blk;
-	struct err err;
-
-	bench_open(&b);
-	assert_int_equal(blk_create(&blk, &b.host, options, &err), -error);
-	if (!strstr(err.text, word))
-		fail_msg("'%s' is not in '%s'", word, err.text);
-	bench_close(&b);
 }
 
 static void images_that_are_not_raw_are_refused_with_the_command(void **state)

@@ -60,7 +60,8 @@ struct blk {
 	uint64_t stopping_queues; /* resets of single queues wait for what is theirs */
 	bool dirty_sq;		  /* something is prepared and not submitted */
 	struct blk_request *free;
-	bool no_zero_range; /* the file system cannot: zeros are written */
+	bool no_unmap;	    /* zeros do not come by holes here: they are written down */
+	bool no_zero_range; /* nor by the file system or the device: by us */
 	void *zeros;
 	struct iovec *fixed; /* guest memory as registered; NULL: it is not */
 	unsigned int n_fixed;

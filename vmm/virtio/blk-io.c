@@ -199,6 +199,13 @@ static int write_zeros(struct blk *blk, struct blk_request *r)
 	return 0;
 }
 
+/* How zeros come about, by what was found out so far: a hole, the host's own way, or writes. */
+static int choose_zeros(struct blk *blk, struct blk_request *r)
+{
+	r->unmap &= !blk->no_unmap;
+	return !r->unmap && blk->no_zero_range ? write_zeros(blk, r) : 0;
+}
+
 static void landed(struct blk *blk, const struct blk_request *r)
 {
 	blk->in_flight--;
@@ -223,8 +230,8 @@ void blk_start(struct blk *blk, struct blk_request *r)
 	int ret = 0;
 
 	r->first_iov = 0;
-	if (r->op == BLK_ZERO && blk->no_zero_range)
-		ret = write_zeros(blk, r);
+	if (r->op == BLK_ZERO)
+		ret = choose_zeros(blk, r);
 	else if (blk->direct && (r->op == BLK_READ || r->op == BLK_WRITE) && !aligned(blk, r))
 		ret = bounce(blk, r);
 	if (ret) {
@@ -274,14 +281,21 @@ static void complete_error(struct blk *blk, struct blk_request *r, int res)
 	bool again = res == -EINTR || res == -EAGAIN;
 
 	if (res == -EOPNOTSUPP && r->op == BLK_ZERO) {
-		blk->no_zero_range = true;
-		res = write_zeros(blk, r);
+		*(r->unmap ? &blk->no_unmap : &blk->no_zero_range) = true;
+		res = choose_zeros(blk, r);
 		again = !res;
 	}
 	if (again)
 		issue(blk, r);
 	else
 		end(blk, r, res);
+}
+
+/* Zeros are a write as well; how the host came by them knows no RWF_DSYNC. */
+static void settle(struct blk *blk, struct blk_request *r)
+{
+	r->op = BLK_FLUSH;
+	issue(blk, r);
 }
 
 static void complete(struct blk *blk, struct blk_request *r, int res)
@@ -294,6 +308,8 @@ static void complete(struct blk *blk, struct blk_request *r, int res)
 		end(blk, r, -ENODATA); /* past the end: the file was truncated */
 	else if (transfer && advance(r, MIN((uint64_t)res, r->bytes)) && !blk->device->stopping)
 		issue(blk, r);
+	else if (r->op == BLK_ZERO && write_through(blk) && !blk->device->stopping)
+		settle(blk, r);
 	else
 		end(blk, r, 0); /* or nobody waits for the rest */
 }

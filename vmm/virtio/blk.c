@@ -335,14 +335,15 @@ static void fill_config(struct blk *blk, const struct blk_options *options)
 	config->seg_max = options->queue_size - 2u;
 	config->blk_size = image->logical;
 	config->physical_block_exp = (uint8_t)__builtin_ctz(image->physical / image->logical);
-	config->min_io_size = (uint16_t)MIN(image->physical / image->logical, UINT16_MAX);
+	config->alignment_offset = (uint8_t)MIN(image->misaligned / image->logical, UINT8_MAX);
+	config->min_io_size = (uint16_t)MIN(image->minimum / image->logical, UINT16_MAX);
 	config->opt_io_size = image->optimal / image->logical;
 	config->wce = 1;
 	config->num_queues = (uint16_t)options->queues;
 	config->max_discard_sectors = config->max_write_zeroes_sectors = BLK_ZERO_SECTORS;
 	config->max_discard_seg = config->max_write_zeroes_seg = 1;
-	config->discard_sector_alignment = image->physical / BLK_SECTOR;
-	config->write_zeroes_may_unmap = 1;
+	config->discard_sector_alignment = image->granule / BLK_SECTOR;
+	config->write_zeroes_may_unmap = !!image->granule;
 }
 
 int blk_resize(struct blk *blk, uint64_t bytes, struct err *err)
@@ -401,8 +402,9 @@ static uint64_t features_of(const struct blk *blk, const struct blk_options *opt
 		features |= VIRTIO_FEATURE(VIRTIO_BLK_F_MQ);
 	if (blk->readonly)
 		return features | VIRTIO_FEATURE(VIRTIO_BLK_F_RO);
-	return features | VIRTIO_FEATURE(VIRTIO_BLK_F_DISCARD) |
-	       VIRTIO_FEATURE(VIRTIO_BLK_F_WRITE_ZEROES);
+	if (blk->image.granule)
+		features |= VIRTIO_FEATURE(VIRTIO_BLK_F_DISCARD);
+	return features | VIRTIO_FEATURE(VIRTIO_BLK_F_WRITE_ZEROES);
 }
 
 static int make_device(struct blk *blk, const struct blk_options *options, struct err *err)

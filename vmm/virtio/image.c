@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "util/bits.h"
@@ -106,17 +107,61 @@ static uint32_t block_size(uint32_t bytes, uint32_t least)
 	return is_pow2(bytes) && bytes >= least && bytes <= 1 * MIB ? bytes : least;
 }
 
-static void measure_device(struct image *image)
+/* A limit of a device's queue, which a partition has from the disk that it is on. */
+static uint64_t queue_limit(dev_t dev, const char *name, uint64_t unknown)
 {
-	unsigned int physical = 0, optimal = 0;
-	int logical = 0;
+	static const char *const folders[] = { "queue", "../queue" };
+	unsigned long long value;
+	char path[128];
+	bool got = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(folders) && !got; i++) {
+		FILE *file;
+
+		snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%s/%s", major(dev), minor(dev),
+			 folders[i], name);
+		file = fopen(path, "re");
+		if (!file)
+			continue;
+		got = fscanf(file, "%llu", &value) == 1;
+		fclose(file);
+	}
+	return got ? value : unknown;
+}
+
+/*
+ * Block devices punch holes by their own way to write zeros (Linux block/fops.c), so what can be
+ * discarded hangs on that, and only its grain on what the device says of discards.
+ */
+static void measure_discards(struct image *image, dev_t dev)
+{
+	uint64_t grain = queue_limit(dev, "discard_granularity", 0);
+
+	if (!queue_limit(dev, "write_zeroes_max_bytes", UINT64_MAX))
+		image->granule = 0;
+	else if (grain && grain <= 1 * GIB && is_aligned(grain, image->logical))
+		image->granule = (uint32_t)grain;
+	else
+		image->granule = image->physical;
+}
+
+static void measure_device(struct image *image, dev_t dev)
+{
+	unsigned int physical = 0, minimum = 0, optimal = 0;
+	int logical = 0, misaligned = 0;
 
 	(void)ioctl(image->fd, BLKSSZGET, &logical);
 	(void)ioctl(image->fd, BLKPBSZGET, &physical);
+	(void)ioctl(image->fd, BLKIOMIN, &minimum);
 	(void)ioctl(image->fd, BLKIOOPT, &optimal);
+	(void)ioctl(image->fd, BLKALIGNOFF, &misaligned);
 	image->logical = block_size((uint32_t)logical, SECTOR);
 	image->physical = block_size(physical, image->logical);
+	image->minimum = MAX(minimum, image->physical);
 	image->optimal = optimal;
+	/* -1: it lies on its disk as no whole number of blocks says. */
+	image->misaligned = misaligned > 0 ? (uint32_t)misaligned : 0;
+	measure_discards(image, dev);
 }
 
 /* Linux 6.1 says what direct I/O wants; before, 4096 is right nearly everywhere. */
@@ -137,6 +182,9 @@ static void measure_direct(struct image *image)
 	image->memory_align = is_pow2(memory) && memory <= 1 * MIB ? memory : 4096;
 	image->logical = block_size(offset, image->logical);
 	image->physical = MAX(image->physical, image->logical);
+	image->minimum = MAX(image->minimum, image->physical);
+	if (image->granule)
+		image->granule = (uint32_t)align_up(image->granule, image->logical);
 }
 
 static int measure(struct image *image, const struct image_options *options, struct err *err)
@@ -151,10 +199,10 @@ static int measure(struct image *image, const struct image_options *options, str
 			       options->path);
 	image->block_device = S_ISBLK(st.st_mode);
 	image->logical = SECTOR;
-	image->physical = 4096;
+	image->physical = image->minimum = image->granule = 4096;
 	image->memory_align = 1;
 	if (image->block_device)
-		measure_device(image);
+		measure_device(image, st.st_rdev);
 	if (options->direct)
 		measure_direct(image);
 	size = image_size(image);
@@ -200,9 +248,36 @@ static int adopt(struct image *image, const struct image_options *options, const
 	return image->fd < 0 ? err_set(err, errno, "%s: %s", name, strerror(errno)) : 0;
 }
 
+/*
+ * A file system that the host has mounted does not survive a guest that writes beneath it. Only
+ * looked at: a claim that was kept would outlive the image for as long as the kernel takes to end
+ * its ring, and be in the way of the machine's next life.
+ */
+static int refuse_used(const char *path, struct err *err)
+{
+	struct stat st;
+	int fd;
+
+	if (stat(path, &st) || !S_ISBLK(st.st_mode))
+		return 0;
+	fd = open(path, O_RDONLY | O_EXCL | O_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+	if (fd >= 0 || errno != EBUSY)
+		return 0;
+	return err_set(err, EBUSY,
+		       "%s: is in use by the host (mounted, swap, or a part of another device): "
+		       "take it out of use there, or give it to the guest \"readonly\"",
+		       path);
+}
+
 static int open_path(struct image *image, const struct image_options *options, int flags,
 		     struct err *err)
 {
+	int ret = options->readonly ? 0 : refuse_used(options->path, err);
+
+	if (ret)
+		return ret;
 	image->fd = open(options->path, flags);
 	if (image->fd < 0 && errno == EINVAL && options->direct)
 		return err_set(err, EINVAL,

@@ -25,13 +25,17 @@ struct image {
 	uint64_t size; /* bytes, a multiple of 512 */
 	bool block_device;
 	uint32_t logical, physical; /* block sizes in bytes, powers of two from 512 */
+	uint32_t minimum;	    /* bytes of the smallest request that is no waste */
 	uint32_t optimal;	    /* bytes of a good request, 0: unknown */
+	uint32_t misaligned;	    /* bytes from the start to the first whole physical block */
+	uint32_t granule;	    /* bytes of what can be discarded alone; 0: nothing can */
 	uint32_t memory_align;	    /* direct I/O: of buffers; else 1 */
 };
 
 /*
  * A writable image is locked against every other adit that would open it, a read-only one against
- * writers (open file description locks; -EBUSY).
+ * writers (open file description locks; -EBUSY). A block device that the host itself uses (mounted,
+ * swap, a part of something) is not opened for writing by its path: -EBUSY.
  */
 int image_open(struct image *image, const struct image_options *options, struct err *err);
 void image_close(struct image *image);
