@@ -220,6 +220,28 @@ static bool handle_exit(struct vcpu *vcpu, enum vcpu_event *event)
 	return true;
 }
 
+/*
+ * What was read for the guest at an exit is in its registers only after the next KVM_RUN: one that
+ * does not enter the guest, so that who was kicked rests between two instructions. An instruction
+ * may have more to read. True where the caller must hear *event.
+ */
+static bool complete_exit(struct vcpu *vcpu, enum vcpu_event *event)
+{
+	struct kvm_run *run = vcpu->run;
+
+	while (run->exit_reason == KVM_EXIT_IO || run->exit_reason == KVM_EXIT_MMIO) {
+		__atomic_store_n(&run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+		if (ioctl(vcpu->fd, KVM_RUN, 0)) {
+			/* EINTR, as asked; what else it is, the next run will meet. */
+			__atomic_store_n(&run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+			run->exit_reason = KVM_EXIT_INTR;
+		} else if (handle_exit(vcpu, event)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 HOT enum vcpu_event vcpu_run(struct vcpu *vcpu)
 {
 	enum vcpu_event event;
@@ -228,6 +250,8 @@ HOT enum vcpu_event vcpu_run(struct vcpu *vcpu)
 		int ret;
 
 		if (__atomic_load_n(&vcpu->kicked, __ATOMIC_SEQ_CST)) {
+			if (complete_exit(vcpu, &event))
+				return event;
 			__atomic_store_n(&vcpu->kicked, false, __ATOMIC_SEQ_CST);
 			count(&vcpu->stats.exits_kick);
 			vcpu_settle(vcpu);
