@@ -225,3 +225,59 @@ int cpuid_apply(const struct cpuid *cpuid, struct vcpu *vcpu, struct err *err)
 		return err_set(err, -ret, "KVM_SET_CPUID2 with %u entries: %s", n, strerror(-ret));
 	return 0;
 }
+
+/* --- saved guests ---------------------------------------------------------------------------- */
+
+/* Of KVM's table they are the processor's on which it was asked; each vCPU gets its own. */
+static struct kvm_cpuid_entry2 without_ids(const struct kvm_cpuid_entry2 *from)
+{
+	struct kvm_cpuid_entry2 e = *from;
+
+	if (e.function == 1)
+		e.ebx &= 0x00ffffff;
+	else if (e.function == 0xb || e.function == 0x1f)
+		e.edx = 0;
+	else if (e.function == 0x8000001e)
+		e.eax = e.ebx = 0;
+	memset(e.padding, 0, sizeof(e.padding));
+	return e;
+}
+
+void cpuid_save(const struct cpuid *cpuid, struct state_out *out)
+{
+	state_begin(out, 1, "cpuid");
+	state_put(out, cpuid->table->nent);
+	for (uint32_t i = 0; i < cpuid->table->nent; i++) {
+		const struct kvm_cpuid_entry2 e = without_ids(&cpuid->table->entries[i]);
+
+		state_put_bytes(out, &e, sizeof(e));
+	}
+	state_end(out);
+}
+
+int cpuid_check(const struct cpuid *cpuid, struct state_in *in)
+{
+	uint64_t n;
+
+	state_enter(in, 1, "cpuid");
+	n = state_take(in, MAX_ENTRIES + SPARE_ENTRIES);
+	if (n != cpuid->table->nent)
+		state_refuse(
+			in,
+			"the guest's processors have %llu leaves and this host's %u: it goes on "
+			"on a host with the same processors and KVM",
+			(unsigned long long)n, cpuid->table->nent);
+	for (uint32_t i = 0; i < cpuid->table->nent && !in->ret; i++) {
+		const struct kvm_cpuid_entry2 here = without_ids(&cpuid->table->entries[i]);
+		struct kvm_cpuid_entry2 there;
+
+		state_take_bytes(in, &there, sizeof(there));
+		if (!in->ret && memcmp(&here, &there, sizeof(here)) != 0)
+			state_refuse(
+				in,
+				"the guest's processors differ from this host's in leaf %#x.%u: "
+				"it goes on on a host with the same processors and KVM",
+				here.function, here.index);
+	}
+	return state_leave(in);
+}

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "util/err.h"
+#include "util/state.h"
 
 struct cpuid;
 struct vcpu;
@@ -28,6 +29,13 @@ unsigned int cpuid_phys_bits(const struct cpuid *cpuid);
 
 /* KVM_SET_CPUID2 with the vCPU's own APIC id filled in. Before its special registers are set. */
 int cpuid_apply(const struct cpuid *cpuid, struct vcpu *vcpu, struct err *err);
+
+/*
+ * The section "cpuid": what the guest sees of its processors. A guest that was saved goes on where
+ * they are the same: -EPROTO with the first leaf that differs.
+ */
+void cpuid_save(const struct cpuid *cpuid, struct state_out *out);
+int cpuid_check(const struct cpuid *cpuid, struct state_in *in);
 
 /* The entry for a leaf, for tests and reports; NULL where there is none. */
 const struct kvm_cpuid_entry2 *cpuid_entry(const struct cpuid *cpuid, uint32_t leaf,
