@@ -346,3 +346,55 @@ void ioapic_eoi(struct ioapic *ioapic, uint8_t vector)
 	}
 	pthread_mutex_unlock(&ioapic->hooks_lock);
 }
+
+/* --- saved guests ---------------------------------------------------------------------------- */
+
+void irq_line_restore(struct irq_line *line, bool asserted)
+{
+	pthread_mutex_lock(&line->ioapic->lock);
+	line->asserted = asserted;
+	line->ioapic->pins[line->pin].was_active = pin_active(&line->ioapic->pins[line->pin]);
+	pthread_mutex_unlock(&line->ioapic->lock);
+}
+
+void ioapic_save(struct ioapic *ioapic, struct state_out *out)
+{
+	pthread_mutex_lock(&ioapic->lock);
+	state_begin(out, 1, "ioapic");
+	state_put(out, __atomic_load_n(&ioapic->select, __ATOMIC_RELAXED));
+	state_put(out, ioapic->id);
+	for (unsigned int i = 0; i < IOAPIC_PINS; i++)
+		state_put(out, ioapic->pins[i].rte);
+	state_end(out);
+	pthread_mutex_unlock(&ioapic->lock);
+}
+
+int ioapic_load(struct ioapic *ioapic, struct state_in *in)
+{
+	uint64_t rte[IOAPIC_PINS];
+	uint32_t select, id;
+	int ret;
+
+	state_enter(in, 1, "ioapic");
+	select = (uint32_t)state_take(in, 0xff);
+	id = (uint32_t)state_take(in, 0x0f000000);
+	for (unsigned int i = 0; i < IOAPIC_PINS; i++) {
+		rte[i] = state_take(in, UINT64_MAX);
+		if (rte[i] & ~(RTE_WRITABLE | RTE_REMOTE_IRR) ||
+		    (rte[i] & RTE_REMOTE_IRR && !(rte[i] & RTE_LEVEL)))
+			state_refuse(in, "pin %u cannot hold %#llx", i, (unsigned long long)rte[i]);
+	}
+	ret = state_leave(in);
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&ioapic->lock);
+	__atomic_store_n(&ioapic->select, select, __ATOMIC_RELAXED);
+	ioapic->id = id & 0x0f000000;
+	for (unsigned int i = 0; i < IOAPIC_PINS; i++) {
+		ioapic->pins[i].rte = rte[i];
+		ioapic->pins[i].was_active = pin_active(&ioapic->pins[i]);
+		pin_route(ioapic, i);
+	}
+	pthread_mutex_unlock(&ioapic->lock);
+	return 0;
+}

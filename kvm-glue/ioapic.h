@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "util/err.h"
+#include "util/state.h"
 
 #define IOAPIC_BASE 0xfec00000ULL
 #define IOAPIC_SIZE 0x1000ULL
@@ -43,6 +44,16 @@ void irq_line_close(struct irq_line *line);
 
 /* Any thread. Edge pins deliver at each change from idle to asserted. */
 void irq_line_set(struct irq_line *line, bool asserted);
+
+/* What the line was when it was saved; its pin does not see an edge in it. Before vCPUs run. */
+void irq_line_restore(struct irq_line *line, bool asserted);
+
+/*
+ * The section "ioapic", while no vCPU runs. Loaded after the local APICs, and before the devices,
+ * which restore their lines.
+ */
+void ioapic_save(struct ioapic *ioapic, struct state_out *out);
+int ioapic_load(struct ioapic *ioapic, struct state_in *in);
 
 /* KVM_EXIT_IOAPIC_EOI for this vector. Called by the vCPU loop. */
 void ioapic_eoi(struct ioapic *ioapic, uint8_t vector);

@@ -338,3 +338,40 @@ void power_destroy(struct power *power)
 	pthread_mutex_destroy(&power->lock);
 	free(power);
 }
+
+/* --- saved guests ---------------------------------------------------------------------------- */
+
+void power_save(struct power *power, struct state_out *out)
+{
+	pthread_mutex_lock(&power->lock);
+	state_begin(out, 1, "power");
+	state_put(out, power->events);
+	state_put(out, power->up);
+	state_put(out, power->down);
+	state_put(out, __atomic_load_n(&power->cf9, __ATOMIC_RELAXED));
+	state_end(out);
+	pthread_mutex_unlock(&power->lock);
+}
+
+int power_load(struct power *power, struct state_in *in)
+{
+	uint32_t events, up, down;
+	uint8_t cf9;
+	int ret;
+
+	state_enter(in, 1, "power");
+	events = (uint32_t)state_take(in, GED_EVENT_POWER_BUTTON | GED_EVENT_HOTPLUG);
+	up = (uint32_t)state_take(in, UINT32_MAX);
+	down = (uint32_t)state_take(in, UINT32_MAX);
+	cf9 = (uint8_t)state_take(in, UINT8_MAX);
+	ret = state_leave(in);
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&power->lock);
+	power->events = events;
+	power->up = up & ~1u;
+	power->down = down & ~1u;
+	__atomic_store_n(&power->cf9, cf9 & ~CF9_RESET, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&power->lock);
+	return 0;
+}

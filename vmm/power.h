@@ -14,6 +14,7 @@
 
 #include "util/err.h"
 #include "util/log.h"
+#include "util/state.h"
 
 struct vm;
 struct ioapic;
@@ -54,6 +55,10 @@ void power_share_cf8(struct power *power, const struct io_ops *ops, void *opaque
 void power_button_press(struct power *power);
 /* Any thread. slot: 1 to 31; up: a function has appeared there, else: the guest shall eject it. */
 void power_hotplug_notify(struct power *power, unsigned int slot, bool up);
+
+/* The section "power", while no vCPU runs: events that the guest has not read yet. */
+void power_save(struct power *power, struct state_out *out);
+int power_load(struct power *power, struct state_in *in);
 
 /*
  * The same registers without a VM, for tests: ports go to `pio` (removed by power_destroy), and

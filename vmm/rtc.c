@@ -327,3 +327,64 @@ void rtc_destroy(struct rtc *rtc)
 	pthread_mutex_destroy(&rtc->lock);
 	free(rtc);
 }
+
+/* --- saved guests ---------------------------------------------------------------------------- */
+
+#define OFFSET_MAX (INT64_C(1) << 40) /* seconds: past every year that the registers can say */
+#define FIELD_MAX  INT64_C(40000)
+
+/* Each field as it is: the guest may have written a 31st of February, and goes on to mend it. */
+static void fields_of(const struct tm *tm, int fields[6])
+{
+	const int values[6] = { tm->tm_sec,  tm->tm_min, tm->tm_hour,
+				tm->tm_mday, tm->tm_mon, tm->tm_year };
+
+	memcpy(fields, values, sizeof(values));
+}
+
+void rtc_save(struct rtc *rtc, struct state_out *out)
+{
+	int fields[6];
+
+	pthread_mutex_lock(&rtc->lock);
+	fields_of(&rtc->held, fields);
+	state_begin(out, 1, "rtc");
+	state_put(out, __atomic_load_n(&rtc->index, __ATOMIC_RELAXED));
+	state_put_bytes(out, rtc->ram, sizeof(rtc->ram));
+	state_put(out, (uint64_t)(rtc->offset + OFFSET_MAX));
+	for (unsigned int i = 0; i < ARRAY_SIZE(fields); i++)
+		state_put(out, (uint64_t)(fields[i] + FIELD_MAX));
+	state_end(out);
+	pthread_mutex_unlock(&rtc->lock);
+}
+
+int rtc_load(struct rtc *rtc, struct state_in *in)
+{
+	uint8_t ram[RAM_SIZE], index;
+	int fields[6];
+	int64_t offset;
+	int ret;
+
+	state_enter(in, 1, "rtc");
+	index = (uint8_t)state_take(in, RAM_SIZE - 1);
+	state_take_bytes(in, ram, sizeof(ram));
+	offset = (int64_t)state_take(in, 2 * OFFSET_MAX) - OFFSET_MAX;
+	for (unsigned int i = 0; i < ARRAY_SIZE(fields); i++)
+		fields[i] = (int)((int64_t)state_take(in, 2 * FIELD_MAX) - FIELD_MAX);
+	ret = state_leave(in);
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&rtc->lock);
+	__atomic_store_n(&rtc->index, index, __ATOMIC_RELAXED);
+	memcpy(rtc->ram, ram, sizeof(ram));
+	rtc->ram[REG_A] &= (uint8_t)~A_UPDATING;
+	rtc->offset = offset;
+	rtc->held = (struct tm){ .tm_sec = fields[0],
+				 .tm_min = fields[1],
+				 .tm_hour = fields[2],
+				 .tm_mday = fields[3],
+				 .tm_mon = fields[4],
+				 .tm_year = fields[5] };
+	pthread_mutex_unlock(&rtc->lock);
+	return 0;
+}

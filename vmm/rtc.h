@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "util/err.h"
+#include "util/state.h"
 
 #define RTC_CENTURY 0x32 /* register index */
 
@@ -24,6 +25,13 @@ struct rtc;
 int rtc_create(struct rtc **out, struct vm *vm, struct err *err);
 /* When no vCPU runs. NULL: nothing. */
 void rtc_destroy(struct rtc *rtc);
+
+/*
+ * The section "rtc", while no vCPU runs. The clock is saved as its distance from the host's: a
+ * guest that goes on later finds the time that it is then.
+ */
+void rtc_save(struct rtc *rtc, struct state_out *out);
+int rtc_load(struct rtc *rtc, struct state_in *in);
 
 /* Without a VM, for tests: ports go to `pio` (removed by rtc_destroy), the time comes from now().
  */

@@ -291,3 +291,50 @@ void serial_model_sent(struct serial_model *m)
 	m->thre_pending = true;
 	update_irq(m);
 }
+
+void serial_model_save(const struct serial_model *m, struct state_out *out)
+{
+	const uint8_t registers[] = { m->ier, m->lcr, m->mcr, m->scr, m->dll, m->dlm };
+
+	state_put_bytes(out, registers, sizeof(registers));
+	state_put_bytes(out, m->rx, sizeof(m->rx));
+	state_put(out, m->rx_head);
+	state_put(out, m->rx_count);
+	state_put(out, m->rx_trigger);
+	state_put(out, m->fifo);
+	state_put(out, m->overrun);
+	state_put(out, m->tx_full);
+	state_put(out, m->thre_pending);
+	state_put(out, m->msr_delta);
+	state_put(out, m->asserted);
+}
+
+int serial_model_load(struct serial_model *m, struct state_in *in)
+{
+	struct serial_model then = { .ops = m->ops, .opaque = m->opaque };
+	uint8_t registers[6];
+	int ret;
+
+	state_take_bytes(in, registers, sizeof(registers));
+	state_take_bytes(in, then.rx, sizeof(then.rx));
+	then.rx_head = (uint8_t)state_take(in, SERIAL_FIFO - 1);
+	then.rx_count = (uint8_t)state_take(in, SERIAL_FIFO);
+	then.rx_trigger = (uint8_t)state_take(in, SERIAL_FIFO);
+	then.fifo = state_take_bool(in);
+	then.overrun = state_take_bool(in);
+	then.tx_full = state_take_bool(in);
+	then.thre_pending = state_take_bool(in);
+	then.msr_delta = (uint8_t)state_take(in, 0x0f);
+	then.asserted = state_take_bool(in);
+	ret = state_leave(in);
+	if (ret)
+		return ret;
+	then.ier = registers[0] & IER_BITS;
+	then.lcr = registers[1];
+	then.mcr = registers[2] & MCR_BITS;
+	then.scr = registers[3];
+	then.dll = registers[4];
+	then.dlm = registers[5];
+	*m = then;
+	return 0;
+}

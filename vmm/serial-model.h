@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "util/state.h"
+
 #define SERIAL_FIFO	 16u /* bytes in either direction */
 #define SERIAL_REGISTERS 8u
 
@@ -48,6 +50,14 @@ void serial_model_write(struct serial_model *model, unsigned int reg, uint8_t va
 /* How many bytes serial_model_receive takes without an overrun; 0 in loopback mode. */
 unsigned int serial_model_room(const struct serial_model *model);
 void serial_model_receive(struct serial_model *model, const uint8_t *data, unsigned int len);
+
+/*
+ * Its fields into a section that is open, and back. What was sent is sent: the transmitter is
+ * empty afterwards, and says so by its interrupt where it was full.
+ */
+void serial_model_save(const struct serial_model *model, struct state_out *out);
+/* 0, or -EPROTO, which has changed nothing. Ends in state_leave. */
+int serial_model_load(struct serial_model *model, struct state_in *in);
 
 /* There is room for SERIAL_FIFO bytes again. */
 void serial_model_sent(struct serial_model *model);

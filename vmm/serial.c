@@ -341,3 +341,31 @@ void serial_destroy(struct serial *serial)
 	munmap(serial->ring, RING_SIZE);
 	free(serial);
 }
+
+/* --- saved guests ---------------------------------------------------------------------------- */
+
+void serial_save(struct serial *serial, struct state_out *out)
+{
+	pthread_mutex_lock(&serial->lock);
+	state_begin(out, 1, "serial");
+	serial_model_save(&serial->model, out);
+	state_end(out);
+	pthread_mutex_unlock(&serial->lock);
+}
+
+int serial_load(struct serial *serial, struct state_in *in)
+{
+	int ret;
+
+	state_enter(in, 1, "serial");
+	pthread_mutex_lock(&serial->lock);
+	ret = serial_model_load(&serial->model, in);
+	if (!ret) {
+		if (serial->line)
+			irq_line_restore(serial->line, serial->model.asserted);
+		/* The ring is empty here. */
+		serial_model_sent(&serial->model);
+	}
+	pthread_mutex_unlock(&serial->lock);
+	return ret;
+}

@@ -20,6 +20,7 @@
 #include "util/err.h"
 #include "util/log.h"
 #include "util/loop.h"
+#include "util/state.h"
 #include "vmm/serial-sink.h"
 
 struct vm;
@@ -40,6 +41,13 @@ void serial_destroy(struct serial *serial);
  * was lost, when the sink took nothing for a second.
  */
 void serial_flush(struct serial *serial);
+
+/*
+ * The section "serial", while no vCPU runs. What is in the ring was sent, as far as the guest
+ * knows, and is this process's to write. Load restores the interrupt line too.
+ */
+void serial_save(struct serial *serial, struct state_out *out);
+int serial_load(struct serial *serial, struct state_in *in);
 
 /* The port without a VM, for tests: what serial_create builds on. irq runs under the port's lock.
  */
