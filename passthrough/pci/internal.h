@@ -206,6 +206,8 @@ void pci_msix_reset(struct pci_function *function);
 /* Nothing is sent or pended after it. */
 void pci_msix_silence(struct pci_function *function);
 void pci_msix_free(struct pci_msix *msix);
+/* With its lock held: table and pending bits from a section that is entered. */
+void pci_msix_load(struct pci_msix *msix, struct state_in *in);
 
 /* bus.c: accesses inside the ECAM, of 1 to 8 bytes. */
 uint64_t pci_ecam_read(struct pci_bus *bus, uint64_t offset, unsigned int size);

@@ -364,6 +364,17 @@ const struct io_ops pci_msix_portal_ops = { .read = bar_read,
 					    .write = bar_write,
 					    .store64 = bar_store64 };
 
+void pci_msix_load(struct pci_msix *msix, struct state_in *in)
+{
+	state_take_bytes(in, msix->table, msix->table_span.size);
+	state_take_bytes(in, msix->pending, msix->pba_span.size);
+	for (size_t i = 0; i < msix->table_span.size; i++)
+		msix->table[i] &= entry_mask(i % PCI_MSIX_ENTRY_SIZE);
+	if (msix->vectors % PENDING_BITS)
+		msix->pending[msix->vectors / PENDING_BITS] &=
+			BIT_U64(msix->vectors % PENDING_BITS) - 1;
+}
+
 /* --- construction ---------------------------------------------------------------------------- */
 
 static int check_span(const struct pci_function *function, const char *what, unsigned int index,

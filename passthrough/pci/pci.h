@@ -23,6 +23,7 @@
 #include "kvm-glue/irq.h"
 #include "util/err.h"
 #include "util/log.h"
+#include "util/state.h"
 
 #define PCI_CONFIG_SIZE 4096u
 #define PCI_BARS	6u
@@ -292,6 +293,13 @@ void pci_bus_remove(struct pci_bus *bus, struct pci_function *function);
  * are lost, no interrupt is sent. Outside any epoch section: no handler is running when it returns.
  */
 void pci_function_block(struct pci_function *function, bool blocked);
+/*
+ * The sections "bus" and "function NAME" of each function, while no vCPU runs. -EOPNOTSUPP names a
+ * function that is not carried. Loaded into a bus that has the same functions; what devices keep
+ * behind them is theirs to save.
+ */
+int pci_bus_save(struct pci_bus *bus, struct state_out *out, struct err *err);
+int pci_bus_load(struct pci_bus *bus, struct state_in *in);
 /* The device number it was given; functions are all function 0. */
 unsigned int pci_function_slot(const struct pci_function *function);
 /* Current address of a BAR as the guest last programmed it. */
