@@ -210,6 +210,23 @@ static bool on_stop_queue(void *opaque, unsigned int queue)
 	return true;
 }
 
+/* Statistics are the past's; the driver's buffer for them is taken again. */
+static void on_save(void *opaque, struct state_out *out)
+{
+	struct balloon *balloon = opaque;
+
+	state_put(out, balloon->config.num_pages);
+	state_put(out, balloon->config.actual);
+}
+
+static void on_load(void *opaque, struct state_in *in)
+{
+	struct balloon *balloon = opaque;
+
+	balloon->config.num_pages = (uint32_t)state_take(in, UINT32_MAX);
+	balloon->config.actual = (uint32_t)state_take(in, UINT32_MAX);
+}
+
 static void config_read(void *opaque, uint32_t offset, void *data, unsigned int size)
 {
 	memcpy(data, (const uint8_t *)&((struct balloon *)opaque)->config + offset, size);
@@ -254,6 +271,8 @@ static const struct virtio_ops balloon_ops = {
 	.kick = on_kick,
 	.stop = on_stop,
 	.stop_queue = on_stop_queue,
+	.save = on_save,
+	.load = on_load,
 	.free = on_free,
 };
 

@@ -60,6 +60,8 @@ void blk_answer(struct blk *blk)
 	blk->touched = 0;
 	for (; touched; touched &= touched - 1)
 		virtio_flush(blk->device, (unsigned int)__builtin_ctzll(touched));
+	if (!blk->in_flight)
+		virtio_settled(blk->device);
 	if (blk->stopping && !blk->in_flight) {
 		blk->stopping = false;
 		virtio_stopped(blk->device);
@@ -308,6 +310,32 @@ static bool on_stop_queue(void *opaque, unsigned int queue)
 	return false;
 }
 
+static bool is_busy(void *opaque)
+{
+	return ((struct blk *)opaque)->in_flight;
+}
+
+static void on_save(void *opaque, struct state_out *out)
+{
+	struct blk *blk = opaque;
+
+	state_put(out, blk->config.capacity);
+	state_put(out, blk->config.wce);
+}
+
+/* What the guest has in its caches goes with one image, which nobody else knows. */
+static void on_load(void *opaque, struct state_in *in)
+{
+	struct blk *blk = opaque;
+	uint64_t capacity = state_take(in, UINT64_MAX / BLK_SECTOR);
+
+	if (capacity != blk->config.capacity)
+		state_refuse(in, "the guest's disk has %llu bytes and its image here %llu",
+			     (unsigned long long)capacity * BLK_SECTOR,
+			     (unsigned long long)blk->config.capacity * BLK_SECTOR);
+	blk->config.wce = state_take_bool(in);
+}
+
 /* --- configuration --------------------------------------------------------------------------- */
 
 static void config_read(void *opaque, uint32_t offset, void *data, unsigned int size)
@@ -388,6 +416,9 @@ static const struct virtio_ops blk_ops = {
 	.kick = on_kick,
 	.stop = on_stop,
 	.stop_queue = on_stop_queue,
+	.save = on_save,
+	.load = on_load,
+	.busy = is_busy,
 	.free = on_free,
 };
 

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "passthrough/pci/pci.h"
@@ -221,6 +222,7 @@ static void queue_power_on(struct virtio_device *device, struct virtio_queue *q)
 void virtio_queue_stopped(struct virtio_device *device, unsigned int queue)
 {
 	queue_power_on(device, &device->queues[queue]);
+	virtio_settled(device);
 }
 
 /* Section 2.6.1. Also of a device that its driver broke: it waits for this as for any reset. */
@@ -276,6 +278,7 @@ void virtio_stopped(struct virtio_device *device)
 	}
 	device->stopping = false;
 	power_on(device);
+	virtio_settled(device);
 }
 
 void virtio_reset(struct virtio_device *device)
@@ -432,6 +435,7 @@ void virtio_device_destroy(struct virtio_device *device)
 		if (device->queues[i].kick_fd >= 0)
 			close(device->queues[i].kick_fd);
 	}
+	pthread_cond_destroy(&device->settled);
 	pthread_mutex_destroy(&device->lock);
 	free(device->queues);
 	free(device);
@@ -465,6 +469,7 @@ int virtio_device_create(struct virtio_device **out, const struct virtio_host *h
 			 const struct virtio_options *options, struct err *err)
 {
 	struct virtio_device *device;
+	pthread_condattr_t attr;
 	int ret;
 
 	if (!options->queues || options->queues > VIRTIO_QUEUES_MAX ||
@@ -487,6 +492,10 @@ int virtio_device_create(struct virtio_device **out, const struct virtio_host *h
 			  (options->packed ? VIRTIO_FEATURE(FEATURE_PACKED) : 0);
 	device->work = (struct loop_work){ .fn = on_work, .arg = device };
 	pthread_mutex_init(&device->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&device->settled, &attr);
+	pthread_condattr_destroy(&attr);
 	ret = make_queues(device, err);
 	if (!ret)
 		ret = virtio_pci_create(device, err);

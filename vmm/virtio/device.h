@@ -30,6 +30,7 @@
 #include "util/err.h"
 #include "util/log.h"
 #include "util/loop.h"
+#include "util/state.h"
 #include "vmm/virtio/queue.h"
 
 #define VIRTIO_QUEUES_MAX   129u
@@ -72,6 +73,19 @@ struct virtio_ops {
 	 * kick() comes for each when that is over. NULL: nothing to do.
 	 */
 	void (*pause)(void *opaque);
+	/*
+	 * While paused: the device's own fields, into and from the section of its registers. NULL:
+	 * the device is not carried by snapshots. load comes before start, and refuses what cannot
+	 * be (state_refuse).
+	 */
+	void (*save)(void *opaque, struct state_out *out);
+	void (*load)(void *opaque, struct state_in *in);
+	/*
+	 * Buffers are under way that end by themselves, in any order; virtio_settled() says when
+	 * none is any more. What else is kept of a queue is what was taken from it last. NULL:
+	 * none.
+	 */
+	bool (*busy)(void *opaque);
 	void (*free)(void *opaque);
 };
 
@@ -103,6 +117,7 @@ struct virtio_device {
 	struct virtio_options options;
 	struct virtio_host host;
 	pthread_mutex_t lock;
+	pthread_cond_t settled;
 	struct pci_function *function;
 	bool owned; /* by the function: it is whole */
 	/* Called with the lock held; VIRTIO_NO_VECTOR is not. */
@@ -179,6 +194,8 @@ void virtio_break(struct virtio_device *device, const char *fmt, ...)
 void virtio_stopped(struct virtio_device *device);
 /* stop_queue() returned false; now nothing of the queue is in flight. */
 void virtio_queue_stopped(struct virtio_device *device, unsigned int queue);
+/* What ops->busy told of may have ended. */
+void virtio_settled(struct virtio_device *device);
 /* The configuration that the driver reads is another now. */
 void virtio_config_changed(struct virtio_device *device);
 
@@ -197,6 +214,14 @@ void virtio_drain(struct virtio_device *device, unsigned int queue,
  */
 void virtio_pause(struct virtio_device *device);
 void virtio_resume(struct virtio_device *device);
+
+/*
+ * The section "virtio NAME", while paused and its loop runs: waits for what is under way. -EBUSY,
+ * -EOPNOTSUPP with a sentence.
+ */
+int virtio_device_save(struct virtio_device *device, struct state_out *out, struct err *err);
+/* Into a device that no guest has seen, whose function has been loaded. */
+int virtio_device_load(struct virtio_device *device, struct state_in *in);
 
 /*
  * Takes the device out of a machine that runs, any thread, once; what the guest is doing with it

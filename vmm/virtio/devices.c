@@ -44,6 +44,7 @@ struct virtio_devices {
 	pthread_mutex_t lock;
 	unsigned int pauses; /* which a device that comes meanwhile has as well */
 	bool pinned;	     /* guest memory does not go away: disks register it */
+	bool shared;	     /* guest memory is a file that is its own */
 	unsigned int n;
 	struct member all[PCI_SLOTS];
 	struct departure *leaving;
@@ -199,7 +200,7 @@ static int add_balloon(struct virtio_devices *devices, const struct config *conf
 {
 	const struct balloon_options options = {
 		.size = config->balloon.size,
-		.shared = config->memory.shared,
+		.shared = devices->shared,
 		.deflate_on_oom = config->balloon.deflate_on_oom,
 		.reporting = config->balloon.reporting,
 		.stats_ms = config->balloon.stats_ms,
@@ -237,6 +238,7 @@ int virtio_devices_create(struct virtio_devices **out, const struct virtio_parts
 	fill_memory(&devices->memory, parts->layout, parts->ram);
 	devices->hot = parts->hot;
 	devices->memory.hot = parts->hot;
+	devices->shared = parts->ram->fd >= 0;
 	devices->pinned = config->memory.prefault && !config->balloon.present;
 	for (size_t i = 0; i < config->n_disks && !ret; i++) {
 		ret = virtio_devices_add_disk(devices, &config->disks[i], err);
@@ -412,6 +414,29 @@ int virtio_devices_remove(struct virtio_devices *devices, const char *id, void (
 	virtio_unplug(device, departed, one);
 	pthread_mutex_unlock(&devices->lock);
 	return 0;
+}
+
+int virtio_devices_save(struct virtio_devices *devices, struct state_out *out, struct err *err)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&devices->lock);
+	if (devices->leaving)
+		ret = err_set(err, EBUSY, "%s: is being removed: ask again later",
+			      pci_function_name(devices->leaving->function));
+	for (unsigned int i = 0; i < devices->n && !ret; i++)
+		ret = virtio_device_save(devices->all[i].device, out, err);
+	pthread_mutex_unlock(&devices->lock);
+	return ret;
+}
+
+int virtio_devices_load(struct virtio_devices *devices, struct state_in *in)
+{
+	pthread_mutex_lock(&devices->lock);
+	for (unsigned int i = 0; i < devices->n && !in->ret; i++)
+		virtio_device_load(devices->all[i].device, in);
+	pthread_mutex_unlock(&devices->lock);
+	return in->ret;
 }
 
 struct balloon *virtio_devices_balloon(struct virtio_devices *devices)

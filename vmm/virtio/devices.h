@@ -9,6 +9,7 @@
 
 #include "util/err.h"
 #include "util/log.h"
+#include "util/state.h"
 
 struct balloon;
 struct config;
@@ -76,6 +77,11 @@ bool virtio_devices_in(struct virtio_devices *devices, unsigned int slot, char *
  */
 int virtio_devices_remove(struct virtio_devices *devices, const char *id, void (*gone)(void *arg),
 			  void *arg, struct err *err);
+/* A section for each, while paused. -EBUSY, -EOPNOTSUPP name the device. */
+int virtio_devices_save(struct virtio_devices *devices, struct state_out *out, struct err *err);
+/* Into devices that no guest has seen, after the bus. */
+int virtio_devices_load(struct virtio_devices *devices, struct state_in *in);
+
 /* NULL: there is none. */
 struct balloon *virtio_devices_balloon(struct virtio_devices *devices);
 struct mem *virtio_devices_mem(struct virtio_devices *devices);

@@ -62,6 +62,15 @@ static void on_kick(void *opaque, unsigned int queue)
 	virtio_drain(((struct rng *)opaque)->device, queue, fill_one);
 }
 
+/* It keeps nothing of a guest. */
+static void on_save(void *opaque, struct state_out *out)
+{
+}
+
+static void on_load(void *opaque, struct state_in *in)
+{
+}
+
 static void on_free(void *opaque)
 {
 	struct rng *rng = opaque;
@@ -71,7 +80,12 @@ static void on_free(void *opaque)
 	free(rng);
 }
 
-static const struct virtio_ops rng_ops = { .kick = on_kick, .free = on_free };
+static const struct virtio_ops rng_ops = {
+	.kick = on_kick,
+	.save = on_save,
+	.load = on_load,
+	.free = on_free,
+};
 
 /* Regular files end, and pipes block: of a character device neither is true. */
 static int open_source(struct rng *rng, const char *src, struct err *err)
