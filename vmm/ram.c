@@ -107,12 +107,33 @@ static int prefault(const struct ram *ram, const struct ram_options *options, st
 	return ret ? map_error(options, -ret, err) : 0;
 }
 
+/* Pages of the page cache, whichever VMs have the same file; written to, they are ours. */
+static int map_file(struct ram *ram, const struct ram_options *options, struct err *err)
+{
+	int ret = 0;
+
+	ram->base = mmap(NULL, ram->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE,
+			 options->file->fd, (off_t)options->file->at);
+	if (ram->base == MAP_FAILED) {
+		ram->base = NULL;
+		return map_error(options, errno, err);
+	}
+	madvise(ram->base, ram->size, MADV_DONTDUMP);
+	if (options->prefault)
+		ret = prefault(ram, options, err);
+	if (ret)
+		ram_destroy(ram);
+	return ret;
+}
+
 int ram_create(struct ram *ram, const struct ram_options *options, struct err *err)
 {
 	int flags = MAP_NORESERVE | (options->shared ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS);
 	int ret;
 
 	*ram = (struct ram){ .fd = -1, .size = options->size };
+	if (options->file)
+		return map_file(ram, options, err);
 	if (options->shared) {
 		ram->fd = open_memfd(options, err);
 		if (ram->fd < 0)

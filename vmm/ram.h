@@ -15,11 +15,21 @@
 struct layout;
 struct vm;
 
+struct ram_file {
+	int fd;
+	uint64_t at; /* a multiple of the page size */
+};
+
 struct ram_options {
 	uint64_t size;		/* bytes */
 	uint64_t hugepage_size; /* 0, 2 MiB or 1 GiB; must divide size */
 	bool shared;		/* memfd; else anonymous, invisible to other processes */
 	bool prefault;
+	/*
+	 * A file that holds the memory from `at` on, as many bytes: what the guest writes stays in
+	 * this process. Borrowed for the call; who cuts the file short later ends the guest.
+	 */
+	const struct ram_file *file; /* NULL: memory is zeros */
 	bool on_demand; /* huge pages are not reserved: who uses them populates them first */
 };
 
