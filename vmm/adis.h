@@ -13,6 +13,7 @@
 
 #include "util/err.h"
 #include "util/log.h"
+#include "util/state.h"
 
 struct adis;
 struct config;
@@ -60,6 +61,13 @@ int adis_unbind(struct adis *adis, const char *adi, uint32_t guest, struct err *
 struct dsa *adis_find(struct adis *adis, const char *id);
 void adis_stop_engines(struct adis *adis);
 void adis_start_engines(struct adis *adis);
+/*
+ * A section for each, while engines are stopped: what they have begun is ended first. -EBUSY names
+ * one that waits for a page. Loaded into ADIs that no guest has seen; what their PASIDs reach is
+ * the configuration's, and a state that needs more is refused.
+ */
+int adis_save(struct adis *adis, struct state_out *out, struct err *err);
+int adis_load(struct adis *adis, struct state_in *in);
 
 /* What the configuration says of an ADI, and of a PASID's binding, for who makes them elsewhere. */
 void adi_options(struct dsa_options *options, const struct config_adi *adi, const struct log *log);

@@ -23,6 +23,7 @@
 #include "vmm/hot-ram.h"
 #include "vmm/hotplug.h"
 #include "vmm/layout.h"
+#include "vmm/machine-state.h"
 #include "vmm/payload.h"
 #include "vmm/platform.h"
 #include "vmm/power.h"
@@ -31,6 +32,7 @@
 #include "vmm/rtc.h"
 #include "vmm/serial.h"
 #include "vmm/serial-sink.h"
+#include "vmm/snapshot.h"
 #include "vmm/user-devices.h"
 #include "vmm/virtio/devices.h"
 
@@ -192,7 +194,7 @@ static int make_hot_memory(struct machine *machine, struct err *err)
  * RAM comes before the irqchip: a slot set after it costs milliseconds on some hosts. The layout
  * needs CPUID's address width, so that comes first of all.
  */
-static int make_memory(struct machine *machine, struct err *err)
+static int make_memory(struct machine *machine, const struct snapshot *snapshot, struct err *err)
 {
 	const struct config *config = machine->config;
 	const struct ram_options options = {
@@ -200,6 +202,7 @@ static int make_memory(struct machine *machine, struct err *err)
 		.hugepage_size = config->memory.hugepage_size,
 		.shared = config->memory.shared,
 		.prefault = config->memory.prefault,
+		.file = snapshot ? &snapshot->memory : NULL,
 	};
 	struct layout_request request = {
 		.ram_size = config->memory.size,
@@ -394,6 +397,56 @@ static int load_payload(struct machine *machine, struct err *err)
 	return ret;
 }
 
+static struct machine_state_parts state_parts(struct machine *machine)
+{
+	return (struct machine_state_parts){
+		.config = machine->config,
+		.layout = &machine->layout,
+		.cpuid = machine->cpuid,
+		.vm = machine->vm,
+		.processors = machine->processors,
+		.ioapic = machine->ioapic,
+		.serial = machine->serial,
+		.rtc = machine->rtc,
+		.power = machine->power,
+		.bus = machine->bus,
+		.virtio = machine->virtio,
+		.adis = machine->adis,
+	};
+}
+
+/* Before anything is made of it. */
+static int check_snapshot(const struct machine *machine, const struct snapshot *snapshot,
+			  struct err *err)
+{
+	const struct config *config = machine->config;
+	int ret = snapshot ? machine_state_check(config, err) : 0;
+
+	if (ret || !snapshot)
+		return ret;
+	if (config->memory.hugepage_size)
+		return err_set(err, EINVAL,
+			       "/memory/hugepage_size: the memory of a snapshot is mapped from its "
+			       "file, which has no huge pages");
+	if (config->memory.size != snapshot->memory_size)
+		return err_set(err, EINVAL,
+			       "/memory/size: is %llu, and the snapshot has %llu bytes of memory",
+			       (unsigned long long)config->memory.size,
+			       (unsigned long long)snapshot->memory_size);
+	return 0;
+}
+
+static int load_snapshot(struct machine *machine, const struct snapshot *snapshot, struct err *err)
+{
+	const struct machine_state_parts parts = state_parts(machine);
+	struct state_in in;
+	int ret = state_open(&in, snapshot->state, snapshot->state_len, err);
+
+	if (!ret)
+		ret = machine_state_load(&parts, &in);
+	return ret ? err_prefix(err, "the snapshot") : 0;
+}
+
 int machine_create(struct machine **out, const struct machine_options *options, struct err *err)
 {
 	const struct vm_options vm_options = { .kvm_fd = options->kvm_fd, .log = options->log };
@@ -413,14 +466,16 @@ int machine_create(struct machine **out, const struct machine_options *options, 
 	machine->errands_arg = options->errands_arg;
 	pthread_mutex_init(&machine->gate, NULL);
 	pthread_cond_init(&machine->opened, NULL);
-	ret = hotplug_create(&machine->hotplug, err);
+	ret = check_snapshot(machine, options->snapshot, err);
+	if (!ret)
+		ret = hotplug_create(&machine->hotplug, err);
 	if (!ret)
 		ret = vm_create(&machine->vm, &vm_options, err);
 	if (!ret)
 		ret = devices_open(&machine->devices, machine->config, options->keeper_fd,
 				   machine->vm, machine->log, err);
 	if (!ret)
-		ret = make_memory(machine, err);
+		ret = make_memory(machine, options->snapshot, err);
 	if (!ret)
 		ret = make_processors(machine, err);
 	if (!ret)
@@ -434,7 +489,8 @@ int machine_create(struct machine **out, const struct machine_options *options, 
 	if (!ret)
 		ret = make_virtio(machine, err);
 	if (!ret)
-		ret = load_payload(machine, err);
+		ret = options->snapshot ? load_snapshot(machine, options->snapshot, err)
+					: load_payload(machine, err);
 	if (ret) {
 		machine_destroy(machine);
 		return ret;
@@ -586,6 +642,21 @@ void machine_resume(struct machine *machine)
 	adis_start_engines(machine->adis);
 	virtio_devices_resume(machine->virtio);
 	processors_resume(machine->processors);
+}
+
+int machine_snapshot(struct machine *machine, const char *path, struct err *err)
+{
+	const struct machine_state_parts parts = state_parts(machine);
+	struct state_out state = { 0 };
+	int ret;
+
+	machine_pause(machine);
+	ret = machine_state_save(&parts, &state, err);
+	if (!ret)
+		ret = snapshot_write(path, &state, &machine->ram, err);
+	machine_resume(machine);
+	state_out_free(&state);
+	return ret;
 }
 
 void machine_coherency(struct machine *machine, struct devices_coherency *out)

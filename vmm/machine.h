@@ -24,6 +24,7 @@ struct loop;
 struct machine;
 struct mem;
 struct sandbox;
+struct snapshot;
 struct vcpu_stats;
 struct vm;
 
@@ -45,6 +46,11 @@ struct machine_options {
 	 */
 	uint64_t (*errands)(void *arg, struct machine *machine);
 	void *errands_arg;
+	/*
+	 * It goes on where another stood, instead of with its payload; borrowed for the call. NULL:
+	 * none.
+	 */
+	const struct snapshot *snapshot;
 };
 
 enum machine_end {
@@ -83,6 +89,13 @@ void machine_power_button(struct machine *machine);
  */
 void machine_pause(struct machine *machine);
 void machine_resume(struct machine *machine);
+
+/*
+ * On machine_run's thread: the machine's state and memory into a file that is made
+ * (vmm/snapshot.h), with the machine paused meanwhile. -EOPNOTSUPP names what a snapshot does not
+ * carry, -EBUSY what does not end; nothing has changed then.
+ */
+int machine_snapshot(struct machine *machine, const char *path, struct err *err);
 
 /* From any thread: the image of this disk was made larger or smaller; the guest is told. */
 int machine_resize_disk(struct machine *machine, const char *id, struct err *err);

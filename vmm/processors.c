@@ -11,6 +11,7 @@
 
 #include "kvm-glue/cpuid.h"
 #include "kvm-glue/ioapic.h"
+#include "kvm-glue/vcpu-state.h"
 #include "vmm/boot.h"
 
 #define VCPU_STACK_BYTES (256ul * 1024)
@@ -98,6 +99,24 @@ int processors_boot(struct processors *all, const struct boot_state *state, stru
 	return ret ? err_set(err, -ret, "setting the boot processor's registers: %s",
 			     strerror(-ret))
 		   : 0;
+}
+
+int processors_save(struct processors *all, struct state_out *out, struct err *err)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; i < all->count && !ret; i++)
+		ret = vcpu_save(all->processor[i].vcpu, out, err);
+	return ret;
+}
+
+int processors_load(struct processors *all, struct state_in *in)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; i < all->count && !ret; i++)
+		ret = vcpu_load(all->processor[i].vcpu, in);
+	return ret;
 }
 
 /* Waits here while paused. */

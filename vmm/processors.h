@@ -10,6 +10,7 @@
 
 #include "kvm-glue/vcpu.h"
 #include "util/err.h"
+#include "util/state.h"
 
 struct boot_state;
 struct cpuid;
@@ -29,6 +30,12 @@ int processors_create(struct processors **out, struct vm *vm, struct ioapic *ioa
 		      const struct cpuid *cpuid, unsigned int count,
 		      const struct processors_ops *ops, void *arg, struct err *err);
 int processors_boot(struct processors *processors, const struct boot_state *state, struct err *err);
+/*
+ * While they are paused; a section for each. Loaded instead of processors_boot, where there are as
+ * many.
+ */
+int processors_save(struct processors *processors, struct state_out *out, struct err *err);
+int processors_load(struct processors *processors, struct state_in *in);
 /* Stops first, where that was not done. */
 void processors_destroy(struct processors *processors);
 

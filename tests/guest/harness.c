@@ -14,6 +14,7 @@
 
 #include "util/loop.h"
 #include "vmm/hotplug.h"
+#include "vmm/snapshot.h"
 
 #define GUARD_NS (120 * 1000000000ull) /* a guest that is not done by then hangs */
 
@@ -132,13 +133,15 @@ void guest_await_departed(struct guest *guest, unsigned int n)
 	assert_true(guest->departed >= n);
 }
 
-int guest_create(struct guest *guest, const char *payload, const char *words, const char *members)
+static int create(struct guest *guest, const struct snapshot *snapshot, const char *payload,
+		  const char *words, const char *members)
 {
 	struct machine_options options = {
 		.config = &guest->config,
 		.kvm_fd = -1,
 		.errands = serve_errands,
 		.errands_arg = guest,
+		.snapshot = snapshot,
 	};
 	char text[8192], what[512];
 
@@ -168,6 +171,24 @@ int guest_create(struct guest *guest, const char *payload, const char *words, co
 		 what, words, guest->output_path, members ? members : "");
 	assert_ok(config_parse(&guest->config, text, strlen(text), &guest->err), &guest->err);
 	return machine_create(&guest->machine, &options, &guest->err);
+}
+
+int guest_create(struct guest *guest, const char *payload, const char *words, const char *members)
+{
+	return create(guest, NULL, payload, words, members);
+}
+
+/* The payload is not looked for: another name than that of the saved one says so. */
+int guest_restore(struct guest *guest, const char *path, const char *members)
+{
+	struct snapshot snapshot;
+	struct err err;
+	int ret;
+
+	assert_ok(snapshot_open(&snapshot, path, &err), &err);
+	ret = create(guest, &snapshot, "none", "", members);
+	snapshot_close(&snapshot);
+	return ret;
 }
 
 static void on_guard(void *arg)

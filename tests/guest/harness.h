@@ -45,6 +45,8 @@ struct guest {
  * reason is in guest->err. Skips the test where there is no /dev/kvm.
  */
 int guest_create(struct guest *guest, const char *payload, const char *words, const char *members);
+/* The same with the state of a machine that was saved, instead of a payload. */
+int guest_restore(struct guest *guest, const char *snapshot, const char *members);
 /* On a thread of its own, until guest_wait. */
 void guest_start(struct guest *guest);
 enum machine_end guest_wait(struct guest *guest);
