@@ -39,6 +39,10 @@ struct vcpu {
 	unsigned int id, maxphyaddr;
 	pthread_t thread;
 	int run_errno; /* of the KVM_RUN that failed, 0 where an exit reason ended it */
+	struct {
+		uint32_t exits;
+		uint64_t rip;
+	} resumed; /* where a failure to deliver an event was none, and what `exits` was then */
 };
 
 /*

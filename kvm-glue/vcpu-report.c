@@ -46,6 +46,18 @@ static const char *reason_name(uint32_t reason)
 	return reason < ARRAY_SIZE(names) && names[reason] ? names[reason] : "?";
 }
 
+static const char *internal_error(uint32_t suberror)
+{
+	switch (suberror) {
+	case KVM_INTERNAL_ERROR_EMULATION:
+		return ": KVM cannot emulate the instruction";
+	case KVM_INTERNAL_ERROR_DELIVERY_EV:
+		return ": MMIO where an event was being delivered";
+	default:
+		return "";
+	}
+}
+
 static void put_reason(struct text *t, const struct vcpu *vcpu)
 {
 	const struct kvm_run *run = vcpu->run;
@@ -62,9 +74,7 @@ static void put_reason(struct text *t, const struct vcpu *vcpu)
 		break;
 	case KVM_EXIT_INTERNAL_ERROR:
 		put(t, ", suberror %u%s", run->internal.suberror,
-		    run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION
-			    ? ": KVM cannot emulate the instruction"
-			    : "");
+		    internal_error(run->internal.suberror));
 		break;
 	case KVM_EXIT_FAIL_ENTRY:
 		put(t, ", hardware reason %#llx on CPU %u",

@@ -163,6 +163,38 @@ static bool exit_emulation(struct vcpu *vcpu)
 	return ours;
 }
 
+static bool delivers_event(const struct vcpu *vcpu)
+{
+	struct kvm_vcpu_events events = { 0 };
+
+	return kvm_ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events) || events.exception.injected ||
+	       events.interrupt.injected || events.nmi.injected;
+}
+
+/*
+ * KVM found MMIO where it was delivering an event to the guest, which it has no way to go on from.
+ * The event is to be injected anew then. Where none is, KVM was misled, and nothing has happened:
+ * the guest goes on. On AMD any type in EXITINTINFO counts as an event, whether its valid bit is
+ * set or not (svm_check_emulate_instruction, Linux 7.2), and QEMU's TCG leaves the type of the last
+ * one there. The same again, at the same place with no other exit between, is a failure after all.
+ */
+static bool exit_delivery(struct vcpu *vcpu)
+{
+	struct kvm_regs regs;
+
+	if (vcpu->run->internal.suberror != KVM_INTERNAL_ERROR_DELIVERY_EV ||
+	    delivers_event(vcpu) || vcpu_get_regs(vcpu, &regs))
+		return false;
+	if (vcpu->resumed.exits && vcpu->resumed.exits == vcpu->exits &&
+	    vcpu->resumed.rip == regs.rip)
+		return false;
+	keep_exit(vcpu, KVM_EXIT_INTERNAL_ERROR, 0, 0, false);
+	count(&vcpu->stats.exits_other);
+	vcpu->resumed.exits = vcpu->exits;
+	vcpu->resumed.rip = regs.rip;
+	return true;
+}
+
 /* The guest has pushed these out of the caches, and each is asked for only after the one before. */
 static inline void prefetch_state(const struct vcpu *vcpu)
 {
@@ -207,7 +239,7 @@ static bool handle_exit(struct vcpu *vcpu, enum vcpu_event *event)
 		*event = VCPU_RESET;
 		break;
 	case KVM_EXIT_INTERNAL_ERROR:
-		if (exit_emulation(vcpu))
+		if (exit_emulation(vcpu) || exit_delivery(vcpu))
 			return false;
 		*event = VCPU_FAILED;
 		break;

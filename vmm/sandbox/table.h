@@ -268,8 +268,9 @@ static const struct sandbox_row sandbox_rows[] = {
 	IOCTL(LIFE | VCPU, KVM_GET_SREGS, "the same"),
 	IOCTL(VCPU, KVM_GET_MSRS, "the same"),
 	IOCTL(VCPU, KVM_GET_XSAVE, "the same: protection keys"),
-	IOCTL(VCPU, KVM_GET_VCPU_EVENTS, "a 64-byte store that ends in an exception"),
-	IOCTL(VCPU, KVM_SET_VCPU_EVENTS, "the same"),
+	IOCTL(VCPU, KVM_GET_VCPU_EVENTS,
+	      "a 64-byte store that ends in an exception; a failure that is none"),
+	IOCTL(VCPU, KVM_SET_VCPU_EVENTS, "a 64-byte store that ends in an exception"),
 	IOCTL(VCPU, KVM_TRANSLATE, "the report of a failure"),
 
 	/* --- VFIO and iommufd --- */
