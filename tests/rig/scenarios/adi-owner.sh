@@ -2,14 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # adit adi-serve in L1 owns a whole DSA function by VFIO: bound to iommufd, reset, set up, its queues
 # lent under PASIDs that VT-d takes. The function is one that adit serves beside QEMU, so DMA is not
-# shown: QEMU's messages carry no PASID, and without one the function reaches nothing here.
+# shown: QEMU's messages carry no PASID, and without one the function reaches nothing here. Before that
+# the kernel's own interfaces say what that served function is: its PASID width, and what is past it.
 # shellcheck disable=SC2034,SC2154 # settings for tests/rig/run, and from it
 TITLE='the owner of a DSA function, by VFIO and iommufd'
 IOMMU=intel
 ADI='{ "adis": [{ "id": "dsa0", "type": "dsa", "wqs": [{ "size": 16 }, { "size": 16 }], "engines": 2,
-	"pasid": { "allow": true, "width": 20 } }],
-	"capabilities": { "ats": true, "pri": true, "pasid": true } }'
-NEED=adit
+	"pasid": { "allow": true, "width": 17 } }],
+	"capabilities": { "ats": true, "pri": true, "pasid": true, "pasid_exec": true } }'
+NEED='adit rig'
+APPEND=iomem=relaxed # the IOMMU's registers say where its PASID tables are
 
 own() { # own NAME: until it serves or has ended
 	/adit/build/adit adi-serve /tmp/a /tmp/b /tmp/owner.json >/tmp/ready 2>"/out/$1.log" &
@@ -29,6 +31,9 @@ l1() {
 	modprobe -r vfio-pci
 	modprobe vfio-pci disable_denylist=1
 	check it_goes_to_vfio_pci vfio_bind "$dsa"
+	# TAP lines of its own; a missing or failed program is one more check that fails.
+	/adit/build/tests/rig/pasid-attach "$(vfio_cdev "$dsa")" "$dsa" 17 1 0
+	check pasids_of_the_width_configured_and_no_others is $? 0
 	echo '{ "adis": [{ "id": "a", "type": "dsa", "wqs": [{ "size": 16 }] }, { "id": "b", "type": "dsa", "wqs": [{ "size": 16 }] }],
 		"pasids": [{ "adi": "a", "guest": "none" }, { "adi": "b", "guest": "none", "host": 4711 }],
 		"function": { "type": "vfio", "path": "'"$(vfio_cdev "$dsa")"'" } }' >/tmp/owner.json
