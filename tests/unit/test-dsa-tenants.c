@@ -5,6 +5,7 @@
  * reset of the function, which is told to all. The function is one of software.
  */
 #include "tests/unit/test-vfio-dsa.h"
+#include "tests/unit/test-vfio-script.h"
 #include "tests/unit/wait.h"
 
 #include <fcntl.h>
@@ -550,6 +551,38 @@ static void nonsense_from_one_is_not_felt_by_the_other(void **state)
 	move_and_check(b, 1);
 }
 
+/* At every byte of a client's life, with the neighbour at work. */
+static void a_connection_that_ends_at_any_byte_is_not_felt_by_the_other(void **state)
+{
+	struct rig *rig = *state;
+	struct tenant *a = &rig->tenant[0], *b = &rig->tenant[1];
+	const struct script_memory memory = { RAM_AT, RAM,   SOURCE,	  TARGET,
+					      RECORD, a->fd, a->interrupt };
+	struct script s;
+	uint64_t before = accepted(a);
+
+	disconnect(a);
+	script_make(&s, &memory);
+	for (size_t cut = 0; cut <= s.size; cut++) {
+		int pair[2];
+
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+		a->served = pair[1];
+		start_move(b, SOURCE, TARGET, 0x10000);
+		assert_int_equal(pthread_create(&a->thread, NULL, serve, a), 0);
+		script_cut(pair[0], &s, cut);
+		assert_int_equal(finish(b), DSA_STATUS_OK);
+		pthread_join(a->thread, NULL);
+		if (!(cut % 2))
+			close(pair[0]);
+	}
+	assert_true(accepted(a) > before + s.size + 1); /* more than the neighbour's */
+	assert_int_equal(rig->resets, 1);
+	connect_tenant(a);
+	move_and_check(a, 4);
+	move_and_check(b, 5);
+}
+
 static void a_halt_of_the_function_is_told_to_all(void **state)
 {
 	struct rig *rig = *state;
@@ -642,6 +675,7 @@ int main(void)
 		TEST(an_abort_of_one_is_not_felt_by_the_other),
 		TEST(the_end_of_one_is_not_felt_by_the_other),
 		TEST(nonsense_from_one_is_not_felt_by_the_other),
+		TEST(a_connection_that_ends_at_any_byte_is_not_felt_by_the_other),
 		TEST(a_halt_of_the_function_is_told_to_all),
 		TEST(a_queue_that_does_not_stop_takes_the_function),
 		TEST(a_function_that_does_not_come_back_serves_nobody),

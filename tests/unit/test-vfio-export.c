@@ -5,6 +5,7 @@
  * keeps the server from going on.
  */
 #include "tests/unit/test-vfio-dsa.h"
+#include "tests/unit/test-vfio-script.h"
 
 #include <fcntl.h>
 #include <linux/pci_regs.h>
@@ -559,118 +560,6 @@ static void a_configuration_reset_is_a_function_level_reset(void **state)
 
 /* --- a connection that ends anywhere --------------------------------------------------------- */
 
-struct script {
-	uint8_t bytes[4096];
-	size_t size;
-	struct {
-		size_t at;
-		int fds[2];
-		unsigned int n_fds;
-	} message[32];
-	unsigned int n;
-};
-
-static void say(struct script *s, uint16_t command, const void *body, size_t size, const int *fds,
-		unsigned int n_fds)
-{
-	const struct vfu_header header = { .id = (uint16_t)s->n,
-					   .command = command,
-					   .size = (uint32_t)(sizeof(header) + size) };
-
-	assert_true(s->n < ARRAY_SIZE(s->message) && s->size + header.size <= sizeof(s->bytes));
-	s->message[s->n].at = s->size;
-	s->message[s->n].n_fds = n_fds;
-	for (unsigned int i = 0; i < n_fds; i++)
-		s->message[s->n].fds[i] = fds[i];
-	s->n++;
-	memcpy(s->bytes + s->size, &header, sizeof(header));
-	if (size)
-		memcpy(s->bytes + s->size + sizeof(header), body, size);
-	s->size += header.size;
-}
-
-static void say_write(struct script *s, uint32_t region, uint64_t offset, const void *data,
-		      uint32_t count)
-{
-	const struct vfu_region_access access = { offset, region, count };
-	uint8_t body[sizeof(access) + 64];
-
-	memcpy(body, &access, sizeof(access));
-	memcpy(body + sizeof(access), data, count);
-	say(s, VFU_REGION_WRITE, body, sizeof(access) + count, NULL, 0);
-}
-
-static void say_register(struct script *s, uint64_t offset, uint64_t value)
-{
-	say_write(s, DSA_BAR_REGISTERS, offset, &value, offset < DSA_MSIXPERM ? 4 : 8);
-}
-
-/* A device is found, set up and put to work; then its memory goes, and it is reset. */
-static void make_script(struct fixture *f, struct script *s)
-{
-	const struct vfu_version version = { 0, 0 };
-	const struct vfu_device_info device = { .argsz = sizeof(device) };
-	const struct vfu_region_info region = { .argsz = sizeof(region), .index = 2 };
-	const struct vfu_irq_info irq = { .argsz = sizeof(irq), .index = VFU_IRQ_MSIX };
-	const struct vfu_dma_map map = { sizeof(map), ALL_RIGHTS, 0, RAM_AT, RAM };
-	const struct vfu_dma_unmap unmap = { sizeof(unmap), 0, RAM_AT, RAM };
-	const struct vfu_irq_set set = { sizeof(set), VFU_IRQ_DATA_EVENTFD | VFU_IRQ_ACTION_TRIGGER,
-					 VFU_IRQ_MSIX, 0, 2 };
-	const struct vfu_region_access status = { DSA_GENSTS, DSA_BAR_REGISTERS, 4 };
-	const struct dsa_descriptor d = {
-		.flags = DSA_OP_MEMMOVE << DSA_OPCODE_SHIFT | DSA_FLAG_RECORD_VALID |
-			 DSA_FLAG_RECORD | DSA_FLAG_INTERRUPT,
-		.record = RECORD,
-		.source = SOURCE,
-		.destination = TARGET,
-		.size = 4096,
-		.interrupt = 1,
-	};
-	const uint16_t on = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
-	const int fds[2] = { f->interrupt, f->interrupt };
-
-	say(s, VFU_VERSION, &version, sizeof(version), NULL, 0);
-	say(s, VFU_DEVICE_GET_INFO, &device, sizeof(device), NULL, 0);
-	say(s, VFU_DEVICE_GET_REGION_INFO, &region, sizeof(region), NULL, 0);
-	say(s, VFU_DEVICE_GET_IRQ_INFO, &irq, sizeof(irq), NULL, 0);
-	say(s, VFU_DMA_MAP, &map, sizeof(map), &f->fd, 1);
-	say_write(s, VFU_REGION_CONFIG, PCI_COMMAND, &on, sizeof(on));
-	say(s, VFU_DEVICE_SET_IRQS, &set, sizeof(set), fds, 2);
-	say_register(s, DSA_CMD, DSA_RESET_DEVICE << DSA_CMD_CODE_SHIFT);
-	say_register(s, DSA_GRPCFG, 1);
-	say_register(s, DSA_GRPCFG + DSA_GRPCFG_ENGINES, 1);
-	say_register(s, DSA_CMD, DSA_ENABLE_DEVICE << DSA_CMD_CODE_SHIFT);
-	say_register(s, DSA_CMD, DSA_ENABLE_WQ << DSA_CMD_CODE_SHIFT);
-	say_write(s, DSA_BAR_PORTALS, DSA_PORTAL_PAGE, &d, sizeof(d));
-	say(s, VFU_REGION_READ, &status, sizeof(status), NULL, 0);
-	say(s, VFU_DMA_UNMAP, &unmap, sizeof(unmap), NULL, 0);
-	say(s, VFU_DEVICE_RESET, NULL, 0, NULL, 0);
-}
-
-static void send_cut(int socket, const struct script *s, size_t cut)
-{
-	for (unsigned int i = 0; i < s->n && s->message[i].at < cut; i++) {
-		size_t at = s->message[i].at, end = i + 1 < s->n ? s->message[i + 1].at : s->size;
-		struct iovec iov = { (void *)(s->bytes + at), MIN(end, cut) - at };
-		union {
-			char bytes[CMSG_SPACE(2 * sizeof(int))];
-			struct cmsghdr header;
-		} control = { { 0 } };
-		struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-		unsigned int n = s->message[i].n_fds;
-
-		if (n) {
-			control.header = (struct cmsghdr){ .cmsg_len = CMSG_LEN(n * sizeof(int)),
-							   .cmsg_level = SOL_SOCKET,
-							   .cmsg_type = SCM_RIGHTS };
-			memcpy(CMSG_DATA(&control.header), s->message[i].fds, n * sizeof(int));
-			msg.msg_control = control.bytes;
-			msg.msg_controllen = CMSG_SPACE(n * sizeof(int));
-		}
-		assert_int_equal(sendmsg(socket, &msg, MSG_NOSIGNAL), iov.iov_len);
-	}
-}
-
 static unsigned int open_descriptors(void)
 {
 	unsigned int n = 0;
@@ -684,11 +573,14 @@ static unsigned int open_descriptors(void)
 static void a_connection_that_ends_at_any_byte_hurts_nobody(void **state)
 {
 	struct fixture *f = *state;
-	struct script s = { 0 };
+	const struct script_memory memory = { RAM_AT, RAM,   SOURCE,	  TARGET,
+					      RECORD, f->fd, f->interrupt };
+	struct dsa_counters counters;
 	unsigned int before;
+	struct script s;
 
 	disconnect(f);
-	make_script(f, &s);
+	script_make(&s, &memory);
 	before = open_descriptors();
 	for (size_t cut = 0; cut <= s.size; cut++) {
 		int pair[2];
@@ -696,16 +588,14 @@ static void a_connection_that_ends_at_any_byte_hurts_nobody(void **state)
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 		f->served = pair[1];
 		assert_int_equal(pthread_create(&f->thread, NULL, serve, f), 0);
-		send_cut(pair[0], &s, cut);
-		if (cut % 2)
-			close(pair[0]);
-		else
-			shutdown(pair[0], SHUT_WR);
+		script_cut(pair[0], &s, cut);
 		pthread_join(f->thread, NULL);
 		if (!(cut % 2))
 			close(pair[0]);
 		assert_int_equal(open_descriptors(), before);
 	}
+	dsa_counters_read(f->dsa, &counters);
+	assert_true(counters.accepted); /* it did come so far */
 	connect_peer(f);
 	assert_int_equal(peer_register(&f->peer, DSA_GENSTS, 4) & 3, DSA_STATE_DISABLED);
 	assert_int_equal(peer_map(&f->peer, RAM_AT, RAM, ALL_RIGHTS, f->fd, 0), 0);
