@@ -13,6 +13,7 @@
 struct config_draft {
 	struct config config;
 	char *flat;
+	uint32_t flat_fd;
 	char *serial_file, *serial_socket, *serial_link;
 	bool hugepages;
 	uint64_t hugepage_size;

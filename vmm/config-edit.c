@@ -398,6 +398,8 @@ size_t config_descriptors(const struct config *config, uint32_t out[CONFIG_MAX_D
 {
 	size_t n = note(out, 0, config->iommu.fd);
 
+	n = note(out, n, config->payload.kernel_fd);
+	n = note(out, n, config->payload.initramfs_fd);
 	for (size_t i = 0; i < config->n_disks; i++)
 		n = note(out, n, config->disks[i].fd);
 	for (size_t i = 0; i < config->n_net; i++)

@@ -57,7 +57,7 @@ void config_edit_cancel(struct config_edit *edit);
  */
 int config_edit_remove(struct config *now, char **text, const char *id, struct err *err);
 /* The descriptors that the configuration names, each once, in out; returns how many. */
-#define CONFIG_MAX_DESCRIPTORS (1u + CONFIG_MAX_DISKS + CONFIG_MAX_NET + CONFIG_MAX_DEVICES)
+#define CONFIG_MAX_DESCRIPTORS (3u + CONFIG_MAX_DISKS + CONFIG_MAX_NET + CONFIG_MAX_DEVICES)
 size_t config_descriptors(const struct config *config, uint32_t out[CONFIG_MAX_DESCRIPTORS]);
 /* Whether one of the lists has an entry of this id. */
 bool config_has_id(const struct config *config, const char *id);

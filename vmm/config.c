@@ -25,28 +25,43 @@
 
 /* --- checks across keys ---------------------------------------------------------------------- */
 
+static int only_one(const char *key, const char *path, uint32_t fd, struct err *err)
+{
+	return path && fd ? err_set(err, EINVAL,
+				    "/payload/%s_fd: does not go with \"%s\"; remove one of them",
+				    key, key)
+			  : 0;
+}
+
 static int settle_payload(struct config_draft *draft, struct err *err)
 {
 	struct config *config = &draft->config;
+	bool kernel = config->payload.kernel || config->payload.kernel_fd;
+	bool flat = draft->flat || draft->flat_fd;
 	char size[24];
 
-	if (!config->payload.kernel && !draft->flat)
+	if (only_one("kernel", config->payload.kernel, config->payload.kernel_fd, err) ||
+	    only_one("initramfs", config->payload.initramfs, config->payload.initramfs_fd, err) ||
+	    only_one("flat", draft->flat, draft->flat_fd, err))
+		return -EINVAL;
+	if (!kernel && !flat)
 		return err_set(err, EINVAL, "/payload: needs \"kernel\" or \"flat\"");
-	if (config->payload.kernel && draft->flat)
+	if (kernel && flat)
 		return err_set(err, EINVAL,
 			       "/payload/flat: does not go with \"kernel\"; remove one of them");
-	if (config->payload.kernel) {
+	if (kernel) {
 		config->payload.type = PAYLOAD_KERNEL;
 		if (config->payload.address)
 			return err_set(err, EINVAL,
 				       "/payload/address: goes only with \"flat\"; remove it");
 		return 0;
 	}
-	if (config->payload.initramfs)
+	if (config->payload.initramfs || config->payload.initramfs_fd)
 		return err_set(err, EINVAL,
 			       "/payload/initramfs: goes only with \"kernel\"; remove it");
 	config->payload.type = PAYLOAD_FLAT;
 	config->payload.kernel = draft->flat;
+	config->payload.kernel_fd = draft->flat_fd;
 	draft->flat = NULL;
 	if (!config->payload.address)
 		config->payload.address = FLAT_DEFAULT;

@@ -219,10 +219,12 @@ struct config_user_device {
 struct config {
 	struct {
 		enum config_payload type;
-		char *kernel;	  /* path, for PAYLOAD_KERNEL and PAYLOAD_FLAT */
-		uint64_t address; /* PAYLOAD_FLAT: load and entry address, page aligned */
-		char *initramfs;  /* path or NULL */
-		char *cmdline;	  /* never NULL */
+		char *kernel;	    /* path, for PAYLOAD_KERNEL and PAYLOAD_FLAT; NULL with an fd */
+		uint32_t kernel_fd; /* 0: none; else the open file, handed over at start */
+		uint64_t address;   /* PAYLOAD_FLAT: load and entry address, page aligned */
+		char *initramfs;    /* path or NULL */
+		uint32_t initramfs_fd; /* as kernel_fd; 0 with a path */
+		char *cmdline;	       /* never NULL */
 	} payload;
 	struct {
 		uint32_t boot_vcpus;

@@ -37,6 +37,8 @@ struct life {
 	uint64_t tickets;
 };
 
+/* -EBADF: it names a descriptor that is not open. */
+int life_look_given(const struct config *config, struct err *err);
 /* Closes what was handed over for it. */
 void life_close_given(const struct config *config);
 

@@ -8,6 +8,7 @@
  * what is there. It is taken away under it, so that who looks at a machine finds what it looks at.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,6 +67,19 @@ void life_close_given(const struct config *config)
 	uint32_t had[CONFIG_MAX_DESCRIPTORS];
 
 	close_others(had, config_descriptors(config, had), &(struct config){ 0 });
+}
+
+int life_look_given(const struct config *config, struct err *err)
+{
+	uint32_t has[CONFIG_MAX_DESCRIPTORS];
+	size_t n = config_descriptors(config, has);
+
+	for (size_t i = 0; i < n; i++) {
+		if (fcntl((int)has[i], F_GETFD) < 0)
+			return err_set(err, EBADF, "descriptor %u: nobody has handed it over",
+				       has[i]);
+	}
+	return 0;
 }
 
 static void close_all(const int *fds, unsigned int n)

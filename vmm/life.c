@@ -118,6 +118,9 @@ static char *copy_text(const char *text, size_t len, struct err *err)
  */
 static int refuse_what_comes_at_start(const struct config *config, struct err *err)
 {
+	if (config->payload.kernel_fd || config->payload.initramfs_fd)
+		return err_set(err, EINVAL,
+			       "/payload: descriptors are handed over at start only; give paths");
 	if (config->iommu.fd)
 		return err_set(err, EINVAL, "/iommu/fd: descriptors are handed over at start only");
 	for (size_t i = 0; i < config->n_devices; i++) {
@@ -183,6 +186,9 @@ int life_load(struct life *life, const char *path, bool kept, struct err *err)
 	struct loading loading = { .kept = kept };
 	int ret = config_load_with(path, parse_file, &loading, err);
 
+	/* Before it could be mistaken for something that is opened here. */
+	if (!ret)
+		ret = life_look_given(&loading.config, err);
 	if (!ret)
 		ret = define(life, &loading.config, &loading.text, err);
 	config_free(&loading.config);

@@ -53,6 +53,25 @@ int payload_open(struct payload_source *source, const char *path, struct err *er
 	return ret;
 }
 
+int payload_open_given(struct payload_source *source, const char *path, uint32_t fd,
+		       struct err *err)
+{
+	int own, ret;
+
+	if (path)
+		return payload_open(source, path, err);
+	*source = (struct payload_source){ .fd = -1 };
+	own = fcntl((int)fd, F_DUPFD_CLOEXEC, 3);
+	if (own < 0)
+		return err_set(err, errno, "descriptor %u: %s", fd, strerror(errno));
+	ret = payload_open_fd(source, own, err);
+	if (ret) {
+		err_prefix(err, "descriptor %u", fd);
+		close(own);
+	}
+	return ret;
+}
+
 void payload_from_memory(struct payload_source *source, const void *bytes, size_t size)
 {
 	*source = (struct payload_source){ .bytes = bytes, .fd = -1, .size = size };

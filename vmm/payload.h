@@ -45,6 +45,9 @@ struct payload {
 int payload_open(struct payload_source *source, const char *path, struct err *err);
 /* The same for a descriptor that somebody opened; it becomes the source's only on success. */
 int payload_open_fd(struct payload_source *source, int fd, struct err *err);
+/* The one at the path; where that is NULL, the file of fd, which stays the caller's. */
+int payload_open_given(struct payload_source *source, const char *path, uint32_t fd,
+		       struct err *err);
 /* An image that is in memory already; bytes must outlive the source. */
 void payload_from_memory(struct payload_source *source, const void *bytes, size_t size);
 /* Closes the descriptor. Also after a failed open. */

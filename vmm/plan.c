@@ -193,6 +193,14 @@ static void plan_sandbox(json *plan)
 				      json_object_new_string(err.text));
 }
 
+static void put_payload(json *plan, const struct config *config)
+{
+	char name[24];
+
+	snprintf(name, sizeof(name), "descriptor %u", config->payload.kernel_fd);
+	put_string(plan, "payload", config->payload.kernel ? config->payload.kernel : name);
+}
+
 int plan_make(json **out, const struct config *config, struct err *err)
 {
 	const struct layout_request request = {
@@ -208,10 +216,12 @@ int plan_make(json **out, const struct config *config, struct err *err)
 	int ret = layout_plan(&layout, &request, err);
 
 	if (!ret)
-		ret = payload_open(&source, config->payload.kernel, err);
+		ret = payload_open_given(&source, config->payload.kernel, config->payload.kernel_fd,
+					 err);
 	payload_close(&source);
-	if (!ret && config->payload.initramfs) {
-		ret = payload_open(&source, config->payload.initramfs, err);
+	if (!ret && (config->payload.initramfs || config->payload.initramfs_fd)) {
+		ret = payload_open_given(&source, config->payload.initramfs,
+					 config->payload.initramfs_fd, err);
 		payload_close(&source);
 	}
 	if (!ret)
@@ -219,7 +229,7 @@ int plan_make(json **out, const struct config *config, struct err *err)
 	if (ret)
 		return ret;
 	plan = json_object_new_object();
-	put_string(plan, "payload", config->payload.kernel);
+	put_payload(plan, config);
 	put_int(plan, "vcpus", config->cpus.boot_vcpus);
 	json_object_object_add(plan, "memory", memory_plan(config, &layout));
 	json_object_object_add(plan, "virtio", virtio);

@@ -50,6 +50,7 @@ for body in '{"payload": {}}' '{"payload": {"flat": "a", "flat": "b"}}' '{"paylo
 done
 ok "a descriptor's number is refused" is \
 	"$(http PUT vm.create -d '{"payload": {"flat": "a"}, "net": [{"id": "n", "fd": 5}]}')" 400
+ok "that of a payload too" is "$(http PUT vm.create -d '{"payload": {"flat_fd": 5}}')" 400
 head -c 1100000 /dev/zero | tr '\0' ' ' >"$work/long"
 ok "a body that is too long is 413" is "$(http PUT vm.create --data-binary @"$work/long")" 413
 ok "nothing was created" is "$(http GET vm.info)" 404

@@ -111,6 +111,22 @@ kill -TERM "$pid"
 end
 ok "a reset starts the machine anew" [ "$(grep -c reset_reached "$work/boots")" -ge 3 ]
 
+# A payload that only who starts adit can open, over resets of the guest.
+echo '{"payload": {"flat_fd": 7}, "serial": {"mode": "File", "file": "'"$work"'/given"}}' >"$work/given.json"
+exec 7<"$build/guest/reset.bin"
+begin "$work/given.json"
+until_says "$work/given" reset_reached 3
+kill -TERM "$pid"
+end
+ok "a payload can be handed over" [ "$(grep -c reset_reached "$work/given")" -ge 3 ]
+exec 7<"$work"
+run "$adit" run "$work/given.json"
+ok "one that is no file is refused" is "$status" 1
+ok "by its number" has "$work/err" 'descriptor 7: not a regular file'
+exec 7<&-
+run "$adit" run "$work/given.json"
+ok "one that is not there as well" has "$work/err" 'descriptor 7: nobody has handed it over'
+
 # As root the node can be hidden in a mount namespace of its own.
 if [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null; then
 	run unshare -m sh -c 'mount -t tmpfs none /dev && exec "$@"' -- "$adit" run "$(config hello)"

@@ -10,6 +10,12 @@ static void keys_that_do_not_go_together_are_refused(void **state)
 	static const struct refusal rows[] = {
 		{ "{\"payload\": {\"kernel\": \"k\", \"flat\": \"f\"}}",
 		  "/payload/flat: does not go with \"kernel\"; remove one of them" },
+		{ "{\"payload\": {\"kernel\": \"k\", \"kernel_fd\": 4}}",
+		  "/payload/kernel_fd: does not go with \"kernel\"; remove one of them" },
+		{ "{\"payload\": {\"kernel_fd\": 3, \"flat_fd\": 4}}",
+		  "/payload/flat: does not go with \"kernel\"; remove one of them" },
+		{ "{\"payload\": {\"flat_fd\": 3, \"initramfs_fd\": 4}}",
+		  "/payload/initramfs: goes only with \"kernel\"; remove it" },
 		{ "{\"payload\": {\"kernel\": \"k\", \"address\": \"2M\"}}",
 		  "/payload/address: goes only with \"flat\"; remove it" },
 		{ "{\"payload\": {\"flat\": \"f\", \"initramfs\": \"i\"}}",
