@@ -272,6 +272,13 @@ static void close_spaces(struct adis *adis)
 	adis->spaces = NULL;
 }
 
+/* Without an ADI nothing does DMA to memory, which can be unplugged then. */
+static void close_unused(struct adis *adis)
+{
+	if (!adis->count)
+		close_spaces(adis);
+}
+
 static int open_spaces(struct adis *adis, struct err *err)
 {
 	size_t n = adis->config->n_spaces;
@@ -302,13 +309,15 @@ int adis_add(struct adis *adis, const struct config *config, const struct config
 
 	if (!ret)
 		ret = make_function(adis, adi, &dsa, err);
+	if (!ret) {
+		ret = bind_pasids(adis, config, adi->id, dsa, err);
+		if (!ret)
+			ret = show_function(adis, adi->id, dsa, err);
+		if (ret)
+			pci_function_destroy(dsa_function(dsa));
+	}
 	if (ret)
-		return ret;
-	ret = bind_pasids(adis, config, adi->id, dsa, err);
-	if (!ret)
-		ret = show_function(adis, adi->id, dsa, err);
-	if (ret)
-		pci_function_destroy(dsa_function(dsa));
+		close_unused(adis);
 	return ret;
 }
 
@@ -407,8 +416,10 @@ bool adis_remove(struct adis *adis, const char *id)
 		*adi = adis->all[--adis->count];
 	}
 	pthread_mutex_unlock(&adis->lock);
-	if (dsa)
+	if (dsa) {
 		pci_bus_remove(adis->bus, dsa_function(dsa));
+		close_unused(adis);
+	}
 	return dsa;
 }
 

@@ -196,12 +196,18 @@ static int settle_vsock(const struct config_vsock *vsock, struct err *err)
 /* Pages under a device's DMA would stay pinned, and the device would go on using them. */
 static int settle_balloon(const struct config *config, struct err *err)
 {
+	bool devices = config->n_devices || config->n_user_devices;
+
 	if (!config->balloon.present)
 		return 0;
-	if (config->n_devices)
-		return err_set(err, EINVAL,
-			       "/balloon: does not go with /devices: memory that is mapped for a "
-			       "device's DMA stays pinned and in its reach; remove one of them");
+	if ((config->balloon.size || config->balloon.reporting) && (devices || config->n_adis))
+		return err_set(
+			err, EINVAL,
+			"/balloon/%s: does not go with %s: memory that is mapped for DMA "
+			"does not come free and stays in reach; leave it out (statistics still "
+			"come), or the %s",
+			config->balloon.size ? "size" : "free_page_reporting",
+			devices ? "/devices" : "/adis", devices ? "devices" : "ADIs");
 	if (config->balloon.size >= config->memory.size)
 		return err_set(err, EINVAL,
 			       "/balloon/size: the guest would have nothing left; it must be below "

@@ -16,6 +16,7 @@
 #include "vmm/devices.h"
 #include "vmm/power.h"
 #include "vmm/user-devices.h"
+#include "vmm/virtio/balloon.h"
 #include "vmm/virtio/devices.h"
 
 #define NS_PER_S 1000000000ull
@@ -151,22 +152,6 @@ unsigned int hotplug_slot(struct hotplug *hotplug, const char *id)
 	return slot ? slot : user_devices_slot(parts->user_devices, id);
 }
 
-static int add(struct hotplug *hotplug, const struct hotplug_part *part, struct err *err)
-{
-	const struct hotplug_parts *parts = &hotplug->parts;
-
-	if (part->disk)
-		return virtio_devices_add_disk(parts->virtio, part->disk, err);
-	if (part->net)
-		return virtio_devices_add_net(parts->virtio, part->net, err);
-	if (part->adi)
-		return adis_add(parts->adis, part->config, part->adi, err);
-	if (part->user_device)
-		return user_devices_plug(parts->user_devices, part->user_device, err);
-	return devices_plug(parts->devices, part->config,
-			    (size_t)(part->device - part->config->devices), err);
-}
-
 static const char *id_of(const struct hotplug_part *part)
 {
 	if (part->disk)
@@ -176,6 +161,38 @@ static const char *id_of(const struct hotplug_part *part)
 	if (part->adi)
 		return part->adi->id;
 	return part->device ? part->device->id : part->user_device->id;
+}
+
+/* What does DMA maps guest memory: it does so when no page of it can go back to the host. */
+static int add_mapped(struct hotplug *hotplug, const struct hotplug_part *part, struct err *err)
+{
+	const struct hotplug_parts *parts = &hotplug->parts;
+
+	if (part->adi)
+		return adis_add(parts->adis, part->config, part->adi, err);
+	if (part->user_device)
+		return user_devices_plug(parts->user_devices, part->user_device, err);
+	return devices_plug(parts->devices, part->config,
+			    (size_t)(part->device - part->config->devices), err);
+}
+
+static int add(struct hotplug *hotplug, const struct hotplug_part *part, struct err *err)
+{
+	const struct hotplug_parts *parts = &hotplug->parts;
+	struct balloon *balloon = virtio_devices_balloon(parts->virtio);
+	int ret;
+
+	if (part->disk)
+		return virtio_devices_add_disk(parts->virtio, part->disk, err);
+	if (part->net)
+		return virtio_devices_add_net(parts->virtio, part->net, err);
+	ret = balloon_bar(balloon, id_of(part), err);
+	if (ret)
+		return ret;
+	ret = add_mapped(hotplug, part, err);
+	if (ret)
+		balloon_unbar(balloon);
+	return ret;
 }
 
 int hotplug_add(struct hotplug *hotplug, const struct hotplug_part *part, struct err *err)
@@ -244,6 +261,7 @@ int hotplug_remove(struct hotplug *hotplug, const char *id, struct err *err)
 	memcpy(departure->id, id, strnlen(id, sizeof(departure->id) - 1));
 	if (adis_remove(hotplug->parts.adis, id) || devices_remove(hotplug->parts.devices, id) ||
 	    user_devices_remove(hotplug->parts.user_devices, id)) {
+		balloon_unbar(virtio_devices_balloon(hotplug->parts.virtio));
 		departed(departure);
 		return 0;
 	}

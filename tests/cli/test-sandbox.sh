@@ -120,7 +120,7 @@ times=4
 config reset "$serial, \"cpus\": {\"boot_vcpus\": 2},
 	\"memory\": {\"size\": \"64M\", \"prefault\": true, \"hotplug_size\": \"16M\"},
 	\"disks\": [{\"path\": \"$work/disk\", \"direct\": $direct}, {\"path\": \"$work/disk2\", \"readonly\": true}],
-	\"rng\": {\"src\": \"/dev/urandom\"}, \"balloon\": {\"size\": \"1M\"},
+	\"rng\": {\"src\": \"/dev/urandom\"}, \"balloon\": {\"statistics_interval\": 1},
 	\"console\": {\"mode\": \"Pty\", \"link\": \"$work/pty\",
 	              \"ports\": [{\"name\": \"port\", \"mode\": \"Socket\", \"socket\": \"$work/port\"}]},
 	\"vsock\": {\"cid\": 3, \"socket\": \"$work/vsock\"},

@@ -71,8 +71,13 @@ static void what_does_not_go_together_is_refused(void **state)
 		{ "\"vsock\": {\"socket\": \"s\"}", "/vsock/cid: is missing" },
 		{ "\"vsock\": {\"cid\": 2, \"socket\": \"s\"}", "/vsock/cid: must be" },
 		{ "\"balloon\": {\"size\": \"128M\"}", "/balloon/size: " },
-		{ "\"balloon\": {}, \"devices\": [{\"path\": \"0000:00:01.0\"}]",
-		  "/balloon: does not go with /devices" },
+		{ "\"balloon\": {\"size\": \"4M\"}, \"devices\": [{\"path\": \"0000:00:01.0\"}]",
+		  "/balloon/size: does not go with /devices" },
+		{ "\"balloon\": {\"free_page_reporting\": true}, \"devices\": [{\"socket\": \"/s\"}]",
+		  "/balloon/free_page_reporting: does not go with /devices" },
+		{ "\"balloon\": {\"size\": \"4M\"}, \"adis\": [{\"id\": \"d\", \"type\": \"dsa\", "
+		  "\"wqs\": [{\"size\": 8}]}]",
+		  "/balloon/size: does not go with /adis" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)

@@ -2,6 +2,7 @@
 /* The balloon: pages that go back to the host read as zeros, and nothing beside them does. */
 #include "tests/unit/test-virtio-device.h"
 
+#include <errno.h>
 #include <linux/virtio_balloon.h>
 #include <sys/mman.h>
 
@@ -19,10 +20,10 @@ struct tent {
 };
 
 /* Guest memory as the machine has it: a mapping, shared (memfd) or private. */
-static void open_tent(struct tent *t, bool shared)
+static void open_with(struct tent *t, bool shared, uint64_t size, unsigned int barred)
 {
 	const struct balloon_options options = {
-		.size = 1 << 20, .shared = shared, .reporting = true, .stats_ms = 1
+		.size = size, .shared = shared, .reporting = true, .stats_ms = 1, .barred = barred
 	};
 	struct err err;
 	int fd = shared ? memfd_create("guest", MFD_CLOEXEC) : -1;
@@ -40,6 +41,11 @@ static void open_tent(struct tent *t, bool shared)
 	t->b.memory.bytes = t->b.memory.table.range[0].hva = memory;
 	assert_ok(balloon_create(&t->balloon, &t->b.host, &options, &err), &err);
 	bench_run(&t->b, balloon_device(t->balloon));
+}
+
+static void open_tent(struct tent *t, bool shared)
+{
+	open_with(t, shared, 1 << 20, 0);
 }
 
 static void close_tent(struct tent *t)
@@ -156,11 +162,12 @@ static void the_size_is_told_and_answered(void **state)
 {
 	struct balloon_stats stats;
 	struct tent t;
+	struct err err;
 
 	open_tent(&t, false);
 	bench_start(&t.b, bench_layouts[1], 2);
 	assert_int_equal(reg(&t.b, VIRTIO_BAR_DEVICE, 4), 256);
-	balloon_resize(t.balloon, 8 << 20);
+	assert_ok(balloon_resize(t.balloon, 8 << 20, &err), &err);
 	bench_wait(&t.b, 0);
 	assert_int_equal(reg(&t.b, VIRTIO_BAR_DEVICE, 4), 2048);
 	set(&t.b, VIRTIO_BAR_DEVICE + 4, 2000, 4);
@@ -171,6 +178,90 @@ static void the_size_is_told_and_answered(void **state)
 	close_tent(&t);
 }
 
+/* Inflates one page and reports another; whether they went back. */
+static bool one_goes(struct tent *t)
+{
+	const struct driver_piece numbers = { NUMBERS, 4, false };
+	const struct driver_piece page = { PAGES + 4096, 4096, true };
+	const uint32_t first = (uint32_t)(PAGES >> 12);
+	const uint8_t *at = guest_at(&t->b.memory, PAGES);
+
+	fill_pages(t, 2);
+	memcpy(guest_at(&t->b.memory, NUMBERS), &first, sizeof(first));
+	driver_add(&t->b.q[0], &numbers, 1);
+	bench_kick(&t->b, 0);
+	bench_take(&t->b, 0, NULL);
+	driver_add(&t->b.q[3], &page, 1);
+	bench_kick(&t->b, 3);
+	bench_take(&t->b, 3, NULL);
+	assert_int_equal(at[0], at[4096]);
+	return !at[0];
+}
+
+static void nothing_goes_back_while_something_does_dma(void **state)
+{
+	struct balloon_stats stats;
+	struct tent t;
+	struct err err;
+
+	(void)state;
+	for (unsigned int barred = 0; barred < 3; barred++) {
+		open_with(&t, true, 0, barred);
+		bench_start(&t.b, bench_layouts[3] | REPORTING | STATS, 4);
+		assert_int_equal(one_goes(&t), !barred);
+		assert_ok(balloon_bar(t.balloon, "dsa0", &err), &err);
+		assert_false(one_goes(&t));
+		balloon_read_stats(t.balloon, &stats);
+		assert_int_equal(stats.reported, barred ? 0 : 4096);
+		assert_int_equal(balloon_check(t.balloon, 4096, &err), -EBUSY);
+		assert_int_equal(balloon_resize(t.balloon, 4096, &err), -EBUSY);
+		assert_non_null(strstr(err.text, "a balloon of 4096 bytes: guest memory is mapped "
+						 "for the DMA of"));
+		assert_ok(balloon_resize(t.balloon, 0, &err), &err);
+		assert_int_equal(reg(&t.b, VIRTIO_BAR_DEVICE, 4), 0);
+		/* The last of them lets go. */
+		for (unsigned int i = 0; i <= barred; i++) {
+			assert_false(one_goes(&t));
+			balloon_unbar(t.balloon);
+		}
+		assert_true(one_goes(&t));
+		assert_ok(balloon_check(t.balloon, 4096, &err), &err);
+		close_tent(&t);
+	}
+	/* A machine may have none. */
+	assert_ok(balloon_bar(NULL, "dsa0", &err), &err);
+	balloon_unbar(NULL);
+}
+
+/* What it has, and what it shall have: both are in the way of who comes, and the sentence says so.
+ */
+static void who_does_dma_waits_until_the_balloon_is_empty(void **state)
+{
+	struct tent t;
+	struct err err;
+
+	(void)state;
+	open_tent(&t, true);
+	bench_start(&t.b, bench_layouts[1] | REPORTING | STATS, 4);
+	assert_int_equal(balloon_bar(t.balloon, "dsa0", &err), -EBUSY);
+	assert_non_null(strstr(err.text,
+			       "dsa0: does DMA to guest memory, of which the balloon has 0 "
+			       "bytes and shall have 1048576"));
+	assert_true(one_goes(&t));
+	set(&t.b, VIRTIO_BAR_DEVICE + 4, 256, 4);
+	assert_ok(balloon_resize(t.balloon, 0, &err), &err);
+	assert_int_equal(balloon_bar(t.balloon, "dsa0", &err), -EBUSY);
+	assert_non_null(strstr(err.text, "has 1048576 bytes and shall have 0"));
+	assert_true(one_goes(&t));
+	set(&t.b, VIRTIO_BAR_DEVICE + 4, 0, 4);
+	assert_ok(balloon_bar(t.balloon, "dsa0", &err), &err);
+	assert_false(one_goes(&t));
+	/* Who was refused has not barred it. */
+	balloon_unbar(t.balloon);
+	assert_true(one_goes(&t));
+	close_tent(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -178,6 +269,8 @@ int main(void)
 		cmocka_unit_test(reported_pages_go_back_and_parts_of_pages_do_not),
 		cmocka_unit_test(statistics_are_asked_for_and_kept),
 		cmocka_unit_test(the_size_is_told_and_answered),
+		cmocka_unit_test(nothing_goes_back_while_something_does_dma),
+		cmocka_unit_test(who_does_dma_waits_until_the_balloon_is_empty),
 	};
 
 	return cmocka_run_group_tests_name("virtio-balloon", tests, NULL, NULL);

@@ -548,9 +548,8 @@ static int look_balloon(void *arg, const struct life_view *view)
 			looking->err, EINVAL,
 			"/desired_balloon: must be less than the guest's memory, which is %s",
 			size);
-	if (!looking->asks)
-		balloon_resize(balloon, looking->size);
-	return 0;
+	return looking->asks ? balloon_check(balloon, looking->size, looking->err)
+			     : balloon_resize(balloon, looking->size, looking->err);
 }
 
 /* What is to be plugged is what is more than the guest was started with. */

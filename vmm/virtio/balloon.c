@@ -27,6 +27,7 @@ struct balloon {
 	struct virtio_host host;
 	bool shared;
 	uint32_t stats_ms;
+	unsigned int barred; /* by so many; under the device's lock, as all from here on */
 	struct virtio_balloon_config config;
 	struct balloon_stats stats;
 	/* The buffer in which the driver waits to be asked for statistics. */
@@ -62,6 +63,12 @@ static uint64_t give_back(struct balloon *balloon, uint8_t *at, uint64_t len)
 	if (len < skip + PAGE)
 		return 0;
 	whole = align_down(len - skip, PAGE);
+	if (balloon->barred) {
+		log_limited(balloon->host.log, &balloon->limit, LOG_INFO, "balloon",
+			    "%llu bytes stay the guest's: devices do DMA to its memory",
+			    (unsigned long long)whole);
+		return 0;
+	}
 	if (madvise(at + skip, whole, balloon->shared ? MADV_REMOVE : MADV_DONTNEED)) {
 		/* Huge pages go back whole or not at all. */
 		log_limited(balloon->host.log, &balloon->limit, LOG_DEBUG, "balloon",
@@ -240,11 +247,71 @@ static void config_write(void *opaque, uint32_t offset, const void *data, unsign
 		memcpy(&balloon->config.actual, data, 4);
 }
 
-void balloon_resize(struct balloon *balloon, uint64_t size)
+/* With the lock held. */
+static int check_size(const struct balloon *balloon, uint64_t size, struct err *err)
 {
+	if (!size || !balloon->barred)
+		return 0;
+	return err_set(
+		err, EBUSY,
+		"a balloon of %llu bytes: guest memory is mapped for the DMA of %u devices or "
+		"ADIs, so none of it comes free; take them out first",
+		(unsigned long long)size, balloon->barred);
+}
+
+int balloon_check(struct balloon *balloon, uint64_t size, struct err *err)
+{
+	int ret;
+
 	virtio_lock(balloon->device);
-	balloon->config.num_pages = (uint32_t)MIN(size / PAGE, UINT32_MAX);
-	virtio_config_changed(balloon->device);
+	ret = check_size(balloon, size, err);
+	virtio_unlock(balloon->device);
+	return ret;
+}
+
+int balloon_resize(struct balloon *balloon, uint64_t size, struct err *err)
+{
+	int ret;
+
+	virtio_lock(balloon->device);
+	ret = check_size(balloon, size, err);
+	if (!ret) {
+		balloon->config.num_pages = (uint32_t)MIN(size / PAGE, UINT32_MAX);
+		virtio_config_changed(balloon->device);
+	}
+	virtio_unlock(balloon->device);
+	return ret;
+}
+
+int balloon_bar(struct balloon *balloon, const char *who, struct err *err)
+{
+	uint64_t wanted, actual;
+	int ret = 0;
+
+	if (!balloon)
+		return 0;
+	virtio_lock(balloon->device);
+	wanted = (uint64_t)balloon->config.num_pages * PAGE;
+	actual = (uint64_t)balloon->config.actual * PAGE;
+	if (wanted || actual)
+		ret = err_set(
+			err, EBUSY,
+			"%s: does DMA to guest memory, of which the balloon has %llu bytes and "
+			"shall have %llu: set \"desired_balloon\" to 0 and wait until the "
+			"guest has taken all back",
+			who, (unsigned long long)actual, (unsigned long long)wanted);
+	else
+		balloon->barred++;
+	virtio_unlock(balloon->device);
+	return ret;
+}
+
+void balloon_unbar(struct balloon *balloon)
+{
+	if (!balloon)
+		return;
+	virtio_lock(balloon->device);
+	balloon->barred--;
 	virtio_unlock(balloon->device);
 }
 
@@ -303,6 +370,7 @@ int balloon_create(struct balloon **out, const struct virtio_host *host,
 	balloon->host = *host;
 	balloon->shared = options->shared;
 	balloon->stats_ms = options->stats_ms;
+	balloon->barred = options->barred;
 	balloon->config.num_pages = (uint32_t)(options->size / PAGE);
 	forget(balloon);
 	ret = virtio_device_create(&balloon->device, host, &device, err);

@@ -3,8 +3,9 @@
  * A virtio balloon: memory that the guest gives back goes to the host at once, what it reports as
  * free too, and it tells how it fares.
  *
- * Not with assigned devices: what is pinned for DMA does not come free, and a device would go on
- * reading and writing pages that the guest does not see any more. The configuration refuses it.
+ * While something does DMA to guest memory (assigned devices, ADIs), statistics are all there is:
+ * what is pinned for DMA does not come free, and a device would go on reading and writing pages
+ * that the guest does not see any more. Whoever would map memory bars the balloon first.
  */
 #ifndef ADIT_VMM_VIRTIO_BALLOON_H
 #define ADIT_VMM_VIRTIO_BALLOON_H
@@ -21,6 +22,7 @@ struct balloon_options {
 	bool deflate_on_oom; /* the guest may take pages back before it kills a process */
 	bool reporting;	     /* free pages are reported */
 	uint32_t stats_ms;   /* how often statistics are asked for; 0: never */
+	unsigned int barred; /* by so many from the start, where size is 0 and reporting false */
 };
 
 /* What the guest said last; a value that it does not tell is UINT64_MAX. */
@@ -34,8 +36,19 @@ struct balloon_stats {
 int balloon_create(struct balloon **out, const struct virtio_host *host,
 		   const struct balloon_options *options, struct err *err);
 struct virtio_device *balloon_device(struct balloon *balloon);
-/* Any thread. */
-void balloon_resize(struct balloon *balloon, uint64_t size);
+
+/* --- any thread ------------------------------------------------------------------------------ */
+
+/* Whether it could be told to have so many bytes. -EBUSY: more than none, while it is barred. */
+int balloon_check(struct balloon *balloon, uint64_t size, struct err *err);
+int balloon_resize(struct balloon *balloon, uint64_t size, struct err *err);
+/*
+ * From here on no page goes back to the host, whatever the guest asks, until as many unbars; when
+ * it returns, none is on its way. who: comes and does DMA; for the sentence. -EBUSY: the balloon
+ * has memory or shall have some, so the guest would be without it for nothing. NULL: nothing to do.
+ */
+int balloon_bar(struct balloon *balloon, const char *who, struct err *err);
+void balloon_unbar(struct balloon *balloon);
 void balloon_read_stats(struct balloon *balloon, struct balloon_stats *stats);
 
 #endif

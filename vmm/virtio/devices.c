@@ -204,6 +204,8 @@ static int add_balloon(struct virtio_devices *devices, const struct config *conf
 		.deflate_on_oom = config->balloon.deflate_on_oom,
 		.reporting = config->balloon.reporting,
 		.stats_ms = config->balloon.stats_ms,
+		.barred =
+			(unsigned int)(config->n_adis + config->n_devices + config->n_user_devices),
 	};
 	int ret = balloon_create(&devices->balloon, &devices->host, &options, err);
 
