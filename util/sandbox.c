@@ -28,9 +28,12 @@ static __thread const struct log *log_of_thread;
 static __thread enum sandbox_role role_of_thread;
 
 static const char role_names[SANDBOX_ROLES][12] = {
-	[SANDBOX_LIFE] = "life",     [SANDBOX_LOOP] = "loop",	       [SANDBOX_VCPU] = "vcpu",
-	[SANDBOX_ENGINE] = "engine", [SANDBOX_RECEIVER] = "vfio-user", [SANDBOX_API] = "api",
-	[SANDBOX_MEMORY] = "memory", [SANDBOX_SERVER] = "server",      [SANDBOX_SEAT] = "seat",
+	[SANDBOX_LIFE] = "life",	  [SANDBOX_LOOP] = "loop",
+	[SANDBOX_VCPU] = "vcpu",	  [SANDBOX_ENGINE] = "engine",
+	[SANDBOX_RECEIVER] = "vfio-user", [SANDBOX_API] = "api",
+	[SANDBOX_MEMORY] = "memory",	  [SANDBOX_SERVER] = "server",
+	[SANDBOX_SEAT] = "seat",	  [SANDBOX_OWNER] = "owner",
+	[SANDBOX_TENANT] = "tenant",	  [SANDBOX_FUNCTION] = "function",
 };
 
 const char *sandbox_role_name(enum sandbox_role role)

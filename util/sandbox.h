@@ -29,6 +29,10 @@ enum sandbox_role {
 	SANDBOX_MEMORY,	  /* plugs and unplugs guest memory */
 	SANDBOX_SERVER,	  /* adit adi-serve: waits for its end, and clears up */
 	SANDBOX_SEAT,	  /* adit adi-serve: serves the clients of one socket */
+	/* The same where a function does the work: they ask VFIO and the IOMMU as well. */
+	SANDBOX_OWNER,	  /* waits for its end, and gives the function back */
+	SANDBOX_TENANT,	  /* serves the clients of one socket */
+	SANDBOX_FUNCTION, /* carries out descriptors on it, watches it, tells who it is lent to */
 	SANDBOX_ROLES,
 };
 
@@ -37,7 +41,10 @@ struct sandbox {
 	const struct log *log; /* for the last sentence */
 };
 
-/* "life", "loop", "vcpu", "engine", "vfio-user", "api", "memory", "server", "seat". */
+/*
+ * "life", "loop", "vcpu", "engine", "vfio-user", "api", "memory", "server", "seat", "owner",
+ * "tenant", "function".
+ */
 const char *sandbox_role_name(enum sandbox_role role);
 
 /* Were filters built in? */

@@ -34,8 +34,8 @@ static void *run(void *arg)
 	return NULL;
 }
 
-static int serve_until_signal(struct serve *serve, const struct log *log,
-			      const struct sandbox *sandbox)
+static int serve_until_signal(struct serve *serve, const struct serve_config *config,
+			      const struct log *log, const struct sandbox *sandbox)
 {
 	struct job job = { .serve = serve, .log = log };
 	pthread_t thread;
@@ -54,25 +54,11 @@ static int serve_until_signal(struct serve *serve, const struct log *log,
 	}
 	puts("ready");
 	fflush(stdout);
-	sandbox_enter(sandbox, SANDBOX_SERVER);
+	sandbox_enter(sandbox, config->function.present ? SANDBOX_OWNER : SANDBOX_SERVER);
 	sigwait(&set, &signal_number);
 	serve_stop(serve);
 	pthread_join(thread, NULL);
 	return job.status;
-}
-
-/*
- * What a DSA function asks of VFIO while clients come and go is in no filter: with one there are
- * none, and the log says so.
- */
-static const struct sandbox *choose(const struct sandbox *sandbox,
-				    const struct serve_config *config, const struct log *log)
-{
-	if (!sandbox)
-		log_line(log, LOG_WARN, "sandbox", "off, as --sandbox=off says");
-	else if (config->function.present)
-		log_line(log, LOG_WARN, "sandbox", "off: there is none for /function");
-	return config->function.present ? NULL : sandbox;
 }
 
 /* paths: n sockets. */
@@ -95,14 +81,15 @@ static int serve(char *const *paths, size_t n, const char *config_path, const st
 		serve_config_free(&config);
 		return EXIT_CONFIG;
 	}
-	sandbox = choose(sandbox, &config, log);
+	if (!sandbox)
+		log_line(log, LOG_WARN, "sandbox", "off, as --sandbox=off says");
 	if (sandbox_start(sandbox, &err) ||
 	    serve_create(&server, paths, &config, log, sandbox, &err)) {
 		log_line(log, LOG_ERROR, "adi-serve", "%s", err.text);
 		serve_config_free(&config);
 		return EXIT_FAILED;
 	}
-	status = serve_until_signal(server, log, sandbox);
+	status = serve_until_signal(server, &config, log, sandbox);
 	serve_destroy(server);
 	serve_config_free(&config);
 	return status;

@@ -23,10 +23,16 @@ struct serve_function {
 };
 
 static int make_soft(struct serve_function *function, const struct serve_config *config,
-		     const struct log *log, struct err *err)
+		     const struct log *log, const struct sandbox *sandbox, struct err *err)
 {
-	int ret = dsa_local_create(&function->local, "function", config->function.queues,
-				   config->function.engines, log, err);
+	const struct dsa_local_options options = {
+		.name = "function",
+		.queues = config->function.queues,
+		.engines = config->function.engines,
+		.log = log,
+		.sandbox = sandbox,
+	};
+	int ret = dsa_local_create(&function->local, &options, err);
 
 	if (ret)
 		return ret;
@@ -63,9 +69,13 @@ static int make_vfio(struct serve_function *function, const struct serve_config 
 }
 
 int serve_function_create(struct serve_function **out, const struct serve_config *config,
-			  const struct log *log, struct err *err)
+			  const struct log *log, const struct sandbox *sandbox, struct err *err)
 {
-	const struct dsa_owner_options options = { .name = "function", .log = log };
+	const struct dsa_owner_options options = {
+		.name = "function",
+		.log = log,
+		.sandbox = sandbox,
+	};
 	struct serve_function *function;
 	int ret;
 
@@ -78,7 +88,7 @@ int serve_function_create(struct serve_function **out, const struct serve_config
 	if (config->function.type == SERVE_FUNCTION_VFIO)
 		ret = make_vfio(function, config, err);
 	else
-		ret = make_soft(function, config, log, err);
+		ret = make_soft(function, config, log, sandbox, err);
 	if (!ret)
 		ret = dsa_owner_create(&function->owner, function->access, &options, err);
 	if (ret) {

@@ -13,12 +13,13 @@
 
 struct dsa_owner;
 struct ioasid_ctx;
+struct sandbox;
 struct serve_config;
 struct serve_function;
 
-/* *out is NULL where the configuration has none. */
+/* *out is NULL where the configuration has none. sandbox: for its threads; NULL: none. */
 int serve_function_create(struct serve_function **out, const struct serve_config *config,
-			  const struct log *log, struct err *err);
+			  const struct log *log, const struct sandbox *sandbox, struct err *err);
 /* Its tenants are gone. */
 void serve_function_destroy(struct serve_function *function);
 

@@ -333,7 +333,7 @@ static bool stopped(const struct serve_seat *seat)
 int serve_seat_run(struct serve_seat *seat, struct err *err)
 {
 	pthread_setname_np(pthread_self(), "seat");
-	sandbox_enter(seat->sandbox, SANDBOX_SEAT);
+	sandbox_enter(seat->sandbox, seat->function ? SANDBOX_TENANT : SANDBOX_SEAT);
 	while (!stopped(seat)) {
 		int connection = accept4(seat->fd, NULL, NULL, SOCK_CLOEXEC);
 

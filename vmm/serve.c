@@ -79,7 +79,7 @@ int serve_create(struct serve **out, char *const *paths, const struct serve_conf
 	if (!serve)
 		return err_set(err, ENOMEM, "no memory for a server");
 	serve->sandbox = sandbox;
-	ret = serve_function_create(&serve->function, config, log, err);
+	ret = serve_function_create(&serve->function, config, log, sandbox, err);
 	while (!ret && serve->n < n) {
 		struct served *served = &serve->served[serve->n];
 

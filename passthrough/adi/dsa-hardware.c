@@ -295,7 +295,7 @@ static void *engine_main(void *arg)
 	struct dsa_job *job;
 
 	pthread_setname_np(pthread_self(), "dsa-engine");
-	sandbox_enter(dsa->sandbox, SANDBOX_ENGINE);
+	sandbox_enter(dsa->sandbox, dsa->host.port ? SANDBOX_FUNCTION : SANDBOX_ENGINE);
 	pthread_mutex_lock(&dsa->lock);
 	hardware = dsa->backend_state;
 	while (!hardware->threads.quit) {

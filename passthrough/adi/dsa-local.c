@@ -110,22 +110,23 @@ static const struct pci_export_ops function_ops = { .fire = fire, .quiet = quiet
 
 /* --- life ------------------------------------------------------------------------------------ */
 
-static int make_function(struct dsa_local *local, const char *name, unsigned int queues,
-			 unsigned int engines, const struct log *log, struct err *err)
+static int make_function(struct dsa_local *local, const struct dsa_local_options *from,
+			 struct err *err)
 {
 	const struct ioasid_space_options none = { .name = "nothing" };
 	struct dsa_options options = {
-		.id = name,
-		.wqs = queues,
-		.engines = engines,
+		.id = from->name,
+		.wqs = from->queues,
+		.engines = from->engines,
 		.pasid = { .allow = true, .width = 20 },
-		.log = log,
+		.log = from->log,
+		.sandbox = from->sandbox,
 	};
 	struct pci_function *function;
 	int ret;
 
-	for (unsigned int i = 0; i < queues && i < DSA_MAX_WQS; i++)
-		options.wq[i].size = DSA_MAX_WQ_SIZE / queues;
+	for (unsigned int i = 0; i < from->queues && i < DSA_MAX_WQS; i++)
+		options.wq[i].size = DSA_MAX_WQ_SIZE / from->queues;
 	ret = ioasid_ctx_open(&local->ctx, IOASID_PROVIDER_SOFT, NULL, err);
 	if (!ret)
 		ret = ioasid_alloc(local->ctx, &none, &local->none, err);
@@ -143,14 +144,14 @@ static int make_function(struct dsa_local *local, const char *name, unsigned int
 	return ret;
 }
 
-int dsa_local_create(struct dsa_local **out, const char *name, unsigned int queues,
-		     unsigned int engines, const struct log *log, struct err *err)
+int dsa_local_create(struct dsa_local **out, const struct dsa_local_options *options,
+		     struct err *err)
 {
 	struct dsa_local *local = calloc(1, sizeof(*local));
 	int ret;
 
 	if (!local)
-		return err_set(err, ENOMEM, "%s: no memory for a DSA function", name);
+		return err_set(err, ENOMEM, "%s: no memory for a DSA function", options->name);
 	epoch_init(&local->epoch);
 	epoch_join(&local->epoch, &local->reader);
 	pthread_mutex_init(&local->lock, NULL);
@@ -166,9 +167,9 @@ int dsa_local_create(struct dsa_local **out, const char *name, unsigned int queu
 		.arg = local,
 	};
 	if (local->access.interrupt < 0)
-		ret = err_set(err, errno, "%s: no eventfd: %s", name, strerror(errno));
+		ret = err_set(err, errno, "%s: no eventfd: %s", options->name, strerror(errno));
 	else
-		ret = make_function(local, name, queues, engines, log, err);
+		ret = make_function(local, options, err);
 	if (ret) {
 		dsa_local_destroy(local);
 		return ret;

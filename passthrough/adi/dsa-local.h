@@ -11,9 +11,15 @@
 
 struct dsa_local;
 
-/* queues: 1 to DSA_MAX_WQS; engines: 1 to DSA_MAX_ENGINES. */
-int dsa_local_create(struct dsa_local **out, const char *name, unsigned int queues,
-		     unsigned int engines, const struct log *log, struct err *err);
+struct dsa_local_options {
+	const char *name;	      /* copied */
+	unsigned int queues, engines; /* 1 to DSA_MAX_WQS; 1 to DSA_MAX_ENGINES */
+	const struct log *log;
+	const struct sandbox *sandbox; /* for its engines; NULL: none */
+};
+
+int dsa_local_create(struct dsa_local **out, const struct dsa_local_options *options,
+		     struct err *err);
 /* Its owner is gone. */
 void dsa_local_destroy(struct dsa_local *local);
 

@@ -37,6 +37,7 @@ struct dsa_tenant {
 struct dsa_owner {
 	char name[64];
 	const struct log *log;
+	const struct sandbox *sandbox;
 	struct dsa_access access;
 	unsigned int command_ms;
 	struct owner_shape shape;

@@ -15,6 +15,7 @@
 #include "passthrough/adi/dsa-owner-internal.h"
 #include "util/bits.h"
 #include "util/log.h"
+#include "util/sandbox.h"
 
 #define COMMAND_MS 5000u
 
@@ -59,6 +60,7 @@ static void *watch(void *arg)
 	uint64_t n;
 
 	pthread_setname_np(pthread_self(), "dsa-owner");
+	sandbox_enter(owner->sandbox, SANDBOX_FUNCTION);
 	while (poll(fds, ARRAY_SIZE(fds), -1) >= 0 || errno == EINTR) {
 		if (fds[1].revents)
 			break;
@@ -78,6 +80,7 @@ static void *tell(void *arg)
 	struct dsa_owner *owner = tenant->owner;
 
 	pthread_setname_np(pthread_self(), "dsa-tenant");
+	sandbox_enter(owner->sandbox, SANDBOX_FUNCTION);
 	pthread_mutex_lock(&owner->news);
 	while (!tenant->hushed) {
 		uint64_t losses = losses_of(owner);
@@ -268,6 +271,7 @@ static int start_thread(pthread_t *thread, void *(*run)(void *), void *arg)
 	int ret;
 
 	sigfillset(&all);
+	sigdelset(&all, SIGSYS); /* util/sandbox.h */
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	ret = pthread_create(thread, NULL, run, arg);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -379,6 +383,7 @@ int dsa_owner_create(struct dsa_owner **out, const struct dsa_access *access,
 		return err_set(err, ENOMEM, "%s: no memory for its owner", options->name);
 	snprintf(owner->name, sizeof(owner->name), "%s", options->name);
 	owner->log = options->log;
+	owner->sandbox = options->sandbox;
 	owner->access = *access;
 	owner->command_ms = options->command_ms ? options->command_ms : COMMAND_MS;
 	pthread_mutex_init(&owner->lend, NULL);

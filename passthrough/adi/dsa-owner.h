@@ -20,6 +20,7 @@
 
 struct dsa_owner;
 struct dsa_tenant;
+struct sandbox;
 
 #define DSA_OWNER_QUEUES 64u
 
@@ -44,6 +45,7 @@ struct dsa_owner_options {
 	const char *name;	 /* copied */
 	unsigned int command_ms; /* how long a command of the function may take; 0: five seconds */
 	const struct log *log;
+	const struct sandbox *sandbox; /* for its thread and those of tenants; NULL: none */
 };
 
 /*

@@ -115,6 +115,17 @@ ok "and so does the other" is "$status" 0
 ok "one guest's checks pass" has "$work/out0" '^adit demo: all checks passed'
 ok "and so do the other's" has "$work/out" '^adit demo: all checks passed'
 ok "each had an ADI of its own" has "$work/served.err" 'dsa1: client left'
+case $(basename "$build") in
+*address* | *thread*) skip "filters of its threads" "a build with a sanitizer has none" ;;
+*)
+	ok "each of its threads has a filter" is \
+		"$(cat /proc/"$server"/task/*/status | grep -c '^Seccomp:.2')" \
+		"$(cat /proc/"$server"/task/*/comm | grep -c .)"
+	ok "these are two at rest, two of sockets, two of tenants, the owner's, and the function's and the ADIs' engines" is \
+		"$(cat /proc/"$server"/task/*/comm | sort | uniq -c | awk '{ printf "%s %s, ", $2, $1 }')" \
+		'adit 2, dsa-engine 4, dsa-owner 1, dsa-tenant 2, seat 2, '
+	;;
+esac
 # One is killed; the other machine does not notice.
 sed "s|demo.bin|spin.bin|" "$work/vm0.json" >"$work/spin.json"
 "$adit" run "$work/spin.json" >"$work/out0" 2>"$work/err0" &
@@ -126,6 +137,7 @@ run "$adit" run "$work/vm1.json"
 ok "a machine that is killed does not hurt the other" has "$work/out" '^adit demo: all checks passed'
 end_server TERM
 ok "a signal ends the server of two with status 0" is "$status" 0
+ok "no thread left its filter" sh -c '! grep "sandbox: " "$1"' -- "$work/served.err"
 ok "both sockets are gone" sh -c 'test ! -e "$1/socket0" && test ! -e "$1/socket1"' -- "$work"
 # The page's own example.
 sed -n "/^echo .*\"b\"/,/>two.json/p" docs/vfio-user.md | sed '$s/>two.json//; 1s/^echo //' >"$work/page"

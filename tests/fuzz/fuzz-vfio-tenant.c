@@ -173,13 +173,14 @@ static void serve(struct vfu_export *export, const uint8_t *data, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct dsa_owner_options options = { .name = "function" };
+	const struct dsa_local_options model = { .name = "function", .queues = 4, .engines = 2 };
 	struct tenant hostile = { 0 }, neighbour = { 0 };
 	struct vfu_export *export;
 	struct dsa_local *local;
 	struct dsa_owner *owner;
 	struct ioasid_ctx *ctx;
 
-	must(dsa_local_create(&local, "function", 4, 2, NULL, NULL));
+	must(dsa_local_create(&local, &model, NULL));
 	must(dsa_owner_create(&owner, dsa_local_access(local), &options, NULL));
 	must(ioasid_ctx_open(&ctx, IOASID_PROVIDER_SOFT, NULL, NULL));
 	hostile.local = neighbour.local = local;

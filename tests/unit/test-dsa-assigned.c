@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "ioasid-client/ioasid.h"
@@ -22,10 +24,12 @@
 #include "passthrough/pci/pci.h"
 #include "passthrough/vfio/vfio.h"
 #include "util/bits.h"
+#include "util/sandbox.h"
 
 #define FD	     7
 #define REGION_SHIFT 40
 #define QUEUES	     4u
+#define CONFINED     42
 
 struct kernel {
 	struct dsa_local *local;
@@ -42,6 +46,8 @@ struct kernel {
 	struct dsa_owner *owner;
 	struct dsa_tenant *tenant;
 	unsigned int lost;
+	const struct sandbox *sandbox; /* of the owner's threads */
+	bool asks;		       /* the real kernel is asked the same, about no descriptor */
 };
 
 static struct pci_function *function(struct kernel *k)
@@ -63,7 +69,7 @@ static int give_region(struct kernel *k, struct vfio_region_info *info)
 }
 
 /* The function's interrupts go where VFIO was told. */
-static int take_interrupt(struct kernel *k, const struct vfio_irq_set *set)
+static int take_interrupt(const struct kernel *k, const struct vfio_irq_set *set)
 {
 	int fd;
 
@@ -71,6 +77,8 @@ static int take_interrupt(struct kernel *k, const struct vfio_irq_set *set)
 	assert_int_equal(set->start, 0);
 	assert_int_equal(set->count, 1);
 	memcpy(&fd, set->data, sizeof(fd));
+	if (k->asks) /* it is told so once more, by a thread that may not */
+		return 0;
 	return dup3(fd, dsa_local_access(k->local)->interrupt, O_CLOEXEC) < 0 ? -errno : 0;
 }
 
@@ -78,6 +86,8 @@ static int kernel_ioctl(void *opaque, int fd, unsigned long request, void *arg)
 {
 	struct kernel *k = opaque;
 
+	if (k->asks && syscall(SYS_ioctl, -1, request, NULL) != -1)
+		return -EPROTO;
 	assert_int_equal(fd, FD);
 	switch (request) {
 	case VFIO_DEVICE_GET_REGION_INFO:
@@ -100,6 +110,8 @@ static ssize_t kernel_pread(void *opaque, int fd, void *data, size_t size, uint6
 	struct kernel *k = opaque;
 	uint32_t at = (uint32_t)offset;
 
+	if (k->asks && pread(-1, data, size, 0) != -1)
+		return -EPROTO;
 	if (offset >> REGION_SHIFT == VFIO_PCI_CONFIG_REGION_INDEX) {
 		pci_export_config_read(function(k), at, data, (uint32_t)size);
 		if (!at && k->device)
@@ -116,6 +128,8 @@ static ssize_t kernel_pwrite(void *opaque, int fd, const void *data, size_t size
 	struct kernel *k = opaque;
 	uint32_t at = (uint32_t)offset;
 
+	if (k->asks && pwrite(-1, data, size, 0) != -1)
+		return -EPROTO;
 	if (offset >> REGION_SHIFT == VFIO_PCI_CONFIG_REGION_INDEX)
 		pci_export_config_write(function(k), at, data, (uint32_t)size);
 	else
@@ -151,6 +165,9 @@ static int create(struct kernel *k, unsigned int pasid_width, struct err *err)
 	const struct ioasid_source source = {
 		.type = IOASID_SOURCE_SOFT, .soft = { .pasid_width = pasid_width, .addr_width = 48 }
 	};
+	const struct dsa_local_options model = {
+		.name = "model", .queues = QUEUES, .engines = 1, .sandbox = k->sandbox
+	};
 	struct dsa_assigned_options options = { .name = "vfio7", .fd = FD, .sys = &k->sys };
 
 	k->sys = (struct vfio_sys){ .ioctl = kernel_ioctl,
@@ -159,7 +176,7 @@ static int create(struct kernel *k, unsigned int pasid_width, struct err *err)
 				    .mmap = kernel_mmap,
 				    .opaque = k,
 				    .store64 = kernel_store64 };
-	assert_ok(dsa_local_create(&k->local, "model", QUEUES, 1, NULL, err), err);
+	assert_ok(dsa_local_create(&k->local, &model, err), err);
 	assert_ok(ioasid_ctx_open(&k->ctx, IOASID_PROVIDER_SOFT, NULL, err), err);
 	assert_ok(ioasid_bind(k->ctx, &source, "vfio7", &k->bound, err), err);
 	options.device = k->bound;
@@ -184,7 +201,7 @@ static void lost(void *arg)
 static void own(struct kernel *k)
 {
 	const struct ioasid_space_options plain = { .name = "a", .pasid_capable = true };
-	const struct dsa_owner_options options = { .name = "vfio7" };
+	const struct dsa_owner_options options = { .name = "vfio7", .sandbox = k->sandbox };
 	const struct dsa_tenant_options tenant = {
 		.name = "a", .twin = twin, .lost = lost, .arg = k
 	};
@@ -348,6 +365,88 @@ static void a_function_that_cannot_be_reset_is_not_owned(void **state)
 	end(&k);
 }
 
+/* --- within the filters ---------------------------------------------------------------------- */
+
+/* A client's reset, and the end of a queue that takes the function with it. */
+static void *be_tenant(void *arg)
+{
+	struct kernel *k = arg;
+	const struct dsa_port *port = dsa_tenant_port(k->tenant);
+	struct dsa_descriptor d = { .flags = DSA_OP_NOOP << DSA_OPCODE_SHIFT };
+	struct dsa_lane lane;
+
+	lend(k, 2, &lane);
+	sandbox_enter(k->sandbox, SANDBOX_TENANT);
+	if (port->submit(port->arg, &lane, port->losses(port->arg), &d))
+		_exit(2);
+	port->abort(port->arg, &lane);
+	port->detach(port->arg, &lane);
+	return NULL;
+}
+
+/* What an engine does, which waits for a record in vain. */
+static void *be_engine(void *arg)
+{
+	struct kernel *k = arg;
+	const struct dsa_port *port = dsa_tenant_port(k->tenant);
+	struct dsa_lane lane;
+
+	lend(k, 3, &lane);
+	sandbox_enter(k->sandbox, SANDBOX_FUNCTION);
+	port->look(port->arg);
+	port->abort(port->arg, &lane);
+	port->detach(port->arg, &lane);
+	return NULL;
+}
+
+/* In a process of its own. The watcher resets the function, its end gives it back. */
+static int be_confined(void)
+{
+	const struct log log = { .fd = STDERR_FILENO, .level = LOG_INFO };
+	const struct sandbox sandbox = { &log };
+	struct kernel k = { .sandbox = &sandbox };
+	pthread_t tenant, engine;
+	struct dsa_lane lane;
+	struct dsa *dsa;
+	struct err err;
+
+	if (sandbox_start(&sandbox, &err))
+		return 3;
+	own(&k);
+	k.asks = true;
+	dsa = dsa_local_dsa(k.local);
+	lend(&k, 1, &lane);
+	if (pthread_create(&tenant, NULL, be_tenant, &k) || pthread_join(tenant, NULL) ||
+	    pthread_create(&engine, NULL, be_engine, &k) || pthread_join(engine, NULL))
+		return 4;
+	pthread_mutex_lock(&dsa->lock);
+	dsa_halt(dsa);
+	pthread_mutex_unlock(&dsa->lock);
+	WAIT_FOR(__atomic_load_n(&k.lost, __ATOMIC_ACQUIRE));
+	sandbox_enter(&sandbox, SANDBOX_OWNER);
+	dsa_tenant_port(k.tenant)->detach(k.tenant, &lane);
+	end(&k);
+	return k.resets == 3 ? CONFINED : 5;
+}
+
+static void all_of_it_is_within_the_filters(void **state)
+{
+	struct err err;
+	int status;
+	pid_t pid;
+
+	if (!sandbox_is_built())
+		skip_because("a build with a sanitizer has no filters");
+	if (sandbox_check(&err))
+		skip_because("no seccomp here");
+	pid = fork();
+	if (!pid)
+		_exit(be_confined());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), CONFINED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -358,6 +457,7 @@ int main(void)
 		cmocka_unit_test(what_is_no_dsa_is_refused),
 		cmocka_unit_test(a_function_without_pasids_is_refused),
 		cmocka_unit_test(a_function_that_cannot_be_reset_is_not_owned),
+		cmocka_unit_test(all_of_it_is_within_the_filters),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

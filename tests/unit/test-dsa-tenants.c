@@ -262,9 +262,14 @@ static int setup(void **state)
 {
 	struct rig *rig = calloc(1, sizeof(*rig));
 	const struct dsa_owner_options options = { .name = "function", .command_ms = 200 };
+	const struct dsa_local_options model = {
+		.name = "function",
+		.queues = QUEUES,
+		.engines = 2,
+	};
 	struct err err = { 0 };
 
-	assert_ok(dsa_local_create(&rig->local, "function", QUEUES, 2, NULL, &err), &err);
+	assert_ok(dsa_local_create(&rig->local, &model, &err), &err);
 	rig->access = (struct dsa_access){
 		.read = access_read,
 		.write = access_write,

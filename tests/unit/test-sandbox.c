@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
+#include <linux/vfio.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -31,7 +32,10 @@
 
 #define BIT(role) (1u << SANDBOX_##role)
 #define EVERY	  ((1u << SANDBOX_ROLES) - 1)
-#define SURVIVED  42
+#define LENT	  (BIT(OWNER) | BIT(TENANT) | BIT(FUNCTION))
+/* Those that the life starts. */
+#define OF_MACHINES (BIT(LOOP) | BIT(VCPU) | BIT(ENGINE) | BIT(RECEIVER) | BIT(MEMORY))
+#define SURVIVED    42
 
 struct attempt {
 	const char *name; /* as the sentence names it */
@@ -71,8 +75,8 @@ static const struct attempt attempts[] = {
 	{ "openat",
 	  SYS_openat,
 	  { -1, 0, O_RDONLY | O_CLOEXEC },
-	  EVERY & ~(BIT(LIFE) | BIT(VCPU) | BIT(MEMORY)) },
-	{ "unlink", SYS_unlink, { 0 }, EVERY & ~(BIT(LIFE) | BIT(SERVER)) },
+	  EVERY & ~(BIT(LIFE) | BIT(VCPU) | BIT(MEMORY) | BIT(TENANT)) },
+	{ "unlink", SYS_unlink, { 0 }, EVERY & ~(BIT(LIFE) | BIT(SERVER) | BIT(OWNER)) },
 	{ "memfd_create", SYS_memfd_create, { 0 }, EVERY & ~BIT(LIFE) },
 	{ "io_uring_setup", SYS_io_uring_setup, { 0 }, EVERY & ~BIT(LIFE) },
 	{ "io_uring_register", SYS_io_uring_register, { -1 }, EVERY & ~BIT(LIFE) },
@@ -89,7 +93,10 @@ static const struct attempt attempts[] = {
 	{ "rt_sigaction", SYS_rt_sigaction, { SIGSYS, 0, 0, 8 }, EVERY },
 	{ "prctl", SYS_prctl, { PR_SET_SECCOMP }, EVERY },
 	{ "prctl", SYS_prctl, { PR_SET_DUMPABLE, 1 }, EVERY },
-	{ "seccomp", SYS_seccomp, { 1, -1 }, EVERY & ~(BIT(LIFE) | BIT(VCPU) | BIT(SEAT)) },
+	{ "seccomp",
+	  SYS_seccomp,
+	  { 1, -1 },
+	  EVERY & ~(BIT(LIFE) | BIT(VCPU) | BIT(SEAT) | BIT(TENANT)) },
 	{ "mmap", SYS_mmap, { 0, 0, PROT_READ | PROT_EXEC }, EVERY },
 	{ "mprotect", SYS_mprotect, { 1, 0, PROT_EXEC }, EVERY },
 	{ "madvise", SYS_madvise, { 0, 0, MADV_DONTNEED }, 0 },
@@ -99,7 +106,7 @@ static const struct attempt attempts[] = {
 	{ "prlimit64",
 	  SYS_prlimit64,
 	  { -1, RLIMIT_CORE, 0 },
-	  EVERY & ~(BIT(LIFE) | BIT(VCPU) | BIT(MEMORY)) },
+	  EVERY & ~(BIT(LIFE) | BIT(VCPU) | BIT(MEMORY) | BIT(TENANT)) },
 	{ "prlimit64", SYS_prlimit64, { -1, RLIMIT_CORE, 1 }, EVERY },
 	{ "prlimit64", SYS_prlimit64, { -1, RLIMIT_CORE, 1l << 32 }, EVERY },
 	{ "fcntl", SYS_fcntl, { -1, F_SETOWN }, EVERY },
@@ -111,13 +118,29 @@ static const struct attempt attempts[] = {
 	{ "ioctl",
 	  SYS_ioctl,
 	  { -1, KVM_SET_USER_MEMORY_REGION },
-	  BIT(ENGINE) | BIT(RECEIVER) | BIT(API) | BIT(SERVER) | BIT(SEAT) },
-	{ "ioctl", SYS_ioctl, { -1, KVM_SIGNAL_MSI }, BIT(RECEIVER) | BIT(MEMORY) | BIT(SERVER) },
+	  EVERY & ~(BIT(LIFE) | BIT(LOOP) | BIT(VCPU) | BIT(MEMORY)) },
+	{ "ioctl",
+	  SYS_ioctl,
+	  { -1, KVM_SIGNAL_MSI },
+	  BIT(RECEIVER) | BIT(MEMORY) | BIT(SERVER) | LENT },
 	{ "clone", SYS_clone, { CLONE_VM | CLONE_THREAD | CLONE_SIGHAND }, EVERY },
-	{ "sendto", SYS_sendto, { -1 }, BIT(RECEIVER) | BIT(MEMORY) | BIT(SERVER) },
-	{ "sendmsg", SYS_sendmsg, { -1 }, BIT(MEMORY) | BIT(SERVER) },
-	{ "recvmsg", SYS_recvmsg, { -1 }, BIT(ENGINE) | BIT(MEMORY) | BIT(SERVER) },
-	{ "ioctl", SYS_ioctl, { -1, IFD_IOAS_MAP }, EVERY & ~(BIT(LIFE) | BIT(MEMORY)) },
+	{ "sendto", SYS_sendto, { -1 }, BIT(RECEIVER) | BIT(MEMORY) | BIT(SERVER) | LENT },
+	{ "sendmsg", SYS_sendmsg, { -1 }, BIT(MEMORY) | BIT(SERVER) | BIT(OWNER) },
+	{ "recvmsg",
+	  SYS_recvmsg,
+	  { -1 },
+	  BIT(ENGINE) | BIT(MEMORY) | BIT(SERVER) | BIT(OWNER) | BIT(FUNCTION) },
+	{ "ioctl",
+	  SYS_ioctl,
+	  { -1, IFD_IOAS_MAP },
+	  EVERY & ~(BIT(LIFE) | BIT(MEMORY) | BIT(TENANT)) },
+	{ "ioctl", SYS_ioctl, { -1, VFIO_CDEV_ATTACH }, EVERY & ~(BIT(LIFE) | BIT(OWNER)) },
+	{ "ioctl", SYS_ioctl, { -1, VFIO_CDEV_BIND }, EVERY & ~BIT(LIFE) },
+	{ "ioctl",
+	  SYS_ioctl,
+	  { -1, VFIO_DEVICE_RESET },
+	  EVERY & ~(BIT(LIFE) | BIT(LOOP) | BIT(VCPU) | LENT) },
+	{ "pwrite64", SYS_pwrite64, { -1 }, EVERY & ~(BIT(LIFE) | BIT(LOOP) | BIT(VCPU) | LENT) },
 };
 
 struct inside {
@@ -202,8 +225,7 @@ static void role_is_stopped(enum sandbox_role role)
 		skip_because("no seccomp here");
 	for (size_t i = 0; i < ARRAY_SIZE(attempts); i++) {
 		expect(role, false, &attempts[i]);
-		if (role != SANDBOX_LIFE && role != SANDBOX_API && role != SANDBOX_SERVER &&
-		    role != SANDBOX_SEAT)
+		if (BIT_U64(role) & OF_MACHINES)
 			expect(role, true, &attempts[i]);
 	}
 }
@@ -251,6 +273,21 @@ static void server_is_stopped(void **state)
 static void seat_is_stopped(void **state)
 {
 	role_is_stopped(SANDBOX_SEAT);
+}
+
+static void owner_is_stopped(void **state)
+{
+	role_is_stopped(SANDBOX_OWNER);
+}
+
+static void tenant_is_stopped(void **state)
+{
+	role_is_stopped(SANDBOX_TENANT);
+}
+
+static void function_is_stopped(void **state)
+{
+	role_is_stopped(SANDBOX_FUNCTION);
 }
 
 /* Where a library would use the call, it is told no and goes on. */
@@ -340,6 +377,7 @@ static void signals_go_to_the_process_itself(void **state)
 		assert_int_equal(signal_itself(role, SYS_tgkill, SIGABRT), SIGABRT);
 	assert_int_equal(signal_itself(SANDBOX_VCPU, SYS_tgkill, 34), 34);
 	assert_int_equal(signal_itself(SANDBOX_SERVER, SYS_kill, SIGTERM), SIGTERM);
+	assert_int_equal(signal_itself(SANDBOX_OWNER, SYS_kill, SIGTERM), SIGTERM);
 }
 
 static void no_sandbox_is_no_filter(void **state)
@@ -363,6 +401,9 @@ int main(void)
 		cmocka_unit_test(server_is_stopped),
 		cmocka_unit_test(seat_is_stopped),
 		cmocka_unit_test(memory_is_stopped),
+		cmocka_unit_test(owner_is_stopped),
+		cmocka_unit_test(tenant_is_stopped),
+		cmocka_unit_test(function_is_stopped),
 		cmocka_unit_test(new_processes_are_refused_with_an_error),
 		cmocka_unit_test(vcpu_is_refused_files_with_an_error),
 		cmocka_unit_test(signals_go_to_the_process_itself),

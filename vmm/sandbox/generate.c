@@ -26,6 +26,7 @@
 static const struct {
 	const char *name, *what;
 	unsigned int children; /* threads that it starts, which inherit its filter */
+	unsigned int wider;    /* a role whose rows are its own as well */
 } roles[SANDBOX_ROLES] = {
 	[SANDBOX_LIFE] = { "life",
 			   "The process's first thread: makes a machine, waits while it runs, ends "
@@ -45,6 +46,17 @@ static const struct {
 	[SANDBOX_SEAT] = { "seat",
 			   "`adit adi-serve`: serves the clients of one socket, other VMMs.",
 			   ENGINE },
+	[SANDBOX_OWNER] = { "owner",
+			    "`adit adi-serve` with a `/function`: waits for a signal, then ends it "
+			    "and gives the function back.",
+			    0, SERVER },
+	[SANDBOX_TENANT] = { "tenant",
+			     "`adit adi-serve` with a `/function`: serves the clients of one "
+			     "socket, whose memory the function's IOMMU is shown.",
+			     FUNCTION, SEAT },
+	[SANDBOX_FUNCTION] = { "function", "`adit adi-serve` with a `/function`: carries out "
+					   "descriptors on one of its queues, waits for its "
+					   "interrupt, or tells one tenant of its loss." },
 };
 
 static void fail(const char *what, const char *name, int ret)
@@ -55,8 +67,10 @@ static void fail(const char *what, const char *name, int ret)
 
 static bool has(enum sandbox_role role, const struct sandbox_row *row)
 {
+	unsigned int of = 1u << role | roles[role].wider;
+
 	/* What a child may do it must be able to; what it is refused is the child's own affair. */
-	return row->roles & (1u << role | (row->error ? 0 : roles[role].children));
+	return row->roles & (of | (row->error ? 0 : roles[role].children));
 }
 
 /* Two rows that say the same of a call are one to libseccomp, which is what EEXIST says. */
@@ -186,6 +200,10 @@ static void write_children(unsigned int children)
 static void write_role(enum sandbox_role role)
 {
 	printf("\n### %s\n\n%s", roles[role].name, roles[role].what);
+	for (int other = 0; other < SANDBOX_ROLES; other++) {
+		if (roles[role].wider & 1u << other)
+			printf(" It may do all that %s may.", roles[other].name);
+	}
 	if (roles[role].children) {
 		printf(" It may do what is listed here ");
 		write_children(roles[role].children);

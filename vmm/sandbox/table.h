@@ -44,8 +44,12 @@
 #define MEMORY	 (1u << SANDBOX_MEMORY)
 #define SERVER	 (1u << SANDBOX_SERVER)
 #define SEAT	 (1u << SANDBOX_SEAT)
-#define ALL	 (LIFE | LOOP | VCPU | ENGINE | RECEIVER | API | MEMORY | SERVER | SEAT)
-#define GUEST	 (LOOP | VCPU) /* they carry out what the guest asks of its devices */
+#define OWNER	 (1u << SANDBOX_OWNER)
+#define TENANT	 (1u << SANDBOX_TENANT)
+#define FUNCTION (1u << SANDBOX_FUNCTION)
+#define ALL	 ((1u << SANDBOX_ROLES) - 1)
+#define GUEST	 (LOOP | VCPU)		     /* they carry out what the guest asks of its devices */
+#define LENT	 (OWNER | TENANT | FUNCTION) /* they reach the function that is lent */
 
 struct sandbox_row {
 	unsigned int roles;
@@ -134,7 +138,7 @@ static const struct sandbox_row sandbox_rows[] = {
 	ONLY(LIFE | VCPU | SEAT, prctl, 0, WORD, PR_SET_NAME, "PR_SET_NAME", "a thread's name"),
 	ONLY(LIFE | VCPU | SEAT, seccomp, 0, WORD, SECCOMP_SET_MODE_FILTER,
 	     "SECCOMP_SET_MODE_FILTER", "threads that are started narrow what they may do"),
-	ONLY(VCPU | ENGINE | SEAT, rt_sigaction, 0, WORD, SIGBUS, "SIGBUS",
+	ONLY(VCPU | ENGINE | SEAT | FUNCTION, rt_sigaction, 0, WORD, SIGBUS, "SIGBUS",
 	     "memory that a file has not got ends a descriptor, not the VM"),
 	ONLY(LIFE | VCPU, rt_sigaction, 0, WORD, 33, "33, the C library's own",
 	     "the first thread that a process starts"),
@@ -148,7 +152,7 @@ static const struct sandbox_row sandbox_rows[] = {
 	CALL(LIFE, io_uring_register, "what they may do"),
 	CALL(SERVER, rt_sigtimedwait, "the signal that ends a server"),
 	CALL(LIFE | GUEST | API, eventfd2, "doorbells and interrupts"),
-	CALL(LIFE | GUEST | ENGINE | SEAT, poll, "looking whether an eventfd counts"),
+	CALL(LIFE | GUEST | ENGINE | SEAT | FUNCTION, poll, "looking whether an eventfd counts"),
 
 	/* --- sockets --- */
 	CALL(LIFE | LOOP | API | SEAT, accept4,
@@ -162,7 +166,7 @@ static const struct sandbox_row sandbox_rows[] = {
 	CALL(LIFE | LOOP | API | SEAT, getsockopt,
 	     "who a peer is; whether a connection came about"),
 	CALL(LIFE | GUEST | RECEIVER | API | SERVER | SEAT, shutdown, "ending connections"),
-	CALL(LIFE | GUEST | ENGINE | RECEIVER | API | SEAT, sendmsg, "vfio-user"),
+	CALL(LIFE | GUEST | ENGINE | RECEIVER | API | SEAT | FUNCTION, sendmsg, "vfio-user"),
 	CALL(LIFE | GUEST | RECEIVER | API | SEAT, recvmsg, "vfio-user; the keeper"),
 	CALL(LIFE | GUEST | ENGINE | API, sendto, "clients; a work queue's helper"),
 	CALL(LIFE | GUEST | ENGINE | API, recvfrom, "the same"),
@@ -172,15 +176,15 @@ static const struct sandbox_row sandbox_rows[] = {
 	CALL(LIFE, openat, "the next machine's nodes, images and payload"),
 	REFUSE(MEMORY, openat, 0, 0, 0, "whatever", EACCES,
 	       "why memory cannot be locked is said without /proc/self/status"),
-	REFUSE(VCPU, openat, 2, WORD, O_RDONLY | O_CLOEXEC, "for reading", EACCES,
-	       "why devices do not reach a BAR is said without /proc/self/status"),
+	REFUSE(VCPU | TENANT, openat, 2, WORD, O_RDONLY | O_CLOEXEC, "for reading", EACCES,
+	       "why devices do not reach memory is said without /proc/self/status"),
 	CALL(LIFE | LOOP | API | SERVER | SEAT, newfstatat, "sizes of images; what a path is"),
 	CALL(LIFE | LOOP | API | SEAT, fstat, "the same, by newer C libraries"),
 	CALL(LIFE, statx, "what direct I/O on an image wants"),
 	CALL(LIFE, lseek, "files read through stdio"),
-	CALL(LIFE | GUEST | API, pread64,
+	CALL(LIFE | GUEST | API | LENT, pread64,
 	     "registers of VFIO devices; /proc/self/status for metrics"),
-	CALL(LIFE | GUEST, pwrite64, "the same"),
+	CALL(LIFE | GUEST | LENT, pwrite64, "the same"),
 	CALL(LIFE | LOOP, readv, "frames"),
 	CALL(LIFE | LOOP, writev, "frames"),
 	CALL(LIFE | API, ftruncate, "guest memory; vm.resize-disk"),
@@ -194,7 +198,7 @@ static const struct sandbox_row sandbox_rows[] = {
 	CALL(LIFE, fchmod, "modes of sockets"),
 	CALL(LIFE, inotify_init1, "who opens the serial line's terminal"),
 	CALL(LIFE, inotify_add_watch, "the same"),
-	ONLY(LIFE | VCPU | MEMORY, prlimit64, 2, UINT64_MAX, 0, "no new limits",
+	ONLY(LIFE | VCPU | MEMORY | TENANT, prlimit64, 2, UINT64_MAX, 0, "no new limits",
 	     "how much memory may be locked"),
 	CALL(LIFE, wait4, "helpers that have ended"),
 	ONLY(LIFE | API, kill, 1, WORD, SIGKILL, "SIGKILL",
@@ -284,8 +288,10 @@ static const struct sandbox_row sandbox_rows[] = {
 	IOCTL(LIFE, VFIO_DEVICE_GET_INFO, "opening devices"),
 	IOCTL(LIFE, VFIO_DEVICE_GET_REGION_INFO, "opening devices"),
 	IOCTL(LIFE, VFIO_DEVICE_GET_IRQ_INFO, "opening devices"),
-	IOCTL(LIFE | GUEST, VFIO_DEVICE_SET_IRQS, "vectors that the guest enables"),
-	IOCTL(LIFE | GUEST, VFIO_DEVICE_RESET, "resets that the guest asks for"),
+	IOCTL(LIFE | GUEST | LENT, VFIO_DEVICE_SET_IRQS,
+	      "vectors that the guest enables; the one of a function that is lent"),
+	IOCTL(LIFE | GUEST | LENT, VFIO_DEVICE_RESET,
+	      "resets that the guest asks for; of a function that is lent, where it halts or ends"),
 	IOCTL(LIFE | GUEST, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, "the same, by the bus"),
 	IOCTL(LIFE | GUEST, VFIO_DEVICE_PCI_HOT_RESET, "the same"),
 	IOCTL(LIFE | GUEST, VFIO_DEVICE_IOEVENTFD, "doorbells that the guest moves"),
@@ -294,18 +300,21 @@ static const struct sandbox_row sandbox_rows[] = {
 	IOCTL(LIFE | MEMORY, VFIO_IOMMU_MAP_DMA, "guest memory and BARs"),
 	IOCTL(LIFE | MEMORY, VFIO_IOMMU_UNMAP_DMA, "devices that come and go"),
 	IOCTL(LIFE, VFIO_CDEV_BIND, "opening devices"),
-	IOCTL(LIFE, VFIO_CDEV_ATTACH, "devices that come and go"),
-	IOCTL(LIFE, VFIO_CDEV_DETACH, "devices that come and go"),
+	IOCTL(LIFE | OWNER, VFIO_CDEV_ATTACH,
+	      "devices that come and go; PASIDs that the kernel does not detach"),
+	IOCTL(LIFE | OWNER | TENANT, VFIO_CDEV_DETACH,
+	      "devices that come and go; PASIDs of a function that is lent"),
 	IOCTL(LIFE, IFD_GET_HW_INFO, "opening devices"),
 	IOCTL(LIFE, IFD_OPTION, "opening devices"),
-	IOCTL(LIFE, IFD_DESTROY, "devices that come and go"),
+	IOCTL(LIFE | OWNER | TENANT, IFD_DESTROY, "the same"),
 	IOCTL(LIFE, IFD_IOAS_ALLOC, "devices that come and go"),
-	IOCTL(LIFE, IFD_HWPT_ALLOC, "devices that come and go"),
+	IOCTL(LIFE | OWNER, IFD_HWPT_ALLOC,
+	      "devices that come and go; PASIDs that the kernel does not detach"),
 	IOCTL(LIFE, IFD_FAULT_QUEUE_ALLOC, "page requests"),
 	IOCTL(LIFE, IFD_IOAS_IOVA_RANGES, "spaces"),
-	IOCTL(LIFE | MEMORY, IFD_IOAS_MAP, "guest memory and BARs"),
+	IOCTL(LIFE | MEMORY | TENANT, IFD_IOAS_MAP, "guest memory and BARs"),
 	IOCTL(LIFE | GUEST | MEMORY, IFD_IOAS_MAP_FILE, "the same; BARs that the guest moves"),
-	IOCTL(LIFE | GUEST | MEMORY, IFD_IOAS_UNMAP,
+	IOCTL(LIFE | GUEST | MEMORY | OWNER | TENANT, IFD_IOAS_UNMAP,
 	      "BARs that the guest moves; devices that come and go"),
 	IOCTL(LIFE, IFD_IOAS_COPY, "the same"),
 	IOCTL(LIFE, IFD_HWPT_INVALIDATE, "nested spaces"),
