@@ -10,6 +10,8 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <malloc.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -161,4 +163,51 @@ void sandbox_enter(const struct sandbox *sandbox, enum sandbox_role role)
 		 "a %s thread gets no filter: %s; the VM ends here", role_names[role],
 		 strerror(-ret));
 	_exit(EXIT_FAILURE);
+}
+
+struct beginning {
+	const struct sandbox_thread *what;
+	sem_t confined;
+};
+
+static void *begin(void *arg)
+{
+	struct beginning *beginning = arg;
+	const struct sandbox_thread what = *beginning->what;
+
+	pthread_setname_np(pthread_self(), what.name);
+	sandbox_enter(what.sandbox, what.role);
+	sem_post(&beginning->confined);
+	return what.run(what.arg);
+}
+
+static int create(const struct sandbox_thread *what, pthread_t *thread, struct beginning *beginning)
+{
+	sigset_t block, before;
+	pthread_attr_t attr;
+	int ret;
+
+	pthread_attr_init(&attr);
+	if (what->stack)
+		pthread_attr_setstacksize(&attr, what->stack);
+	sigfillset(&block);
+	sigdelset(&block, SIGSYS);
+	pthread_sigmask(SIG_SETMASK, &block, &before);
+	ret = pthread_create(thread, &attr, begin, beginning);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attr);
+	return -ret;
+}
+
+int sandbox_start_thread(const struct sandbox_thread *what, pthread_t *thread)
+{
+	struct beginning beginning = { .what = what };
+	int ret;
+
+	sem_init(&beginning.confined, 0, 0);
+	ret = create(what, thread, &beginning);
+	while (!ret && sem_wait(&beginning.confined))
+		;
+	sem_destroy(&beginning.confined);
+	return ret;
 }

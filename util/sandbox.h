@@ -14,7 +14,9 @@
 #ifndef ADIT_UTIL_SANDBOX_H
 #define ADIT_UTIL_SANDBOX_H
 
+#include <pthread.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "util/err.h"
 #include "util/log.h"
@@ -60,6 +62,21 @@ const char *sandbox_state(const struct sandbox *sandbox);
  * no core, and the signal that ends who leaves its filter is caught.
  */
 int sandbox_start(const struct sandbox *sandbox, struct err *err);
+
+/*
+ * Starts a thread that takes the role and then calls run, and returns when it has the filter: no
+ * later thing that its caller does, such as running a guest, happens beside one that has none.
+ * No signal but SIGSYS is delivered to it. 0 or -errno.
+ */
+struct sandbox_thread {
+	const struct sandbox *sandbox; /* NULL: no filter */
+	enum sandbox_role role;
+	const char *name; /* at most 15 characters */
+	size_t stack;	  /* bytes; 0: as usual */
+	void *(*run)(void *arg);
+	void *arg;
+};
+int sandbox_start_thread(const struct sandbox_thread *what, pthread_t *thread);
 
 /*
  * The calling thread has this role from now on. Does not return where the filter cannot be had: the

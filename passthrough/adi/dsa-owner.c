@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,8 +58,6 @@ static void *watch(void *arg)
 				{ owner->stop, POLLIN, 0 } };
 	uint64_t n;
 
-	pthread_setname_np(pthread_self(), "dsa-owner");
-	sandbox_enter(owner->sandbox, SANDBOX_FUNCTION);
 	while (poll(fds, ARRAY_SIZE(fds), -1) >= 0 || errno == EINTR) {
 		if (fds[1].revents)
 			break;
@@ -79,8 +76,6 @@ static void *tell(void *arg)
 	struct dsa_tenant *tenant = arg;
 	struct dsa_owner *owner = tenant->owner;
 
-	pthread_setname_np(pthread_self(), "dsa-tenant");
-	sandbox_enter(owner->sandbox, SANDBOX_FUNCTION);
 	pthread_mutex_lock(&owner->news);
 	while (!tenant->hushed) {
 		uint64_t losses = losses_of(owner);
@@ -264,18 +259,17 @@ static void tenant_look(void *arg)
 
 /* --- tenants --------------------------------------------------------------------------------- */
 
-/* Signals are others' business. */
-static int start_thread(pthread_t *thread, void *(*run)(void *), void *arg)
+static int start_tenant(struct dsa_tenant *tenant)
 {
-	sigset_t all, before;
-	int ret;
+	const struct sandbox_thread what = {
+		.sandbox = tenant->owner->sandbox,
+		.role = SANDBOX_FUNCTION,
+		.name = "dsa-tenant",
+		.run = tell,
+		.arg = tenant,
+	};
 
-	sigfillset(&all);
-	sigdelset(&all, SIGSYS); /* util/sandbox.h */
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	ret = pthread_create(thread, NULL, run, arg);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return -ret;
+	return sandbox_start_thread(&what, &tenant->thread);
 }
 
 int dsa_tenant_create(struct dsa_tenant **out, struct dsa_owner *owner,
@@ -299,7 +293,7 @@ int dsa_tenant_create(struct dsa_tenant **out, struct dsa_owner *owner,
 		.look = tenant_look,
 		.arg = tenant,
 	};
-	ret = start_thread(&tenant->thread, tell, tenant);
+	ret = start_tenant(tenant);
 	if (ret) {
 		free(tenant);
 		return err_set(err, -ret, "%s: no thread: %s", owner->name, strerror(-ret));
@@ -345,6 +339,13 @@ unsigned int dsa_owner_queues(const struct dsa_owner *owner)
 static int start(struct dsa_owner *owner, struct err *err)
 {
 	size_t size = (size_t)DSA_OWNER_QUEUES * IOASID_PAGE_SIZE;
+	const struct sandbox_thread watcher = {
+		.sandbox = owner->sandbox,
+		.role = SANDBOX_FUNCTION,
+		.name = "dsa-owner",
+		.run = watch,
+		.arg = owner,
+	};
 	void *records = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int ret;
 
@@ -356,7 +357,7 @@ static int start(struct dsa_owner *owner, struct err *err)
 	ret = owner_set_up(owner, err);
 	if (ret)
 		return ret;
-	ret = start_thread(&owner->watcher, watch, owner);
+	ret = sandbox_start_thread(&watcher, &owner->watcher);
 	return ret ? err_set(err, -ret, "%s: no thread: %s", owner->name, strerror(-ret)) : 0;
 }
 

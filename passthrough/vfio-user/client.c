@@ -2,7 +2,6 @@
 #include "passthrough/vfio-user/client-internal.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -240,8 +239,6 @@ static void *receive(void *arg)
 	struct vfu_client *client = arg;
 	struct vfu_message message = { 0 };
 
-	pthread_setname_np(pthread_self(), "vfio-user");
-	sandbox_enter(client->options.sandbox, SANDBOX_RECEIVER);
 	while (vfu_receive(client->socket, &message) > 0) {
 		if (handle(client, &message))
 			break;
@@ -279,16 +276,17 @@ static int connect_socket(struct vfu_client *client, const char *path, struct er
 
 static int start_receiver(struct vfu_client *client, struct err *err)
 {
-	sigset_t all, before;
-	int ret;
+	const struct sandbox_thread what = {
+		.sandbox = client->options.sandbox,
+		.role = SANDBOX_RECEIVER,
+		.name = "vfio-user",
+		.run = receive,
+		.arg = client,
+	};
+	int ret = sandbox_start_thread(&what, &client->receiver);
 
-	sigfillset(&all);
-	sigdelset(&all, SIGSYS); /* util/sandbox.h */
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	ret = pthread_create(&client->receiver, NULL, receive, client);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	client->receiving = !ret;
-	return ret ? err_set(err, ret, "%s: no thread: %s", client->name, strerror(ret)) : 0;
+	return ret ? err_set(err, -ret, "%s: no thread: %s", client->name, strerror(-ret)) : 0;
 }
 
 static int negotiate(struct vfu_client *client, struct err *err)

@@ -58,8 +58,7 @@ struct event {
 struct server {
 	struct life *life;
 	const struct log *log;
-	const struct sandbox *sandbox; /* for the thread; NULL: none */
-	struct log_limit limit;	       /* for what clients can cause */
+	struct log_limit limit; /* for what clients can cause */
 	struct loop *loop;
 	pthread_t thread;
 	bool started;

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <json-c/json.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -305,8 +304,6 @@ static void *serve(void *arg)
 	struct server *server = arg;
 	int ret;
 
-	pthread_setname_np(pthread_self(), "api");
-	sandbox_enter(server->sandbox, SANDBOX_API);
 	ret = loop_run(server->loop);
 	if (ret)
 		log_line(server->log, LOG_ERROR, "api", "event loop: %s", strerror(-ret));
@@ -391,19 +388,16 @@ struct loop *server_loop(struct server *server)
 
 int server_start(struct server *server, const struct sandbox *sandbox, struct err *err)
 {
-	sigset_t block, old;
-	pthread_attr_t attr;
-	int ret;
+	const struct sandbox_thread what = {
+		.sandbox = sandbox,
+		.role = SANDBOX_API,
+		.name = "api",
+		.stack = STACK_BYTES,
+		.run = serve,
+		.arg = server,
+	};
+	int ret = sandbox_start_thread(&what, &server->thread);
 
-	server->sandbox = sandbox;
-	sigfillset(&block);
-	sigdelset(&block, SIGSYS); /* util/sandbox.h */
-	pthread_sigmask(SIG_SETMASK, &block, &old);
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	ret = pthread_create(&server->thread, &attr, serve, server);
-	pthread_attr_destroy(&attr);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	server->started = !ret;
-	return ret ? err_set(err, ret, "starting the API's thread: %s", strerror(ret)) : 0;
+	return ret ? err_set(err, -ret, "starting the API's thread: %s", strerror(-ret)) : 0;
 }

@@ -52,7 +52,6 @@ struct mem {
 	int ret;
 	struct err err;
 	struct loop_work done;
-	const struct sandbox *sandbox;
 };
 
 struct virtio_device *mem_device(struct mem *mem)
@@ -80,8 +79,6 @@ static void *work(void *arg)
 {
 	struct mem *mem = arg;
 
-	pthread_setname_np(pthread_self(), "memory");
-	sandbox_enter(mem->sandbox, SANDBOX_MEMORY);
 	pthread_mutex_lock(&mem->lock);
 	while (!mem->quit) {
 		if (!mem->begun) {
@@ -108,19 +105,19 @@ static void begin(struct mem *mem, const struct request *request)
 	pthread_mutex_unlock(&mem->lock);
 }
 
-/* Signals are for vCPU threads and the life's. */
-static int start_worker(struct mem *mem, struct err *err)
+static int start_worker(struct mem *mem, const struct sandbox *sandbox, struct err *err)
 {
-	sigset_t all, before;
-	int ret;
+	const struct sandbox_thread what = {
+		.sandbox = sandbox,
+		.role = SANDBOX_MEMORY,
+		.name = "memory",
+		.run = work,
+		.arg = mem,
+	};
+	int ret = sandbox_start_thread(&what, &mem->thread);
 
-	sigfillset(&all);
-	sigdelset(&all, SIGSYS); /* util/sandbox.h */
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	ret = pthread_create(&mem->thread, NULL, work, mem);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	mem->started = !ret;
-	return ret ? err_set(err, ret, "no thread for the memory device: %s", strerror(ret)) : 0;
+	return ret ? err_set(err, -ret, "no thread for the memory device: %s", strerror(-ret)) : 0;
 }
 
 static void end_worker(struct mem *mem)
@@ -408,11 +405,10 @@ int mem_create(struct mem **out, const struct virtio_host *host, const struct me
 	mem->hot = options->hot;
 	mem->region = hot_ram_options(options->hot);
 	mem->wanted = options->wanted;
-	mem->sandbox = options->sandbox;
 	mem->done = (struct loop_work){ .fn = on_done, .arg = mem };
 	pthread_mutex_init(&mem->lock, NULL);
 	pthread_cond_init(&mem->changed, NULL);
-	ret = start_worker(mem, err);
+	ret = start_worker(mem, options->sandbox, err);
 	if (!ret)
 		ret = virtio_device_create(&mem->device, host, &device, err);
 	if (ret) {
