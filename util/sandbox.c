@@ -26,16 +26,19 @@
 #include "sandbox-filters.h"
 #include "util/bits.h"
 
+#define BY_SECCOMP 1 /* SYS_SECCOMP of asm-generic/siginfo.h, which C libraries lack */
+
 static __thread const struct log *log_of_thread;
 static __thread enum sandbox_role role_of_thread;
 
 static const char role_names[SANDBOX_ROLES][12] = {
-	[SANDBOX_LIFE] = "life",	  [SANDBOX_LOOP] = "loop",
-	[SANDBOX_VCPU] = "vcpu",	  [SANDBOX_ENGINE] = "engine",
-	[SANDBOX_RECEIVER] = "vfio-user", [SANDBOX_API] = "api",
-	[SANDBOX_MEMORY] = "memory",	  [SANDBOX_SERVER] = "server",
-	[SANDBOX_SEAT] = "seat",	  [SANDBOX_OWNER] = "owner",
-	[SANDBOX_TENANT] = "tenant",	  [SANDBOX_FUNCTION] = "function",
+	[SANDBOX_LIFE] = "life",	 [SANDBOX_LOOP] = "loop",
+	[SANDBOX_VSOCK] = "loop+vsock",	 [SANDBOX_VCPU] = "vcpu",
+	[SANDBOX_ENGINE] = "engine",	 [SANDBOX_RECEIVER] = "vfio-user",
+	[SANDBOX_API] = "api",		 [SANDBOX_MEMORY] = "memory",
+	[SANDBOX_SERVER] = "server",	 [SANDBOX_SEAT] = "seat",
+	[SANDBOX_OWNER] = "owner",	 [SANDBOX_TENANT] = "tenant",
+	[SANDBOX_FUNCTION] = "function",
 };
 
 const char *sandbox_role_name(enum sandbox_role role)
@@ -59,12 +62,17 @@ static const char *call_name(int call)
 	return sandbox_calls[call];
 }
 
-/* Synchronous: the thread is at its system call, which was not carried out. */
+/*
+ * Synchronous: the thread is at its system call, which was not carried out. One that somebody sent
+ * says nothing of this process, and ends it no more than it would a program without the signal.
+ */
 static void on_sigsys(int sig, siginfo_t *info, void *context)
 {
 	const ucontext_t *at = context;
 	const greg_t *regs = at->uc_mcontext.gregs;
 
+	if (info->si_code != BY_SECCOMP)
+		return;
 	log_line(log_of_thread, LOG_ERROR, "sandbox",
 		 "a %s thread asked for %s (number %d, arguments %#llx, %#llx, %#llx), which its "
 		 "filter does not allow: the VM ends here; please report this",
@@ -120,7 +128,8 @@ const char *sandbox_state(const struct sandbox *sandbox)
 
 int sandbox_start(const struct sandbox *sandbox, struct err *err)
 {
-	struct sigaction action = { .sa_sigaction = on_sigsys, .sa_flags = SA_SIGINFO };
+	struct sigaction action = { .sa_sigaction = on_sigsys,
+				    .sa_flags = SA_SIGINFO | SA_RESTART };
 	const struct rlimit none = { 0 };
 	int ret;
 

@@ -24,6 +24,7 @@
 enum sandbox_role {
 	SANDBOX_LIFE,	  /* makes and ends machines; waits while one runs */
 	SANDBOX_LOOP,	  /* serves a machine's devices */
+	SANDBOX_VSOCK,	  /* the same of a machine with a vsock */
 	SANDBOX_VCPU,	  /* runs the guest and answers its exits */
 	SANDBOX_ENGINE,	  /* carries out an ADI's descriptors */
 	SANDBOX_RECEIVER, /* reads what a vfio-user server sends */
@@ -44,8 +45,8 @@ struct sandbox {
 };
 
 /*
- * "life", "loop", "vcpu", "engine", "vfio-user", "api", "memory", "server", "seat", "owner",
- * "tenant", "function".
+ * "life", "loop", "loop+vsock", "vcpu", "engine", "vfio-user", "api", "memory", "server", "seat",
+ * "owner", "tenant", "function".
  */
 const char *sandbox_role_name(enum sandbox_role role);
 

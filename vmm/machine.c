@@ -545,7 +545,8 @@ static void *serve_loop(void *arg)
 	int ret;
 
 	pthread_setname_np(pthread_self(), "loop");
-	sandbox_enter(machine->sandbox, SANDBOX_LOOP);
+	sandbox_enter(machine->sandbox,
+		      machine->config->vsock.present ? SANDBOX_VSOCK : SANDBOX_LOOP);
 	pthread_mutex_lock(&machine->gate);
 	arrive(machine);
 	pthread_mutex_unlock(&machine->gate);

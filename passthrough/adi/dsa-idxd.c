@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,7 +22,8 @@
 #include "util/bits.h"
 
 struct idxd {
-	int fd; /* the socket */
+	int fd;	     /* the socket */
+	int process; /* a descriptor of the helper, so that nobody else is ever ended */
 	pid_t pid;
 	bool reaped;
 };
@@ -30,6 +32,13 @@ extern char **environ;
 
 static const char *const steps[] = { "its start", "its greeting", "mapping the window",
 				     "opening the queue" };
+
+static void wait_for(struct idxd *idxd)
+{
+	while (waitpid(idxd->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	idxd->reaped = true;
+}
 
 /* This same program, told to be a helper. */
 static int start_helper(struct idxd *idxd, struct err *err)
@@ -55,7 +64,13 @@ static int start_helper(struct idxd *idxd, struct err *err)
 					    : "");
 	}
 	idxd->fd = pair[0];
-	return 0;
+	idxd->process = (int)syscall(SYS_pidfd_open, idxd->pid, 0);
+	if (idxd->process >= 0)
+		return 0;
+	ret = errno;
+	close(idxd->fd); /* by which it ends */
+	wait_for(idxd);
+	return err_set(err, ret, "a helper cannot be held: pidfd_open: %s", strerror(ret));
 }
 
 static int send_hello(const struct idxd *idxd, const struct idxd_hello *hello, int memory)
@@ -135,10 +150,9 @@ static void end_helper(struct idxd *idxd)
 {
 	if (idxd->reaped)
 		return;
-	kill(idxd->pid, SIGKILL);
-	while (waitpid(idxd->pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	idxd->reaped = true;
+	syscall(SYS_pidfd_send_signal, idxd->process, SIGKILL, NULL, 0);
+	wait_for(idxd);
+	close(idxd->process);
 }
 
 static int idxd_open(struct dsa *dsa, struct dsa_channel *channel, const struct dsa_piece *pieces,

@@ -5,6 +5,7 @@
  */
 #include "tests/unit/check.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
@@ -32,9 +33,10 @@
 
 #define BIT(role) (1u << SANDBOX_##role)
 #define EVERY	  ((1u << SANDBOX_ROLES) - 1)
+#define LOOPS	  (BIT(LOOP) | BIT(VSOCK))
 #define LENT	  (BIT(OWNER) | BIT(TENANT) | BIT(FUNCTION))
 /* Those that the life starts. */
-#define OF_MACHINES (BIT(LOOP) | BIT(VCPU) | BIT(ENGINE) | BIT(RECEIVER) | BIT(MEMORY))
+#define OF_MACHINES (LOOPS | BIT(VCPU) | BIT(ENGINE) | BIT(RECEIVER) | BIT(MEMORY))
 #define SURVIVED    42
 
 struct attempt {
@@ -67,8 +69,8 @@ static const struct attempt attempts[] = {
 	{ "open_by_handle_at", SYS_open_by_handle_at, { -1 }, EVERY },
 	{ "socket", SYS_socket, { AF_INET, -1 }, EVERY },
 	{ "socket", SYS_socket, { AF_NETLINK, -1 }, EVERY },
-	{ "socket", SYS_socket, { AF_UNIX, -1 }, EVERY & ~(BIT(LIFE) | BIT(LOOP)) },
-	{ "connect", SYS_connect, { -1 }, EVERY & ~(BIT(LIFE) | BIT(LOOP)) },
+	{ "socket", SYS_socket, { AF_UNIX, -1 }, EVERY & ~(BIT(LIFE) | BIT(VSOCK)) },
+	{ "connect", SYS_connect, { -1 }, EVERY & ~(BIT(LIFE) | BIT(VSOCK)) },
 	{ "bind", SYS_bind, { -1 }, EVERY & ~BIT(LIFE) },
 	{ "openat", SYS_openat, { -1, 0, O_RDWR }, EVERY & ~(BIT(LIFE) | BIT(MEMORY)) },
 	{ "openat", SYS_openat, { -1, 0, O_RDONLY }, EVERY & ~(BIT(LIFE) | BIT(MEMORY)) },
@@ -80,13 +82,17 @@ static const struct attempt attempts[] = {
 	{ "memfd_create", SYS_memfd_create, { 0 }, EVERY & ~BIT(LIFE) },
 	{ "io_uring_setup", SYS_io_uring_setup, { 0 }, EVERY & ~BIT(LIFE) },
 	{ "io_uring_register", SYS_io_uring_register, { -1 }, EVERY & ~BIT(LIFE) },
-	{ "io_uring_enter",
-	  SYS_io_uring_enter,
-	  { -1 },
-	  EVERY & ~(BIT(LIFE) | BIT(LOOP) | BIT(API)) },
+	{ "io_uring_enter", SYS_io_uring_enter, { -1 }, EVERY & ~(BIT(LIFE) | LOOPS | BIT(API)) },
 	{ "ftruncate", SYS_ftruncate, { -1 }, EVERY & ~(BIT(LIFE) | BIT(API)) },
 	{ "kill", SYS_kill, { 0x7fffffff, SIGTERM }, EVERY },
-	{ "kill", SYS_kill, { 0x7fffffff, SIGKILL }, EVERY & ~(BIT(LIFE) | BIT(API)) },
+	{ "kill", SYS_kill, { 0x7fffffff, SIGKILL }, EVERY },
+	{ "kill", SYS_kill, { 0x7fffffff, 0 }, EVERY & ~BIT(LIFE) },
+	{ "pidfd_open", SYS_pidfd_open, { -1 }, EVERY },
+	{ "pidfd_send_signal", SYS_pidfd_send_signal, { -1, SIGTERM }, EVERY },
+	{ "pidfd_send_signal",
+	  SYS_pidfd_send_signal,
+	  { -1, SIGKILL },
+	  EVERY & ~(BIT(LIFE) | BIT(API)) },
 	{ "tgkill", SYS_tgkill, { -1, -1, SIGKILL }, EVERY },
 	{ "tgkill", SYS_tgkill, { 0x7fffffff, 0x7fffffff, SIGABRT }, EVERY },
 	{ "tgkill", SYS_tgkill, { 0x7fffffff, 0x7fffffff, 34 }, EVERY },
@@ -118,7 +124,7 @@ static const struct attempt attempts[] = {
 	{ "ioctl",
 	  SYS_ioctl,
 	  { -1, KVM_SET_USER_MEMORY_REGION },
-	  EVERY & ~(BIT(LIFE) | BIT(LOOP) | BIT(VCPU) | BIT(MEMORY)) },
+	  EVERY & ~(BIT(LIFE) | LOOPS | BIT(VCPU) | BIT(MEMORY)) },
 	{ "ioctl",
 	  SYS_ioctl,
 	  { -1, KVM_SIGNAL_MSI },
@@ -139,8 +145,8 @@ static const struct attempt attempts[] = {
 	{ "ioctl",
 	  SYS_ioctl,
 	  { -1, VFIO_DEVICE_RESET },
-	  EVERY & ~(BIT(LIFE) | BIT(LOOP) | BIT(VCPU) | LENT) },
-	{ "pwrite64", SYS_pwrite64, { -1 }, EVERY & ~(BIT(LIFE) | BIT(LOOP) | BIT(VCPU) | LENT) },
+	  EVERY & ~(BIT(LIFE) | LOOPS | BIT(VCPU) | LENT) },
+	{ "pwrite64", SYS_pwrite64, { -1 }, EVERY & ~(BIT(LIFE) | LOOPS | BIT(VCPU) | LENT) },
 };
 
 struct inside {
@@ -240,6 +246,11 @@ static void loop_is_stopped(void **state)
 	role_is_stopped(SANDBOX_LOOP);
 }
 
+static void loop_with_vsock_is_stopped(void **state)
+{
+	role_is_stopped(SANDBOX_VSOCK);
+}
+
 static void vcpu_is_stopped(void **state)
 {
 	role_is_stopped(SANDBOX_VCPU);
@@ -293,8 +304,8 @@ static void function_is_stopped(void **state)
 /* Where a library would use the call, it is told no and goes on. */
 static void new_processes_are_refused_with_an_error(void **state)
 {
-	static const enum sandbox_role roles[] = { SANDBOX_LIFE, SANDBOX_VCPU, SANDBOX_API,
-						   SANDBOX_MEMORY };
+	static const enum sandbox_role roles[] = { SANDBOX_LIFE, SANDBOX_LOOP, SANDBOX_VSOCK,
+						   SANDBOX_VCPU, SANDBOX_API,  SANDBOX_MEMORY };
 	int status;
 
 	if (!sandbox_is_built())
@@ -380,6 +391,136 @@ static void signals_go_to_the_process_itself(void **state)
 	assert_int_equal(signal_itself(SANDBOX_OWNER, SYS_kill, SIGTERM), SIGTERM);
 }
 
+static void *nothing(void *arg)
+{
+	return NULL;
+}
+
+/* Large BARs and blocks would be mapped side by side; without threads it takes longer. */
+static void threads_that_only_save_time_are_refused_with_an_error(void **state)
+{
+	static const enum sandbox_role roles[] = { SANDBOX_LOOP, SANDBOX_VSOCK, SANDBOX_MEMORY };
+
+	if (!sandbox_is_built())
+		skip_because("a build with a sanitizer has no filters");
+	for (size_t i = 0; i < ARRAY_SIZE(roles); i++) {
+		pid_t pid = fork();
+		int status;
+
+		if (!pid) {
+			const struct sandbox sandbox = { NULL };
+			pthread_t thread;
+			struct err err;
+
+			if (sandbox_start(&sandbox, &err) ||
+			    pthread_create(&thread, NULL, nothing, NULL) ||
+			    pthread_join(thread, NULL))
+				_exit(1);
+			sandbox_enter(&sandbox, roles[i]);
+			if (pthread_create(&thread, NULL, nothing, NULL) != EPERM)
+				_exit(2);
+			_exit(SURVIVED);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFEXITED(status));
+		assert_int_equal(WEXITSTATUS(status), SURVIVED);
+	}
+}
+
+/* The signal of a filter, sent by somebody: no thread was at a call that its filter stops. */
+static void a_signal_that_is_sent_is_no_call_that_was_stopped(void **state)
+{
+	int status;
+	pid_t pid;
+
+	if (!sandbox_is_built())
+		skip_because("a build with a sanitizer has no filters");
+	pid = fork();
+	if (!pid) {
+		const struct sandbox sandbox = { NULL };
+		struct err err;
+
+		if (sandbox_start(&sandbox, &err) || raise(SIGSYS))
+			_exit(1);
+		_exit(SURVIVED);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), SURVIVED);
+}
+
+/* /proc says of any thread whether it has one. */
+static int mode_of(pid_t tid)
+{
+	char path[64], line[128];
+	int mode = -1;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/status", tid);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file))
+		sscanf(line, "Seccomp: %d", &mode);
+	if (file)
+		fclose(file);
+	return mode;
+}
+
+static void *wait_for_end(void *arg)
+{
+	const int *end = arg;
+	char byte;
+
+	return read(*end, &byte, 1) ? arg : NULL;
+}
+
+static int be_started(void)
+{
+	const struct sandbox sandbox = { NULL };
+	int ends[2];
+	const struct sandbox_thread what = {
+		.sandbox = &sandbox,
+		.role = SANDBOX_MEMORY,
+		.name = "starting",
+		.run = wait_for_end,
+		.arg = &ends[0],
+	};
+	pthread_t thread;
+	struct err err;
+	bool found = false;
+	DIR *tasks;
+
+	if (sandbox_start(&sandbox, &err) || pipe2(ends, O_CLOEXEC) ||
+	    sandbox_start_thread(&what, &thread))
+		return 1;
+	/* At once: before it says anything by itself. */
+	tasks = opendir("/proc/self/task");
+	for (const struct dirent *task; tasks && (task = readdir(tasks));)
+		found |= atoi(task->d_name) && atoi(task->d_name) != gettid() &&
+			 mode_of(atoi(task->d_name)) == 2;
+	if (tasks)
+		closedir(tasks);
+	close(ends[1]);
+	pthread_join(thread, NULL);
+	return found && mode_of(gettid()) != 2 ? SURVIVED : 2;
+}
+
+static void a_thread_has_its_filter_when_it_is_started(void **state)
+{
+	int status;
+	pid_t pid;
+
+	if (!sandbox_is_built())
+		skip_because("a build with a sanitizer has no filters");
+	if (prctl(PR_GET_SECCOMP) != 0)
+		skip_because("this test has a filter itself");
+	pid = fork();
+	if (!pid)
+		_exit(be_started());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), SURVIVED);
+}
+
 static void no_sandbox_is_no_filter(void **state)
 {
 	int before = prctl(PR_GET_SECCOMP);
@@ -394,6 +535,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(life_is_stopped),
 		cmocka_unit_test(loop_is_stopped),
+		cmocka_unit_test(loop_with_vsock_is_stopped),
 		cmocka_unit_test(vcpu_is_stopped),
 		cmocka_unit_test(engine_is_stopped),
 		cmocka_unit_test(receiver_is_stopped),
@@ -407,6 +549,9 @@ int main(void)
 		cmocka_unit_test(new_processes_are_refused_with_an_error),
 		cmocka_unit_test(vcpu_is_refused_files_with_an_error),
 		cmocka_unit_test(signals_go_to_the_process_itself),
+		cmocka_unit_test(threads_that_only_save_time_are_refused_with_an_error),
+		cmocka_unit_test(a_signal_that_is_sent_is_no_call_that_was_stopped),
+		cmocka_unit_test(a_thread_has_its_filter_when_it_is_started),
 		cmocka_unit_test(no_sandbox_is_no_filter),
 	};
 

@@ -31,9 +31,13 @@ static const struct {
 	[SANDBOX_LIFE] = { "life",
 			   "The process's first thread: makes a machine, waits while it runs, ends "
 			   "it, and makes the next one where the guest resets itself.",
-			   LOOP | VCPU | ENGINE | RECEIVER | MEMORY },
+			   LOOP | VSOCK | VCPU | ENGINE | RECEIVER | MEMORY },
 	[SANDBOX_LOOP] = { "loop", "Serves a machine's devices: disks, networks, sockets, the "
 				   "serial line." },
+	[SANDBOX_VSOCK] = { "loop+vsock",
+			    "The loop of a machine with a vsock: as the guest asks, it connects to "
+			    "sockets of the host.",
+			    0, LOOP },
 	[SANDBOX_VCPU] = { "vcpu", "Runs the guest and answers its accesses; one for each vCPU.",
 			   ENGINE },
 	[SANDBOX_ENGINE] = { "engine", "Carries out the descriptors of an ADI." },

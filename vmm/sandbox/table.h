@@ -37,6 +37,7 @@
 /* The columns of the table. */
 #define LIFE	 (1u << SANDBOX_LIFE)
 #define LOOP	 (1u << SANDBOX_LOOP)
+#define VSOCK	 (1u << SANDBOX_VSOCK)
 #define VCPU	 (1u << SANDBOX_VCPU)
 #define ENGINE	 (1u << SANDBOX_ENGINE)
 #define RECEIVER (1u << SANDBOX_RECEIVER)
@@ -127,12 +128,13 @@ static const struct sandbox_row sandbox_rows[] = {
 	/* --- threads --- */
 	ONLY(LIFE | VCPU | SEAT, clone, 0, THREAD_FLAGS, THREAD_FLAGS, "threads of this process",
 	     "vCPUs, the loop; engines are started when a guest enables the first queue"),
-	REFUSE(LIFE | VCPU | API | MEMORY | SEAT, clone, 0, CLONE_THREAD, 0, "other processes",
-	       EPERM, "a helper for a host work queue can be had before the VM starts only"),
-	REFUSE(LIFE | VCPU | API | MEMORY | SEAT, clone3, 0, 0, 0, "whatever", ENOSYS,
+	REFUSE(LIFE | LOOP | VCPU | API | MEMORY | SEAT, clone, 0, CLONE_THREAD, 0,
+	       "other processes", EPERM,
+	       "a helper for a host work queue can be had before the VM starts only"),
+	REFUSE(LIFE | LOOP | VCPU | API | MEMORY | SEAT, clone3, 0, 0, 0, "whatever", ENOSYS,
 	       "its flags are in memory, which no filter sees: the C library then uses clone"),
-	REFUSE(MEMORY, clone, 0, THREAD_FLAGS, THREAD_FLAGS, "threads of this process", EPERM,
-	       "large blocks are mapped by one thread"),
+	REFUSE(LOOP | MEMORY, clone, 0, THREAD_FLAGS, THREAD_FLAGS, "threads of this process",
+	       EPERM, "large blocks and BARs are mapped by one thread"),
 	CALL(LIFE | VCPU | SEAT, set_robust_list, "a new thread's first call"),
 	CALL(LIFE | VCPU | SEAT, rseq, "a new thread's second"),
 	ONLY(LIFE | VCPU | SEAT, prctl, 0, WORD, PR_SET_NAME, "PR_SET_NAME", "a thread's name"),
@@ -157,9 +159,9 @@ static const struct sandbox_row sandbox_rows[] = {
 	/* --- sockets --- */
 	CALL(LIFE | LOOP | API | SEAT, accept4,
 	     "clients of the API, of a serial socket, of vsock, of an ADI"),
-	ONLY(LIFE | LOOP, socket, 0, WORD, AF_UNIX, "AF_UNIX",
+	ONLY(LIFE | VSOCK, socket, 0, WORD, AF_UNIX, "AF_UNIX",
 	     "vsock: a guest's connection to a port becomes one to a socket's path"),
-	CALL(LIFE | LOOP, connect, "the same"),
+	CALL(LIFE | VSOCK, connect, "the same"),
 	CALL(LIFE, bind, "sockets of the serial line and vsock"),
 	CALL(LIFE, listen, "the same"),
 	CALL(LIFE, setsockopt, "time limits of vfio-user"),
@@ -201,10 +203,10 @@ static const struct sandbox_row sandbox_rows[] = {
 	ONLY(LIFE | VCPU | MEMORY | TENANT, prlimit64, 2, UINT64_MAX, 0, "no new limits",
 	     "how much memory may be locked"),
 	CALL(LIFE, wait4, "helpers that have ended"),
-	ONLY(LIFE | API, kill, 1, WORD, SIGKILL, "SIGKILL",
-	     "a helper ends when its PASID is unbound"),
+	ONLY(LIFE | API, pidfd_send_signal, 1, WORD, SIGKILL, "SIGKILL",
+	     "a helper ends when its PASID is unbound: it was started by this process, which holds it"),
 	OWN(SERVER, kill, 1, SIGTERM, "SIGTERM", "a socket that fails ends its server"),
-	ONLY(LIFE | API, kill, 1, WORD, 0, "0", "whether a process is there"),
+	ONLY(LIFE, kill, 1, WORD, 0, "0", "whether the process that a socket is of is there"),
 	CALL(API, wait4, "helpers that have ended"),
 	FCNTL(LIFE, F_DUPFD_CLOEXEC, "descriptors that were handed over"),
 	FCNTL(LIFE, F_GETFD, "the same"),
