@@ -67,14 +67,30 @@ static int listen_at(int fd, const struct sockaddr_un *address, mode_t mode, int
 	return ret;
 }
 
+static bool set_path(struct sockaddr_un *address, const char *path)
+{
+	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	if (!*path || strlen(path) > UNIX_SOCKET_PATH_MAX)
+		return false;
+	memcpy(address->sun_path, path, strlen(path));
+	return true;
+}
+
+void unix_socket_clear(const char *path)
+{
+	struct sockaddr_un address;
+
+	if (set_path(&address, path))
+		(void)remove_stale(&address);
+}
+
 int unix_socket_listen(const char *path, mode_t mode, int backlog, int flags, struct stat *made)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct sockaddr_un address;
 	int fd, ret;
 
-	if (!*path || strlen(path) > UNIX_SOCKET_PATH_MAX)
+	if (!set_path(&address, path))
 		return -ENAMETOOLONG;
-	memcpy(address.sun_path, path, strlen(path));
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
 	if (fd < 0)
 		return -errno;

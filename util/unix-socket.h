@@ -17,6 +17,11 @@
  * -ENAMETOOLONG: the path is empty or too long. Changes nothing where it fails.
  */
 int unix_socket_listen(const char *path, mode_t mode, int backlog, int flags, struct stat *made);
+/*
+ * Removes a socket that nobody serves, as listening there would: for who will not see processes
+ * then. Whatever else is there stays.
+ */
+void unix_socket_clear(const char *path);
 /* Removes the path if it is still what was made. */
 void unix_socket_remove(const char *path, const struct stat *made);
 

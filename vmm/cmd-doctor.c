@@ -5,8 +5,10 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <json-c/json.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "ioasid-client/ioasid.h"
@@ -133,6 +135,29 @@ static void look_at_sandbox(struct report *report)
 		add(report, GOOD, "landlock", "--landlock can keep a VM to its files");
 	else
 		add(report, NOTE, "landlock", err.text);
+}
+
+/* By trying, in a child: several sysctls and security modules have a word in it. */
+static void look_at_namespaces(struct report *report)
+{
+	pid_t pid = fork();
+	int status = 0;
+
+	if (!pid)
+		_exit(unshare(CLONE_NEWNS | (geteuid() ? CLONE_NEWUSER : 0)) ? errno : 0);
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return;
+	if (WIFEXITED(status) && !WEXITSTATUS(status))
+		add(report, GOOD, "namespaces", "--namespaces can give a VM its own");
+	else if (geteuid())
+		add(report, NOTE, "namespaces",
+		    "--namespaces needs user namespaces for who is not root: sysctl "
+		    "user.max_user_namespaces above 0, and kernel.unprivileged_userns_clone=1 or "
+		    "kernel.apparmor_restrict_unprivileged_userns=0 where these are there");
+	else
+		add(report, NOTE, "namespaces",
+		    "--namespaces needs CAP_SYS_ADMIN, which this root has not: start adit outside "
+		    "of this container");
 }
 
 /* Guest RAM is a memfd: whether it may have transparent huge pages is the host's setting. */
@@ -387,6 +412,7 @@ int cmd_doctor(int argc, char **argv)
 	look_at_kvm(&report);
 	look_at_loop(&report);
 	look_at_sandbox(&report);
+	look_at_namespaces(&report);
 	look_at_huge_pages(&report);
 	look_at_passthrough(&report);
 	look_at_switches(&report);

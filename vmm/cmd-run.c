@@ -21,6 +21,7 @@
 #include "vmm/config.h"
 #include "vmm/life.h"
 #include "vmm/machine.h"
+#include "vmm/namespaces.h"
 #include "vmm/paths.h"
 #include "vmm/start-keeper.h"
 #include "vmm/user.h"
@@ -35,6 +36,7 @@ struct run {
 	bool no_reboot;
 	bool unconfined; /* --sandbox=off */
 	bool landlock;
+	unsigned int namespaces; /* --namespaces */
 	struct paths_rule rules[PATHS_MAX_RULES];
 	size_t n_rules;
 	struct log log;
@@ -189,26 +191,43 @@ static bool keeper_is_wanted(const struct run *run)
 }
 
 /*
- * Before anything is opened but the configuration. The kernel forgets with the old user that the
- * keeper's end is ours too: it is told again, and who ended meanwhile has closed the socket.
+ * The kernel forgets with the old user that our parent's end is ours too: it is told again, and a
+ * keeper that ended meanwhile has closed the socket.
  */
-static int change_user(const struct run *run, struct err *err)
+static int change_user(const struct run *run, const struct user *user, struct err *err)
 {
 	struct pollfd keeper = { .fd = run->keeper };
-	struct user user;
-	int ret;
+	int ret = user_become(user, err);
 
-	if (!run->user)
-		return 0;
-	ret = user_find(&user, "/etc", run->user, run->group, err);
-	if (!ret)
-		ret = user_become(&user, err);
-	if (ret || !run->keeper)
+	if (ret || !(run->keeper || run->namespaces & NAMESPACE_PID))
 		return ret;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (poll(&keeper, 1, 0) > 0)
+	if (run->keeper && poll(&keeper, 1, 0) > 0)
 		return err_set(err, EPIPE, "the keeper has ended");
 	return 0;
+}
+
+/* Before anything is opened but the configuration; who the user is, no later root may say. */
+static int settle(struct run *run, struct err *err)
+{
+	const struct namespaces_options options = {
+		.which = run->namespaces,
+		.config = life_config(run->life),
+		.api_socket = run->socket,
+		.rules = run->rules,
+		.n_rules = run->n_rules,
+		.log = &run->log,
+	};
+	unsigned int which;
+	struct user user;
+	int ret = run->user ? user_find(&user, "/etc", run->user, run->group, err) : 0;
+
+	if (!ret)
+		ret = namespaces_enter(&options, &which, err);
+	if (ret)
+		return ret;
+	life_in_namespaces(run->life, which);
+	return run->user ? change_user(run, &user, err) : 0;
 }
 
 /* From here on no file is opened that neither the configuration nor the operator names. */
@@ -252,7 +271,7 @@ static int run_all(struct run *run)
 		keeper_exec(life_config(run->life), run->run_dir, run->argv, &err);
 		log_line(&run->log, LOG_ERROR, "run", "%s", err.text);
 		status = EXIT_FAILED;
-	} else if (change_user(run, &err) || confine(run, &err)) {
+	} else if (settle(run, &err) || confine(run, &err)) {
 		log_line(&run->log, LOG_ERROR, "run", "%s", err.text);
 		status = EXIT_FAILED;
 	} else {
@@ -289,6 +308,21 @@ static int add_rule(struct run *run, const char *text)
 	return -EINVAL;
 }
 
+/* What keeps a process to files has to know them. */
+static int check_files(const struct run *run)
+{
+	bool kept = run->landlock || run->namespaces & NAMESPACE_MOUNT;
+
+	if (kept ? run->path != NULL : !run->n_rules)
+		return 0;
+	fprintf(stderr, "adit run: %s\n",
+		!kept ? "--landlock-rules: only with --landlock or --namespaces=mount"
+		: run->landlock
+			? "--landlock: only with CONFIG, which says what is needed"
+			: "--namespaces=mount: only with CONFIG, which says what is needed");
+	return -EINVAL;
+}
+
 static int parse(struct run *run, int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -303,8 +337,10 @@ static int parse(struct run *run, int argc, char **argv)
 		{ "group", required_argument, NULL, 'g' },
 		{ "landlock", no_argument, NULL, 'L' },
 		{ "landlock-rules", required_argument, NULL, 'R' },
+		{ "namespaces", required_argument, NULL, 'N' },
 		{ 0 },
 	};
+	struct err err;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -337,6 +373,11 @@ static int parse(struct run *run, int argc, char **argv)
 			if (add_rule(run, optarg))
 				return -EINVAL;
 			break;
+		case 'N':
+			if (!namespaces_parse(&run->namespaces, optarg, &err))
+				break;
+			fprintf(stderr, "adit run: --namespaces=%s: %s\n", optarg, err.text);
+			return -EINVAL;
 		case 'r':
 			run->run_dir = optarg;
 			break;
@@ -361,18 +402,13 @@ static int parse(struct run *run, int argc, char **argv)
 		fprintf(stderr, "usage: adit run [CONFIG] [--api-socket PATH] [--no-reboot] "
 				"[--log-json] [--log-level error|warn|info|debug] "
 				"[--run-dir DIR] [--sandbox=on|off] [--user USER [--group GROUP]] "
-				"[--landlock [--landlock-rules path=PATH,access=r|rw]...]\n"
+				"[--landlock] [--namespaces=mount,pid,net,ipc,uts] "
+				"[--landlock-rules path=PATH,access=r|rw]...\n"
 				"Without CONFIG there must be --api-socket.\n");
 		return -EINVAL;
 	}
 	run->path = argv[optind]; /* NULL where there is none */
-	if (run->landlock ? !run->path : run->n_rules > 0) {
-		fprintf(stderr, "adit run: %s\n",
-			run->path ? "--landlock-rules: only with --landlock"
-				  : "--landlock: only with CONFIG, which says what is needed");
-		return -EINVAL;
-	}
-	return 0;
+	return check_files(run);
 }
 
 int cmd_run(int argc, char **argv)

@@ -14,8 +14,9 @@ struct errand;
 struct life {
 	struct life_options options;
 	struct life_listener listener;
-	int status_fd; /* for who listens, who may not open it (vmm/sandbox/table.h) */
-	bool confined; /* by the thread of life_run, in its filter */
+	int status_fd;		 /* for who listens, who may not open it (vmm/sandbox/table.h) */
+	unsigned int namespaces; /* of vmm/namespaces.h */
+	bool confined;		 /* by the thread of life_run, in its filter */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;

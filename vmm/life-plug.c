@@ -18,6 +18,7 @@
 #include "vmm/config-edit.h"
 #include "vmm/hotplug.h"
 #include "vmm/life-internal.h"
+#include "vmm/namespaces.h"
 #include "vmm/start-keeper.h"
 
 #define ERRANDS_MAX 64u /* that are not collected */
@@ -167,10 +168,28 @@ static void free_errand(struct life *life, struct errand *errand)
 	free(errand);
 }
 
+/* The configuration with one entry more, and what came with its request. */
+static int read_entry(struct life *life, struct config_edit *edit,
+		      const struct life_addition *addition, struct err *err)
+{
+	struct config_given given;
+	int ret = sort_given(addition->list, addition->fds, addition->n_fds, &given, err);
+
+	if (!ret)
+		ret = config_edit_add(edit, &life->config, life->text, addition->list,
+				      addition->entry, addition->len, &given, err);
+	if (ret || addition->list != CONFIG_NET)
+		return ret;
+	ret = namespaces_check_net(life->namespaces, &edit->config.net[edit->config.n_net - 1],
+				   err);
+	if (ret)
+		config_edit_cancel(edit);
+	return ret;
+}
+
 /* No machine: the entry is only written down. */
 static int add_to_text(struct life *life, const struct life_addition *addition, struct err *err)
 {
-	struct config_given given;
 	struct config_edit edit;
 	int ret;
 
@@ -178,10 +197,7 @@ static int add_to_text(struct life *life, const struct life_addition *addition, 
 	if (addition->n_fds && addition->list == CONFIG_DEVICES)
 		return err_set(err, EPERM,
 			       "a device's descriptor is taken while the VM runs: start it first");
-	ret = sort_given(addition->list, addition->fds, addition->n_fds, &given, err);
-	if (!ret)
-		ret = config_edit_add(&edit, &life->config, life->text, addition->list,
-				      addition->entry, addition->len, &given, err);
+	ret = read_entry(life, &edit, addition, err);
 	if (!ret)
 		config_edit_commit(&edit, &life->config, &life->text);
 	return ret;
@@ -420,15 +436,18 @@ static struct hotplug_part part_of(const struct config_edit *edit)
 
 static void add(struct life *life, struct errand *errand, struct machine *machine)
 {
-	struct config_given given;
+	const struct life_addition addition = {
+		.list = errand->list,
+		.entry = errand->entry,
+		.len = errand->len,
+		.fds = errand->fds,
+		.n_fds = errand->n_fds,
+	};
 	struct hotplug_part part;
 	struct config_edit edit;
 	struct err err;
-	int ret = sort_given(errand->list, errand->fds, errand->n_fds, &given, &err);
+	int ret = read_entry(life, &edit, &addition, &err);
 
-	if (!ret)
-		ret = config_edit_add(&edit, &life->config, life->text, errand->list, errand->entry,
-				      errand->len, &given, &err);
 	if (ret) {
 		finish(life, errand, ret, &err);
 		return;

@@ -4,6 +4,7 @@
  * between the states that make and destroy machines, and it gives the lock up while it does.
  */
 #include "vmm/life-internal.h"
+#include "vmm/namespaces.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -157,6 +158,8 @@ int life_define(struct life *life, const char *text, size_t len, struct err *err
 	if (ret)
 		return ret;
 	ret = refuse_what_comes_at_start(&config, err);
+	if (!ret)
+		ret = namespaces_check(life->namespaces, &config, err);
 	copy = ret ? NULL : copy_text(text, len, err);
 	ret = copy ? define(life, &config, &copy, err) : -err->code;
 	config_free(&config);
@@ -194,6 +197,11 @@ int life_load(struct life *life, const char *path, bool kept, struct err *err)
 	config_free(&loading.config);
 	free(loading.text);
 	return ret;
+}
+
+void life_in_namespaces(struct life *life, unsigned int which)
+{
+	life->namespaces = which;
 }
 
 const struct config *life_config(const struct life *life)
@@ -562,6 +570,7 @@ int life_look(struct life *life, int (*fn)(void *arg, const struct life_view *vi
 		.last_end = life->last_end,
 		.boots = life->boots,
 		.sandbox = life->options.sandbox,
+		.namespaces = life->namespaces,
 		.status_fd = life->status_fd,
 	};
 	ret = fn(arg, &view);

@@ -79,6 +79,8 @@ int life_define(struct life *life, const char *text, size_t len, struct err *err
 int life_load(struct life *life, const char *path, bool kept, struct err *err);
 /* After life_load, before life_run. */
 const struct config *life_config(const struct life *life);
+/* Which namespaces the process has of its own (vmm/namespaces.h); before life_run. */
+void life_in_namespaces(struct life *life, unsigned int which);
 
 /*
  * Serves operations until life_quit. boot: begins with a machine, and without `stay` returns when
@@ -162,6 +164,7 @@ struct life_view {
 	enum machine_end last_end;
 	uint64_t boots;
 	const struct sandbox *sandbox; /* NULL: none */
+	unsigned int namespaces;       /* of its own, of vmm/namespaces.h */
 	int status_fd;		       /* /proc/self/status; -1: not there */
 };
 /* Calls fn with what is; it must not call back here. Returns what fn returned. */

@@ -43,7 +43,8 @@ static const struct fixed of_queues[] = { { "/proc/self/exe", LANDLOCK_READ },
 					  { "/etc/ld.so.cache", LANDLOCK_READ } };
 
 struct builder {
-	struct landlock landlock;
+	int (*fn)(void *arg, const char *path, unsigned int what, struct err *err);
+	void *arg;
 	struct err *err;
 	int ret; /* of the first that failed */
 };
@@ -51,7 +52,7 @@ struct builder {
 static void allow(struct builder *b, const char *path, unsigned int what)
 {
 	if (path && !b->ret)
-		b->ret = landlock_allow(&b->landlock, path, what, b->err);
+		b->ret = b->fn(b->arg, path, what, b->err);
 }
 
 static void allow_fixed(struct builder *b, const struct fixed *fixed, size_t n)
@@ -135,6 +136,9 @@ static void allow_assigned(struct builder *b, const struct config *config)
 {
 	bool queues = false;
 
+	/* Connecting to one takes no right of Landlock's. */
+	for (size_t i = 0; i < config->n_user_devices; i++)
+		allow_folder_of(b, config->user_devices[i].socket, 0);
 	for (size_t i = 0; i < config->n_adis; i++) {
 		allow(b, config->adis[i].node, READ_WRITE);
 		queues |= !!config->adis[i].node;
@@ -146,14 +150,12 @@ static void allow_assigned(struct builder *b, const struct config *config)
 	allow(b, config->iommu.node, READ_WRITE);
 }
 
-int paths_confine(const struct config *config, const char *api_socket,
-		  const struct paths_rule *rules, size_t n, struct err *err)
+int paths_each(const struct config *config, const char *api_socket, const struct paths_rule *rules,
+	       size_t n, int (*fn)(void *arg, const char *path, unsigned int what, struct err *err),
+	       void *arg, struct err *err)
 {
-	struct builder b = { .err = err };
+	struct builder b = { .fn = fn, .arg = arg, .err = err };
 
-	b.ret = landlock_begin(&b.landlock, err);
-	if (b.ret)
-		return b.ret;
 	allow_fixed(&b, always, ARRAY_SIZE(always));
 	allow(&b, config->payload.kernel, LANDLOCK_READ);
 	allow(&b, config->payload.initramfs, LANDLOCK_READ);
@@ -164,10 +166,27 @@ int paths_confine(const struct config *config, const char *api_socket,
 	for (size_t i = 0; i < n; i++)
 		allow(&b, rules[i].path,
 		      LANDLOCK_READ | (rules[i].write ? LANDLOCK_WRITE | LANDLOCK_SOCKET : 0));
-	if (!b.ret)
-		return landlock_enter(&b.landlock, err);
-	landlock_drop(&b.landlock);
 	return b.ret;
+}
+
+static int allow_in(void *arg, const char *path, unsigned int what, struct err *err)
+{
+	return landlock_allow(arg, path, what, err);
+}
+
+int paths_confine(const struct config *config, const char *api_socket,
+		  const struct paths_rule *rules, size_t n, struct err *err)
+{
+	struct landlock landlock;
+	int ret = landlock_begin(&landlock, err);
+
+	if (ret)
+		return ret;
+	ret = paths_each(config, api_socket, rules, n, allow_in, &landlock, err);
+	if (!ret)
+		return landlock_enter(&landlock, err);
+	landlock_drop(&landlock);
+	return ret;
 }
 
 int paths_rule_parse(struct paths_rule *out, const char *text, struct err *err)

@@ -150,7 +150,7 @@ int user_find(struct user *out, const char *etc, const char *user, const char *g
 	return 0;
 }
 
-static int give_up_capabilities(void)
+int user_give_up_capabilities(void)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
@@ -191,7 +191,7 @@ int user_become(const struct user *user, struct err *err)
 			       geteuid(), user->uid, user->gid);
 	allow_locked_memory();
 	if (setgroups(user->n_groups, user->groups) || setresgid(user->gid, user->gid, user->gid) ||
-	    setresuid(user->uid, user->uid, user->uid) || give_up_capabilities())
+	    setresuid(user->uid, user->uid, user->uid) || user_give_up_capabilities())
 		return err_set(err, errno, "becoming uid %u and gid %u: %s", user->uid, user->gid,
 			       strerror(errno));
 	/* What cannot be, but would make all of it worthless. */

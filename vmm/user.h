@@ -34,4 +34,7 @@ int user_find(struct user *out, const char *etc, const char *user, const char *g
  */
 int user_become(const struct user *user, struct err *err);
 
+/* All of them, for good where no program is started. 0 or -errno. */
+int user_give_up_capabilities(void);
+
 #endif

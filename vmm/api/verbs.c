@@ -24,6 +24,7 @@
 #include "vmm/config-schema.h"
 #include "vmm/config.h"
 #include "vmm/life.h"
+#include "vmm/namespaces.h"
 #include "vmm/virtio/balloon.h"
 #include "vmm/virtio/mem.h"
 
@@ -354,6 +355,17 @@ static int not_running(const struct life_view *view, struct err *err)
 		       life_state_name(view->state));
 }
 
+static struct json_object *namespaces_json(unsigned int which)
+{
+	struct json_object *list = json_object_new_array();
+	const char *names[NAMESPACES_MAX];
+	unsigned int n = namespaces_names(which, names);
+
+	for (unsigned int i = 0; i < n; i++)
+		json_object_array_add(list, json_object_new_string(names[i]));
+	return list;
+}
+
 static int look_info(void *arg, const struct life_view *view)
 {
 	struct looking *looking = arg;
@@ -387,6 +399,7 @@ static int look_info(void *arg, const struct life_view *view)
 	json_object_object_add(object, "boots", json_object_new_uint64(view->boots));
 	json_object_object_add(object, "sandbox",
 			       json_object_new_string(sandbox_state(view->sandbox)));
+	json_object_object_add(object, "namespaces", namespaces_json(view->namespaces));
 	if (view->machine)
 		json_object_object_add(object, "coherency", coherency_json(view->machine));
 	if (view->has_ended)
