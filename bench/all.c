@@ -16,7 +16,7 @@ static const struct bench benches[] = {
 	  .needs_kvm = true, .takes_jobs = true },
 	{ "submit", bench_submit, "a trapped submission beside a minimal KVM program's exit",
 	  .needs_kvm = true, .takes_jobs = true },
-	{ "io", bench_io, "a guest's reads and writes of a disk beside io_uring on the same file",
+	{ "io", bench_io, "a guest's disk beside QEMU microvm's, and io_uring without a guest",
 	  .needs_kvm = true, .takes_jobs = true },
 	{ "fault", bench_fault, "faults of an ADI, and a PASID's way to its next use under load",
 	  .needs_kvm = true },

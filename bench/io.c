@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * adit bench io: reads and writes of a virtio disk by a guest that polls (tests/guest/payload/
- * diskload.c under `adit run`), beside io_uring on the same file without a guest, round by round.
- * CPU time of one operation: for adit of all its threads but the vCPU, which polls; so what KVM
- * takes for a kick is not in it, and is in the rate.
+ * diskload.c under `adit run`), beside the same guest under QEMU's microvm where that is installed,
+ * and beside io_uring on the same file without a guest, round by round. CPU time of one operation:
+ * for the monitors of all their threads but the vCPU, which polls; so what KVM takes for a kick is
+ * not in it, and is in the rate.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -18,6 +19,7 @@
 #include "bench/child.h"
 #include "bench/host.h"
 #include "bench/io.h"
+#include "bench/microvm-flat.h"
 #include "bench/results.h"
 #include "bench/watch.h"
 #include "util/bits.h"
@@ -51,10 +53,18 @@ static const struct jobs own_jobs = {
 		 RANDOM_WRITE("write 1 MiB, depth 4", 1 * MIB, 4) },
 };
 
+enum party {
+	ADIT,
+	QEMU,
+	IO_URING
+};
+
+#define MMIO_BASE 0xfeb00000 /* QEMU include/hw/i386/microvm.h */
+
 struct io {
 	const struct bench_options *options;
 	struct jobs jobs;
-	char image[PATH_MAX], config[PATH_MAX];
+	char work[PATH_MAX - 16], image[PATH_MAX], config[PATH_MAX];
 	int fd;
 	uint64_t image_bytes;
 	bool direct;
@@ -82,6 +92,12 @@ static void put(struct turn *turn, size_t i, const struct io_result *result)
 
 /* --- the guest ------------------------------------------------------------------------------- */
 
+/* As adit names them, and QEMU. */
+static bool is_vcpu(const char *name)
+{
+	return !strncmp(name, "vcpu", 4) || !strncmp(name, "CPU ", 4);
+}
+
 /* On the CPU so far, in us: all threads of the process but its vCPUs. */
 static double monitor_us(int pid)
 {
@@ -104,7 +120,7 @@ static double monitor_us(int pid)
 			name[0] = 0;
 		fclose(file);
 		snprintf(path, sizeof(path), "/proc/%d/task/%s/schedstat", pid, entry->d_name);
-		file = !strncmp(name, "vcpu", 4) ? NULL : fopen(path, "re");
+		file = is_vcpu(name) ? NULL : fopen(path, "re");
 		if (!file)
 			continue;
 		if (fscanf(file, "%llu", &ns) == 1)
@@ -140,21 +156,29 @@ static void on_line(void *arg, int pid, char *text)
 	}
 }
 
-static int run_guest(struct turn *turn, struct err *err)
+/* good: the status that a guest which ends well ends the monitor with. */
+static int run_guest(struct turn *turn, char *const argv[], int good, struct err *err)
 {
 	struct io *io = turn->opaque;
 	struct boot boot = { .io = io, .turn = turn };
-	char adit[PATH_MAX];
-	char *argv[] = { adit, (char *)"run", io->config, NULL };
-	int status = 0, ret;
+	int status = 0, ret = child_lines(turn, argv, on_line, &boot, &status);
 
-	snprintf(adit, sizeof(adit), "%.4000s/adit", io->options->build);
-	ret = child_lines(turn, argv, on_line, &boot, &status);
-	if (!ret && (!WIFEXITED(status) || WEXITSTATUS(status) || boot.ended != io->jobs.count))
+	if (!ret &&
+	    (!WIFEXITED(status) || WEXITSTATUS(status) != good || boot.ended != io->jobs.count))
 		ret = -EIO;
 	return ret ? err_set(err, -ret, "the guest ended with status %#x after %u rows of %u%s",
 			     (unsigned int)status, boot.ended, io->jobs.count, boot.complaint)
 		   : 0;
+}
+
+static int run_adit(struct turn *turn, struct err *err)
+{
+	struct io *io = turn->opaque;
+	char adit[PATH_MAX];
+	char *argv[] = { adit, (char *)"run", io->config, NULL };
+
+	snprintf(adit, sizeof(adit), "%.4000s/adit", io->options->build);
+	return run_guest(turn, argv, 0, err);
 }
 
 static void write_words(const struct io *io, FILE *to)
@@ -171,6 +195,40 @@ static void write_words(const struct io *io, FILE *to)
 	}
 }
 
+/* As its manual has disks that shall be fast: io_uring, and a thread of their own. */
+static int run_qemu(struct turn *turn, struct err *err)
+{
+	struct io *io = turn->opaque;
+	char payload[PATH_MAX], drive[PATH_MAX + 96], *words = NULL;
+	struct microvm_flat flat;
+	size_t size = 0;
+	FILE *file;
+	int ret;
+
+	if (!child_on_path(MICROVM_PROGRAM))
+		return err_set(err, ENOTSUP, "there is no " MICROVM_PROGRAM);
+	file = open_memstream(&words, &size);
+	if (!file)
+		return err_set(err, ENOMEM, "no memory");
+	write_words(io, file);
+	fprintf(file, "mmio=%#x", MMIO_BASE);
+	fclose(file);
+	snprintf(payload, sizeof(payload), "%.4000s/guest/diskload.bin", io->options->build);
+	ret = microvm_flat(&flat, io->work, payload, words, "128M");
+	free(words);
+	if (ret)
+		return err_set(err, -ret, "%s: %s", io->work, strerror(-ret));
+	snprintf(drive, sizeof(drive), "if=none,id=d,format=raw,file=%s,aio=io_uring,cache=%s",
+		 io->image, io->direct ? "none" : "writeback");
+	microvm_flat_add(&flat,
+			 (const char *const[]){
+				 "-object", "iothread,id=t", "-drive", drive, "-device",
+				 "virtio-blk-device,drive=d,iothread=t,num-queues=1,queue-size=256",
+				 NULL });
+	/* isa-debug-exit makes an odd number of the 0 that the guest says. */
+	return run_guest(turn, flat.argv, 1, err);
+}
+
 static int write_config(struct io *io)
 {
 	FILE *file = fopen(io->config, "we");
@@ -183,7 +241,7 @@ static int write_config(struct io *io)
 		io->options->build);
 	write_words(io, file);
 	fprintf(file,
-		"\"}, \"memory\": {\"size\": \"128M\"}, \"debug_exit\": true, "
+		"\"}, \"memory\": {\"size\": \"128M\", \"shared\": false}, \"debug_exit\": true, "
 		"\"serial\": {\"mode\": \"Tty\"}, \"disks\": [{\"path\": \"%s\", \"direct\": %s, "
 		"\"queue_size\": 256, \"image_type\": \"Raw\"}]}",
 		io->image, io->direct ? "true" : "false");
@@ -212,7 +270,14 @@ static int run_floor(struct turn *turn, struct err *err)
 
 static int io_turn(struct turn *turn, struct err *err)
 {
-	return turn->party ? run_floor(turn, err) : run_guest(turn, err);
+	switch (turn->party) {
+	case ADIT:
+		return run_adit(turn, err);
+	case QEMU:
+		return run_qemu(turn, err);
+	default:
+		return run_floor(turn, err);
+	}
 }
 
 /* Written whole: neither side allocates blocks, and the cache is warm. */
@@ -230,8 +295,9 @@ static int fill_image(const struct io *io)
 
 static int make_image(struct io *io, struct bench_run *run, struct err *err)
 {
-	char work[PATH_MAX - 16];
-	int ret = watch_scratch(run->watch, io->options->directory, work, sizeof(work), err);
+	const char *work = io->work;
+	int ret =
+		watch_scratch(run->watch, io->options->directory, io->work, sizeof(io->work), err);
 
 	if (ret)
 		return ret;
@@ -251,8 +317,8 @@ static int measure(struct io *io, struct bench_run *run, struct err *err)
 	char names[JOBS_MAX][64];
 	struct contest contest = {
 		.name = "disk",
-		.parties = { "adit", "io_uring" },
-		.party_count = 2,
+		.parties = { [ADIT] = "adit", [QEMU] = "qemu-microvm", [IO_URING] = "io_uring" },
+		.party_count = IO_URING + 1,
 		.rows = results,
 		.row_count = 2 * io->jobs.count,
 		.warm_up = 1,
@@ -267,9 +333,11 @@ static int measure(struct io *io, struct bench_run *run, struct err *err)
 			.name = job->name,
 			.unit = job->bs <= 4096 ? "k/s" : "MB/s",
 			.higher = true,
+			.target = 1.0, /* of QEMU's, which is the second party */
 		};
 		snprintf(names[i], sizeof(names[i]), "%s: CPU of one", job->name);
-		results[2 * i + 1] = (struct contest_row){ .name = names[i], .unit = "us" };
+		results[2 * i + 1] =
+			(struct contest_row){ .name = names[i], .unit = "us", .target = 1.0 };
 	}
 	results_note(run->results, "%s; the guest polls, so its interrupts are not in this",
 		     io->direct ? "direct I/O on both sides"
