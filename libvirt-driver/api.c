@@ -59,23 +59,37 @@ static void end(struct api *api)
 	api->handler.done(api->handler.arg, api->whole ? api->parser.status_code : 0, api->body);
 }
 
-static void on_readable(void *arg, uint32_t ready)
+/* False: nothing more is there now, or it is over (and may be closed). */
+static bool take(struct api *api)
 {
 	static const http_parser_settings settings = {
 		.on_body = on_body,
 		.on_message_complete = on_whole,
 	};
-	struct api *api = arg;
 	char bytes[4096];
 	ssize_t n = recv(api->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
+		return false;
 	/* Length 0 tells the parser that there is no more. */
 	if (http_parser_execute(&api->parser, &settings, bytes, (size_t)MAX(n, 0)) !=
 		    (size_t)MAX(n, 0) ||
-	    n <= 0 || api->whole)
+	    n <= 0 || api->whole) {
 		end(api);
+		return false;
+	}
+	return true;
+}
+
+static void on_readable(void *arg, uint32_t ready)
+{
+	take(arg);
+}
+
+void api_drain(struct api *api)
+{
+	while (api && api->watch && take(api))
+		;
 }
 
 static int open_socket(const char *path)

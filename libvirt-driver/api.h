@@ -27,6 +27,11 @@ int api_ask(struct api **out, struct loop *loop, const char *socket, const char 
 	    const char *verb, const char *body, const struct api_handler *handler);
 /* Whom it talks to; -1 where the kernel does not say. */
 pid_t api_peer(const struct api *api);
+/*
+ * Takes what has come by now, for a process that is gone: its last words count, in whatever order
+ * the kernel tells of them and of its end. done may be called, as ever. NULL is allowed.
+ */
+void api_drain(struct api *api);
 /* Before or after done; nothing is called any more. NULL is allowed. */
 void api_close(struct api *api);
 

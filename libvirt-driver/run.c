@@ -197,9 +197,13 @@ static void over(struct run *run)
 {
 	struct domain *domain = run->domain;
 	struct daemon *daemon = domain->daemon;
-	bool started = run->seen;
 	int32_t reason, detail;
+	bool started;
 
+	api_drain(run->events);
+	for (size_t i = 0; i < QUESTIONS; i++)
+		api_drain(run->questions[i].api);
+	started = run->seen;
 	end_reason(run, &reason, &detail);
 	domain->state = DOMAIN_SHUTOFF;
 	domain->reason = reason;
