@@ -88,6 +88,7 @@ static void scene_start(struct scene *s, const char *json)
 	char *paths[CLIENTS];
 	struct err err;
 	FILE *file;
+	int ret;
 
 	*s = (struct scene){ .dir = "/tmp/adit-serve-XXXXXX" };
 	assert_non_null(mkdtemp(s->dir));
@@ -100,7 +101,11 @@ static void scene_start(struct scene *s, const char *json)
 	assert_non_null(file);
 	fputs(json, file);
 	fclose(file);
-	assert_ok(serve_config_load(&s->config, s->file, &err), &err);
+	ret = serve_config_load(&s->config, s->file, &err);
+	unlink(s->file);
+	if (ret)
+		rmdir(s->dir);
+	assert_ok(ret, &err);
 	assert_ok(serve_create(&s->serve, paths, &s->config, NULL, NULL, &err), &err);
 	assert_int_equal(pthread_create(&s->thread, NULL, run, s), 0);
 	for (unsigned int i = 0; i < CLIENTS; i++)
@@ -121,7 +126,6 @@ static void scene_end(struct scene *s)
 	}
 	serve_destroy(s->serve);
 	serve_config_free(&s->config);
-	unlink(s->file);
 	assert_int_equal(rmdir(s->dir), 0);
 }
 
@@ -182,6 +186,88 @@ static void nobody_waits_for_a_silent_client(const char *json)
 	scene_end(&s);
 }
 
+/* --- capabilities ---------------------------------------------------------------------------- */
+
+enum choice {
+	ATS,
+	PRI,
+	PASID,
+	EXEC,
+	PRIV,
+	CHOICES
+};
+
+/* The register behind the header of an extended capability; UINT32_MAX: there is none. */
+static uint32_t extended(const uint8_t *config, uint16_t id)
+{
+	for (uint32_t at = 0x100; at;) {
+		uint32_t head = (uint32_t)load_le(config + at, 4);
+
+		if ((head & 0xffff) == id)
+			return (uint32_t)load_le(config + at + 4, 4);
+		at = head >> 20;
+	}
+	return UINT32_MAX;
+}
+
+/* End-End TLP prefixes carry PASIDs: Device Capabilities 2 says whether the function knows them. */
+static bool takes_prefixes(const uint8_t *config)
+{
+	uint32_t at = config[PCI_CAPABILITY_LIST];
+
+	while (config[at] != PCI_CAP_ID_EXP)
+		at = config[at + 1];
+	return load_le(config + at + PCI_EXP_DEVCAP2, 4) & PCI_EXP_DEVCAP2_EE_PREFIX;
+}
+
+static void check_capabilities(struct client *c, unsigned int chosen, unsigned int width)
+{
+	const bool pasid = chosen & 1u << PASID;
+	const uint8_t *config;
+	uint32_t has;
+
+	assert_int_equal(peer_read(&c->peer, VFU_REGION_CONFIG, 0, 4096), 0);
+	config = peer_data(&c->peer);
+	assert_int_equal(extended(config, PCI_EXT_CAP_ID_ATS) != UINT32_MAX, chosen >> ATS & 1);
+	assert_int_equal(extended(config, PCI_EXT_CAP_ID_PRI) != UINT32_MAX, chosen >> PRI & 1);
+	has = extended(config, PCI_EXT_CAP_ID_PASID);
+	assert_int_equal(has != UINT32_MAX, pasid);
+	assert_int_equal(takes_prefixes(config), pasid);
+	if (!pasid)
+		return;
+	assert_int_equal(has >> 8 & 0x1f, width);
+	assert_int_equal(!!(has & PCI_PASID_CAP_EXEC), chosen >> EXEC & 1);
+	assert_int_equal(!!(has & PCI_PASID_CAP_PRIV), chosen >> PRIV & 1);
+}
+
+static void capabilities_are_those_of_the_configuration(void **state)
+{
+	static const char *const keys[CHOICES] = { "ats", "pri", "pasid", "pasid_exec",
+						   "pasid_priv" };
+
+	for (unsigned int chosen = 0; chosen < 1u << CHOICES; chosen++) {
+		char json[1024];
+		struct scene s;
+		int at = snprintf(json, sizeof(json),
+				  "{ \"adis\": [{ \"id\": \"a\", \"type\": \"dsa\", \"wqs\": [{}],"
+				  "\"pasid\": { \"allow\": true, \"width\": 9 } },"
+				  "{ \"id\": \"b\", \"type\": \"dsa\", \"wqs\": [{}],"
+				  "\"pasid\": { \"allow\": true, \"width\": 20 } }],"
+				  "\"capabilities\": {");
+
+		for (unsigned int i = 0; i < CHOICES; i++)
+			at += snprintf(json + at, sizeof(json) - (size_t)at, "%s\"%s\": %s",
+				       i ? ", " : "", keys[i], chosen >> i & 1 ? "true" : "false");
+		snprintf(json + at, sizeof(json) - (size_t)at, "} }");
+		scene_start(&s, json);
+		check_capabilities(&s.client[0], chosen, 9);
+		check_capabilities(&s.client[1], chosen, 20);
+		scene_end(&s);
+	}
+}
+
+/* --- tests ----------------------------------------------------------------------------------- */
+
 static void apart_each_client_s_own_memory_is_moved(void **state)
 {
 	each_client_s_own_memory_is_moved(APART);
@@ -205,6 +291,7 @@ static void together_nobody_waits_for_a_silent_client(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(capabilities_are_those_of_the_configuration),
 		cmocka_unit_test(apart_each_client_s_own_memory_is_moved),
 		cmocka_unit_test(apart_nobody_waits_for_a_silent_client),
 		cmocka_unit_test(together_each_client_s_own_memory_is_moved),
