@@ -220,6 +220,11 @@ static int check_socket(const struct config *config, size_t i, struct err *err)
 			       "/devices/%zu/socket: goes only with \"id\" and \"share\"; remove "
 			       "the keys of host devices",
 			       i);
+	if (device->share == SHARE_MEMORY && !config->memory.shared)
+		return err_set(err, EINVAL,
+			       "/devices/%zu/share: \"memory\" needs memory that others can map; "
+			       "remove \"shared\": false from /memory, or share by \"messages\"",
+			       i);
 	for (size_t j = 0; j < i; j++) {
 		if (config->devices[j].socket && !strcmp(device->socket, config->devices[j].socket))
 			return err_set(err, EINVAL,
@@ -265,7 +270,7 @@ static int settle_device(struct config *config, size_t i, struct err *err)
 		return ret;
 	if (device->socket)
 		return check_socket(config, i, err);
-	if (device->share != SHARE_MEMORY)
+	if (device->share != SHARE_MESSAGES)
 		return err_set(err, EINVAL,
 			       "/devices/%zu/share: goes only with \"socket\"; remove it", i);
 	if (device->mdev.type || device->mdev.parent || device->mdev.uuid) {

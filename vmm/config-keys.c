@@ -772,7 +772,7 @@ static const struct schema_key keys[] = {
 	{ .path = "/devices/*/share",
 	  .type = SCHEMA_WORD,
 	  .words = shares,
-	  .fallback = "\"memory\"",
+	  .fallback = "\"messages\"",
 	  DEVICE(share),
 	  .doc = "Whether that server gets guest memory itself, for good, or asks for each access "
 		 "by a message; only with `socket`." },

@@ -205,8 +205,8 @@ struct config_rng {
 };
 
 enum config_share {
-	SHARE_MEMORY,
-	SHARE_MESSAGES
+	SHARE_MESSAGES,
+	SHARE_MEMORY
 };
 
 /* A device that a server gives over vfio-user: an entry of /devices with a socket. */

@@ -85,8 +85,10 @@ serve_adi() {
 serve_adi
 ok "a served device is added" is "$(http PUT vm.add-user-device -d '{"socket": "'"$work/socket"'", "id": "served"}')" 200
 ok "the guest uses it" until_says "$out" 'dsa 3 moved 3'
+ok "memory is given to nobody who was not named" has "$work/err" 'served: .* guest memory shared by messages'
 ok "and lets go of it" is "$(http PUT vm.remove-device -d '{"id": "served", "timeout": 60}')" 204
-ok "its server can be had again" is "$(http PUT vm.add-device -d '{"socket": "'"$work/socket"'", "id": "served"}')" 200
+ok "its server can be had again" is "$(http PUT vm.add-device -d '{"socket": "'"$work/socket"'", "id": "served", "share": "memory"}')" 200
+ok "and be given memory" has "$work/err" 'served: .* guest memory shared as descriptors'
 kill -KILL "$server"
 wait "$server" 2>/dev/null
 ok "one whose server dies has left" removed served 2

@@ -197,6 +197,19 @@ static void keys_of_devices_that_do_not_go_together_are_refused(void **state)
 			  "\"83b8f4f2x509f-382f-3c1e-e6bfe0fa1001\"}"),
 		  "/devices/0/vf_token: \"83b8f4f2x509f-382f-3c1e-e6bfe0fa1001\" is no UUID; it "
 		  "must be 32 hex digits as 8-4-4-4-12" },
+		{ DEVICES("{\"path\": \"3b:00.0\", \"share\": \"memory\"}"),
+		  "/devices/0/share: goes only with \"socket\"; remove it" },
+		{ DEVICES("{\"path\": \"3b:00.0\", \"socket\": \"/s\"}"),
+		  "/devices/0/socket: goes only with \"id\" and \"share\"; remove the keys of "
+		  "host devices" },
+		{ DEVICES("{\"socket\": \"/s\"}, {\"socket\": \"/s\"}"),
+		  "/devices/1/socket: is that of /devices/0 already; a connection is one "
+		  "device's" },
+		{ "{" KERNEL
+		  ", \"memory\": {\"shared\": false}, \"devices\": [{\"socket\": \"/s\", "
+		  "\"share\": \"memory\"}]}",
+		  "/devices/0/share: \"memory\" needs memory that others can map; remove "
+		  "\"shared\": false from /memory, or share by \"messages\"" },
 		{ DEVICES("{\"path\": \"/dev/vfio/devices/vfio1\", \"via\": \"group\"}"),
 		  "/devices/0/via: \"group\" does not go with the path of a cdev; name the device "
 		  "by its BDF or UUID" },
@@ -249,6 +262,23 @@ static void providers_that_cannot_serve_the_devices_are_refused(void **state)
 	assert_refused(rows, ARRAY_SIZE(rows));
 }
 
+static void memory_is_given_to_a_server_only_where_that_is_said(void **state)
+{
+	struct config config;
+
+	assert_taken(&config, DEVICES("{\"socket\": \"/a\"}, {\"socket\": \"/b\", \"share\": "
+				      "\"memory\"}, {\"socket\": \"/c\", \"share\": "
+				      "\"messages\"}"));
+	assert_int_equal(config.n_user_devices, 3);
+	assert_int_equal(config.user_devices[0].share, SHARE_MESSAGES);
+	assert_int_equal(config.user_devices[1].share, SHARE_MEMORY);
+	assert_int_equal(config.user_devices[2].share, SHARE_MESSAGES);
+	config_free(&config);
+	assert_taken(&config, "{" KERNEL ", \"memory\": {\"shared\": false}, \"devices\": "
+			      "[{\"socket\": \"/a\"}]}");
+	config_free(&config);
+}
+
 static void devices_arrive_with_their_defaults(void **state)
 {
 	struct config config;
@@ -295,6 +325,7 @@ int main(void)
 		cmocka_unit_test(a_device_named_twice_or_under_two_spellings_is_refused),
 		cmocka_unit_test(keys_of_devices_that_do_not_go_together_are_refused),
 		cmocka_unit_test(providers_that_cannot_serve_the_devices_are_refused),
+		cmocka_unit_test(memory_is_given_to_a_server_only_where_that_is_said),
 		cmocka_unit_test(devices_arrive_with_their_defaults),
 	};
 

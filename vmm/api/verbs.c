@@ -791,7 +791,7 @@ static const struct verb verbs[] = {
 	{ { "vm.add-user-device",
 	    "PUT",
 	    "one device more that a vfio-user server gives",
-	    { "socket", "id" },
+	    { "socket", "id", "share" },
 	    1 },
 	  true,
 	  vm_add_device },
