@@ -18,6 +18,7 @@
 #include "ioasid-client/ioasid.h"
 #include "passthrough/adi/dsa-internal.h"
 #include "passthrough/adi/dsa-local.h"
+#include "passthrough/adi/dsa-owner-internal.h"
 #include "passthrough/pci/pci.h"
 #include "passthrough/vfio-user/export.h"
 #include "util/sigbus.h"
@@ -32,6 +33,7 @@
 #define LONG_AT	   (4 * GIB) /* the same MiB, 256 times: descriptors that take a while */
 #define LONG_SIZE  (256 * MIB)
 #define MOVES	   2000u
+#define PATIENCE   60000u /* ms, of the owner with its function */
 #define ALL_RIGHTS (VFU_DMA_READABLE | VFU_DMA_WRITABLE)
 
 struct tenant {
@@ -100,6 +102,8 @@ static int access_reset(void *arg)
 	struct rig *rig = arg;
 
 	__atomic_store_n(&rig->ignores, false, __ATOMIC_RELAXED);
+	if (rig->owner)
+		rig->owner->command_ms = PATIENCE;
 	if (__atomic_load_n(&rig->unresetting, __ATOMIC_RELAXED))
 		return -EIO;
 	rig->resets++;
@@ -261,7 +265,7 @@ static void end_tenant(struct tenant *t)
 static int setup(void **state)
 {
 	struct rig *rig = calloc(1, sizeof(*rig));
-	const struct dsa_owner_options options = { .name = "function", .command_ms = 200 };
+	const struct dsa_owner_options options = { .name = "function", .command_ms = PATIENCE };
 	const struct dsa_local_options model = {
 		.name = "function",
 		.queues = QUEUES,
@@ -616,6 +620,7 @@ static void a_queue_that_does_not_stop_takes_the_function(void **state)
 	struct tenant *a = &rig->tenant[0], *b = &rig->tenant[1];
 	struct err err = { 0 };
 
+	rig->owner->command_ms = 200; /* nobody else commands, and until its reset */
 	__atomic_store_n(&rig->stuck, true, __ATOMIC_RELAXED);
 	assert_ok(dsa_default_unbind(a->dsa, DSA_ALL_WQS, &err), &err);
 	__atomic_store_n(&rig->stuck, false, __ATOMIC_RELAXED);
