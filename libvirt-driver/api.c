@@ -112,25 +112,56 @@ static int open_socket(const char *path)
 	return fd;
 }
 
-/* A fresh socket has room for one request, which is a device at most. */
-static int send_request(int fd, const char *method, const char *verb, const char *body)
+static int send_all(int fd, const char *text, size_t len, const int *fds, size_t n_fds)
 {
+	char control[CMSG_SPACE(API_MAX_FDS * sizeof(int))] __attribute__((aligned(8))) = { 0 };
+	struct iovec iov = { (void *)text, len };
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *head = (void *)control;
+
+	if (n_fds > API_MAX_FDS)
+		return -E2BIG;
+	if (n_fds) {
+		message.msg_control = control;
+		message.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
+		*head = (struct cmsghdr){ .cmsg_len = CMSG_LEN(n_fds * sizeof(int)),
+					  .cmsg_level = SOL_SOCKET,
+					  .cmsg_type = SCM_RIGHTS };
+		memcpy(CMSG_DATA(head), fds, n_fds * sizeof(int));
+	}
+	return sendmsg(fd, &message, MSG_NOSIGNAL) == (ssize_t)len ? 0 : -EPIPE;
+}
+
+/* A fresh socket has room for one request, which is a device at most. */
+static int send_request(int fd, const struct api_request *request)
+{
+	const char *body = request->body ? request->body : "";
 	char *text;
 	int n = asprintf(&text,
 			 "%s /api/v1/%s HTTP/1.1\r\nHost: adit\r\nConnection: close\r\n"
 			 "Content-Length: %zu\r\n\r\n%s",
-			 method, verb, strlen(body), body);
-	bool sent;
+			 request->method, request->verb, strlen(body), body);
+	int ret;
 
 	if (n < 0)
 		return -ENOMEM;
-	sent = send(fd, text, (size_t)n, MSG_NOSIGNAL) == n;
+	ret = send_all(fd, text, (size_t)n, request->fds, request->n_fds);
 	free(text);
-	return sent ? 0 : -EPIPE;
+	return ret;
 }
 
-int api_ask(struct api **out, struct loop *loop, const char *socket, const char *method,
-	    const char *verb, const char *body, const struct api_handler *handler)
+static int check_owner(int fd, uid_t uid)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return -errno;
+	return peer.uid == uid ? 0 : -EPERM;
+}
+
+int api_ask(struct api **out, struct loop *loop, const char *socket,
+	    const struct api_request *request, const struct api_handler *handler)
 {
 	struct api *api = calloc(1, sizeof(*api));
 	int ret;
@@ -145,7 +176,10 @@ int api_ask(struct api **out, struct loop *loop, const char *socket, const char 
 	ret = api->fd;
 	if (ret < 0)
 		goto fail;
-	ret = send_request(api->fd, method, verb, body ? body : "");
+	ret = check_owner(api->fd, request->uid);
+	if (ret)
+		goto fail;
+	ret = send_request(api->fd, request);
 	if (ret)
 		goto fail;
 	ret = loop_watch(loop, api->fd, POLLIN, on_readable, api, &api->watch, NULL);

@@ -22,9 +22,18 @@ struct api_handler {
 	void *arg;
 };
 
-/* Connects and sends at once; -errno where nobody listens. body: NULL for none. */
-int api_ask(struct api **out, struct loop *loop, const char *socket, const char *method,
-	    const char *verb, const char *body, const struct api_handler *handler);
+struct api_request {
+	const char *method, *verb;
+	const char *body; /* NULL: none */
+	const int *fds;	  /* that go with it; they stay the caller's */
+	size_t n_fds;	  /* at most API_MAX_FDS */
+	uid_t uid;	  /* whose socket it must be: another's may have been put there */
+};
+#define API_MAX_FDS 4u
+
+/* Connects and sends at once; -errno where nobody listens, -EPERM where another user does. */
+int api_ask(struct api **out, struct loop *loop, const char *socket,
+	    const struct api_request *request, const struct api_handler *handler);
 /* Whom it talks to; -1 where the kernel does not say. */
 pid_t api_peer(const struct api *api);
 /*

@@ -27,7 +27,7 @@ void bridge_tap_name(const char *mac, char tap[TAP_NAME])
 	tap[n] = 0;
 }
 
-/* As adit opens it: one queue pair, with virtio's header. The descriptor or -errno. */
+/* One queue pair, with virtio's header. It is made where it is not there. */
 static int open_tap(const char *tap)
 {
 	struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
@@ -41,6 +41,11 @@ static int open_tap(const char *tap)
 	ret = -errno;
 	close(fd);
 	return ret;
+}
+
+int bridge_open_tap(const char *tap)
+{
+	return if_nametoindex(tap) ? open_tap(tap) : -ENODEV;
 }
 
 static int set_persistent(const char *tap, bool on)

@@ -14,6 +14,9 @@
 /* mac: as 52:54:00:12:34:56. */
 void bridge_tap_name(const char *mac, char tap[TAP_NAME]);
 
+/* A tap that is there, as adit opens it. The descriptor or -errno. */
+int bridge_open_tap(const char *tap);
+
 /* Those that `now` has and `before` (NULL: none) has not; all or none of them. */
 int bridges_connect(const struct definition *now, const struct definition *before,
 		    struct refusal *refusal);

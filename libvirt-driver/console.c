@@ -147,7 +147,7 @@ static void on_end(void *arg)
 /* --- opening --------------------------------------------------------------------------------- */
 
 /* The link is the domain's to write: what it names must be a terminal, and is opened as one. */
-static int open_terminal(const char *link)
+static int open_terminal(const char *link, uid_t owner)
 {
 	char name[64];
 	ssize_t n = readlink(link, name, sizeof(name) - 1);
@@ -164,8 +164,8 @@ static int open_terminal(const char *link)
 	fd = open(name, O_RDWR | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	if (!fstat(fd, &st) && S_ISCHR(st.st_mode) && major(st.st_rdev) >= PTS_MAJOR &&
-	    major(st.st_rdev) < PTS_MAJOR + 8)
+	if (!fstat(fd, &st) && st.st_uid == owner && S_ISCHR(st.st_mode) &&
+	    major(st.st_rdev) >= PTS_MAJOR && major(st.st_rdev) < PTS_MAJOR + 8)
 		return fd;
 	close(fd);
 	return -ENOTTY;
@@ -197,7 +197,7 @@ static const char *word_of(struct json_object *sink, const char *key)
 }
 
 /* The descriptor or -errno; -ENOENT: it leads nowhere that could be talked to. */
-static int open_sink(struct json_object *config, const char *key)
+static int open_sink(struct json_object *config, const char *key, uid_t owner)
 {
 	struct json_object *sink;
 	const char *link, *socket;
@@ -207,7 +207,7 @@ static int open_sink(struct json_object *config, const char *key)
 	link = word_of(sink, "link");
 	socket = word_of(sink, "socket");
 	if (link)
-		return open_terminal(link);
+		return open_terminal(link, owner);
 	return socket ? open_socket(socket) : -ENOENT;
 }
 
@@ -268,7 +268,7 @@ int console_open(struct call *call, const struct domain *domain, const char *dev
 	for (i = 0; i < ARRAY_SIZE(keys); i++) {
 		if (!is_named(device, keys[i]))
 			continue;
-		fd = open_sink(config, keys[i]);
+		fd = open_sink(config, keys[i], domain->uid);
 		if (fd != -ENOENT)
 			break;
 	}

@@ -28,6 +28,9 @@ struct daemon {
 	const char *state_dir; /* definitions; NULL: nothing is kept */
 	const char *run_dir;   /* what runs; NULL: nothing can be run */
 
+	uint32_t uid_first, uid_last; /* of domains' processes; 0: they are the daemon's own */
+	uint32_t last_uid;
+
 	struct domain *domains; /* in the order of their definition */
 	size_t n_domains;
 	int32_t last_id;

@@ -42,7 +42,7 @@ static int own_path(struct reader *reader, char *out, size_t size, const char *n
 	char uuid[UUID_TEXT];
 
 	uuid_format(uuid, reader->definition->uuid);
-	if (snprintf(out, size, "%s/%s/%s", reader->host->run_dir ? reader->host->run_dir : ".",
+	if (snprintf(out, size, "%s/%s/vm/%s", reader->host->run_dir ? reader->host->run_dir : ".",
 		     uuid, name) < (int)size)
 		return 0;
 	return reader_refuse(reader, "the daemon's run directory has too long a name for sockets");

@@ -36,7 +36,7 @@ struct definition {
 };
 
 struct definition_host {
-	const char *run_dir; /* sockets and links of a domain are in RUN_DIR/UUID; NULL: "." */
+	const char *run_dir; /* sockets and links of a domain are in RUN_DIR/UUID/vm; NULL: "." */
 	const char *adit;    /* what <emulator> may name; NULL: nothing */
 };
 

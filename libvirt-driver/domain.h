@@ -37,6 +37,7 @@ struct domain {
 	struct definition *kept; /* NULL: transient, gone with its end */
 	struct definition *live; /* NULL: not running */
 	struct run *run;	 /* there where live is */
+	uint32_t uid;		 /* of its process, where there is one */
 	bool autostart;
 	int32_t id; /* -1: not running */
 	int32_t state, reason;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* virtaditd: its options, and the order in which it comes up and goes down. */
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "libvirt-driver/daemon.h"
@@ -60,6 +62,7 @@ static int usage(void)
 		"  --state-dir DIR      definitions (" STATE_DIR ")\n"
 		"  --run-dir DIR        what runs (" RUN_DIR ")\n"
 		"  --adit PATH          the program that runs a domain\n"
+		"  --uids FIRST-LAST    each runs as a user of these of its own\n"
 		"  --timeout SECONDS    ends when nobody has come for so long and nothing runs\n"
 		"  --host-root DIR      has the sys of another host, whose devices are shown\n"
 		"  --log-json           log lines in JSON\n"
@@ -109,6 +112,25 @@ static bool parse_adit(struct virtaditd *all, const char *text)
 	return true;
 }
 
+/* Numbers that nobody else has: none of them is root, or no user at all. */
+static bool parse_uids(struct daemon *daemon, const char *text)
+{
+	unsigned long long first, last;
+	char *end;
+
+	if (!isdigit((unsigned char)*text))
+		return false;
+	first = strtoull(text, &end, 10);
+	if (*end != '-' || !isdigit((unsigned char)end[1]))
+		return false;
+	last = strtoull(end + 1, &end, 10);
+	if (*end || !first || first > last || last >= UINT32_MAX)
+		return false;
+	daemon->uid_first = (uint32_t)first;
+	daemon->uid_last = (uint32_t)last;
+	return true;
+}
+
 static int parse_option(struct virtaditd *all, int c)
 {
 	switch (c) {
@@ -132,6 +154,14 @@ static int parse_option(struct virtaditd *all, int c)
 		if (parse_adit(all, optarg))
 			return 0;
 		fprintf(stderr, "virtaditd: --adit %s: no program that can be run\n", optarg);
+		return -EINVAL;
+	case 'u':
+		if (!geteuid() && parse_uids(&all->daemon, optarg))
+			return 0;
+		fprintf(stderr,
+			"virtaditd: --uids %s: takes FIRST-LAST, two numbers from 1 to 4294967294, "
+			"and root to give them\n",
+			optarg);
 		return -EINVAL;
 	case 'h':
 		all->host.root = optarg;
@@ -201,6 +231,7 @@ static int parse(struct virtaditd *all, int argc, char **argv)
 		{ "state-dir", required_argument, NULL, 'd' },
 		{ "run-dir", required_argument, NULL, 'r' },
 		{ "adit", required_argument, NULL, 'a' },
+		{ "uids", required_argument, NULL, 'u' },
 		{ "host-root", required_argument, NULL, 'h' },
 		{ "timeout", required_argument, NULL, 't' },
 		{ "log-json", no_argument, NULL, 'j' },
@@ -285,7 +316,7 @@ static int open_listeners(struct virtaditd *all, struct err *err)
 }
 
 /* Each that is missing, from the top down. */
-static int make_parents_of(const char *path, struct err *err)
+static int make_parents_of(const char *path, mode_t mode, struct err *err)
 {
 	char parent[PATH_MAX];
 	int dir;
@@ -297,6 +328,7 @@ static int make_parents_of(const char *path, struct err *err)
 			dir = store_open_dir(parent, err);
 			if (dir < 0)
 				return dir;
+			fchmod(dir, mode);
 			close(dir);
 		}
 		*slash = '/';
@@ -304,12 +336,38 @@ static int make_parents_of(const char *path, struct err *err)
 	return 0;
 }
 
+/* Domains' users come to what is theirs in it, and see nothing else. */
+static int open_run_dir(const char *path, struct err *err)
+{
+	char parent[PATH_MAX];
+	int dir = store_open_dir(path, err), ret;
+	struct stat st;
+
+	if (dir < 0)
+		return dir;
+	ret = fchmod(dir, 0711) < 0 ? err_set(err, errno, "%s: %s", path, strerror(errno)) : 0;
+	close(dir);
+	snprintf(parent, sizeof(parent), "%s", path);
+	for (char *slash; !ret && (slash = strrchr(parent, '/')) && slash != parent;) {
+		*slash = 0;
+		if (!stat(parent, &st) && !(st.st_mode & S_IXOTH))
+			ret = err_set(err, EACCES,
+				      "%s: the users of --uids cannot pass it on their way to %s: "
+				      "\"chmod o+x %s\", or another --run-dir",
+				      parent, path, parent);
+	}
+	return ret;
+}
+
 /* RUN_DIR's parent is adit-keeper's too; each makes it where it is missing. */
 static int make_parents(const struct virtaditd *all, struct err *err)
 {
-	int ret = make_parents_of(all->daemon.state_dir, err);
+	int ret = make_parents_of(all->daemon.state_dir, 0700, err);
 
-	return ret ? ret : make_parents_of(all->daemon.run_dir, err);
+	if (!ret)
+		ret = make_parents_of(all->daemon.run_dir, all->daemon.uid_first ? 0711 : 0700,
+				      err);
+	return ret || !all->daemon.uid_first ? ret : open_run_dir(all->daemon.run_dir, err);
 }
 
 /* --- a daemon that nobody needs -------------------------------------------------------------- */

@@ -96,6 +96,26 @@ int device_request(const struct definition *before, const struct definition *aft
 	return ret;
 }
 
+int device_request_open(struct device_request *request, struct given *given,
+			struct refusal *refusal)
+{
+	struct json_object *device = json_tokener_parse(request->body);
+	int ret = 0;
+
+	if (!strcmp(request->verb, "vm.add-disk"))
+		ret = given_open_disk(given, device, refusal);
+	else if (!strcmp(request->verb, "vm.add-net"))
+		ret = given_open_net(given, device, refusal);
+	if (!ret) {
+		free(request->body);
+		request->body = write_body(device, true);
+		if (!request->body)
+			ret = refuse(refusal, FAULT_NO_MEMORY, "no memory for a request");
+	}
+	json_object_put(device);
+	return ret;
+}
+
 bool device_is_gone(const struct definition *live, struct json_object *config, char id[DEVICE_ID])
 {
 	struct json_object *known = json_tokener_parse(live->config), *device;

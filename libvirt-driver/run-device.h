@@ -4,6 +4,7 @@
 #define ADIT_LIBVIRT_DRIVER_RUN_DEVICE_H
 
 #include "libvirt-driver/definition-devices.h"
+#include "libvirt-driver/run-given.h"
 #include "libvirt-driver/run.h"
 
 /* How adit is asked for it. */
@@ -16,6 +17,13 @@ struct device_request {
 /* From what is in one of the two definitions and not in the other. */
 int device_request(const struct definition *before, const struct definition *after, bool attach,
 		   struct device_request *request, struct refusal *refusal);
+
+/*
+ * For a process that may not open what the device is of: its path or tap becomes a descriptor,
+ * which goes with the request. A device of the host is left to adit.
+ */
+int device_request_open(struct device_request *request, struct given *given,
+			struct refusal *refusal);
 
 /* The id of a device that the definition has and a machine's configuration has not. */
 bool device_is_gone(const struct definition *live, struct json_object *config, char id[DEVICE_ID]);

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <json-c/json.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "libvirt-driver/run-user.h"
 #include "libvirt-driver/store.h"
 #include "util/bits.h"
 
@@ -50,24 +52,80 @@ static int open_own(const struct daemon *daemon, const uint8_t uuid[XDR_UUID], b
 	return dir;
 }
 
-int run_prepare(struct daemon *daemon, const struct definition *live, int32_t id,
-		struct refusal *refusal)
+/*
+ * What the domain's process makes is in a directory of its user's: it could put anything there,
+ * also in the place of what the daemon keeps.
+ */
+static int make_vm(int dir, uint32_t uid)
 {
-	char *xml = definition_xml_with_id(live, id);
-	int dir = open_own(daemon, live->uuid, true), ret = dir;
+	int vm, ret = 0;
 
+	if (mkdirat(dir, "vm", 0700) < 0 && errno != EEXIST)
+		return -errno;
+	vm = openat(dir, "vm", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (vm < 0)
+		return -errno;
+	unlinkat(vm, "api", 0);
+	if (uid != geteuid() && (fchown(vm, uid, (gid_t)-1) < 0 || fchmodat(dir, ".", 0711, 0) < 0))
+		ret = -errno;
+	close(vm);
+	return ret;
+}
+
+/* What adit is given; where it runs as another user, with descriptors instead of paths. */
+static int write_config(int dir, const struct domain *domain, struct given *given,
+			struct refusal *refusal)
+{
+	struct json_object *config;
+	int ret = 0;
+
+	given->n = 0;
+	if (!user_is_own(domain->daemon))
+		return store_write(dir, "config.json", domain->live->config, false);
+	config = json_tokener_parse(domain->live->config);
+	if (given_open(given, config, refusal))
+		ret = CALL_REFUSED;
+	if (!ret)
+		ret = store_write(dir, "config.json",
+				  json_object_to_json_string_ext(config, JSON_C_TO_STRING_PLAIN),
+				  false);
+	json_object_put(config);
+	return ret;
+}
+
+int run_prepare(const struct domain *domain, struct given *given, struct refusal *refusal)
+{
+	const struct daemon *daemon = domain->daemon;
+	char *xml = definition_xml_with_id(domain->live, domain->id);
+	int dir = open_own(daemon, domain->live->uuid, true), ret = dir;
+
+	given->n = 0;
 	if (dir >= 0) {
-		unlinkat(dir, "api", 0);
-		ret = store_write(dir, "config.json", live->config, false);
+		ret = make_vm(dir, domain->uid);
 		if (!ret)
 			ret = xml ? store_write(dir, "live.xml", xml, false) : -ENOMEM;
+		if (!ret)
+			ret = write_config(dir, domain, given, refusal);
 		close(dir);
 	}
 	free(xml);
-	if (!ret)
-		return 0;
+	if (!ret || ret == CALL_REFUSED)
+		return ret;
 	return refuse(refusal, FAULT_OPERATION_FAILED, "%s cannot be written to: %s",
 		      daemon->run_dir, strerror(-ret));
+}
+
+uint32_t run_owner(const struct daemon *daemon, const uint8_t uuid[XDR_UUID])
+{
+	int dir = open_own(daemon, uuid, false);
+	struct stat st;
+	bool known;
+
+	if (dir < 0)
+		return geteuid();
+	known = !fstatat(dir, "vm", &st, AT_SYMLINK_NOFOLLOW);
+	close(dir);
+	return known ? st.st_uid : geteuid();
 }
 
 int run_keep_live(struct daemon *daemon, const struct definition *live, int32_t id)
@@ -98,7 +156,8 @@ static int open_log(const struct daemon *daemon, const uint8_t uuid[XDR_UUID])
 	return fd;
 }
 
-static int spawn(const struct daemon *daemon, char *const argv[], int log, pid_t *pid)
+static int spawn(const struct daemon *daemon, char *const argv[], int log,
+		 const struct given *given, pid_t *pid)
 {
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attributes;
@@ -112,6 +171,9 @@ static int spawn(const struct daemon *daemon, char *const argv[], int log, pid_t
 	posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
 	posix_spawn_file_actions_adddup2(&files, log, STDOUT_FILENO);
 	posix_spawn_file_actions_adddup2(&files, log, STDERR_FILENO);
+	/* Onto itself: it is not closed on exec then. */
+	for (size_t i = 0; i < given->n; i++)
+		posix_spawn_file_actions_adddup2(&files, given->fds[i], given->fds[i]);
 	posix_spawnattr_init(&attributes);
 	posix_spawnattr_setsigmask(&attributes, &none);
 	posix_spawnattr_setsigdefault(&attributes, &pipe);
@@ -124,22 +186,38 @@ static int spawn(const struct daemon *daemon, char *const argv[], int log, pid_t
 	return -ret;
 }
 
-pid_t run_spawn(struct daemon *daemon, const struct definition *live, struct refusal *refusal)
+/* Who may open /dev/kvm is its group; root's is nobody's but root's. */
+static gid_t group_of(uint32_t uid)
 {
+	struct stat st;
+
+	return stat("/dev/kvm", &st) < 0 || !st.st_gid ? uid : st.st_gid;
+}
+
+pid_t run_spawn(const struct domain *domain, const struct given *given, struct refusal *refusal)
+{
+	const struct daemon *daemon = domain->daemon;
+	const struct definition *live = domain->live;
 	char program[] = "adit", verb[] = "run", api[] = "--api-socket", reboot[] = "--no-reboot";
-	char config[RUN_PATH], socket[RUN_PATH];
-	char *argv[] = {
-		program, verb, config, api, socket, live->no_reboot ? reboot : NULL, NULL
-	};
+	char config[RUN_PATH], socket[RUN_PATH], user[32], group[32];
+	char *argv[9] = { program, verb, config, api, socket };
 	int ret = run_path(daemon, live->uuid, "config.json", config), log = -1;
+	size_t n = 5;
 	pid_t pid = -1;
 
+	if (user_is_own(daemon)) {
+		snprintf(user, sizeof(user), "--user=%u", domain->uid);
+		snprintf(group, sizeof(group), "--group=%u", group_of(domain->uid));
+		argv[n++] = user;
+		argv[n++] = group;
+	}
+	argv[n] = live->no_reboot ? reboot : NULL;
 	if (!ret)
-		ret = run_path(daemon, live->uuid, "api", socket);
+		ret = run_path(daemon, live->uuid, "vm/api", socket);
 	if (!ret)
 		ret = log = open_log(daemon, live->uuid);
 	if (log >= 0) {
-		ret = spawn(daemon, argv, log, &pid);
+		ret = spawn(daemon, argv, log, given, &pid);
 		close(log);
 	}
 	if (!ret)
@@ -182,14 +260,20 @@ int run_last_words(struct daemon *daemon, const uint8_t uuid[XDR_UUID], struct e
 
 void run_clean(struct daemon *daemon, const uint8_t uuid[XDR_UUID])
 {
-	static const char *const names[] = { "live.xml", "config.json", "api",
-					     "serial",	 "console",	"vsock" };
-	int dir = open_own(daemon, uuid, false);
+	static const char *const own[] = { "live.xml", "config.json" };
+	static const char *const made[] = { "api", "serial", "console", "vsock" };
+	int dir = open_own(daemon, uuid, false), vm;
 
 	if (dir < 0)
 		return;
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		unlinkat(dir, names[i], 0);
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
+		unlinkat(dir, own[i], 0);
+	vm = openat(dir, "vm", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	for (size_t i = 0; i < ARRAY_SIZE(made) && vm >= 0; i++)
+		unlinkat(vm, made[i], 0);
+	if (vm >= 0)
+		close(vm);
+	unlinkat(dir, "vm", AT_REMOVEDIR);
 	close(dir);
 }
 

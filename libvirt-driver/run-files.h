@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "libvirt-driver/definition.h"
+#include "libvirt-driver/run-given.h"
 #include "libvirt-driver/run.h"
 
 #define RUN_PATH 108u /* sun_path of a UNIX socket is the shortest of all */
@@ -15,14 +16,17 @@
 /* RUN/UUID/NAME; -ENAMETOOLONG. */
 int run_path(const struct daemon *daemon, const uint8_t uuid[XDR_UUID], const char *name,
 	     char path[RUN_PATH]);
-/* Makes RUN/UUID with all that a start needs. */
-int run_prepare(struct daemon *daemon, const struct definition *live, int32_t id,
-		struct refusal *refusal);
+/*
+ * Makes RUN/UUID with all that a start of domain->live needs; *given is what goes to the process,
+ * and is closed by the caller, also after a refusal.
+ */
+int run_prepare(const struct domain *domain, struct given *given, struct refusal *refusal);
+/* As whom the process of a domain that runs was started. */
+uint32_t run_owner(const struct daemon *daemon, const uint8_t uuid[XDR_UUID]);
 /* Its live.xml, written anew where it changed while it runs. */
 int run_keep_live(struct daemon *daemon, const struct definition *live, int32_t id);
-/* The process, or -1: its input is empty, its output goes to the log, no descriptor is left to it.
- */
-pid_t run_spawn(struct daemon *daemon, const struct definition *live, struct refusal *refusal);
+/* The process, or -1: its input is empty, its output goes to the log, and it has what is given. */
+pid_t run_spawn(const struct domain *domain, const struct given *given, struct refusal *refusal);
 /* The last line of its log into err. -errno where there is none. */
 int run_last_words(struct daemon *daemon, const uint8_t uuid[XDR_UUID], struct err *err);
 /* Removes what a run has left but its log. */

@@ -23,6 +23,7 @@
 #include "libvirt-driver/definition-edit.h"
 #include "libvirt-driver/run-device.h"
 #include "libvirt-driver/run-files.h"
+#include "libvirt-driver/run-user.h"
 #include "libvirt-driver/session.h"
 #include "util/bits.h"
 
@@ -385,12 +386,15 @@ static void on_events_over(void *arg, unsigned int status, const char *body)
 
 static int connect_events(struct run *run)
 {
+	const struct api_request request = { .method = "GET",
+					     .verb = "events",
+					     .uid = run->domain->uid };
 	const struct api_handler handler = { on_line, on_events_over, run };
 	char socket[RUN_PATH];
 
-	if (run_path(daemon_of(run), domain_uuid(run->domain), "api", socket))
+	if (run_path(daemon_of(run), domain_uuid(run->domain), "vm/api", socket))
 		return -ENAMETOOLONG;
-	return api_ask(&run->events, daemon_of(run)->loop, socket, "GET", "events", NULL, &handler);
+	return api_ask(&run->events, daemon_of(run)->loop, socket, &request, &handler);
 }
 
 /* Until it listens, or has ended: no third thing happens to a process that was started. */
@@ -432,6 +436,7 @@ int run_start(struct domain *domain, const struct ticket *ticket, bool with_doma
 	      struct refusal *refusal)
 {
 	struct daemon *daemon = domain->daemon;
+	struct given given;
 	struct run *run;
 	pid_t pid;
 	int ret;
@@ -448,13 +453,10 @@ int run_start(struct domain *domain, const struct ticket *ticket, bool with_doma
 	if (domain->id < 0)
 		domain->id =
 			daemon->last_id < INT32_MAX ? ++daemon->last_id : (daemon->last_id = 1);
-	if (run_prepare(daemon, domain->live, domain->id, refusal))
+	if (user_choose(domain, refusal) || bridges_connect(domain->live, NULL, refusal))
 		return give_up(domain, refusal);
-	if (bridges_connect(domain->live, NULL, refusal)) {
-		run_clean(daemon, domain->live->uuid);
-		return give_up(domain, refusal);
-	}
-	pid = run_spawn(daemon, domain->live, refusal);
+	pid = run_prepare(domain, &given, refusal) ? -1 : run_spawn(domain, &given, refusal);
+	given_close(&given);
 	if (pid < 0) {
 		clean(domain);
 		return give_up(domain, refusal);
@@ -547,9 +549,17 @@ static void on_answer(void *arg, unsigned int status, const char *body)
 	drop_question(question);
 }
 
-static struct question *ask(struct run *run, const char *verb, const char *body,
-			    struct refusal *refusal)
+static struct question *ask_with(struct run *run, const char *verb, const char *body,
+				 const struct given *given, struct refusal *refusal)
 {
+	const struct api_request request = {
+		.method = "PUT",
+		.verb = verb,
+		.body = body,
+		.fds = given->fds,
+		.n_fds = given->n,
+		.uid = run->domain->uid,
+	};
 	struct question *question = NULL;
 	struct api_handler handler;
 	char socket[RUN_PATH];
@@ -564,14 +574,18 @@ static struct question *ask(struct run *run, const char *verb, const char *body,
 	}
 	*question = (struct question){ .run = run };
 	handler = (struct api_handler){ NULL, on_answer, question };
-	ret = run_path(daemon_of(run), domain_uuid(run->domain), "api", socket);
+	ret = run_path(daemon_of(run), domain_uuid(run->domain), "vm/api", socket);
 	if (!ret)
-		ret = api_ask(&question->api, daemon_of(run)->loop, socket, "PUT", verb, body,
-			      &handler);
+		ret = api_ask(&question->api, daemon_of(run)->loop, socket, &request, &handler);
 	if (!ret)
 		return question;
 	refuse(refusal, FAULT_OPERATION_FAILED, "adit does not answer: %s", strerror(-ret));
 	return NULL;
+}
+
+static struct question *ask(struct run *run, const char *verb, struct refusal *refusal)
+{
+	return ask_with(run, verb, NULL, &(struct given){ .n = 0 }, refusal);
 }
 
 static int refuse_inactive(const struct domain *domain, struct refusal *refusal)
@@ -594,7 +608,7 @@ int run_ask(struct domain *domain, enum run_verb verb, const struct ticket *tick
 
 	if (!domain->run)
 		return refuse_inactive(domain, refusal);
-	question = ask(domain->run, verbs[verb], NULL, refusal);
+	question = ask(domain->run, verbs[verb], refusal);
 	if (!question)
 		return CALL_REFUSED;
 	question->ticket = *ticket;
@@ -625,6 +639,7 @@ int run_change_device(struct domain *domain, bool attach, struct definition *liv
 	struct change *change = calloc(1, sizeof(*change));
 	struct device_request request = { 0 };
 	struct question *question = NULL;
+	struct given given = { .n = 0 };
 
 	if (!change) {
 		definition_free(live);
@@ -644,8 +659,11 @@ int run_change_device(struct domain *domain, bool attach, struct definition *liv
 		refuse(refusal, FAULT_OPERATION_INVALID,
 		       "another device of the domain is being changed");
 	else if (!device_request(domain->live, live, attach, &request, refusal) &&
-		 connect_new(change, domain, refusal))
-		question = ask(domain->run, request.verb, request.body, refusal);
+		 connect_new(change, domain, refusal) &&
+		 (!attach || !user_is_own(domain->daemon) ||
+		  !device_request_open(&request, &given, refusal)))
+		question = ask_with(domain->run, request.verb, request.body, &given, refusal);
+	given_close(&given);
 	free(request.body);
 	if (!question) {
 		free_change(change, domain);
@@ -685,7 +703,7 @@ int run_destroy(struct domain *domain, const struct ticket *ticket, struct refus
 	if (run->destroyed)
 		return CALL_LATER;
 	run->destroyed = true;
-	question = ask(run, "vmm.shutdown", NULL, refusal);
+	question = ask(run, "vmm.shutdown", refusal);
 	if (question)
 		question->destroys = true;
 	loop_timer_cancel(run->timer);
@@ -709,9 +727,12 @@ int run_get(const struct domain *domain, const char *verb, const struct api_hand
 	char socket[RUN_PATH];
 
 	*out = NULL;
-	if (!domain || !domain->run || run_path(domain->daemon, domain_uuid(domain), "api", socket))
+	if (!domain || !domain->run ||
+	    run_path(domain->daemon, domain_uuid(domain), "vm/api", socket))
 		return -ESRCH;
-	return api_ask(out, domain->daemon->loop, socket, "GET", verb, NULL, handler);
+	return api_ask(out, domain->daemon->loop, socket,
+		       &(struct api_request){ .method = "GET", .verb = verb, .uid = domain->uid },
+		       handler);
 }
 
 /* --- finding again --------------------------------------------------------------------------- */
@@ -737,9 +758,12 @@ static void on_info(void *arg, unsigned int status, const char *body)
 static int find_again(struct domain *domain)
 {
 	struct run *run = make(domain);
-	int ret = run ? connect_events(run) : -ENOMEM;
-	pid_t pid = ret ? -1 : api_peer(run->events);
+	pid_t pid;
+	int ret;
 
+	domain->uid = run_owner(domain->daemon, domain_uuid(domain));
+	ret = run ? connect_events(run) : -ENOMEM;
+	pid = ret ? -1 : api_peer(run->events);
 	/* The pid cannot be another's: it was the listener's when we connected, and it still is. */
 	if (!ret)
 		ret = pid > 0 ? watch_process(run, pid) : -ESRCH;

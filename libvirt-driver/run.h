@@ -5,8 +5,9 @@
  *
  *   live.xml     the domain as it was started, with its id
  *   config.json  what adit was given
- *   api          its API socket: who answers there is the domain
  *   log          what adit said
+ *   vm/api       its API socket: who answers there is the domain, if it is the directory's owner
+ *   vm/          and what else it listens on or leads to; it is the process's
  */
 #ifndef ADIT_LIBVIRT_DRIVER_RUN_H
 #define ADIT_LIBVIRT_DRIVER_RUN_H

@@ -234,9 +234,9 @@ v dumpxml --inactive one
 ok "that of the definition has none" cmp "$work/out" "$work/dump1"
 ok "dominfo tells its CPU time" says "CPU time" v dominfo one
 uuid=$(virsh -q -c "adit:///system?socket=$sock" domuuid one)
-ok "its terminal has a name" [ -c "$work/run/$uuid/serial" ]
+ok "its terminal has a name" [ -c "$work/run/$uuid/vm/serial" ]
 ok "its PASID is bound" sh -c '"$1" ctl "$2" pasids | grep -q "\"guest\": *5"' -- "$adit" \
-	"$work/run/$uuid/api"
+	"$work/run/$uuid/vm/api"
 ok "domstats tells its state and CPU time" says "state.state=1" v domstats one --state --cpu-total
 ok "and nothing that was not asked for" sh -c 'grep -q cpu.time "$1" && ! grep -q vcpu "$1"' -- "$work/out"
 ok "domstats of all tells what its ADI did" says "adit.dsa0.accepted=0" v domstats
@@ -310,7 +310,7 @@ if [ -e "$build/guest/hotplug.bin" ]; then
 	virsh -q -c "adit:///system?socket=$sock" event plugged --all --loop >"$work/plug-events" 2>&1 &
 	listener=$!
 	hear
-	api=$work/run/$(virsh -q -c "adit:///system?socket=$sock" domuuid plugged)/api
+	api=$work/run/$(virsh -q -c "adit:///system?socket=$sock" domuuid plugged)/vm/api
 	ok "attach-disk while it runs" does v attach-disk plugged "$work/disk.img" vdb --subdriver raw --live --config
 	ok "adit has it" sh -c '"$1" ctl "$2" info | grep -q vdb' -- "$adit" "$api"
 	ok "domblklist has it" says "vdb *$work/disk.img" v domblklist plugged

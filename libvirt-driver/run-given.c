@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "libvirt-driver/run-given.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "libvirt-driver/bridge.h"
+#include "util/bits.h"
+
+static bool is_set(struct json_object *object, const char *key)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(object, key, &value) && json_object_get_boolean(value);
+}
+
+static const char *word_of(struct json_object *object, const char *key)
+{
+	struct json_object *word;
+
+	return json_object_object_get_ex(object, key, &word) ? json_object_get_string(word) : NULL;
+}
+
+/* O_NONBLOCK: a FIFO is refused by adit, not waited for. */
+static int open_image(struct json_object *disk, const char *path)
+{
+	int flags = O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+
+	flags |= is_set(disk, "readonly") ? O_RDONLY : O_RDWR;
+	if (is_set(disk, "direct"))
+		flags |= O_DIRECT;
+	return open(path, flags);
+}
+
+static int open_payload(struct json_object *payload, const char *path)
+{
+	return open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+}
+
+static int open_tap(struct json_object *net, const char *tap)
+{
+	int fd = bridge_open_tap(tap);
+
+	if (fd >= 0)
+		return fd;
+	errno = -fd;
+	return -1;
+}
+
+/* key is a path or a name; the descriptor's number takes its place under fd_key, if there is one.
+ */
+static int give(struct given *given, struct json_object *object, const char *key,
+		const char *fd_key, int (*open_it)(struct json_object *, const char *),
+		struct refusal *refusal)
+{
+	const char *word = word_of(object, key);
+	int fd;
+
+	if (!word)
+		return 0;
+	if (given->n == GIVEN_MAX)
+		return refuse(refusal, FAULT_CONFIG_UNSUPPORTED,
+			      "a domain has at most %u files and taps", GIVEN_MAX);
+	fd = open_it(object, word);
+	if (fd < 0)
+		return refuse(refusal, FAULT_OPERATION_FAILED, "%s cannot be opened: %s", word,
+			      strerror(errno));
+	given->fds[given->n++] = fd;
+	if (fd_key)
+		json_object_object_add(object, fd_key, json_object_new_int(fd));
+	json_object_object_del(object, key);
+	return 0;
+}
+
+static int give_each(struct given *given, struct json_object *config, const char *list,
+		     const char *key, int (*open_it)(struct json_object *, const char *),
+		     struct refusal *refusal)
+{
+	struct json_object *array;
+	int ret = 0;
+
+	if (!json_object_object_get_ex(config, list, &array))
+		return 0;
+	for (size_t i = 0; i < json_object_array_length(array) && !ret; i++)
+		ret = give(given, json_object_array_get_idx(array, i), key, "fd", open_it, refusal);
+	return ret;
+}
+
+int given_open(struct given *given, struct json_object *config, struct refusal *refusal)
+{
+	static const char *const payloads[][2] = { { "kernel", "kernel_fd" },
+						   { "initramfs", "initramfs_fd" },
+						   { "flat", "flat_fd" } };
+	struct json_object *payload;
+	int ret = 0;
+
+	given->n = 0;
+	if (json_object_object_get_ex(config, "payload", &payload)) {
+		for (size_t i = 0; i < ARRAY_SIZE(payloads) && !ret; i++)
+			ret = give(given, payload, payloads[i][0], payloads[i][1], open_payload,
+				   refusal);
+	}
+	if (!ret)
+		ret = give_each(given, config, "disks", "path", open_image, refusal);
+	if (!ret)
+		ret = give_each(given, config, "net", "tap", open_tap, refusal);
+	return ret;
+}
+
+int given_open_disk(struct given *given, struct json_object *disk, struct refusal *refusal)
+{
+	given->n = 0;
+	return give(given, disk, "path", NULL, open_image, refusal);
+}
+
+int given_open_net(struct given *given, struct json_object *net, struct refusal *refusal)
+{
+	given->n = 0;
+	return give(given, net, "tap", NULL, open_tap, refusal);
+}
+
+void given_close(struct given *given)
+{
+	while (given->n)
+		close(given->fds[--given->n]);
+}

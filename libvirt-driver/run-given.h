@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Private to run*.c: files of a configuration that the daemon opens for a process which may not,
+ * for it is of another user. Each path of the configuration becomes the number of a descriptor.
+ */
+#ifndef ADIT_LIBVIRT_DRIVER_RUN_GIVEN_H
+#define ADIT_LIBVIRT_DRIVER_RUN_GIVEN_H
+
+#include <stddef.h>
+
+#include "libvirt-driver/call.h"
+
+struct json_object;
+
+#define GIVEN_MAX 128u
+
+struct given {
+	int fds[GIVEN_MAX]; /* closed on exec; ours */
+	size_t n;
+};
+
+/* The payload, disks and taps of a whole configuration. Refused: one cannot be opened. */
+int given_open(struct given *given, struct json_object *config, struct refusal *refusal);
+/* One of a request to add it, which takes the descriptor beside its body. */
+int given_open_disk(struct given *given, struct json_object *disk, struct refusal *refusal);
+int given_open_net(struct given *given, struct json_object *net, struct refusal *refusal);
+/* Also after a refusal. */
+void given_close(struct given *given);
+
+#endif
