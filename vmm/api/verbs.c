@@ -21,18 +21,13 @@
 #include "util/sandbox.h"
 #include "vmm/api/coherency.h"
 #include "vmm/api/counters.h"
+#include "vmm/api/verbs-internal.h"
 #include "vmm/config-schema.h"
 #include "vmm/config.h"
 #include "vmm/life.h"
 #include "vmm/namespaces.h"
 #include "vmm/virtio/balloon.h"
 #include "vmm/virtio/mem.h"
-
-struct call {
-	struct life *life;
-	struct request *request;
-	struct reply *reply;
-};
 
 struct verb {
 	struct verb_info info;
@@ -88,6 +83,7 @@ static unsigned int status_of(int code)
 	case EBUSY:
 	case ETIMEDOUT:
 	case ECANCELED:
+	case EOPNOTSUPP:
 		return 409;
 	case ENOMEM:
 		return 503;
@@ -126,7 +122,7 @@ void verbs_done(struct reply *reply, const struct life_done *done)
 
 /* --- bodies ---------------------------------------------------------------------------------- */
 
-static int read_body(struct call *call, const struct schema *schema, void *out, struct err *err)
+int verbs_read_body(struct call *call, const struct schema *schema, void *out, struct err *err)
 {
 	struct json_object *document = NULL;
 	int ret = json_strict_parse(&document, call->request->body, call->request->len, err);
@@ -136,59 +132,6 @@ static int read_body(struct call *call, const struct schema *schema, void *out, 
 	json_object_put(document);
 	return ret;
 }
-
-struct resize_disk {
-	char *id;
-	uint64_t size; /* 0: whatever its image has by now */
-};
-
-static const struct schema_key resize_disk_keys[] = {
-	{
-		.path = "/id",
-		.type = SCHEMA_NAME,
-		.required = true,
-		.min = 1,
-		.max = CONFIG_ID_MAX,
-		.doc = "the disk's id",
-		.field = SCHEMA_FIELD(struct resize_disk, id),
-	},
-	{
-		.path = "/desired_size",
-		.type = SCHEMA_SIZE,
-		.min = 512,
-		.max = 1024 * TIB,
-		.align = 512,
-		.doc = "what the image is made; absent: it was resized already",
-		.field = SCHEMA_FIELD(struct resize_disk, size),
-	},
-};
-static const struct schema resize_disk_schema = { resize_disk_keys, ARRAY_SIZE(resize_disk_keys) };
-
-#define NOT_SAID UINT64_MAX
-
-struct resize {
-	uint64_t balloon, ram;
-};
-
-static const struct schema_key resize_keys[] = {
-	{
-		.path = "/desired_balloon",
-		.type = SCHEMA_SIZE,
-		.max = 16 * TIB,
-		.align = 4 * KIB,
-		.doc = "bytes that the guest shall give back",
-		.field = SCHEMA_FIELD(struct resize, balloon),
-	},
-	{
-		.path = "/desired_ram",
-		.type = SCHEMA_SIZE,
-		.max = 32 * TIB,
-		.align = 4 * KIB,
-		.doc = "bytes of memory that the guest shall have, what it was started with included",
-		.field = SCHEMA_FIELD(struct resize, ram),
-	},
-};
-static const struct schema resize_schema = { resize_keys, ARRAY_SIZE(resize_keys) };
 
 /* vm.pasid-unbind has the first two. */
 static const struct schema_key bind_keys[] = {
@@ -335,22 +278,19 @@ static int vm_power_button(struct call *call, struct err *err)
 struct looking {
 	struct json_object *object;
 	struct err *err;
-	const char *id;
-	uint64_t size;
 	struct config_pasid pasid;
 	bool unbinds;
-	bool asks; /* only whether it can be done */
 };
 
-static int no_vm(struct err *err)
+int verbs_no_vm(struct err *err)
 {
 	return err_set(err, ENOENT, "there is no VM: vm.create makes one");
 }
 
-static int not_running(const struct life_view *view, struct err *err)
+int verbs_not_running(const struct life_view *view, struct err *err)
 {
 	if (view->state == LIFE_EMPTY)
-		return no_vm(err);
+		return verbs_no_vm(err);
 	return err_set(err, EPERM, "the VM is %s; it must be Running or Paused for this",
 		       life_state_name(view->state));
 }
@@ -374,7 +314,7 @@ static int look_info(void *arg, const struct life_view *view)
 	int ret;
 
 	if (view->state == LIFE_EMPTY)
-		return no_vm(looking->err);
+		return verbs_no_vm(looking->err);
 	ret = view->text ? json_strict_parse(&config, view->text, strlen(view->text), looking->err)
 			 : 0;
 	if (ret)
@@ -437,7 +377,7 @@ static int look_counters(void *arg, const struct life_view *view)
 	struct looking *looking = arg;
 
 	if (!view->machine)
-		return not_running(view, looking->err);
+		return verbs_not_running(view, looking->err);
 	counters_read(view->machine, view->config, add_counter, looking->object);
 	return 0;
 }
@@ -454,32 +394,7 @@ static int vm_counters(struct call *call, struct err *err)
 	return ret;
 }
 
-static int look_resize_disk(void *arg, const struct life_view *view)
-{
-	struct looking *looking = arg;
-
-	if (!view->machine)
-		return not_running(view, looking->err);
-	if (looking->size)
-		return machine_grow_disk(view->machine, looking->id, looking->size, looking->err);
-	return machine_resize_disk(view->machine, looking->id, looking->err);
-}
-
-static int vm_resize_disk(struct call *call, struct err *err)
-{
-	struct resize_disk body = { 0 };
-	struct looking looking = { .err = err };
-	int ret = read_body(call, &resize_disk_schema, &body, err);
-
-	looking.id = body.id;
-	looking.size = body.size;
-	if (!ret)
-		ret = life_look(call->life, look_resize_disk, &looking);
-	free(body.id);
-	return ret;
-}
-
-static int later(struct call *call, int ret, uint64_t ticket)
+int verbs_later(struct call *call, int ret, uint64_t ticket)
 {
 	if (!ret && ticket) {
 		call->reply->kind = REPLY_LATER;
@@ -504,7 +419,7 @@ static int add(struct call *call, enum config_list list, struct err *err)
 	request->n_fds = 0;
 	ret = life_add(call->life, &addition, &ticket, err);
 
-	return later(call, ret, ticket);
+	return verbs_later(call, ret, ticket);
 }
 
 static int vm_add_disk(struct call *call, struct err *err)
@@ -531,7 +446,7 @@ static int vm_remove_device(struct call *call, struct err *err)
 {
 	struct removal body = { 0 };
 	uint64_t ticket = 0;
-	int ret = read_body(call, &remove_schema, &body, err);
+	int ret = verbs_read_body(call, &remove_schema, &body, err);
 
 	if (!ret)
 		ret = life_remove(call->life,
@@ -540,80 +455,7 @@ static int vm_remove_device(struct call *call, struct err *err)
 							  .force = body.force },
 				  &ticket, err);
 	free(body.id);
-	return later(call, ret, ticket);
-}
-
-static int look_balloon(void *arg, const struct life_view *view)
-{
-	struct looking *looking = arg;
-	struct balloon *balloon;
-	char size[24];
-
-	if (!view->machine)
-		return not_running(view, looking->err);
-	balloon = machine_balloon(view->machine);
-	if (!balloon)
-		return err_set(looking->err, ENOENT,
-			       "this VM has no balloon: add \"balloon\": {} to its configuration");
-	schema_size_text(size, sizeof(size), view->config->memory.size);
-	if (looking->size >= view->config->memory.size)
-		return err_set(
-			looking->err, EINVAL,
-			"/desired_balloon: must be less than the guest's memory, which is %s",
-			size);
-	return looking->asks ? balloon_check(balloon, looking->size, looking->err)
-			     : balloon_resize(balloon, looking->size, looking->err);
-}
-
-/* What is to be plugged is what is more than the guest was started with. */
-static int look_ram(void *arg, const struct life_view *view)
-{
-	struct looking *looking = arg;
-	char size[24];
-
-	if (!view->machine)
-		return not_running(view, looking->err);
-	schema_size_text(size, sizeof(size), view->config->memory.size);
-	if (looking->size < view->config->memory.size)
-		return err_set(looking->err, EINVAL,
-			       "/desired_ram: must be at least what the guest was started with, "
-			       "which is %s",
-			       size);
-	looking->size -= view->config->memory.size;
-	return 0;
-}
-
-/* Both or neither: what the balloon cannot do is found before anything is changed. */
-static int resize(struct call *call, const struct resize *body, struct err *err)
-{
-	struct looking balloon = { .err = err, .size = body->balloon, .asks = true };
-	struct looking ram = { .err = err, .size = body->ram };
-	int ret = 0;
-
-	if (body->balloon != NOT_SAID)
-		ret = life_look(call->life, look_balloon, &balloon);
-	if (!ret && body->ram != NOT_SAID) {
-		ret = life_look(call->life, look_ram, &ram);
-		if (!ret)
-			ret = life_resize_memory(call->life, ram.size, err);
-	}
-	balloon.asks = false;
-	if (!ret && body->balloon != NOT_SAID)
-		ret = life_look(call->life, look_balloon, &balloon);
-	return ret;
-}
-
-static int vm_resize(struct call *call, struct err *err)
-{
-	struct resize body = { .balloon = NOT_SAID, .ram = NOT_SAID };
-	int ret = read_body(call, &resize_schema, &body, err);
-
-	if (ret)
-		return ret;
-	if (body.balloon == NOT_SAID && body.ram == NOT_SAID)
-		return err_set(err, EINVAL,
-			       "(document): needs \"desired_balloon\" or \"desired_ram\"");
-	return resize(call, &body, err);
+	return verbs_later(call, ret, ticket);
 }
 
 static int look_bind(void *arg, const struct life_view *view)
@@ -622,7 +464,7 @@ static int look_bind(void *arg, const struct life_view *view)
 
 	/* What rests in a paused engine would never end. */
 	if (view->state != LIFE_RUNNING)
-		return not_running(view, looking->err);
+		return verbs_not_running(view, looking->err);
 	if (looking->unbinds)
 		return machine_unbind_pasid(view->machine, looking->pasid.adi, looking->pasid.guest,
 					    looking->err);
@@ -633,7 +475,7 @@ static int bind_or_unbind(struct call *call, const struct schema *schema, bool u
 			  struct err *err)
 {
 	struct looking looking = { .err = err, .unbinds = unbinds };
-	int ret = read_body(call, schema, &looking.pasid, err);
+	int ret = verbs_read_body(call, schema, &looking.pasid, err);
 
 	if (!ret)
 		ret = life_look(call->life, look_bind, &looking);
@@ -657,7 +499,7 @@ static int look_pasids(void *arg, const struct life_view *view)
 	struct looking *looking = arg;
 
 	if (!view->machine)
-		return not_running(view, looking->err);
+		return verbs_not_running(view, looking->err);
 	for (size_t i = 0; i < view->config->n_adis; i++) {
 		const char *id = view->config->adis[i].id;
 		struct dsa *dsa = machine_dsa(view->machine, id);
