@@ -31,13 +31,14 @@
 struct run {
 	const char *path, *run_dir, *socket; /* each may be NULL */
 	const char *user, *group;	     /* as whom; NULL: as who started it */
+	const char *restore;		     /* a snapshot to go on from; NULL: none */
 	char **argv;
 	int keeper; /* the keeper that started us; 0: none */
 	bool no_reboot;
 	bool unconfined; /* --sandbox=off */
 	bool landlock;
-	unsigned int namespaces; /* --namespaces */
-	struct paths_rule rules[PATHS_MAX_RULES];
+	unsigned int namespaces;		      /* --namespaces */
+	struct paths_rule rules[PATHS_MAX_RULES + 1]; /* and the snapshot */
 	size_t n_rules;
 	struct log log;
 	struct sandbox sandbox;
@@ -254,6 +255,7 @@ static int run_all(struct run *run)
 		.sandbox = sandbox_of(run),
 		.no_reboot = run->no_reboot,
 		.stay = !run->path,
+		.restore = run->restore,
 		.begun = on_begun,
 		.ended = on_ended,
 		.arg = run,
@@ -338,6 +340,7 @@ static int parse(struct run *run, int argc, char **argv)
 		{ "landlock", no_argument, NULL, 'L' },
 		{ "landlock-rules", required_argument, NULL, 'R' },
 		{ "namespaces", required_argument, NULL, 'N' },
+		{ "restore", required_argument, NULL, 'S' },
 		{ 0 },
 	};
 	struct err err;
@@ -378,6 +381,9 @@ static int parse(struct run *run, int argc, char **argv)
 				break;
 			fprintf(stderr, "adit run: --namespaces=%s: %s\n", optarg, err.text);
 			return -EINVAL;
+		case 'S':
+			run->restore = optarg;
+			break;
 		case 'r':
 			run->run_dir = optarg;
 			break;
@@ -403,12 +409,32 @@ static int parse(struct run *run, int argc, char **argv)
 				"[--log-json] [--log-level error|warn|info|debug] "
 				"[--run-dir DIR] [--sandbox=on|off] [--user USER [--group GROUP]] "
 				"[--landlock] [--namespaces=mount,pid,net,ipc,uts] "
-				"[--landlock-rules path=PATH,access=r|rw]...\n"
+				"[--landlock-rules path=PATH,access=r|rw]... [--restore SNAPSHOT]\n"
 				"Without CONFIG there must be --api-socket.\n");
 		return -EINVAL;
 	}
 	run->path = argv[optind]; /* NULL where there is none */
+	if (run->restore && !run->path) {
+		fprintf(stderr, "adit run: --restore: only with CONFIG, which says what the VM is; "
+				"a VM of the API is restored by vm.restore\n");
+		return -EINVAL;
+	}
 	return check_files(run);
+}
+
+/* What a VM goes on from is one of its files. */
+static int allow_snapshot(struct run *run)
+{
+	bool kept = run->landlock || run->namespaces & NAMESPACE_MOUNT;
+	char *path;
+
+	if (!kept || !run->restore)
+		return 0;
+	path = strdup(run->restore);
+	if (!path)
+		return -ENOMEM;
+	run->rules[run->n_rules++] = (struct paths_rule){ .path = path };
+	return 0;
 }
 
 int cmd_run(int argc, char **argv)
@@ -422,7 +448,7 @@ int cmd_run(int argc, char **argv)
 	if (!run.argv)
 		return EXIT_FAILED;
 	memcpy(run.argv, argv, (size_t)argc * sizeof(*run.argv));
-	if (!parse(&run, argc, argv))
+	if (!parse(&run, argc, argv) && !allow_snapshot(&run))
 		status = run_all(&run);
 	free(run.argv);
 	while (run.n_rules)

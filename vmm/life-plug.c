@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What comes to a VM and leaves it: errands, which any thread asks for and the life's thread runs,
- * one after the other. The configuration and its text follow what is there: an entry is in them
- * from the moment its device is, and until it has gone, so that the next machine has the same.
+ * What comes to a VM and leaves it, and what is made of it: errands, which any thread asks for and
+ * the life's thread runs, one after the other. The configuration and its text follow what is there:
+ * an entry is in them from the moment its device is, and until it has gone, so that the next
+ * machine has the same.
  *
  * An entry is added without the life's lock, for opening things takes time; nobody else changes
  * what is there. It is taken away under it, so that who looks at a machine finds what it looks at.
@@ -34,6 +35,7 @@ enum errand_state {
 struct errand {
 	struct errand *next;
 	enum errand_state state;
+	char *snapshot; /* the file to be made; NULL: something comes or goes */
 	bool adds;
 	enum config_list list;
 	char *entry;
@@ -165,6 +167,7 @@ static void free_errand(struct life *life, struct errand *errand)
 	*at = errand->next;
 	close_all(errand->fds, errand->n_fds);
 	free(errand->entry);
+	free(errand->snapshot);
 	free(errand);
 }
 
@@ -317,6 +320,37 @@ int life_remove(struct life *life, const struct life_removal *removal, uint64_t 
 	return ret;
 }
 
+static int ask_snapshot(struct life *life, const char *path, uint64_t *ticket, struct err *err)
+{
+	struct errand *errand;
+
+	if (life->state != LIFE_PAUSED)
+		return life_refuse_state(life, "Paused", err);
+	errand = new_errand(life, err);
+	if (!errand)
+		return -err->code;
+	errand->snapshot = strdup(path);
+	strcpy(errand->done.id, "snapshot"); /* for the log */
+	if (!errand->snapshot) {
+		free_errand(life, errand);
+		return err_set(err, ENOMEM, "out of memory");
+	}
+	*ticket = errand->done.ticket;
+	hotplug_wake(machine_hotplug(life->machine));
+	return 0;
+}
+
+int life_snapshot(struct life *life, const char *path, uint64_t *ticket, struct err *err)
+{
+	int ret;
+
+	*ticket = 0;
+	pthread_mutex_lock(&life->lock);
+	ret = ask_snapshot(life, path, ticket, err);
+	pthread_mutex_unlock(&life->lock);
+	return ret;
+}
+
 bool life_collect_errand(struct life *life, struct life_done *done)
 {
 	struct errand *errand;
@@ -356,7 +390,8 @@ static void take_in(struct life *life, const char *id)
 	life_tell(life, "device-removed", id);
 	for (errand = life->errands; errand; errand = next) {
 		next = errand->next;
-		if (!errand->adds && errand->state != ERRAND_DONE && !strcmp(errand->done.id, id))
+		if (!errand->adds && !errand->snapshot && errand->state != ERRAND_DONE &&
+		    !strcmp(errand->done.id, id))
 			finish(life, errand, 0, NULL);
 	}
 }
@@ -472,6 +507,21 @@ static void add(struct life *life, struct errand *errand, struct machine *machin
 	finish(life, errand, 0, NULL);
 }
 
+/* The machine pauses once more for it: who resumes the VM meanwhile does not disturb. */
+static void snapshot(struct life *life, struct errand *errand, struct machine *machine)
+{
+	struct err err;
+	int ret;
+
+	errand->state = ERRAND_RUNS;
+	pthread_mutex_unlock(&life->lock);
+	ret = machine_snapshot(machine, errand->snapshot, &err);
+	pthread_mutex_lock(&life->lock);
+	if (!ret)
+		life_tell(life, "snapshotted", errand->snapshot);
+	finish(life, errand, ret, &err);
+}
+
 static struct errand *next_asked(struct life *life)
 {
 	struct errand *errand = life->errands;
@@ -506,7 +556,9 @@ uint64_t life_serve_errands(void *arg, struct machine *machine)
 	let_go(life, machine);
 	take_in_departed(life, machine);
 	while ((errand = next_asked(life))) {
-		if (errand->adds)
+		if (errand->snapshot)
+			snapshot(life, errand, machine);
+		else if (errand->adds)
 			add(life, errand, machine);
 		else
 			take_away(life, errand, machine);

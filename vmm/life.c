@@ -14,6 +14,7 @@
 
 #include "vmm/config-draft.h"
 #include "vmm/config.h"
+#include "vmm/snapshot.h"
 #include "vmm/start-keeper.h"
 #include "vmm/virtio/mem.h"
 
@@ -49,6 +50,13 @@ int life_create(struct life **out, const struct life_options *options, struct er
 		return err_set(err, ENOMEM, "no memory for a VM's life");
 	life->options = *options;
 	life->status_fd = -1;
+	life->restore = options->restore ? strdup(options->restore) : NULL;
+	life->resume = true;
+	if (options->restore && !life->restore) {
+		free(life);
+		*out = NULL;
+		return err_set(err, ENOMEM, "no memory for a VM's life");
+	}
 	pthread_mutex_init(&life->lock, NULL);
 	pthread_cond_init(&life->changed, NULL);
 	return 0;
@@ -64,6 +72,7 @@ void life_destroy(struct life *life)
 	life_close_given(&life->config);
 	config_free(&life->config);
 	free(life->text);
+	free(life->restore);
 	pthread_cond_destroy(&life->changed);
 	pthread_mutex_destroy(&life->lock);
 	free(life);
@@ -248,9 +257,12 @@ static void on_machine_event(void *arg, const char *event, const char *detail)
 	life_tell(arg, event, detail);
 }
 
-static int make_machine(struct life *life, struct machine **machine, struct err *err)
+/* A machine of the configuration, from the snapshot at `path` where that is not NULL. */
+static int create_machine(struct life *life, const char *path, struct machine **machine,
+			  struct err *err)
 {
-	const struct machine_options options = {
+	struct snapshot snapshot = { .fd = -1 };
+	struct machine_options options = {
 		.config = &life->config,
 		.log = life->options.log,
 		.kvm_fd = -1,
@@ -261,11 +273,28 @@ static int make_machine(struct life *life, struct machine **machine, struct err 
 		.errands = life_serve_errands,
 		.errands_arg = life,
 	};
+	int ret = path ? snapshot_open(&snapshot, path, err) : 0;
+
+	if (path)
+		options.snapshot = &snapshot;
+	if (!ret)
+		ret = machine_create(machine, &options, err);
+	snapshot_close(&snapshot);
+	return ret;
+}
+
+/* *waits: it is paused, until somebody resumes it. */
+static int make_machine(struct life *life, struct machine **machine, bool *waits, struct err *err)
+{
+	char *path = life->restore;
 	int ret;
 
+	*waits = path && !life->resume;
+	life->restore = NULL;
 	life->state = LIFE_STARTING;
 	pthread_mutex_unlock(&life->lock);
-	ret = machine_create(machine, &options, err);
+	ret = create_machine(life, path, machine, err);
+	free(path);
 	if (!ret && life->options.begun)
 		ret = life->options.begun(life->options.arg, *machine, err);
 	if (ret) {
@@ -273,23 +302,36 @@ static int make_machine(struct life *life, struct machine **machine, struct err 
 		if (*machine && life->options.ended)
 			life->options.ended(life->options.arg);
 		machine_destroy(*machine);
+	} else if (*waits) {
+		machine_pause(*machine);
 	}
 	pthread_mutex_lock(&life->lock);
 	return ret;
 }
 
-static enum machine_end run_machine(struct life *life, struct machine *machine)
+/* A paused guest could not answer. */
+static void end_softly(struct life *life)
+{
+	if (life->state == LIFE_PAUSED) {
+		machine_resume(life->machine);
+		life->state = LIFE_RUNNING;
+	}
+	if (life->machine)
+		machine_power_button(life->machine);
+}
+
+static enum machine_end run_machine(struct life *life, struct machine *machine, bool waits)
 {
 	enum machine_end end;
 
 	life->machine = machine;
-	life->state = LIFE_RUNNING;
+	life->state = waits ? LIFE_PAUSED : LIFE_RUNNING;
 	life->boots++;
 	life_tell(life, "booted", NULL);
 	if (life->quit)
 		machine_stop(machine);
 	else if (life->soft)
-		machine_power_button(machine);
+		end_softly(life);
 	if (is_doing(life, LIFE_BOOT) || is_doing(life, LIFE_REBOOT))
 		finish_well(life);
 	pthread_mutex_unlock(&life->lock);
@@ -325,11 +367,12 @@ static int run_machines(struct life *life, enum machine_end *end)
 {
 	struct machine *machine = NULL;
 	struct err err = { 0 };
+	bool waits;
 	int ret;
 
 	do {
 		machine = NULL;
-		ret = make_machine(life, &machine, &err);
+		ret = make_machine(life, &machine, &waits, &err);
 		if (ret) {
 			life->state = LIFE_SHUTDOWN;
 			life->has_ended = true;
@@ -337,7 +380,7 @@ static int run_machines(struct life *life, enum machine_end *end)
 			life_tell(life, "failed", err.text);
 			break;
 		}
-		*end = run_machine(life, machine);
+		*end = run_machine(life, machine, waits);
 	} while (goes_on(life, *end));
 	if (life->op_done || life->op == LIFE_NOTHING)
 		return ret;
@@ -408,11 +451,11 @@ int life_refuse_state(const struct life *life, const char *due, struct err *err)
 		       life_state_name(life->state), due);
 }
 
-int life_begin(struct life *life, enum life_op op, struct err *err)
+/* With the lock held. */
+static int begin(struct life *life, enum life_op op, struct err *err)
 {
 	int ret = 0;
 
-	pthread_mutex_lock(&life->lock);
 	if (life->op != LIFE_NOTHING || life->state == LIFE_STARTING) {
 		ret = err_set(err, EBUSY,
 			      "the VM is being started, stopped or deleted: ask again later");
@@ -431,7 +474,36 @@ int life_begin(struct life *life, enum life_op op, struct err *err)
 			machine_stop(life->machine);
 		pthread_cond_broadcast(&life->changed);
 	}
+	return ret;
+}
+
+int life_begin(struct life *life, enum life_op op, struct err *err)
+{
+	int ret;
+
+	pthread_mutex_lock(&life->lock);
+	ret = begin(life, op, err);
 	pthread_mutex_unlock(&life->lock);
+	return ret;
+}
+
+int life_restore(struct life *life, const char *path, bool resume, struct err *err)
+{
+	char *copy = strdup(path);
+	int ret;
+
+	if (!copy)
+		return err_set(err, ENOMEM, "out of memory");
+	pthread_mutex_lock(&life->lock);
+	ret = begin(life, LIFE_BOOT, err);
+	if (!ret) {
+		free(life->restore);
+		life->restore = copy;
+		life->resume = resume;
+		copy = NULL;
+	}
+	pthread_mutex_unlock(&life->lock);
+	free(copy);
 	return ret;
 }
 
@@ -516,19 +588,13 @@ int life_resize_memory(struct life *life, uint64_t wanted, struct err *err)
 	return ret;
 }
 
-/* A paused guest could not answer. */
 bool life_end_softly(struct life *life)
 {
 	bool waits;
 
 	pthread_mutex_lock(&life->lock);
 	life->soft = true;
-	if (life->state == LIFE_PAUSED) {
-		machine_resume(life->machine);
-		life->state = LIFE_RUNNING;
-	}
-	if (life->machine)
-		machine_power_button(life->machine);
+	end_softly(life);
 	waits = life->machine || life->state == LIFE_STARTING;
 	pthread_cond_broadcast(&life->changed);
 	pthread_mutex_unlock(&life->lock);

@@ -43,6 +43,7 @@ struct life_options {
 	bool no_reboot;		       /* a reset by the guest ends the machine */
 	const struct sandbox *sandbox; /* which life_run enters before a guest runs; NULL: none */
 	bool stay;		       /* the end of a machine is not the end of life_run */
+	const char *restore; /* a snapshot, which the first machine goes on from; NULL: none */
 	/*
 	 * On the thread of life_run, around each machine's run: what its loop shall watch beside.
 	 * May be NULL. A failure of `begun` is one of the machine.
@@ -95,6 +96,17 @@ int life_run(struct life *life, bool boot, enum machine_end *end);
 int life_begin(struct life *life, enum life_op op, struct err *err);
 /* True: the operation is over, with *ret and *err; the next may begin. */
 bool life_collect(struct life *life, int *ret, struct err *err);
+
+/*
+ * As LIFE_BOOT, from a snapshot instead of the payload: the machine is paused until life_resume, or
+ * goes on at once. The next one boots.
+ */
+int life_restore(struct life *life, const char *path, bool resume, struct err *err);
+/*
+ * The machine, which must be paused, into a file that is made: life_collect_errand has the answer.
+ * -EBUSY: too much is asked already; else as life_pause.
+ */
+int life_snapshot(struct life *life, const char *path, uint64_t *ticket, struct err *err);
 
 /* -ENOENT, -EPERM as above. */
 int life_pause(struct life *life, struct err *err);

@@ -165,7 +165,9 @@ int paths_each(const struct config *config, const char *api_socket, const struct
 	allow_folder_of(&b, api_socket, LANDLOCK_SOCKET);
 	for (size_t i = 0; i < n; i++)
 		allow(&b, rules[i].path,
-		      LANDLOCK_READ | (rules[i].write ? LANDLOCK_WRITE | LANDLOCK_SOCKET : 0));
+		      LANDLOCK_READ |
+			      (rules[i].write ? LANDLOCK_WRITE | LANDLOCK_SOCKET | LANDLOCK_MAKE
+					      : 0));
 	return b.ret;
 }
 

@@ -26,5 +26,8 @@ int verbs_not_running(const struct life_view *view, struct err *err);
 /* verbs-size.c */
 int vm_resize(struct call *call, struct err *err);
 int vm_resize_disk(struct call *call, struct err *err);
+/* verbs-snapshot.c */
+int vm_snapshot(struct call *call, struct err *err);
+int vm_restore(struct call *call, struct err *err);
 
 #endif
