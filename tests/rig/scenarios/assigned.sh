@@ -74,6 +74,7 @@ killed() {
 taken_back() {
 	config back forever "$(edu "$one")"
 	: >/out/back
+	: >/out/back.events # the round before this one has left its own
 	/adit/build/adit run --no-reboot --api-socket /tmp/back.sock /out/back.json >/out/back.log 2>&1 &
 	pid=$!
 	until grep -q 'goes on' /out/back; do
