@@ -246,7 +246,7 @@ bench: all
 UNITS := $(wildcard libvirt-driver/units/*.in vmm/units/*.in)
 MANPAGES := $(wildcard docs/man/*.[1-8])
 # The bench finds what it starts as in the build tree: adit, bench/ and guest/ beside it.
-BENCH_GUESTS := $(patsubst %,$(O)/guest/%.bin,hello spin doorbell diskload dmaload fleet)
+BENCH_GUESTS := $(patsubst %,$(O)/guest/%.bin,hello spin doorbell diskload dmaload fleet netload)
 install: programs $(BENCH_GUESTS) $(O)/libioasid.a $(O)/libioasid.pc
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR)/bench $(DESTDIR)$(LIBEXECDIR)/guest \
 		$(DESTDIR)$(DOCDIR) $(DESTDIR)$(BASHCOMPDIR)

@@ -6,18 +6,17 @@
  * for the monitors of all their threads but the vCPU, which polls; so what KVM takes for a kick is
  * not in it, and is in the rate.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "bench/child.h"
 #include "bench/host.h"
+#include "bench/io-guest.h"
 #include "bench/io.h"
 #include "bench/microvm-flat.h"
 #include "bench/results.h"
@@ -59,8 +58,6 @@ enum party {
 	IO_URING
 };
 
-#define MMIO_BASE 0xfeb00000 /* QEMU include/hw/i386/microvm.h */
-
 struct io {
 	const struct bench_options *options;
 	struct jobs jobs;
@@ -71,104 +68,26 @@ struct io {
 	double cycles_second; /* of the TSC */
 };
 
-/* A boot of the guest. */
-struct boot {
-	struct io *io;
-	struct turn *turn;
-	double cpu_begin;
-	unsigned int ended; /* rows */
-	char complaint[160];
-};
-
 /* Each of them is two of the results: how often, and the CPU time of one. */
-static void put(struct turn *turn, size_t i, const struct io_result *result)
+static void put(struct turn *turn, unsigned int i, const struct io_result *result)
 {
 	const struct job *job = &((const struct io *)turn->opaque)->jobs.job[i];
 	double by = job->bs <= 4096 ? 1e-3 : (double)job->bs / 1e6;
 
-	turn_put(turn, (unsigned int)(2 * i), result->rate * by);
-	turn_put(turn, (unsigned int)(2 * i + 1), result->cpu_us);
+	turn_put(turn, 2 * i, result->rate * by);
+	turn_put(turn, 2 * i + 1, result->cpu_us);
 }
 
 /* --- the guest ------------------------------------------------------------------------------- */
 
-/* As adit names them, and QEMU. */
-static bool is_vcpu(const char *name)
-{
-	return !strncmp(name, "vcpu", 4) || !strncmp(name, "CPU ", 4);
-}
-
-/* On the CPU so far, in us: all threads of the process but its vCPUs. */
-static double monitor_us(int pid)
-{
-	char path[PATH_MAX], name[32];
-	const struct dirent *entry;
-	double sum = 0;
-	DIR *tasks;
-
-	snprintf(path, sizeof(path), "/proc/%d/task", pid);
-	tasks = opendir(path);
-	while (tasks && (entry = readdir(tasks))) {
-		unsigned long long ns = 0;
-		FILE *file;
-
-		snprintf(path, sizeof(path), "/proc/%d/task/%s/comm", pid, entry->d_name);
-		file = fopen(path, "re");
-		if (!file)
-			continue;
-		if (!fgets(name, sizeof(name), file))
-			name[0] = 0;
-		fclose(file);
-		snprintf(path, sizeof(path), "/proc/%d/task/%s/schedstat", pid, entry->d_name);
-		file = is_vcpu(name) ? NULL : fopen(path, "re");
-		if (!file)
-			continue;
-		if (fscanf(file, "%llu", &ns) == 1)
-			sum += (double)ns / 1000;
-		fclose(file);
-	}
-	if (tasks)
-		closedir(tasks);
-	return sum;
-}
-
-static void on_line(void *arg, int pid, char *text)
-{
-	struct boot *boot = arg;
-	unsigned long done, cycles;
-	char row;
-
-	if (!strncmp(text, "begin ", 6)) {
-		boot->cpu_begin = monitor_us(pid);
-	} else if (sscanf(text, "end %c %lu %lu", &row, &done, &cycles) == 3 && row >= 'a' &&
-		   row < 'a' + (int)boot->io->jobs.count && done && cycles) {
-		double cpu = monitor_us(pid) - boot->cpu_begin;
-
-		boot->ended++;
-		put(boot->turn, (size_t)(row - 'a'),
-		    &(struct io_result){
-			    .rate = (double)done * boot->io->cycles_second / (double)cycles,
-			    .cpu_us = cpu / (double)done,
-		    });
-	} else if (!strncmp(text, "not ok", 6)) {
-		snprintf(boot->complaint, sizeof(boot->complaint), "; the guest says: %.120s",
-			 text);
-	}
-}
-
-/* good: the status that a guest which ends well ends the monitor with. */
 static int run_guest(struct turn *turn, char *const argv[], int good, struct err *err)
 {
-	struct io *io = turn->opaque;
-	struct boot boot = { .io = io, .turn = turn };
-	int status = 0, ret = child_lines(turn, argv, on_line, &boot, &status);
+	const struct io *io = turn->opaque;
+	const struct io_guest guest = { .rows = io->jobs.count,
+					.cycles_second = io->cycles_second,
+					.put = put };
 
-	if (!ret &&
-	    (!WIFEXITED(status) || WEXITSTATUS(status) != good || boot.ended != io->jobs.count))
-		ret = -EIO;
-	return ret ? err_set(err, -ret, "the guest ended with status %#x after %u rows of %u%s",
-			     (unsigned int)status, boot.ended, io->jobs.count, boot.complaint)
-		   : 0;
+	return io_guest_run(turn, argv, good, &guest, err);
 }
 
 static int run_adit(struct turn *turn, struct err *err)
@@ -211,7 +130,7 @@ static int run_qemu(struct turn *turn, struct err *err)
 	if (!file)
 		return err_set(err, ENOMEM, "no memory");
 	write_words(io, file);
-	fprintf(file, "mmio=%#x", MMIO_BASE);
+	fprintf(file, "mmio=%#x", MICROVM_MMIO_BASE);
 	fclose(file);
 	snprintf(payload, sizeof(payload), "%.4000s/guest/diskload.bin", io->options->build);
 	ret = microvm_flat(&flat, io->work, payload, words, "128M");
@@ -415,6 +334,8 @@ int bench_io(struct bench_run *run, struct err *err)
 		ret = err_set(err, EIO, "%s: it cannot be written", io->config);
 	if (!ret)
 		ret = measure(io, run, err);
+	if (!ret && !io->options->job_path)
+		ret = bench_io_net(run, err);
 	if (io->fd >= 0)
 		close(io->fd);
 	free(io);

@@ -24,4 +24,9 @@ static inline unsigned int io_writes(const struct job *job)
  */
 int io_floor(int fd, const struct job *job, struct io_result *result);
 
+/* The part about networks (io-net.c); where there can be none, a note says why. */
+struct bench_run;
+struct err;
+int bench_io_net(struct bench_run *run, struct err *err);
+
 #endif

@@ -11,7 +11,8 @@
 
 #include "bench/microvm.h"
 
-#define MICROVM_FLAT_WORDS 48 /* at most, with the NULL */
+#define MICROVM_FLAT_WORDS 48	      /* at most, with the NULL */
+#define MICROVM_MMIO_BASE  0xfeb00000 /* of its virtio transports */
 
 struct microvm_flat {
 	char bios[PATH_MAX], low[PATH_MAX]; /* files that were made */

@@ -101,6 +101,15 @@ if [ -w /dev/kvm ]; then
 		ok "without QEMU it says so" has "$work/out" 'no turn for qemu-microvm: there is no qemu-system-x86_64'
 	fi
 	ok "by the schema" "$here/bench-json.py" schema "$schema" "$work/io.json"
+	if [ "$(id -u)" = 0 ] && [ -c /dev/net/tun ] && unshare -n true 2>/dev/null; then
+		run "$bench" io --rounds 1 --warm-up 0 --json "$work/io.json"
+		ok "a disk and a network interface are measured" is "$status" 0
+		ok "with rows by the schema" "$here/bench-json.py" schema "$schema" "$work/io.json"
+		ok "frames go out and come in beside the tap" is \
+			"$(grep -c '^\(send\|receive\) .* tap ' "$work/out")" 10
+	else
+		skip "a network interface that is measured" "needs root, /dev/net/tun and a namespace"
+	fi
 	echo '{"jobs": [{"name": "four", "bs": "4k", "iodepth_batch": 16, "iodepth": 2, "io_size": "64k"}]}' >"$work/job.json"
 	run "$bench" copy --job "$work/job.json" --rounds 1
 	ok "copy takes jobs" has "$work/out" "^engine: four "

@@ -6,12 +6,10 @@
  *
  * Words: rowa=, rowb=, ...: write << 63 | in order << 62 | depth << 32 | bytes; cycles= of the TSC
  * for each row. Of row a alone: mixa= of a hundred are writes, sizea= bytes of the disk, cyclesa=.
- * mmio=: the disk is not on PCI but at one of 24 places from there on, as in QEMU's microvm.
+ * mmio=: see bare.h.
  */
+#include "bare.h"
 #include "kit.h"
-#include "mmio.h"
-#include "pci.h"
-#include "virtio.h"
 
 #define ENTRIES	  256u
 #define PIECES	  3u
@@ -21,8 +19,6 @@
 #define BUFFERS	  (16 * MIB) /* the rest of memory is for data */
 #define PATIENCE  (20 * CYCLES_SECOND)
 #define FEATURES  (VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | 1UL << 9) /* FLUSH */
-
-#define MMIO_PLACES 24
 
 struct header {
 	uint32_t type, reserved;
@@ -53,7 +49,7 @@ static uint8_t status[DEPTH_MAX];
 
 struct load {
 	uint64_t doorbell, sectors;
-	bool mmio;		/* its doorbell takes 4 bytes */
+	struct bare bare;
 	uint64_t places, place; /* of the row; the next in order */
 	bool in_order;
 	unsigned int writes; /* of a hundred */
@@ -64,44 +60,15 @@ struct load {
 	uint64_t done, failed;
 };
 
-static bool open_pci(struct load *load)
-{
-	static struct virtio v;
-
-	if (!pci_init() || !virtio_find(&v, VIRTIO_BLK, 0) || !virtio_agree(&v, FEATURES))
-		return false;
-	load->sectors = read64(v.device);
-	write16(v.common + 22, 0);
-	if (read16(v.common + 24) < ENTRIES)
-		return false;
-	write16(v.common + 24, ENTRIES);
-	write64(v.common + 32, (uint64_t)descriptors);
-	write64(v.common + 40, (uint64_t)&available);
-	write64(v.common + 48, (uint64_t)&used);
-	load->doorbell = v.notify + (uint64_t)v.notify_step * read16(v.common + 30);
-	write16(v.common + 28, 1);
-	virtio_ready(&v);
-	return virtio_status(&v) == 0xf;
-}
-
-static bool open_mmio(struct load *load, uint64_t base)
-{
-	struct mmio m;
-
-	if (!mmio_find(&m, base, MMIO_PLACES, VIRTIO_BLK) || !mmio_agree(&m, FEATURES) ||
-	    !mmio_queue(&m, 0, ENTRIES, descriptors, &available, &used))
-		return false;
-	load->mmio = true;
-	load->doorbell = m.doorbell;
-	load->sectors = read32(m.device) | (uint64_t)read32(m.device + 4) << 32;
-	return mmio_ready(&m);
-}
-
 static bool open_disk(struct load *load)
 {
-	uint64_t base = command_number("mmio", 0);
+	struct bare *b = &load->bare;
 
-	return base ? open_mmio(load, base) : open_pci(load);
+	if (!bare_find(b, VIRTIO_BLK) || !bare_agree(b, FEATURES) ||
+	    !bare_queue(b, 0, ENTRIES, descriptors, &available, &used, &load->doorbell))
+		return false;
+	load->sectors = read32(b->device) | (uint64_t)read32(b->device + 4) << 32;
+	return bare_ready(b);
 }
 
 /* Requests keep their descriptors: only place and direction change from one to the next. */
@@ -145,12 +112,8 @@ static void publish(struct load *load)
 		return;
 	__atomic_store_n(&available.idx, load->next, __ATOMIC_SEQ_CST);
 	event = __atomic_load_n(&used.avail_event, __ATOMIC_SEQ_CST);
-	if ((uint16_t)(load->next - event - 1) >= (uint16_t)(load->next - old))
-		return;
-	if (load->mmio)
-		write32(load->doorbell, 0);
-	else
-		write16(load->doorbell, 0);
+	if ((uint16_t)(load->next - event - 1) < (uint16_t)(load->next - old))
+		bare_ring(&load->bare, load->doorbell, 0);
 }
 
 /* Takes what is done, and puts as many again where `more`. */
