@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "util/bits.h"
+#include "vmm/api/counters.h"
 #include "vmm/hotplug.h"
 #include "vmm/virtio/balloon.h"
 #include "vmm/virtio/mem.h"
@@ -34,6 +35,21 @@ static void leave(struct guest *guest, void *arg)
 	struct err err;
 
 	assert_ok(hotplug_ask(machine_hotplug(guest->machine), "dsa0", &err), &err);
+}
+
+/* The guest's free memory and one of the newest kind, and nothing that it did not tell. */
+static void note_counter(void *arg, const struct counter *counter)
+{
+	unsigned int *seen = arg;
+
+	if (strncmp(counter->name, "guest_", 6) != 0)
+		return;
+	assert_string_equal(counter->kind, "balloon");
+	if (!strcmp(counter->name, "guest_free_bytes"))
+		assert_int_equal(counter->value, 12345);
+	else
+		assert_string_equal(counter->name, "guest_direct_reclaimed_pages");
+	(*seen)++;
 }
 
 static void make_adi(struct coming *coming)
@@ -89,14 +105,17 @@ static void an_adi_does_not_come_to_a_balloon_that_has_memory(void **state)
 {
 	struct coming adi;
 	struct balloon *balloon;
+	unsigned int seen = 0;
 	struct guest guest;
 	struct err err;
 
 	(void)state;
 	make_adi(&adi);
-	start(&guest, "balloon", ", \"balloon\": {}");
+	start(&guest, "balloon", ", \"balloon\": {\"statistics_interval\": 0.05}");
 	balloon = machine_balloon(guest.machine);
 	guest_expect(&guest, "empty");
+	counters_read(guest.machine, &guest.config, note_counter, &seen);
+	assert_int_equal(seen, 2);
 	assert_ok(balloon_resize(balloon, BALLOON, &err), &err);
 	guest_expect(&guest, "less is there");
 	guest_do(&guest, come, &adi);
@@ -114,7 +133,7 @@ static void an_adi_does_not_come_to_a_balloon_that_has_memory(void **state)
 	guest_await_departed(&guest, 1);
 	assert_ok(balloon_resize(balloon, BALLOON, &err), &err);
 	assert_int_equal(guest_wait(&guest), MACHINE_OFF);
-	guest_assert_passed(&guest, 9);
+	guest_assert_passed(&guest, 10);
 	guest_destroy(&guest);
 	config_free(&adi.config);
 }

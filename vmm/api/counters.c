@@ -53,6 +53,25 @@ static const struct row balloon_rows[] = {
 	BALLOON(actual_bytes, actual),
 	BALLOON(reported_bytes, reported),
 };
+/* What the guest tells of itself, by tag; bytes and counts. */
+static const char *const told[BALLOON_STATS] = {
+	"guest_swapped_in_bytes",
+	"guest_swapped_out_bytes",
+	"guest_major_faults",
+	"guest_minor_faults",
+	"guest_free_bytes",
+	"guest_total_bytes",
+	"guest_available_bytes",
+	"guest_cached_bytes",
+	"guest_huge_pages_allocated",
+	"guest_huge_pages_failed",
+	"guest_oom_kills",
+	"guest_allocation_stalls",
+	"guest_background_scanned_pages",
+	"guest_direct_scanned_pages",
+	"guest_background_reclaimed_pages",
+	"guest_direct_reclaimed_pages",
+};
 static const struct row hotplug_rows[] = {
 	HOTPLUG(wanted_bytes, wanted),
 	HOTPLUG(plugged_bytes, plugged),
@@ -71,6 +90,21 @@ static void emit_rows(const struct walk *walk, struct counter counter, const str
 		counter.name = rows[i].name;
 		counter.value = *(const uint64_t *)((const char *)values + rows[i].offset);
 		walk->emit(walk->arg, &counter);
+	}
+}
+
+static void emit_balloon(const struct walk *walk, struct balloon *balloon)
+{
+	struct counter counter = { .kind = "balloon", .goes_down = true };
+	struct balloon_stats stats;
+
+	balloon_read_stats(balloon, &stats);
+	emit_rows(walk, counter, balloon_rows, ARRAY_SIZE(balloon_rows), &stats);
+	for (size_t i = 0; i < ARRAY_SIZE(told); i++) {
+		counter.name = told[i];
+		counter.value = stats.value[i];
+		if (counter.value != UINT64_MAX)
+			walk->emit(walk->arg, &counter);
 	}
 }
 
@@ -95,13 +129,8 @@ void counters_read(struct machine *machine, const struct config *config,
 		dsa_counters_read(dsa, &counters);
 		emit_rows(&walk, counter, adi_rows, ARRAY_SIZE(adi_rows), &counters);
 	}
-	if (balloon) {
-		struct balloon_stats stats;
-
-		balloon_read_stats(balloon, &stats);
-		emit_rows(&walk, (struct counter){ .kind = "balloon", .goes_down = true },
-			  balloon_rows, ARRAY_SIZE(balloon_rows), &stats);
-	}
+	if (balloon)
+		emit_balloon(&walk, balloon);
 	if (mem) {
 		struct mem_stats stats;
 

@@ -12,7 +12,7 @@
 
 #include "vmm/virtio/device.h"
 
-#define BALLOON_STATS 10u
+#define BALLOON_STATS 16u /* virtio 1.3 section 5.5.6.3, and those of Linux 6.12 */
 
 struct balloon;
 

@@ -21,7 +21,7 @@
 #define PAGES	       16U
 
 static struct virtio device;
-static struct virtqueue queues[2];
+static struct virtqueue queues[3];
 static struct dsa dsa;
 static uint64_t heard;
 static uint8_t source[256];
@@ -215,9 +215,25 @@ static void await_size(uint32_t n)
 		test_fail("balloon", "%u pages are wanted, and not %u", read32(device.device), n);
 }
 
+/* Until the next are asked for: then these were taken. */
+static void tell_statistics(void)
+{
+	static struct {
+		uint16_t tag;
+		uint64_t value;
+	} __attribute__((packed)) told[] = { { 4, 12345 }, { 15, 7 }, { 77, 1 } };
+	const struct piece piece = { told, sizeof(told), false };
+	uint32_t written;
+
+	virtio_add(&queues[2], &piece, 1, NULL);
+	virtio_kick(&queues[2]);
+	test_check("statistics_are_asked_for", virtio_used(&device, &queues[2], 1, &written),
+		   "they are not");
+}
+
 static void balloon(void)
 {
-	const uint64_t features = VIRTIO_F_VERSION_1;
+	const uint64_t features = VIRTIO_F_VERSION_1 | 1UL << 1; /* STATS_VQ */
 
 	if (!virtio_find(&device, VIRTIO_BALLOON, 0) || !virtio_agree(&device, features)) {
 		test_fail("hotdma", "no balloon");
@@ -225,7 +241,9 @@ static void balloon(void)
 	}
 	virtio_queue(&device, &queues[0], 0, features, 0);
 	virtio_queue(&device, &queues[1], 1, features, 0);
+	virtio_queue(&device, &queues[2], 2, features, 0);
 	virtio_ready(&device);
+	tell_statistics();
 	kprintf("empty\n");
 	await_size(PAGES);
 	test_check("pages_go", give(0x33), "they are still there");
