@@ -58,11 +58,15 @@ test-cli: test-packages all
 	$(Q)$(RUN) cli $(LOGS) $(CLI_TESTS)
 test-clients: test-packages all
 	$(Q)$(RUN) clients $(LOGS) $(CLIENT_TESTS)
-.PHONY: test-newer-clients
+# Where they cannot be had, each says so and counts as skipped.
+.PHONY: test-newer-clients test-desktop
 test-newer-clients: test-packages all
 	$(Q)status=0; for suite in $(NEWER_CLIENTS); do \
 		ADIT_BUILD=$(abspath $(O)) ADIT_TEST_TOTALS=$(TOTALS) tests/clients/newer $$suite $(LOGS) || \
 			status=1; done; exit $$status
+test-desktop: test-packages all
+	$(Q).ci/packages desktop || true
+	$(Q)$(RUN) desktop $(LOGS) tests/clients/virt-manager.sh
 
 # Unit and guest suites (and the corpora) under the sanitizers, each in a build of its own.
 test-san: test-packages
@@ -93,7 +97,8 @@ fuzzers:
 test-long: test-packages test-programs fuzzers
 	$(Q)rm -f $(TOTALS)
 	$(Q)export ADIT_TEST_OPS=1000000 ADIT_TEST_LONG=1 ADIT_FUZZ_RUNS=1000000 ADIT_TEST_TIMEOUT=7200; \
-		$(MAKE) --no-print-directory -k test-unit test-guest test-cli test-clients test-newer-clients test-rig-long-here || \
+		$(MAKE) --no-print-directory -k test-unit test-guest test-cli test-clients test-newer-clients test-desktop \
+			test-rig-long-here || \
 			echo broken >>$(TOTALS); \
 		$(RUN) libfuzzer $(LOGS) $(foreach f,$(FUZZERS),"tests/fuzz/long \
 			$(FUZZ_BUILD)/libfuzzer/fuzz-$(f) tests/fuzz/corpus/$(f) $(LONG_FUZZ_SECONDS)") || true
