@@ -7,6 +7,7 @@
 #include "ioasid-client/pasid-table.h"
 
 struct snapshot {
+	const struct pasid_table *table;
 	struct json_object *entries;
 	bool failed;
 };
@@ -25,7 +26,8 @@ static bool put_string(struct json_object *object, const char *key, const char *
 	return put(object, key, json_object_new_string(text));
 }
 
-static struct json_object *entry_json(uint32_t guest, const struct ioasid_pasid_info *info)
+static struct json_object *entry_json(uint32_t guest, const struct ioasid_pasid_info *info,
+				      uint64_t uses)
 {
 	struct json_object *entry = json_object_new_object();
 
@@ -33,7 +35,8 @@ static struct json_object *entry_json(uint32_t guest, const struct ioasid_pasid_
 	    put(entry, "host", json_object_new_int64(info->number)) &&
 	    put_string(entry, "state", ioasid_pasid_state_name(info->state)) &&
 	    (!*info->device || put_string(entry, "device", info->device)) &&
-	    (!*info->space || put_string(entry, "space", info->space)))
+	    (!*info->space || put_string(entry, "space", info->space)) &&
+	    put(entry, "descriptors", json_object_new_uint64(uses)))
 		return entry;
 	json_object_put(entry);
 	return NULL;
@@ -46,7 +49,7 @@ static void add_entry(void *arg, uint32_t guest, struct ioasid_pasid *host)
 	struct json_object *entry;
 
 	ioasid_pasid_info(host, &info);
-	entry = entry_json(guest, &info);
+	entry = entry_json(guest, &info, pasid_table_uses(snapshot->table, guest));
 	if (!entry || json_object_array_add(snapshot->entries, entry)) {
 		json_object_put(entry);
 		snapshot->failed = true;
@@ -55,7 +58,7 @@ static void add_entry(void *arg, uint32_t guest, struct ioasid_pasid *host)
 
 struct json_object *pasid_table_json(struct pasid_table *table)
 {
-	struct snapshot snapshot = { .entries = json_object_new_array() };
+	struct snapshot snapshot = { .table = table, .entries = json_object_new_array() };
 	struct json_object *json = json_object_new_object();
 	size_t count;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The table in leaves of 1024 entries, made when first needed and kept until the table goes: 12 MiB
+ * The table in leaves of 1024 entries, made when first needed and kept until the table goes: 20 MiB
  * at the most. A lookup reads a leaf's numbers and nothing else of it.
  */
 #include "ioasid-client/pasid-table.h"
@@ -19,6 +19,7 @@
 struct leaf {
 	uint32_t number[LEAF_ENTRIES];		 /* atomic; 0: unbound */
 	struct ioasid_pasid *host[LEAF_ENTRIES]; /* under the lock */
+	uint64_t uses[LEAF_ENTRIES];		 /* atomic */
 };
 
 struct pasid_table {
@@ -119,6 +120,7 @@ int pasid_table_bind(struct pasid_table *table, uint32_t guest, struct ioasid_pa
 		ioasid_pasid_hold(host);
 		name_guest(host, guest);
 		leaf->host[i] = host;
+		__atomic_store_n(&leaf->uses[i], 0, __ATOMIC_RELAXED);
 		__atomic_store_n(&leaf->number[i], ioasid_pasid_number(host), __ATOMIC_RELEASE);
 		table->count++;
 		if (table->events)
@@ -155,16 +157,36 @@ int pasid_table_unbind(struct pasid_table *table, uint32_t guest, struct err *er
 	return 0;
 }
 
+/* Leaves stay as long as the table. */
+static struct leaf *leaf_there(const struct pasid_table *table, uint32_t guest)
+{
+	if (guest >= PASID_TABLE_SIZE)
+		return NULL;
+	return __atomic_load_n(&table->leaf[guest >> LEAF_BITS], __ATOMIC_ACQUIRE);
+}
+
 uint32_t pasid_table_lookup(const struct pasid_table *table, uint32_t guest)
 {
-	const struct leaf *leaf;
+	const struct leaf *leaf = leaf_there(table, guest);
 
-	if (guest >= PASID_TABLE_SIZE)
-		return 0;
-	leaf = __atomic_load_n(&table->leaf[guest >> LEAF_BITS], __ATOMIC_ACQUIRE);
-	if (!leaf)
-		return 0;
-	return __atomic_load_n(&leaf->number[guest & (LEAF_ENTRIES - 1)], __ATOMIC_ACQUIRE);
+	return leaf ? __atomic_load_n(&leaf->number[guest & (LEAF_ENTRIES - 1)], __ATOMIC_ACQUIRE)
+		    : 0;
+}
+
+void pasid_table_used(struct pasid_table *table, uint32_t guest)
+{
+	struct leaf *leaf = leaf_there(table, guest);
+
+	if (leaf)
+		__atomic_fetch_add(&leaf->uses[guest & (LEAF_ENTRIES - 1)], 1, __ATOMIC_RELAXED);
+}
+
+uint64_t pasid_table_uses(const struct pasid_table *table, uint32_t guest)
+{
+	const struct leaf *leaf = leaf_there(table, guest);
+
+	return leaf ? __atomic_load_n(&leaf->uses[guest & (LEAF_ENTRIES - 1)], __ATOMIC_RELAXED)
+		    : 0;
 }
 
 void pasid_table_walk(struct pasid_table *table,

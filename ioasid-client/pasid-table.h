@@ -34,6 +34,13 @@ int pasid_table_unbind(struct pasid_table *table, uint32_t guest, struct err *er
 /* Inside a section: the host PASID's number, or 0. Numbers past 20 bits give 0. */
 uint32_t pasid_table_lookup(const struct pasid_table *table, uint32_t guest);
 
+/*
+ * Any thread, which need not be in a section: something was admitted under it. How often that was
+ * since it was bound; 0 for what is not.
+ */
+void pasid_table_used(struct pasid_table *table, uint32_t guest);
+uint64_t pasid_table_uses(const struct pasid_table *table, uint32_t guest);
+
 /* Calls fn for each entry in ascending order under the table's lock; fn must not change it. */
 void pasid_table_walk(struct pasid_table *table,
 		      void (*fn)(void *arg, uint32_t guest, struct ioasid_pasid *host), void *arg);
@@ -64,8 +71,8 @@ size_t pasid_table_events(struct pasid_table *table, struct pasid_event *events,
 
 /*
  * The table as JSON: {"count": 1, "entries": [{"guest": 5, "host": 77, "state": "active", "device":
- * "dsa0", "space": "window"}]}, ascending; "device" and "space" only while the host PASID is
- * active. NULL: no memory. The caller's to put.
+ * "dsa0", "space": "window", "descriptors": 12}]}, ascending; "device" and "space" only while the
+ * host PASID is active. NULL: no memory. The caller's to put.
  */
 struct json_object;
 struct json_object *pasid_table_json(struct pasid_table *table);

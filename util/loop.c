@@ -73,6 +73,7 @@ struct loop {
 	struct loop_work *todo; /* posted work in order, taken over by the loop's thread */
 
 	/* Shared with other threads: atomics only. */
+	struct loop_stats stats;  /* only written by the loop's */
 	struct loop_work *posted; /* newest first */
 	bool stop;
 	bool sleeping; /* the loop may be waiting: who adds something has to wake it */
@@ -499,17 +500,49 @@ static void end(struct loop *loop)
 	pthread_mutex_unlock(&loop->lock);
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static void count_turn(struct loop *loop, uint64_t since)
+{
+	struct loop_stats *stats = &loop->stats;
+	uint64_t ns = now_ns() - since;
+
+	__atomic_store_n(&stats->turns, stats->turns + 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&stats->busy_ns, stats->busy_ns + ns, __ATOMIC_RELAXED);
+	if (ns > stats->longest_ns)
+		__atomic_store_n(&stats->longest_ns, ns, __ATOMIC_RELAXED);
+}
+
+void loop_read_stats(const struct loop *loop, struct loop_stats *stats)
+{
+	*stats = (struct loop_stats){
+		.turns = __atomic_load_n(&loop->stats.turns, __ATOMIC_RELAXED),
+		.busy_ns = __atomic_load_n(&loop->stats.busy_ns, __ATOMIC_RELAXED),
+		.longest_ns = __atomic_load_n(&loop->stats.longest_ns, __ATOMIC_RELAXED),
+	};
+}
+
 int loop_run(struct loop *loop)
 {
 	int rc = 0;
 
 	begin(loop);
 	while (!stopped(loop)) {
+		uint64_t since;
+
 		rc = enter(loop);
 		if (rc < 0)
 			break;
+		since = now_ns();
 		run_completions(loop);
 		run_posted(loop);
+		count_turn(loop, since);
 		rc = loop->failed;
 		if (rc < 0)
 			break;

@@ -45,6 +45,16 @@ int loop_timer(struct loop *loop, uint64_t ns, void (*fn)(void *arg), void *arg,
 void loop_timer_cancel(struct loop_timer *timer);
 
 /*
+ * Any thread. How long who becomes ready may wait is how long a turn takes: from when the kernel
+ * says what there is to when the loop asks it again.
+ */
+struct loop_stats {
+	uint64_t turns, busy_ns;
+	uint64_t longest_ns; /* of all turns so far */
+};
+void loop_read_stats(const struct loop *loop, struct loop_stats *stats);
+
+/*
  * Has fn called on the loop's thread. The caller owns `work` and keeps it until fn runs; posting
  * what is pending already does nothing. Wakes the loop at most once per batch. Returns true where
  * this call queued it.

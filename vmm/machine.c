@@ -684,6 +684,11 @@ void machine_stats(struct machine *machine, struct vcpu_stats *sum)
 	}
 }
 
+struct virtio_devices *machine_virtio(struct machine *machine)
+{
+	return machine->virtio;
+}
+
 struct loop *machine_loop(struct machine *machine)
 {
 	return machine->loop;

@@ -24,6 +24,7 @@ struct loop;
 struct machine;
 struct mem;
 struct sandbox;
+struct virtio_devices;
 struct snapshot;
 struct vcpu_stats;
 struct vm;
@@ -129,6 +130,7 @@ void machine_stats(struct machine *machine, struct vcpu_stats *sum);
 
 /* The loop of this machine, for who wants to watch something on it before machine_run. */
 struct loop *machine_loop(struct machine *machine);
+struct virtio_devices *machine_virtio(struct machine *machine);
 struct vm *machine_vm(struct machine *machine);
 struct ioapic *machine_ioapic(struct machine *machine);
 /* The ADI of that id, or NULL. */

@@ -113,6 +113,10 @@ static void enqueue(struct dsa *dsa, const struct dsa_job *accepted)
 	TAILQ_INSERT_TAIL(&wq->jobs, job, link);
 	wq->queued++;
 	dsa_count(&dsa->counters.accepted, 1);
+	if (accepted->guest_pasid)
+		pasid_table_used(dsa->table, accepted->guest);
+	else
+		dsa_count(&dsa->counters.without_pasid, 1);
 	dsa->backend->kick(dsa);
 }
 

@@ -293,7 +293,16 @@ static uint64_t counted(const uint64_t *counter)
 	return __atomic_load_n(counter, __ATOMIC_RELAXED);
 }
 
-void dsa_counters_read(const struct dsa *dsa, struct dsa_counters *counters)
+static void read_depth(struct dsa *dsa, struct dsa_counters *counters)
+{
+	pthread_mutex_lock(&dsa->lock);
+	for (unsigned int i = 0; i < dsa->wqs; i++)
+		counters->queued += dsa->wq[i].queued;
+	counters->running = dsa->running;
+	pthread_mutex_unlock(&dsa->lock);
+}
+
+void dsa_counters_read(struct dsa *dsa, struct dsa_counters *counters)
 {
 	*counters = (struct dsa_counters){
 		.accepted = counted(&dsa->counters.accepted),
@@ -307,5 +316,8 @@ void dsa_counters_read(const struct dsa *dsa, struct dsa_counters *counters)
 		.dropped = counted(&dsa->counters.dropped),
 		.retried = counted(&dsa->counters.retried),
 		.bytes = counted(&dsa->counters.bytes),
+		.without_pasid = counted(&dsa->counters.without_pasid),
+		.interrupts = pci_function_interrupts(dsa->function),
 	};
+	read_depth(dsa, counters);
 }

@@ -182,11 +182,14 @@ struct dsa_counters {
 	uint64_t accepted, completed, failed;
 	uint64_t aborted; /* by a command or a reset: neither completed nor failed */
 	uint64_t refused_key, refused_width, refused_unbound;
-	uint64_t faults;  /* descriptors that met memory which their PASID does not reach */
-	uint64_t dropped; /* portal writes that reached no enabled queue, or a full one */
-	uint64_t retried; /* ENQCMD and ENQCMDS that were told to try again */
-	uint64_t bytes;	  /* moved, also by descriptors that failed later */
+	uint64_t faults;	/* descriptors that met memory which their PASID does not reach */
+	uint64_t dropped;	/* portal writes that reached no enabled queue, or a full one */
+	uint64_t retried;	/* ENQCMD and ENQCMDS that were told to try again */
+	uint64_t bytes;		/* moved, also by descriptors that failed later */
+	uint64_t without_pasid; /* of accepted: under a default binding, or in all guest memory */
+	uint64_t interrupts;
+	uint64_t queued, running; /* now: the depth of its queues, and what engines have */
 };
-void dsa_counters_read(const struct dsa *dsa, struct dsa_counters *counters);
+void dsa_counters_read(struct dsa *dsa, struct dsa_counters *counters);
 
 #endif

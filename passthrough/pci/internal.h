@@ -77,6 +77,7 @@ struct pci_msix {
 	void *source_opaque;
 	bool announced;
 	uint64_t *open; /* in bits, as pending */
+	uint64_t sent;	/* atomic: how many messages */
 	/* Called with `lock` held, so that nothing is sent after a mask was written. */
 	void (*deliver)(void *arg, const struct msi_message *message);
 	void *deliver_arg;

@@ -128,6 +128,7 @@ static void send(struct pci_msix *msix, unsigned int vector)
 {
 	const struct msi_message message = message_of(msix, vector);
 
+	__atomic_fetch_add(&msix->sent, 1, __ATOMIC_RELAXED);
 	msix->deliver(msix->deliver_arg, &message);
 }
 
@@ -170,6 +171,11 @@ void pci_function_msix_fire(struct pci_function *function, unsigned int vector)
 	else if (msix->on)
 		send(msix, vector);
 	pthread_mutex_unlock(&msix->lock);
+}
+
+uint64_t pci_function_interrupts(const struct pci_function *function)
+{
+	return function->msix ? __atomic_load_n(&function->msix->sent, __ATOMIC_RELAXED) : 0;
 }
 
 /* --- registers ------------------------------------------------------------------------------- */

@@ -190,6 +190,8 @@ int pci_function_msix_at(struct pci_function *function, unsigned int vectors, ui
 /* Any thread. Not with a source. Masked: pends and fires at unmask. Disabled or out of range: lost,
  * as in hardware. */
 void pci_function_msix_fire(struct pci_function *function, unsigned int vector);
+/* Any thread: how many were sent so; those of a source with irqfds are the kernel's. */
+uint64_t pci_function_interrupts(const struct pci_function *function);
 
 /*
  * A source outside this process behind a function's vectors: an eventfd that the kernel signals.

@@ -212,7 +212,8 @@ ok "what is bound is shown, and only that" python3 -c '
 import json, sys
 tables = json.load(open(sys.argv[1]))
 assert tables["one"] == {"count": 1, "entries": [
-    {"guest": 5, "host": 77, "state": "active", "device": "one", "space": "window"}]}, tables
+    {"guest": 5, "host": 77, "state": "active", "device": "one", "space": "window",
+     "descriptors": 0}]}, tables
 ' "$work/answer"
 ctl pause
 ok "not while it is paused" is "$(http PUT vm.pasid-unbind -d '{"adi": "one", "guest": 5}')" 409

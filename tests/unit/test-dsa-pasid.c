@@ -2,6 +2,8 @@
 /* The two keys, windows, and how a binding ends while its descriptors are anywhere. */
 #include "tests/unit/test-dsa.h"
 
+#include "ioasid-client/pasid-table.h"
+
 #define OUTSIDE (2 * MIB) /* guest memory that the window has none of */
 #define INSIDE	(WINDOW + 0x10000)
 
@@ -179,6 +181,8 @@ static void window_is_the_limit(void **state)
 	memset(rig.memory + INSIDE + 0x1000, 0x3c, 0x100);
 	assert_int_equal(run(&rig, &d), DSA_STATUS_OK);
 	assert_memory_equal(rig.memory + INSIDE, rig.memory + INSIDE + 0x1000, 0x100);
+	assert_int_equal(pasid_table_uses(dsa_pasid_table(rig.dsa), 5), 1);
+	assert_int_equal(counters(&rig).without_pasid, 0);
 
 	d = move_with_record(OUTSIDE, INSIDE + 0x1000, 0x100, record);
 	assert_int_equal(run(&rig, &d), DSA_STATUS_PAGE_FAULT | DSA_STATUS_WRITE);

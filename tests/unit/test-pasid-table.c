@@ -287,13 +287,35 @@ static void snapshot_names_what_is_bound(void **state)
 	assert_ok(pasid_table_bind(f->table, 9, active, &f->err), &f->err);
 	assert_ok(pasid_table_bind(f->table, 3, parked, &f->err), &f->err);
 	ioasid_pasid_detach(parked);
+	pasid_table_used(f->table, 9);
+	pasid_table_used(f->table, 9);
 	json = pasid_table_json(f->table);
 	assert_non_null(json);
 	assert_string_equal(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN),
-			    "{\"entries\":[{\"guest\":3,\"host\":51,\"state\":\"parked\"},"
+			    "{\"entries\":[{\"guest\":3,\"host\":51,\"state\":\"parked\","
+			    "\"descriptors\":0},"
 			    "{\"guest\":9,\"host\":50,\"state\":\"active\",\"device\":\"adi0\","
-			    "\"space\":\"guest\"}],\"count\":2}");
+			    "\"space\":\"guest\",\"descriptors\":2}],\"count\":2}");
 	json_object_put(json);
+}
+
+static void uses_are_of_one_binding(void **state)
+{
+	struct fixture *f = *state;
+	struct ioasid_pasid *host = host_pasid(f, 50);
+
+	pasid_table_used(f->table, 9); /* nothing is there */
+	pasid_table_used(f->table, PASID_TABLE_SIZE);
+	assert_int_equal(pasid_table_uses(f->table, 9), 0);
+	assert_ok(pasid_table_bind(f->table, 9, host, &f->err), &f->err);
+	pasid_table_used(f->table, 9);
+	assert_int_equal(pasid_table_uses(f->table, 9), 1);
+	assert_int_equal(pasid_table_uses(f->table, 8), 0);
+	assert_ok(pasid_table_unbind(f->table, 9, &f->err), &f->err);
+	assert_ok(pasid_table_bind(f->table, 9, host, &f->err), &f->err);
+	assert_int_equal(pasid_table_uses(f->table, 9), 0);
+	assert_int_equal(pasid_table_uses(f->table, PASID_TABLE_SIZE), 0);
+	ioasid_pasid_detach(host);
 }
 
 /* --- lookups race changes -------------------------------------------------------------------- */
@@ -404,6 +426,7 @@ int main(void)
 		TEST(changes_are_told_once_with_what_holds_now),
 		TEST(changes_without_room_are_counted),
 		TEST(snapshot_names_what_is_bound),
+		TEST(uses_are_of_one_binding),
 		TEST(no_lookup_uses_an_entry_after_its_unbind),
 	};
 

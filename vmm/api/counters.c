@@ -8,13 +8,17 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ioasid-client/pasid-table.h"
 #include "kvm-glue/vcpu.h"
 #include "passthrough/adi/dsa.h"
 #include "util/bits.h"
+#include "util/loop.h"
 #include "vmm/config.h"
 #include "vmm/life.h"
 #include "vmm/machine.h"
 #include "vmm/virtio/balloon.h"
+#include "vmm/virtio/device.h"
+#include "vmm/virtio/devices.h"
 #include "vmm/virtio/mem.h"
 
 struct row {
@@ -34,6 +38,14 @@ struct row {
 	{                                                 \
 #name, offsetof(struct mem_stats, member) \
 	}
+#define LOOP(member)                                         \
+	{                                                    \
+#member, offsetof(struct loop_stats, member) \
+	}
+#define VIRTIO(member)                                            \
+	{                                                         \
+#member, offsetof(struct virtio_counters, member) \
+	}
 #define BALLOON(name, member)                                 \
 	{                                                     \
 #name, offsetof(struct balloon_stats, member) \
@@ -44,10 +56,18 @@ static const struct row vcpu_rows[] = {
 	VCPU(exits_store64), VCPU(exits_kick), VCPU(exits_other),
 };
 static const struct row adi_rows[] = {
-	ADI(accepted),	  ADI(completed),     ADI(failed),	    ADI(aborted),
-	ADI(refused_key), ADI(refused_width), ADI(refused_unbound), ADI(faults),
-	ADI(dropped),	  ADI(retried),	      ADI(bytes),
+	ADI(accepted),	    ADI(completed),	  ADI(failed),	   ADI(aborted), ADI(refused_key),
+	ADI(refused_width), ADI(refused_unbound), ADI(faults),	   ADI(dropped), ADI(retried),
+	ADI(bytes),	    ADI(without_pasid),	  ADI(interrupts),
 };
+static const struct row adi_depths[] = { ADI(queued), ADI(running) };
+static const struct row virtio_rows[] = {
+	VIRTIO(doorbells),  VIRTIO(interrupts),	   VIRTIO(buffers),
+	VIRTIO(read_bytes), VIRTIO(written_bytes),
+};
+static const struct row virtio_depths[] = { VIRTIO(in_flight) };
+static const struct row loop_rows[] = { LOOP(turns), LOOP(busy_ns) };
+static const struct row loop_longest[] = { LOOP(longest_ns) };
 static const struct row balloon_rows[] = {
 	BALLOON(wanted_bytes, wanted),
 	BALLOON(actual_bytes, actual),
@@ -108,10 +128,41 @@ static void emit_balloon(const struct walk *walk, struct balloon *balloon)
 	}
 }
 
+static void read_adi(const struct walk *walk, struct dsa *dsa, const char *id)
+{
+	struct counter counter = { .kind = "adi", .device = id };
+	struct dsa_counters counters;
+
+	dsa_counters_read(dsa, &counters);
+	emit_rows(walk, counter, adi_rows, ARRAY_SIZE(adi_rows), &counters);
+	counter.goes_down = true;
+	emit_rows(walk, counter, adi_depths, ARRAY_SIZE(adi_depths), &counters);
+}
+
+static void read_virtio(void *arg, const char *name, const struct virtio_counters *counters)
+{
+	struct counter counter = { .kind = "virtio", .device = name };
+
+	emit_rows(arg, counter, virtio_rows, ARRAY_SIZE(virtio_rows), counters);
+	counter.goes_down = true;
+	emit_rows(arg, counter, virtio_depths, ARRAY_SIZE(virtio_depths), counters);
+}
+
+static void read_loop(const struct walk *walk, const struct loop *loop)
+{
+	struct counter counter = { .kind = "loop" };
+	struct loop_stats stats;
+
+	loop_read_stats(loop, &stats);
+	emit_rows(walk, counter, loop_rows, ARRAY_SIZE(loop_rows), &stats);
+	counter.goes_down = true;
+	emit_rows(walk, counter, loop_longest, ARRAY_SIZE(loop_longest), &stats);
+}
+
 void counters_read(struct machine *machine, const struct config *config,
 		   void (*emit)(void *arg, const struct counter *counter), void *arg)
 {
-	const struct walk walk = { emit, arg };
+	struct walk walk = { emit, arg };
 	struct balloon *balloon = machine_balloon(machine);
 	struct mem *mem = machine_mem(machine);
 	struct vcpu_stats vcpus;
@@ -120,15 +171,13 @@ void counters_read(struct machine *machine, const struct config *config,
 	emit_rows(&walk, (struct counter){ .kind = "vcpus" }, vcpu_rows, ARRAY_SIZE(vcpu_rows),
 		  &vcpus);
 	for (size_t i = 0; i < config->n_adis; i++) {
-		struct counter counter = { .kind = "adi", .device = config->adis[i].id };
 		struct dsa *dsa = machine_dsa(machine, config->adis[i].id);
-		struct dsa_counters counters;
 
-		if (!dsa)
-			continue;
-		dsa_counters_read(dsa, &counters);
-		emit_rows(&walk, counter, adi_rows, ARRAY_SIZE(adi_rows), &counters);
+		if (dsa)
+			read_adi(&walk, dsa, config->adis[i].id);
 	}
+	virtio_devices_counters(machine_virtio(machine), read_virtio, &walk);
+	read_loop(&walk, machine_loop(machine));
 	if (balloon)
 		emit_balloon(&walk, balloon);
 	if (mem) {
@@ -152,6 +201,7 @@ struct family {
 };
 
 #define FAMILIES_MAX 64u
+#define PASIDS_MAX   256u
 #define STATUS_BYTES 4096 /* /proc/self/status has about 1500 */
 
 struct metrics {
@@ -176,18 +226,60 @@ static struct family *family_of(struct metrics *metrics, const char *name, bool 
 	return family->stream ? family : NULL;
 }
 
-static void add_sample(struct metrics *metrics, const char *name, bool goes_down, const char *label,
-		       const char *word, uint64_t value)
+/* labels: as they are written; NULL: none. */
+static void add_labelled(struct metrics *metrics, const char *name, bool goes_down,
+			 const char *labels, uint64_t value)
 {
 	struct family *family = family_of(metrics, name, goes_down);
 
 	if (!family)
 		return;
-	if (label)
-		fprintf(family->stream, "%s{%s=\"%s\"} %llu\n", name, label, word,
-			(unsigned long long)value);
+	if (labels)
+		fprintf(family->stream, "%s{%s} %llu\n", name, labels, (unsigned long long)value);
 	else
 		fprintf(family->stream, "%s %llu\n", name, (unsigned long long)value);
+}
+
+static void add_sample(struct metrics *metrics, const char *name, bool goes_down, const char *label,
+		       const char *word, uint64_t value)
+{
+	char labels[128];
+
+	if (label)
+		snprintf(labels, sizeof(labels), "%s=\"%s\"", label, word);
+	add_labelled(metrics, name, goes_down, label ? labels : NULL, value);
+}
+
+/* Of one ADI; more than a scraper should be sent are left to vm.pasids. */
+struct pasids {
+	struct metrics *metrics;
+	struct pasid_table *table;
+	const char *id;
+	unsigned int n;
+};
+
+static void add_pasid(void *arg, uint32_t guest, struct ioasid_pasid *host)
+{
+	struct pasids *pasids = arg;
+	char labels[128];
+
+	if (pasids->n++ >= PASIDS_MAX)
+		return;
+	snprintf(labels, sizeof(labels), "id=\"%s\",pasid=\"%u\"", pasids->id, guest);
+	add_labelled(pasids->metrics, "adit_pasid_descriptors_total", false, labels,
+		     pasid_table_uses(pasids->table, guest));
+}
+
+static void add_pasids(struct metrics *metrics, const struct life_view *view)
+{
+	for (size_t i = 0; i < view->config->n_adis; i++) {
+		struct pasids pasids = { .metrics = metrics, .id = view->config->adis[i].id };
+		struct dsa *dsa = machine_dsa(view->machine, pasids.id);
+
+		pasids.table = dsa ? dsa_pasid_table(dsa) : NULL;
+		if (pasids.table)
+			pasid_table_walk(pasids.table, add_pasid, &pasids);
+	}
 }
 
 /* "exits_pio" of "vcpus" -> adit_exits_total{reason="pio"}; ids hold nothing to be escaped. */
@@ -272,8 +364,10 @@ char *counters_metrics(const struct life_view *view)
 	if (!metrics)
 		return NULL;
 	add_state(metrics, view);
-	if (view->machine)
+	if (view->machine) {
 		counters_read(view->machine, view->config, add_counter, metrics);
+		add_pasids(metrics, view);
+	}
 	add_memory(metrics, view->status_fd);
 	text = join(metrics);
 	free(metrics);

@@ -11,7 +11,7 @@ struct life_view;
 struct machine;
 
 struct counter {
-	const char *kind;   /* "vcpus", "adi", "balloon" */
+	const char *kind;   /* "vcpus", "adi", "virtio", "loop", "balloon", "hotplug" */
 	const char *device; /* an id where there may be several, else NULL */
 	const char *name;
 	bool goes_down; /* a gauge, in Prometheus's words */

@@ -85,7 +85,11 @@ bool virtio_pop(struct virtio_device *device, unsigned int queue)
 	ret = virtq_pop(&device->queues[queue].vq, &device->chain, &err);
 	if (ret < 0)
 		virtio_break(device, "queue %u: %s", queue, err.text);
-	return ret > 0;
+	if (ret <= 0)
+		return false;
+	device->counters.buffers++;
+	device->counters.read_bytes += device->chain.out_bytes;
+	return true;
 }
 
 /* Not virtio_live: what was in flight when the machine was paused still completes. */
@@ -98,8 +102,10 @@ static bool may_answer(const struct virtio_device *device, unsigned int queue)
 void virtio_push(struct virtio_device *device, unsigned int queue, uint16_t id, uint16_t slots,
 		 uint32_t written)
 {
-	if (may_answer(device, queue))
-		virtq_push(&device->queues[queue].vq, id, slots, written);
+	if (!may_answer(device, queue))
+		return;
+	virtq_push(&device->queues[queue].vq, id, slots, written);
+	device->counters.written_bytes += written;
 }
 
 void virtio_flush(struct virtio_device *device, unsigned int queue)
@@ -108,6 +114,17 @@ void virtio_flush(struct virtio_device *device, unsigned int queue)
 
 	if (may_answer(device, queue) && virtq_publish(&q->vq) && virtq_should_notify(&q->vq))
 		raise(device, ISR_QUEUE, q->vector);
+}
+
+void virtio_read_counters(struct virtio_device *device, struct virtio_counters *counters)
+{
+	virtio_lock(device);
+	*counters = device->counters;
+	for (unsigned int i = 0; i < device->n_queues; i++)
+		counters->in_flight +=
+			device->queues[i].enabled ? device->queues[i].vq.in_flight : 0;
+	virtio_unlock(device);
+	counters->interrupts = pci_function_interrupts(device->function);
 }
 
 void virtio_kicks_off(struct virtio_device *device, unsigned int queue)
@@ -163,10 +180,11 @@ static void on_kick(void *arg, uint32_t ready)
 	struct virtio_queue *q = arg;
 	struct virtio_device *device = q->device;
 	unsigned int index = (unsigned int)(q - device->queues);
-	eventfd_t count;
+	eventfd_t count = 0;
 
 	(void)eventfd_read(q->kick_fd, &count);
 	virtio_lock(device);
+	device->counters.doorbells += count;
 	if (virtio_live(device, index))
 		device->options.ops->kick(device->options.opaque, index);
 	virtio_unlock(device);

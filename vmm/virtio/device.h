@@ -112,6 +112,19 @@ struct virtio_queue {
 	struct virtio_device *device;
 };
 
+/*
+ * What passed through this process since the machine was made; not what queues did that are the
+ * kernel's (vhost-net), but for their interrupts and doorbells, which are nobody's here either.
+ */
+struct virtio_counters {
+	uint64_t doorbells; /* its own among them, where it leaves a queue to others for a while */
+	uint64_t interrupts;
+	uint64_t buffers;	/* of the driver, taken */
+	uint64_t read_bytes;	/* by the device, from them */
+	uint64_t written_bytes; /* to them */
+	uint64_t in_flight;	/* taken and not given back, now: the depth of its queues */
+};
+
 struct virtio_device {
 	char name[64];
 	struct virtio_options options;
@@ -139,6 +152,7 @@ struct virtio_device {
 	struct loop_work work;
 	struct log_limit limit;
 
+	struct virtio_counters counters; /* but for what is read from elsewhere */
 	unsigned int n_queues;
 	struct virtio_queue *queues;
 	struct virtq_chain chain; /* scratch of the device's loop */
@@ -205,6 +219,9 @@ void virtio_config_changed(struct virtio_device *device);
  */
 void virtio_drain(struct virtio_device *device, unsigned int queue,
 		  bool (*one)(void *opaque, unsigned int queue));
+
+/* Any thread, without the lock. */
+void virtio_read_counters(struct virtio_device *device, struct virtio_counters *counters);
 
 /* --- for the machine ------------------------------------------------------------------------- */
 

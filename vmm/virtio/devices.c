@@ -441,6 +441,22 @@ int virtio_devices_load(struct virtio_devices *devices, struct state_in *in)
 	return in->ret;
 }
 
+void virtio_devices_counters(struct virtio_devices *devices,
+			     void (*fn)(void *arg, const char *name,
+					const struct virtio_counters *counters),
+			     void *arg)
+{
+	pthread_mutex_lock(&devices->lock);
+	for (unsigned int i = 0; i < devices->n; i++) {
+		struct virtio_counters counters;
+
+		virtio_read_counters(devices->all[i].device, &counters);
+		fn(arg, devices->all[i].id ? devices->all[i].id : devices->all[i].device->name,
+		   &counters);
+	}
+	pthread_mutex_unlock(&devices->lock);
+}
+
 struct balloon *virtio_devices_balloon(struct virtio_devices *devices)
 {
 	return devices ? devices->balloon : NULL;

@@ -22,6 +22,7 @@ struct mem;
 struct pci_bus;
 struct ram;
 struct sandbox;
+struct virtio_counters;
 struct virtio_devices;
 struct vm;
 
@@ -81,6 +82,12 @@ int virtio_devices_remove(struct virtio_devices *devices, const char *id, void (
 int virtio_devices_save(struct virtio_devices *devices, struct state_out *out, struct err *err);
 /* Into devices that no guest has seen, after the bus. */
 int virtio_devices_load(struct virtio_devices *devices, struct state_in *in);
+
+/* Any thread: calls fn for each device, by its id or, where it has none, what it is called. */
+void virtio_devices_counters(struct virtio_devices *devices,
+			     void (*fn)(void *arg, const char *name,
+					const struct virtio_counters *counters),
+			     void *arg);
 
 /* NULL: there is none. */
 struct balloon *virtio_devices_balloon(struct virtio_devices *devices);
