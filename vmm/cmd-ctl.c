@@ -11,24 +11,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "util/bits.h"
 #include "vmm/api/http.h"
 #include "vmm/api/verbs.h"
 #include "vmm/command.h"
 #include "vmm/config-draft.h"
 #include "vmm/config.h"
-
-#define ANSWER_MAX (16u << 20)
+#include "vmm/ctl-request.h"
+#include "vmm/ctl-top.h"
 
 struct ctl {
-	const char *socket;
 	struct verb_info verb;
-	char *body; /* NULL: none */
-	size_t len;
-	int fds[VERB_KEYS]; /* sent along */
-	unsigned int n_fds;
+	struct ctl_request request;
+	char *body; /* of it; NULL: none */
 	int fd;
 	struct http *http;
 };
@@ -57,7 +54,8 @@ static int usage(void)
 	fprintf(stderr,
 		"\n\"vm.\" may be left out; a VALUE may be named (resize desired_ram=2G), and one "
 		"that begins with { is the whole body.\n"
-		"fd:N is sent as descriptor N of the caller.\n");
+		"fd:N is sent as descriptor N of the caller.\n"
+		"\"top [-n COUNT]\" shows once a second what the VM does.\n");
 	return EXIT_CONFIG;
 }
 
@@ -78,7 +76,7 @@ static int keep_text(void *out, const char *text, size_t len, struct err *err)
 	struct ctl *ctl = out;
 
 	ctl->body = strndup(text, len);
-	ctl->len = len;
+	ctl->request.len = len;
 	return ctl->body ? 0 : err_set(err, ENOMEM, "out of memory");
 }
 
@@ -125,7 +123,7 @@ static bool take_fd(struct ctl *ctl, const char *text)
 	fd = strtol(text + 3, &end, 10);
 	if (!text[3] || *end || fd < 0 || fd > INT_MAX)
 		return false;
-	ctl->fds[ctl->n_fds++] = (int)fd;
+	ctl->request.fds[ctl->request.n_fds++] = (int)fd;
 	return true;
 }
 
@@ -143,69 +141,9 @@ static int make_body(struct ctl *ctl, char **values, unsigned int n)
 	}
 	text = json_object_to_json_string(object);
 	ctl->body = text ? strdup(text) : NULL;
-	ctl->len = ctl->body ? strlen(ctl->body) : 0;
+	ctl->request.len = ctl->body ? strlen(ctl->body) : 0;
 	json_object_put(object);
 	return ctl->body ? 0 : -ENOMEM;
-}
-
-static int send_all(int fd, const char *bytes, size_t n)
-{
-	while (n) {
-		ssize_t did = send(fd, bytes, n, MSG_NOSIGNAL);
-
-		if (did < 0 && errno == EINTR)
-			continue;
-		if (did < 0)
-			return -errno;
-		bytes += did;
-		n -= (size_t)did;
-	}
-	return 0;
-}
-
-/* Descriptors come with the head's first byte. */
-static int send_head(const struct ctl *ctl, char *head)
-{
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(ctl->fds))] = { 0 };
-	struct iovec first = { .iov_base = head, .iov_len = 1 };
-	struct msghdr message = { .msg_iov = &first,
-				  .msg_iovlen = 1,
-				  .msg_control = control,
-				  .msg_controllen = CMSG_SPACE(ctl->n_fds * sizeof(int)) };
-	struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-
-	if (!ctl->n_fds)
-		return send_all(ctl->fd, head, strlen(head));
-	rights->cmsg_level = SOL_SOCKET;
-	rights->cmsg_type = SCM_RIGHTS;
-	rights->cmsg_len = CMSG_LEN(ctl->n_fds * sizeof(int));
-	memcpy(CMSG_DATA(rights), ctl->fds, ctl->n_fds * sizeof(int));
-	if (sendmsg(ctl->fd, &message, MSG_NOSIGNAL) != 1)
-		return -errno;
-	return send_all(ctl->fd, head + 1, strlen(head) - 1);
-}
-
-static int ask(struct ctl *ctl)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	char head[256];
-	int ret;
-
-	if (strlen(ctl->socket) >= sizeof(address.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(address.sun_path, ctl->socket, strlen(ctl->socket));
-	ctl->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (ctl->fd < 0 || connect(ctl->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return -errno;
-	snprintf(head, sizeof(head),
-		 "%s " API_PREFIX "%s HTTP/1.1\r\nHost: adit\r\nConnection: close\r\n"
-		 "Content-Length: %zu\r\n\r\n",
-		 ctl->verb.method, ctl->verb.name, ctl->len);
-	ret = send_head(ctl, head);
-	if (!ret && ctl->len)
-		ret = send_all(ctl->fd, ctl->body, ctl->len);
-	/* It may have answered and closed before it had all. */
-	return ret == -EPIPE ? 0 : ret;
 }
 
 /* --- the answer ------------------------------------------------------------------------------ */
@@ -235,27 +173,9 @@ static int print_answer(const struct ctl *ctl)
 	return EXIT_FAILED;
 }
 
-/* The answer whose first bytes these are, and what follows of it. */
 static int receive(struct ctl *ctl, const char *begun, size_t len)
 {
-	enum http_state state = HTTP_MORE;
-	char bytes[4096];
-	size_t taken;
-
-	if (len)
-		state = http_feed(ctl->http, begun, len, &taken);
-	while (state == HTTP_MORE) {
-		ssize_t n = recv(ctl->fd, bytes, sizeof(bytes), 0);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			state = http_end(ctl->http);
-			break;
-		}
-		state = http_feed(ctl->http, bytes, (size_t)n, &taken);
-	}
-	if (state == HTTP_DONE)
+	if (!ctl_receive(ctl->fd, ctl->http, begun, len))
 		return print_answer(ctl);
 	fprintf(stderr, "adit ctl: %s: no whole answer came\n", ctl->verb.name);
 	return EXIT_FAILED;
@@ -291,7 +211,7 @@ static int prepare(struct ctl *ctl, int argc, char **argv)
 
 	if (argc < 3 || argv[1][0] == '-')
 		return -EINVAL;
-	ctl->socket = argv[1];
+	ctl->request.socket = argv[1];
 	if (!find_verb(&ctl->verb, argv[2])) {
 		fprintf(stderr, "adit ctl: there is no verb '%s'\n", argv[2]);
 		return -EINVAL;
@@ -313,19 +233,31 @@ static int prepare(struct ctl *ctl, int argc, char **argv)
 	return ret;
 }
 
+static int ask(struct ctl *ctl)
+{
+	ctl->request.method = ctl->verb.method;
+	ctl->request.verb = ctl->verb.name;
+	ctl->request.body = ctl->body;
+	ctl->fd = ctl_send(&ctl->request);
+	return MIN(ctl->fd, 0);
+}
+
 int cmd_ctl(int argc, char **argv)
 {
 	struct ctl ctl = { .fd = -1 };
-	int status = EXIT_FAILED, ret = prepare(&ctl, argc, argv);
+	int status = EXIT_FAILED, ret;
 
+	if (argc > 2 && argv[1][0] != '-' && !strcmp(argv[2], "top"))
+		return ctl_top(argv[1], argc - 2, argv + 2);
+	ret = prepare(&ctl, argc, argv);
 	if (ret) {
 		status = ret == -EINVAL ? usage() : EXIT_CONFIG;
-	} else if (!(ret = http_create(&ctl.http, HTTP_RESPONSES, ANSWER_MAX)) &&
+	} else if (!(ret = http_create(&ctl.http, HTTP_RESPONSES, CTL_ANSWER_MAX)) &&
 		   !(ret = ask(&ctl))) {
 		status = strcmp(ctl.verb.name, "events") != 0 ? receive(&ctl, NULL, 0)
 							      : pass_on(&ctl);
 	} else {
-		fprintf(stderr, "adit ctl: %s: %s\n", ctl.socket, strerror(-ret));
+		fprintf(stderr, "adit ctl: %s: %s\n", ctl.request.socket, strerror(-ret));
 	}
 	http_destroy(ctl.http);
 	free(ctl.body);
