@@ -119,7 +119,7 @@ ok "a terminal is refused in a root of its own" has "$work/err" '/serial: "mode"
 
 # Everything that a machine is made of, made again in them.
 config reset "$serial, \"disks\": [{\"path\": \"$work/disk\"}],
-	\"rng\": {\"src\": \"/dev/urandom\"}, \"balloon\": {\"size\": \"1M\"},
+	\"rng\": {\"src\": \"/dev/urandom\"}, \"balloon\": {},
 	\"console\": {\"mode\": \"File\", \"file\": \"$work/console\",
 	              \"ports\": [{\"name\": \"port\", \"mode\": \"Socket\", \"socket\": \"$work/port\"}]},
 	\"vsock\": {\"cid\": 3, \"socket\": \"$work/vsock\"},
