@@ -64,7 +64,7 @@ static int open_peer(const char *name)
 	return fd;
 }
 
-static void open_wire(struct wire *w, unsigned int pairs)
+static void open_limited(struct wire *w, unsigned int pairs, const struct bucket *bytes)
 {
 	const struct net_options options = { .id = "net0",
 					     .tap = "adit0",
@@ -76,7 +76,8 @@ static void open_wire(struct wire *w, unsigned int pairs)
 					     .packed = true,
 					     .csum = true,
 					     .tso = true,
-					     .uso = true };
+					     .uso = true,
+					     .bytes = *bytes };
 	struct virtio_device *device;
 	struct err err;
 	int ret;
@@ -92,6 +93,11 @@ static void open_wire(struct wire *w, unsigned int pairs)
 	assert_ok(ret, &err);
 	w->peer = open_peer("adit0");
 	bench_run(&w->b, device);
+}
+
+static void open_wire(struct wire *w, unsigned int pairs)
+{
+	open_limited(w, pairs, &(struct bucket){ 0 });
 }
 
 static void close_wire(struct wire *w)
@@ -351,6 +357,214 @@ static void an_interface_leaves_under_frames(void **state)
 	}
 }
 
+/* --- offloads -------------------------------------------------------------------------------- */
+
+#define SEGMENT 1000u
+#define LARGE	(9 * SEGMENT + 500) /* of what is to be cut */
+
+#ifndef VIRTIO_NET_F_GUEST_USO4
+#define VIRTIO_NET_F_GUEST_USO4	  54
+#define VIRTIO_NET_F_GUEST_USO6	  55
+#define VIRTIO_NET_F_HOST_USO	  56
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5
+#endif
+
+static const struct offload {
+	uint8_t protocol, gso;
+	uint16_t transport, checksum; /* bytes of its header, and where in it the sum is */
+	uint64_t guest, host;	      /* features */
+} offloads[] = {
+	{ IPPROTO_TCP, VIRTIO_NET_HDR_GSO_TCPV4, 20, 16, VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_TSO4),
+	  VIRTIO_FEATURE(VIRTIO_NET_F_HOST_TSO4) },
+	{ IPPROTO_UDP, VIRTIO_NET_HDR_GSO_UDP_L4, 8, 6,
+	  VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_USO4) | VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_USO6),
+	  VIRTIO_FEATURE(VIRTIO_NET_F_HOST_USO) },
+};
+
+/* A frame for somebody else, to be cut and summed by whoever it comes to; returns its length. */
+static size_t make_large(uint8_t *frame, struct virtio_net_hdr *header, const struct offload *o)
+{
+	const size_t len = 20u + o->transport + LARGE;
+	uint8_t *ip = frame + 14, *transport = ip + 20;
+
+	make_frame(frame, len);
+	frame[12] = 0x08;
+	frame[13] = 0;
+	memset(ip, 0, 20u + o->transport);
+	ip[0] = 0x45;
+	ip[2] = (uint8_t)(len >> 8);
+	ip[3] = (uint8_t)len;
+	ip[8] = 64;
+	ip[9] = o->protocol;
+	ip[12] = ip[16] = 10;
+	ip[15] = 1;
+	ip[19] = 2;
+	if (o->protocol == IPPROTO_TCP) {
+		transport[12] = 0x50;
+	} else {
+		transport[4] = (uint8_t)((len - 20) >> 8);
+		transport[5] = (uint8_t)(len - 20);
+	}
+	*header = (struct virtio_net_hdr){
+		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+		.gso_type = o->gso,
+		.hdr_len = 34u + o->transport,
+		.gso_size = SEGMENT,
+		.csum_start = 34,
+		.csum_offset = o->checksum,
+	};
+	return 14 + len;
+}
+
+/* Another end, which sees frames as the interface has them: before they are cut, with a header. */
+static int open_ip_peer(void)
+{
+	struct sockaddr_ll from = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IP) };
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_IP)), on = 1;
+
+	assert_true(fd >= 0);
+	assert_int_equal(setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on)), 0);
+	from.sll_ifindex = (int)if_nametoindex("adit0");
+	assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
+	return fd;
+}
+
+static void guest_sends_large(struct wire *w, int peer, const struct offload *o)
+{
+	static uint8_t got[16384];
+	uint8_t *at = guest_at(&w->b.memory, FRAME);
+	struct virtio_net_hdr header;
+	size_t len = make_large(at + HEADER, &header, o);
+	const struct driver_piece pieces[] = { { FRAME, HEADER, false },
+					       { FRAME + HEADER, (uint32_t)len, false } };
+
+	memset(at, 0, HEADER);
+	memcpy(at, &header, sizeof(header));
+	driver_add(&w->b.q[1], pieces, 2);
+	bench_kick(&w->b, 1);
+	bench_take(&w->b, 1, NULL);
+	assert_int_equal(recv(peer, got, sizeof(got), 0), sizeof(header) + len);
+	memcpy(&header, got, sizeof(header));
+	assert_int_equal(header.gso_type, o->gso);
+	assert_int_equal(header.gso_size, SEGMENT);
+	assert_int_equal(header.flags, VIRTIO_NET_HDR_F_NEEDS_CSUM);
+	assert_memory_equal(got + sizeof(header), at + HEADER, len);
+}
+
+/* The next frame that the guest receives, in buffers that are there; its length without the header.
+ */
+static size_t next_frame(struct wire *w, uint8_t *frame, struct virtio_net_hdr *header)
+{
+	uint16_t buffers = 1;
+	size_t n = 0;
+
+	for (uint16_t i = 0; i < buffers; i++) {
+		uint32_t written;
+		int id = bench_take(&w->b, 0, &written);
+		const uint8_t *at = guest_at(&w->b.memory, RECEIVE + 2048UL * (unsigned int)id);
+
+		if (!i) {
+			memcpy(header, at, sizeof(*header));
+			memcpy(&buffers, at + 10, 2);
+		}
+		memcpy(frame + n, at, written);
+		n += written;
+	}
+	return n - HEADER;
+}
+
+/* With the feature one frame and what is to be done to it; without, what the kernel did. */
+static void guest_receives_large(struct wire *w, int peer, const struct offload *o, bool whole)
+{
+	static uint8_t frame[16384], got[16384];
+	struct virtio_net_hdr header;
+	size_t len = make_large(frame + sizeof(header), &header, o), payload = 0;
+	unsigned int frames = 0;
+
+	memcpy(frame, &header, sizeof(header));
+	for (unsigned int i = 0; i < BENCH_QUEUE_SIZE; i++) {
+		/* Ids come in order from an empty queue, so buffers can be told by them. */
+		const int id = w->b.q[0].free_head;
+
+		driver_add(&w->b.q[0],
+			   &(struct driver_piece){ RECEIVE + 2048UL * (unsigned int)id, 2048,
+						   true },
+			   1);
+	}
+	bench_kick(&w->b, 0);
+	assert_int_equal(send(peer, frame, sizeof(header) + len, 0), sizeof(header) + len);
+	for (; payload < LARGE; frames++) {
+		size_t n = next_frame(w, got, &header);
+
+		assert_int_equal(header.gso_type, whole ? o->gso : VIRTIO_NET_HDR_GSO_NONE);
+		assert_int_equal(header.gso_size, whole ? SEGMENT : 0);
+		assert_memory_equal(got + HEADER + 34 + o->transport,
+				    frame + sizeof(header) + 34 + o->transport + payload,
+				    n - 34 - o->transport);
+		payload += n - 34 - o->transport;
+	}
+	assert_int_equal(payload, LARGE);
+	assert_int_equal(frames, whole ? 1 : LARGE / SEGMENT + 1);
+}
+
+static void large_frames_are_cut_by_whoever_agreed_to(void **state)
+{
+	const uint64_t base = VIRTIO_FEATURE(VIRTIO_NET_F_MRG_RXBUF) |
+			      VIRTIO_FEATURE(VIRTIO_NET_F_CSUM) |
+			      VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_CSUM);
+	struct wire w;
+	int peer;
+
+	(void)state;
+	open_wire(&w, 1);
+	peer = open_ip_peer();
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(offloads); i++) {
+		const struct offload *o = &offloads[i / 2];
+		bool whole = i & 1;
+
+		if (~bench_offered(&w.b) & (o->guest | o->host)) {
+			print_message("SKIPPED: this kernel's taps do not cut protocol %u\n",
+				      o->protocol);
+			continue;
+		}
+		bench_start(&w.b, bench_layouts[i] | base | o->host | (whole ? o->guest : 0), 2);
+		guest_sends_large(&w, peer, o);
+		guest_receives_large(&w, peer, o, whole);
+	}
+	close(peer);
+	close_wire(&w);
+}
+
+static uint64_t milliseconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* 20 frames of 1000 bytes each way, 3000 of them at once and then 3000 in 20 ms: no sooner than
+ * that. */
+static void frames_that_wait_for_a_limit_all_pass(void **state)
+{
+	const struct bucket bytes = { .size = 3000, .refill_ms = 20 };
+	uint64_t start;
+	struct wire w;
+
+	(void)state;
+	open_limited(&w, 1, &bytes);
+	bench_start(&w.b, bench_layouts[3] | VIRTIO_FEATURE(VIRTIO_NET_F_MRG_RXBUF), 2);
+	start = milliseconds();
+	for (unsigned int i = 0; i < 20; i++)
+		guest_sends(&w, 1000);
+	assert_true(milliseconds() - start >= 80);
+	start = milliseconds();
+	for (unsigned int i = 0; i < 20; i++)
+		guest_receives(&w, 1000, 2048);
+	assert_true(milliseconds() - start >= 80);
+	close_wire(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -364,6 +578,8 @@ int main(void)
 		cmocka_unit_test(bad_frames_are_lost_and_nothing_else),
 		cmocka_unit_test(receive_buffers_too_short_for_a_header_break_the_device),
 		cmocka_unit_test(a_descriptor_that_is_no_tap_is_refused),
+		cmocka_unit_test(large_frames_are_cut_by_whoever_agreed_to),
+		cmocka_unit_test(frames_that_wait_for_a_limit_all_pass),
 	};
 
 	return cmocka_run_group_tests_name("virtio-net", tests, NULL, NULL);

@@ -413,12 +413,16 @@ static void on_start(void *opaque)
 		{ VIRTIO_NET_F_GUEST_TSO6, TUN_F_TSO6 }, { VIRTIO_NET_F_GUEST_ECN, TUN_F_TSO_ECN },
 		{ VIRTIO_NET_F_GUEST_USO4, TUN_F_USO4 }, { VIRTIO_NET_F_GUEST_USO6, TUN_F_USO6 },
 	};
+	const unsigned int uso = TUN_F_USO4 | TUN_F_USO6;
 	unsigned int flags = 0;
 	struct err err;
 	int ret;
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		flags |= virtio_has(net->device, rows[i].feature) ? rows[i].flag : 0;
+	/* A tap takes both or refuses everything that it was asked (Linux drivers/net/tun.c). */
+	if ((flags & uso) != uso)
+		flags &= ~uso;
 	ret = tap_offload(&net->tap, flags);
 	if (!ret)
 		ret = tap_use(&net->tap, 1);
