@@ -474,13 +474,16 @@ int adis_save(struct adis *adis, struct state_out *out, struct err *err)
 
 	pthread_mutex_lock(&adis->lock);
 	for (size_t i = 0; i < adis->count && !ret; i++)
-		ret = err_set(err, EOPNOTSUPP, "%s: a snapshot does not carry ADIs",
-			      adis->all[i].id);
+		ret = dsa_save(adis->all[i].dsa, out, err);
 	pthread_mutex_unlock(&adis->lock);
 	return ret;
 }
 
 int adis_load(struct adis *adis, struct state_in *in)
 {
+	pthread_mutex_lock(&adis->lock);
+	for (size_t i = 0; i < adis->count && !in->ret; i++)
+		dsa_load(adis->all[i].dsa, in);
+	pthread_mutex_unlock(&adis->lock);
 	return in->ret;
 }

@@ -71,7 +71,8 @@ struct machine {
 	pthread_cond_t opened;
 	unsigned int awaited; /* under gate: threads without their filter; no vCPU runs before */
 
-	int end; /* atomic: RUNNING, then one enum machine_end for good */
+	bool rests; /* engines were stopped for a snapshot to be loaded */
+	int end;    /* atomic: RUNNING, then one enum machine_end for good */
 	uint32_t exit_value;
 };
 
@@ -445,6 +446,10 @@ static int load_snapshot(struct machine *machine, const struct snapshot *snapsho
 	struct state_in in;
 	int ret = state_open(&in, snapshot->state, snapshot->state_len, err);
 
+	/* Until machine_run: descriptors that come with it wait for the guest. */
+	adis_stop_engines(machine->adis);
+	machine->rests = true;
+
 	if (!ret)
 		ret = machine_state_load(&parts, &in);
 	return ret ? err_prefix(err, "the snapshot") : 0;
@@ -595,6 +600,9 @@ enum machine_end machine_run(struct machine *machine, bool confine)
 	pthread_t loop;
 	int ret;
 
+	if (machine->rests)
+		adis_start_engines(machine->adis);
+	machine->rests = false;
 	machine->awaited = machine->config->cpus.boot_vcpus + 2; /* the loop's, and this one */
 	ret = start_loop(machine, &loop, &err);
 	looping = !ret;

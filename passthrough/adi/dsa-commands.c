@@ -184,6 +184,31 @@ static enum dsa_cmd_error enable_wq(struct dsa *dsa, uint32_t operand)
 	return DSA_CMD_OK;
 }
 
+enum dsa_cmd_error dsa_device_restore(struct dsa *dsa)
+{
+	enum dsa_cmd_error error = check_sizes(dsa);
+
+	if (!error)
+		error = check_groups(dsa);
+	if (!error)
+		error = dsa_event_log_start(dsa);
+	if (!error)
+		assign_engines(dsa);
+	return error;
+}
+
+enum dsa_cmd_error dsa_wq_restore(struct dsa *dsa, unsigned int wq)
+{
+	enum dsa_cmd_error error = check_queue(dsa, wq);
+
+	if (error)
+		return error;
+	if (dsa->backend->start(dsa))
+		return DSA_CMD_HARDWARE;
+	dsa->wq[wq].enabled = true;
+	return DSA_CMD_OK;
+}
+
 /* A bit per queue in 15:0, and in 19:16 which sixteen queues these are. */
 static enum dsa_cmd_error queues_named(const struct dsa *dsa, uint32_t operand, uint32_t *wqs)
 {

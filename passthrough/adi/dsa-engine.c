@@ -154,7 +154,7 @@ static bool rests(struct engine *engine, struct slot *slot)
 	bool rest;
 
 	pthread_mutex_lock(&engine->thread.dsa->lock);
-	rest = engine->thread.dsa->resting;
+	rest = engine->thread.dsa->resting && !engine->thread.dsa->finishing;
 	if (rest)
 		lay_aside(engine, slot, false);
 	pthread_mutex_unlock(&engine->thread.dsa->lock);
@@ -275,7 +275,7 @@ static void sleep_until_kicked(struct engine *engine, struct soft *soft)
 					.tv_nsec = (long)(look % 1000000000u) };
 
 	fire(engine, true);
-	if (!look || engine->thread.dsa->resting)
+	if (!look || (engine->thread.dsa->resting && !engine->thread.dsa->finishing))
 		pthread_cond_wait(&soft->threads.work, &engine->thread.dsa->lock);
 	else
 		pthread_cond_timedwait(&soft->threads.work, &engine->thread.dsa->lock, &until);

@@ -199,6 +199,7 @@ struct dsa {
 	unsigned int waiting; /* jobs that an engine holds without working at them */
 	uint64_t sequence;
 	unsigned int resting; /* dsa_engines_stop calls not yet undone */
+	bool finishing;	      /* while resting: engines end what they hold, and take nothing */
 
 	const struct dsa_backend_ops *backend;
 	void *backend_state; /* NULL: not started */
@@ -226,12 +227,18 @@ extern const struct io_ops dsa_register_ops;
 void dsa_registers_reset(struct dsa *dsa, enum dsa_reset_type type);
 void dsa_wq_reset(struct dsa *dsa, unsigned int wq);
 bool dsa_wq_shared(const struct dsa *dsa, unsigned int wq);
+/* From a section that is entered, into a device after reset: as the guest that is in it would. */
+void dsa_registers_load(struct dsa *dsa, struct state_in *in);
 /* Sets INTCAUSE bits and sends the device's own interrupt. */
 void dsa_interrupt(struct dsa *dsa, uint32_t cause);
 
 /* dsa-commands.c: with the lock held. */
 uint32_t dsa_commands_supported(const struct dsa *dsa);
 void dsa_command_write(struct dsa *dsa, uint32_t value);
+/* What ENABLE_DEVICE and ENABLE_WQ check and do, but for bus mastering, which may have gone since.
+ */
+enum dsa_cmd_error dsa_device_restore(struct dsa *dsa);
+enum dsa_cmd_error dsa_wq_restore(struct dsa *dsa, unsigned int wq);
 /* A job that the command in progress waited for has ended. */
 void dsa_command_progress(struct dsa *dsa);
 /* The back end is lost: queues close, what runs is abandoned, and only an FLR leads on. */
@@ -258,6 +265,9 @@ extern const struct io_ops dsa_portal_ops;
 /* With the lock held: forgets half-written slots. */
 void dsa_gather_clear(struct dsa_wq *wq);
 void dsa_gather_free(struct dsa_wq *wq);
+/* With the lock held: half-written slots, into and from a section. */
+void dsa_gather_save(const struct dsa_wq *wq, struct state_out *out);
+void dsa_gather_load(struct dsa_wq *wq, struct state_in *in);
 
 /* dsa-queue.c */
 int dsa_jobs_create(struct dsa *dsa, struct err *err);
@@ -274,6 +284,11 @@ enum dsa_way {
  * is reported.
  */
 int dsa_submit(struct dsa *dsa, unsigned int wq, enum dsa_way way, const void *bytes);
+/*
+ * With the lock held, before engines look: into its queue, with the host PASID that its PASID
+ * stands for here. False: it stands for none, or there is no room.
+ */
+bool dsa_job_restore(struct dsa *dsa, const struct dsa_job *job);
 /* With the lock held: the next job for this engine, or of that queue; or NULL. */
 struct dsa_job *dsa_job_take(struct dsa *dsa, unsigned int engine);
 struct dsa_job *dsa_job_take_from(struct dsa *dsa, unsigned int wq);

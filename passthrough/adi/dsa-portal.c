@@ -39,6 +39,40 @@ void dsa_gather_free(struct dsa_wq *wq)
 	free(wq->gather);
 }
 
+void dsa_gather_save(const struct dsa_wq *wq, struct state_out *out)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; wq->gather && i < SLOTS; i++)
+		n += wq->gather->have[i] != 0;
+	state_put(out, n);
+	for (unsigned int i = 0; n && i < SLOTS; i++) {
+		if (!wq->gather->have[i])
+			continue;
+		state_put(out, i);
+		state_put(out, wq->gather->have[i]);
+		state_put_bytes(out, wq->gather->bytes[i], SLOT_BYTES);
+	}
+}
+
+void dsa_gather_load(struct dsa_wq *wq, struct state_in *in)
+{
+	uint64_t n = state_take(in, SLOTS);
+
+	if (n && !wq->enabled)
+		state_refuse(in, "a descriptor is half written to a queue that is disabled");
+	if (n && !wq->gather)
+		wq->gather = calloc(1, sizeof(*wq->gather));
+	if (n && !wq->gather)
+		state_refuse(in, "there is no memory for half-written descriptors");
+	for (uint64_t i = 0; i < n && wq->gather && !in->ret; i++) {
+		unsigned int slot = (unsigned int)state_take(in, SLOTS - 1);
+
+		wq->gather->have[slot] = (uint16_t)state_take(in, SLOT_FILLED - 1);
+		state_take_bytes(in, wq->gather->bytes[slot], SLOT_BYTES);
+	}
+}
+
 /*
  * With the lock held. 1: the slot was whole and is now in out. 0: it needs more. -ENOMEM. The store
  * does not cross a slot, for it is aligned.

@@ -120,6 +120,28 @@ static void enqueue(struct dsa *dsa, const struct dsa_job *accepted)
 	dsa->backend->kick(dsa);
 }
 
+bool dsa_job_restore(struct dsa *dsa, const struct dsa_job *saved)
+{
+	struct dsa_job job = *saved;
+	enum pasid_verdict verdict = PASID_ADMIT;
+
+	if (job.guest_pasid) {
+		job.host = pasid_table_lookup(dsa->table, job.guest);
+		verdict = pasid_gate_pass(&dsa->gate, job.guest, job.host);
+		job.descriptor.pasid = job.guest;
+	} else {
+		job.host = fallback(dsa, job.wq);
+		verdict = job.host || dsa->open ? PASID_ADMIT : PASID_REFUSE_UNBOUND;
+		job.descriptor.pasid = 0;
+	}
+	if (verdict != PASID_ADMIT || TAILQ_EMPTY(&dsa->free_jobs) ||
+	    dsa->wq[job.wq].queued >= (dsa->wq[job.wq].config[DSA_WQCFG_ENTRIES] & 0xffff))
+		return false;
+	enqueue(dsa, &job);
+	dsa->command.waited += job.waited;
+	return true;
+}
+
 /* With the lock held. A queue takes what comes in its own way only, and what is refused takes no
  * place in it. */
 static int submit(struct dsa *dsa, unsigned int wq, enum dsa_way way, struct dsa_job *job,
@@ -202,10 +224,13 @@ void dsa_job_wait(struct dsa *dsa, struct dsa_job *job)
 	pthread_cond_broadcast(&dsa->rest);
 }
 
-/* While the engines rest, only what will touch nothing any more goes on, to its end. */
+/*
+ * While the engines rest, only what will touch nothing any more goes on, to its end; or all that
+ * was begun does.
+ */
 bool dsa_job_resume(struct dsa *dsa, struct dsa_job *job)
 {
-	if (dsa->resting && !job->abandon && !job->forgotten)
+	if (dsa->resting && !dsa->finishing && !job->abandon && !job->forgotten)
 		return false;
 	job->state = DSA_JOB_RUNNING;
 	dsa->running++;

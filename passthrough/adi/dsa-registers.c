@@ -361,3 +361,108 @@ static void register_write(void *opaque, uint64_t offset, uint64_t value, unsign
 }
 
 const struct io_ops dsa_register_ops = { .read = register_read, .write = register_write };
+
+/* --- saved devices --------------------------------------------------------------------------- */
+
+/* Writes words as a guest would; false where they do not read back so. */
+static bool write_back(struct dsa *dsa, uint64_t at, const void *words, size_t bytes)
+{
+	bool same = true;
+
+	for (size_t i = 0; i < bytes; i += 4) {
+		uint32_t value = (uint32_t)load_le((const char *)words + i, 4);
+
+		write_word(dsa, at + i, value);
+		same &= (uint32_t)(read_quad(dsa, align_down(at + i, 8)) >> (at + i) % 8 * 8) ==
+			value;
+	}
+	return same;
+}
+
+static bool write_tables(struct dsa *dsa, const struct dsa_config *c,
+			 uint32_t wqcfg[][DSA_WQCFG_WORDS])
+{
+	bool ok = write_back(dsa, DSA_EVLCFG, c->evlcfg, sizeof(c->evlcfg));
+
+	for (unsigned int i = 0; i <= dsa->wqs; i++)
+		ok &= write_back(dsa, DSA_MSIXPERM + DSA_MSIXPERM_SIZE * (uint64_t)i,
+				 &c->msixperm[i], 4);
+	for (unsigned int i = 0; i < dsa->engines; i++) {
+		uint64_t at = DSA_GRPCFG + DSA_GRPCFG_SIZE * (uint64_t)i;
+
+		ok &= write_back(dsa, at, &c->group[i].wqs, 8);
+		ok &= write_back(dsa, at + DSA_GRPCFG_ENGINES, &c->group[i].engines, 8);
+		ok &= write_back(dsa, at + DSA_GRPCFG_FLAGS, &c->group[i].flags, 8);
+	}
+	/* Its state, which is a word of it, comes later. */
+	for (unsigned int i = 0; i < dsa->wqs; i++) {
+		uint64_t at = DSA_WQCFG + DSA_WQCFG_SIZE * (uint64_t)i;
+
+		ok &= write_back(dsa, at, wqcfg[i], 4UL * DSA_WQCFG_STATE);
+	}
+	return ok;
+}
+
+static void enable(struct dsa *dsa, enum dsa_device_state state, uint32_t enabled,
+		   struct state_in *in)
+{
+	enum dsa_cmd_error error =
+		state == DSA_STATE_DISABLED ? DSA_CMD_OK : dsa_device_restore(dsa);
+
+	if (enabled && state != DSA_STATE_ENABLED)
+		error = DSA_CMD_DEVICE_NOT_ENABLED;
+	dsa->state = state;
+	for (unsigned int i = 0; i < dsa->wqs && !error; i++) {
+		if (enabled & 1u << i)
+			error = dsa_wq_restore(dsa, i);
+	}
+	if (error)
+		state_refuse(in, "the device cannot be enabled with what its registers hold: %#x",
+			     error);
+}
+
+static void take_status(struct dsa *dsa, struct state_in *in)
+{
+	struct dsa_config *c = &dsa->config;
+	unsigned int most = MAX((unsigned int)(c->evlcfg[1] & DSA_EVLCFG_SIZE), 1u) - 1;
+
+	c->intcause = (uint32_t)state_take(in, DSA_INTCAUSE_ERROR | DSA_INTCAUSE_CMD |
+						       DSA_INTCAUSE_HALT | DSA_INTCAUSE_EVENT_LOG);
+	state_take_bytes(in, c->swerr, sizeof(c->swerr));
+	c->handles =
+		(uint32_t)state_take(in, dsa->interrupt_handles ? BIT_U64(dsa->wqs + 1) - 1 : 0);
+	c->evl.head = (uint16_t)state_take(in, most);
+	c->evl.tail = (uint16_t)state_take(in, most);
+	c->evl.pending = state_take_bool(in);
+}
+
+void dsa_registers_load(struct dsa *dsa, struct state_in *in)
+{
+	struct dsa_config c = { 0 };
+	uint32_t wqcfg[DSA_MAX_WQS][DSA_WQCFG_WORDS], enabled = 0;
+	enum dsa_device_state state;
+	bool ok;
+
+	c.gencfg = (uint32_t)state_take(in, UINT32_MAX);
+	c.genctrl = (uint32_t)state_take(in, UINT32_MAX);
+	state_take_bytes(in, c.evlcfg, sizeof(c.evlcfg));
+	state_take_bytes(in, c.msixperm, sizeof(c.msixperm));
+	state_take_bytes(in, c.group, sizeof(c.group));
+	for (unsigned int i = 0; i < dsa->wqs; i++)
+		state_take_bytes(in, wqcfg[i], sizeof(wqcfg[i]));
+	state = (enum dsa_device_state)state_take(in, DSA_STATE_DRAINING);
+	dsa->reset_type = (enum dsa_reset_type)state_take(in, DSA_RESET_COLD);
+	for (unsigned int i = 0; i < dsa->wqs; i++)
+		enabled |= (uint32_t)state_take_bool(in) << i;
+	if (in->ret)
+		return;
+	ok = write_back(dsa, DSA_GENCFG, &c.gencfg, 4);
+	ok &= write_back(dsa, DSA_GENCTRL, &c.genctrl, 4);
+	ok &= write_tables(dsa, &c, wqcfg);
+	if (ok)
+		enable(dsa, state, enabled, in);
+	else
+		state_refuse(in,
+			     "registers hold what a guest cannot write to this machine's device");
+	take_status(dsa, in);
+}

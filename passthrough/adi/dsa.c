@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "ioasid-client/pasid-table.h"
 #include "kvm-glue/vm.h"
@@ -101,6 +102,7 @@ static void take_backend(struct dsa *dsa, const struct dsa_backend_ops *backend)
 static struct dsa *dsa_new(struct ioasid_ctx *ctx, const struct dsa_options *options)
 {
 	struct dsa *dsa = calloc(1, sizeof(*dsa));
+	pthread_condattr_t attr;
 
 	if (!dsa)
 		return NULL;
@@ -132,7 +134,10 @@ static struct dsa *dsa_new(struct ioasid_ctx *ctx, const struct dsa_options *opt
 	}
 	pthread_mutex_init(&dsa->keys, NULL);
 	pthread_mutex_init(&dsa->lock, NULL);
-	pthread_cond_init(&dsa->rest, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&dsa->rest, &attr);
+	pthread_condattr_destroy(&attr);
 	dsa_registers_reset(dsa, DSA_RESET_COLD);
 	return dsa;
 }

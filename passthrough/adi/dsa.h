@@ -20,6 +20,7 @@
 
 #include "util/err.h"
 #include "util/log.h"
+#include "util/state.h"
 
 struct dsa;
 struct dsa_descriptor;
@@ -177,6 +178,15 @@ void dsa_lost(struct dsa *dsa);
  */
 void dsa_engines_stop(struct dsa *dsa);
 void dsa_engines_start(struct dsa *dsa);
+
+/*
+ * The section "adi ID", while engines are stopped; DSA_BACKEND_SOFT. Ends what engines have begun:
+ * -EBUSY where that does not end. Loaded into a function on its bus that no guest has seen, with
+ * its bindings made and its engines stopped: -EPROTO where the state holds a PASID that they do not
+ * grant, and for the reasons for which the device would refuse its guest.
+ */
+int dsa_save(struct dsa *dsa, struct state_out *out, struct err *err);
+int dsa_load(struct dsa *dsa, struct state_in *in);
 
 struct dsa_counters {
 	uint64_t accepted, completed, failed;

@@ -161,12 +161,45 @@ static void a_disk_goes_on_with_every_layout(void **state)
 	disk_goes_on("packed event");
 }
 
+#define ADI(space)                                                                             \
+	MEMORY ", \"adis\": [{\"id\": \"dsa0\", \"type\": \"dsa\", \"wqs\": [{\"size\": 8}], " \
+	       "\"pasid\": {\"allow\": true}}], "                                              \
+	       "\"spaces\": [{\"id\": \"window\", \"offset\": \"32M\", \"size\": \"16M\"}, "   \
+	       "{\"id\": \"else\", \"offset\": \"32M\", \"size\": \"16M\"}], "                 \
+	       "\"pasids\": [{\"adi\": \"dsa0\", \"guest\": 5, \"space\": \"" space "\"}]"
+
+/* A descriptor is under way at any moment. */
+static void an_adi_goes_on_under_its_pasid(void **state)
+{
+	saved_and_goes_on("pasid=5", ADI("window"), ADI("window"), 8);
+}
+
+static void pasids_that_the_configuration_does_not_grant_are_refused(void **state)
+{
+	struct saving saving;
+	struct guest guest;
+
+	assert_ok(guest_create(&guest, "snapshot", "pasid=5", ADI("window")), &guest.err);
+	guest_start(&guest);
+	guest_expect(&guest, "busy");
+	snapshot(&guest, &saving);
+	assert_ok(saving.ret, &saving.err);
+	guest_destroy(&guest);
+	assert_int_equal(guest_restore(&guest, saving.path, ADI("else")), -EPROTO);
+	assert_non_null(strstr(guest.err.text, "guest PASID 5 was bound to space \"window\""));
+	guest.machine = NULL;
+	guest_destroy(&guest);
+	unlink(saving.path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_guest_goes_on_where_it_stood),
 		cmocka_unit_test(processors_go_on_where_they_stood),
 		cmocka_unit_test(a_disk_goes_on_with_every_layout),
+		cmocka_unit_test(an_adi_goes_on_under_its_pasid),
+		cmocka_unit_test(pasids_that_the_configuration_does_not_grant_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

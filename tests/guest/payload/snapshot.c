@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A guest that is busy with everything that a snapshot has to carry, until its power button is
- * pressed: memory, registers, a timer, a disk, other processors. It cannot know whether it was
- * saved and goes on somewhere else meanwhile; its checks hold in either case.
+ * pressed: memory, registers, a timer, a disk, an ADI, other processors. It cannot know whether it
+ * was saved and goes on somewhere else meanwhile; its checks hold in either case.
  */
 #include "apic.h"
+#include "dsa.h"
 #include "kit.h"
 #include "pci.h"
 #include "virtio.h"
@@ -97,6 +98,45 @@ static bool disk_turn(uint64_t turn)
 	return !turn || (transfer(0, (turn - 1) % 64) && data[0] == (turn - 1) % 251 + 1 && was);
 }
 
+/* --- the ADI, under a PASID ------------------------------------------------------------------ */
+
+#define MOVED	 4096u
+#define ADI_FROM ((uint8_t *)(40 * MIB))
+#define ADI_TO	 ((uint8_t *)(41 * MIB))
+#define ADI_END	 ((struct dsa_completion *)(42 * MIB))
+
+static struct dsa adi;
+
+static bool start_adi(void)
+{
+	uint32_t pasid = (uint32_t)command_number("pasid", 0);
+
+	return pasid && dsa_find(&adi, 1) && !dsa_start(&adi) && !dsa_queue_enable(&adi, pasid);
+}
+
+/* Begun in one turn, looked at in the next: one is always under way. */
+static void begin_move(uint64_t turn)
+{
+	struct dsa_descriptor descriptor = {
+		.flags = OP_MEMMOVE << 24 | FLAG_CRAV | FLAG_RCR,
+		.completion = (uint64_t)ADI_END,
+		.source = (uint64_t)ADI_FROM,
+		.destination = (uint64_t)ADI_TO,
+		.size = MOVED,
+	};
+
+	memset(ADI_FROM, (int)(turn % 250) + 1, MOVED);
+	memset(ADI_TO, 0, MOVED);
+	memset(ADI_END, 0, sizeof(*ADI_END));
+	dsa_submit(&adi, &descriptor);
+}
+
+static bool moved(void)
+{
+	return dsa_wait(ADI_END, 10 * CYCLES_SECOND) == STATUS_OK &&
+	       !memcmp(ADI_FROM, ADI_TO, MOVED);
+}
+
 static void other_cpu(unsigned int cpu)
 {
 	while (!over)
@@ -137,12 +177,15 @@ static uint64_t get_xmm(void)
 
 int payload_main(void)
 {
-	bool has_disk, disk_ok = true, forward = true;
+	bool has_disk, has_adi, disk_ok = true, adi_ok = true, forward = true;
 	unsigned int expected = 1, cpus = 1;
 	uint64_t last = rdtsc(), now, turn = 0, ticks;
 
 	lapic_enable();
 	has_disk = pci_init() && start_disk();
+	has_adi = start_adi();
+	if (has_adi)
+		begin_move(0);
 	if (command_word("smp", NULL))
 		cpus = smp_start(other_cpu, &expected);
 	test_check("cpus", cpus == expected, "%u of %u", cpus, expected);
@@ -154,6 +197,10 @@ int payload_main(void)
 	for (; !button_pressed(); turn++) {
 		if (has_disk)
 			disk_ok &= disk_turn(turn);
+		if (has_adi) {
+			adi_ok &= moved();
+			begin_move(turn);
+		}
 		now = rdtsc();
 		forward &= now >= last;
 		last = now;
@@ -181,6 +228,8 @@ int payload_main(void)
 				   wait_count(DISK, ticks + 1, 10 * CYCLES_SECOND),
 			   "%lu after %lu", irq_count(DISK), ticks);
 	}
+	if (has_adi)
+		test_check("adi", adi_ok && moved(), "status 0x%x", ADI_END->status);
 	over = true;
 	lapic_timer_stop();
 	return (int)test_failures();
