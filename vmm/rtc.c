@@ -75,11 +75,14 @@ static struct tm current(struct rtc *rtc)
 
 /* --- fields <-> registers, BCD or binary, 24 or 12 hours ------------------------------------- */
 
+/* Before the year 0, which a guest can set as well, without a sign. */
 static uint8_t encode(const struct rtc *rtc, int value)
 {
+	unsigned int digits = (unsigned int)(value < 0 ? -value : value);
+
 	if (rtc->ram[REG_B] & B_BINARY)
-		return (uint8_t)value;
-	return (uint8_t)(value / 10 % 10 << 4 | value % 10);
+		return (uint8_t)digits;
+	return (uint8_t)(digits / 10 % 10 << 4 | digits % 10);
 }
 
 /* Any byte is a number, if an odd one: the fields are normalised before they are used. */
