@@ -36,6 +36,14 @@ static uint8_t status_of(int error)
 	return error == -EOPNOTSUPP || error == -ENOTTY ? VIRTIO_BLK_S_UNSUPP : VIRTIO_BLK_S_IOERR;
 }
 
+/* A device that was pulled has no bytes: reads find its end then, and writes no room. */
+static const char *reason_of(const struct blk *blk, int error)
+{
+	if (blk->image.block_device && image_size(&blk->image) <= 0)
+		return "the device is gone";
+	return error == -ENODATA ? "the image ends before" : strerror(-error);
+}
+
 void blk_done(struct blk *blk, struct blk_request *r, int error)
 {
 	static const char *const names[] = { "read", "write", "flush", "discard", "zero" };
@@ -44,7 +52,7 @@ void blk_done(struct blk *blk, struct blk_request *r, int error)
 		log_limited(blk->host.log, &blk->limit, LOG_WARN, "blk",
 			    "%s: %s of %llu bytes at %llu: %s", blk->id, names[r->op],
 			    (unsigned long long)r->bytes, (unsigned long long)r->offset,
-			    error == -ENODATA ? "the image ends before" : strerror(-error));
+			    reason_of(blk, error));
 	if (!blk->device->stopping) {
 		*(volatile uint8_t *)r->status = status_of(error);
 		virtio_push(blk->device, r->queue, r->id, r->slots, error ? 1 : r->used);

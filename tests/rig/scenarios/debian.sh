@@ -1,14 +1,14 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: Apache-2.0
 # A Debian as people have it: its own init starts from a root file system on virtio-blk and comes to
-# the login prompt; fio writes and verifies, on the file system and beside it; it powers off by itself,
-# and the next guest finds the file system clean without a journal to replay, fetches a file through
+# the login prompt and answers over vsock; fio writes and verifies, on the file system and beside it; it
+# powers off by itself, and the next guest finds the file system clean without a journal to replay, fetches a file through
 # vhost-net, and gets and gives back memory by virtio-mem.
 # shellcheck disable=SC1091,SC2034,SC2154 # settings for tests/rig/run, and from it
 TITLE='Debian boots to a login, fio verifies what it wrote, the file system is clean'
 SMOKE=''
 IOMMU=none
-NEED='adit cloud image network'
+NEED='adit cloud image network rig'
 LIMIT=2400
 
 image=/tmp/root.ext4 # in memory: a directory of the host is slow
@@ -74,6 +74,9 @@ work() {
 			say init "$(cat /proc/1/comm)"
 			say root "$(findmnt -n -o SOURCE,FSTYPE /)"
 			say failed "$(systemctl --failed --plain --no-legend | tr '\n' ' ')"
+			perl -e 'socket(S, 40, 1, 0) && bind(S, pack("SSLLx4", 40, 0, 1234, 0xffffffff)) &&
+				listen(S, 5) or die $!;
+				while (accept(C, S)) { $line = <C>; syswrite(C, "heard $line"); close(C) }' &
 			for job in random straight mixed trimmed; do
 				fio --section=$job /root/jobs >/tmp/fio 2>&1 && say "fio_$job" verified ||
 					{ say "fio_$job" failed; cat /tmp/fio >/dev/virtio-ports/work; }
@@ -145,6 +148,13 @@ after() {
 	check 'after: nothing was logged' is "$(grep -c -E 'warn|error' /out/l2-after.log)" 0
 }
 
+# Who connects to the port in the guest, once somebody listens there.
+vsock_answer() {
+	until ! kill -0 "$l2_pid" || /adit/build/tests/rig/vsock-connect /tmp/vs 1234 "$1"; do
+		sleep 1
+	done 2>/dev/null
+}
+
 l1() {
 	. /network.sh
 	modprobe tun
@@ -157,10 +167,12 @@ l1() {
 		'quiet systemd.wants=rig.service systemd.default_device_timeout_sec=1200 systemd.mask=serial-getty@hvc0.service' \
 		'"disks": [ { "path": "'$image'", "serial": "rootdisk", "num_queues": 2 },
 			{ "path": "/tmp/second", "packed": false } ], "rng": {},
+		"vsock": { "cid": 5, "socket": "/tmp/vs" },
 		"console": { "mode": "Null", "ports": [
 			{ "name": "work", "mode": "File", "file": "/out/l2-login-work" } ] }'
 	l2_start login --no-reboot
 	check 'login: the prompt is there' l2_wait_for login ' login: ' 1 1500
+	check 'login: it answers over vsock' is "$(vsock_answer hello)" 'heard hello'
 	check 'login: the guest powers off by itself' l2_end login 1500
 	said() { check "login: $1" is "$(l2_said login-work "$2")" "$3"; }
 	said "Debian's own init runs" init systemd
