@@ -31,6 +31,8 @@ struct call {
 	bool readonly;
 	struct ticket ticket;
 	struct xdr_in in;
+	const int *fds; /* that came with it; closed when the procedure returns */
+	size_t n_fds;
 	struct xdr_out *out; /* the reply's body */
 	struct refusal refusal;
 };
@@ -46,14 +48,17 @@ struct procedure {
 	int (*fn)(struct call *call);
 };
 
+/* The one that takes descriptors. */
+#define PROCEDURE_FD_ASSOCIATE 443
+
 /* NULL: not served. */
 const struct procedure *procedure_find(int32_t number);
 
 /* The rows of the table, one file for each kind. */
-extern const struct procedure connect_procedures[], domain_procedures[], edit_procedures[],
-	life_procedures[], node_procedures[];
-extern const size_t n_connect_procedures, n_domain_procedures, n_edit_procedures, n_life_procedures,
-	n_node_procedures;
+extern const struct procedure associate_procedures[], connect_procedures[], domain_procedures[],
+	edit_procedures[], life_procedures[], node_procedures[];
+extern const size_t n_associate_procedures, n_connect_procedures, n_domain_procedures,
+	n_edit_procedures, n_life_procedures, n_node_procedures;
 
 /* True where all arguments were there; else the call is refused. To be asked before they count. */
 bool call_arguments(struct call *call);

@@ -12,6 +12,7 @@
 #include "util/log.h"
 #include "util/loop.h"
 
+struct association;
 struct console;
 struct domain;
 struct host;
@@ -38,7 +39,8 @@ struct daemon {
 	const struct host *host; /* whose devices clients may ask for; NULL: none */
 	struct node_change *changes;
 	struct console *consoles; /* that clients have open */
-	struct stats *stats;	  /* calls that wait for the domains' processes */
+	struct association *associations;
+	struct stats *stats; /* calls that wait for the domains' processes */
 	struct session *sessions;
 	uint64_t last_session;
 };

@@ -272,9 +272,13 @@ static int on_end(struct reader *reader, xmlNode *node)
 
 static int on_iommufd(struct reader *reader, xmlNode *node)
 {
+	const char *group = node_attribute(node, "fdgroup");
+
 	if (reader_says_yes(node, "enabled"))
 		reader_string(reader_object(reader->config, "iommu"), "provider", "iommufd");
-	return 0;
+	else if (group)
+		return reader_refuse_attribute(reader, "fdgroup", "needs enabled='yes'");
+	return group ? keep_text(reader, &reader->definition->iommu_group, group) : 0;
 }
 
 /* --- what no single element can say ---------------------------------------------------------- */
@@ -382,7 +386,7 @@ const struct rule definition_rules[] = {
 	{ "domain/on_poweroff", "", ONCE | TEXT, on_end },
 	{ "domain/on_reboot", "", ONCE | TEXT, on_end },
 	{ "domain/on_crash", "", ONCE | TEXT, on_end },
-	{ "domain/iommufd", "!enabled=yes|no", ONCE, on_iommufd },
+	{ "domain/iommufd", "!enabled=yes|no fdgroup", ONCE, on_iommufd },
 	{ "domain/devices", "", ONCE },
 	{ D "emulator", "", ONCE | TEXT, on_emulator },
 	{ D "controller", "!type=pci index=0 model=pcie-root", 0 },

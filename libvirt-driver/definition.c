@@ -447,6 +447,7 @@ void definition_free(struct definition *definition)
 	free(definition->xml);
 	free(definition->config);
 	free(definition->bridges);
+	free(definition->iommu_group);
 	free(definition);
 }
 
@@ -470,6 +471,7 @@ struct definition *definition_copy(const struct definition *from)
 	whole &= copy_text(&copy->xml, from->xml);
 	whole &= copy_text(&copy->config, from->config);
 	whole &= copy_text(&copy->bridges, from->bridges);
+	whole &= copy_text(&copy->iommu_group, from->iommu_group);
 	if (whole)
 		return copy;
 	definition_free(copy);

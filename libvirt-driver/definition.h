@@ -29,7 +29,8 @@ struct definition {
 	char *title, *description; /* NULL: none */
 	uint64_t memory_kib, current_kib;
 	uint32_t vcpus;
-	bool no_reboot; /* a reset ends it */
+	bool no_reboot;	   /* a reset ends it */
+	char *iommu_group; /* the name of descriptors that a client associates; NULL: none */
 	char *xml;
 	char *config;  /* JSON */
 	char *bridges; /* JSON: taps that need one, and its name; NULL: none */

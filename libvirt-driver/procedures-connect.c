@@ -33,6 +33,7 @@ static int auth_list(struct call *call)
 static int supports_feature(struct call *call)
 {
 	enum {
+		FD_PASSING = 8,
 		KEEPALIVE = 10,
 		EVENT_CALLBACKS = 14,
 		CLOSE_CALLBACK = 15
@@ -42,7 +43,8 @@ static int supports_feature(struct call *call)
 	if (!call_arguments(call))
 		return CALL_REFUSED;
 	xdr_put_i32(call->out, feature == KEEPALIVE || feature == EVENT_CALLBACKS ||
-				       feature == CLOSE_CALLBACK);
+				       feature == CLOSE_CALLBACK ||
+				       (feature == FD_PASSING && !call->readonly));
 	return CALL_DONE;
 }
 

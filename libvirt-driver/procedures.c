@@ -9,6 +9,7 @@ const struct procedure *procedure_find(int32_t number)
 		const struct procedure *rows;
 		size_t n;
 	} tables[] = {
+		{ associate_procedures, n_associate_procedures },
 		{ connect_procedures, n_connect_procedures },
 		{ domain_procedures, n_domain_procedures },
 		{ edit_procedures, n_edit_procedures },

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "libvirt-driver/associate.h"
 #include "libvirt-driver/run-user.h"
 #include "libvirt-driver/store.h"
 #include "util/bits.h"
@@ -72,6 +73,20 @@ static int make_vm(int dir, uint32_t uid)
 	return ret;
 }
 
+/* An iommufd that a client has opened: a number of the configuration, as what is opened here is. */
+static int give_iommu(const struct domain *domain, struct given *given, struct json_object *config,
+		      struct refusal *refusal)
+{
+	struct json_object *iommu;
+	int fd = association_find(domain->daemon, domain->live, refusal);
+
+	if (fd < 0 || given_take(given, fd, refusal))
+		return CALL_REFUSED;
+	if (json_object_object_get_ex(config, "iommu", &iommu))
+		json_object_object_add(iommu, "fd", json_object_new_int(given->fds[given->n - 1]));
+	return 0;
+}
+
 /* What adit is given; where it runs as another user, with descriptors instead of paths. */
 static int write_config(int dir, const struct domain *domain, struct given *given,
 			struct refusal *refusal)
@@ -80,11 +95,13 @@ static int write_config(int dir, const struct domain *domain, struct given *give
 	int ret = 0;
 
 	given->n = 0;
-	if (!user_is_own(domain->daemon))
+	if (!user_is_own(domain->daemon) && !domain->live->iommu_group)
 		return store_write(dir, "config.json", domain->live->config, false);
 	config = json_tokener_parse(domain->live->config);
-	if (given_open(given, config, refusal))
+	if (user_is_own(domain->daemon) && given_open(given, config, refusal))
 		ret = CALL_REFUSED;
+	if (!ret && domain->live->iommu_group)
+		ret = give_iommu(domain, given, config, refusal);
 	if (!ret)
 		ret = store_write(dir, "config.json",
 				  json_object_to_json_string_ext(config, JSON_C_TO_STRING_PLAIN),

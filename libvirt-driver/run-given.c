@@ -122,6 +122,19 @@ int given_open_net(struct given *given, struct json_object *net, struct refusal 
 	return give(given, net, "tap", NULL, open_tap, refusal);
 }
 
+int given_take(struct given *given, int fd, struct refusal *refusal)
+{
+	/* From 3: the first three are the process's own. */
+	int copy = given->n < GIVEN_MAX ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
+
+	if (copy < 0)
+		return refuse(refusal, FAULT_OPERATION_FAILED,
+			      "a descriptor cannot be handed over: %s",
+			      given->n < GIVEN_MAX ? strerror(errno) : "too many");
+	given->fds[given->n++] = copy;
+	return 0;
+}
+
 void given_close(struct given *given)
 {
 	while (given->n)

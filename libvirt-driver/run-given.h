@@ -24,6 +24,8 @@ int given_open(struct given *given, struct json_object *config, struct refusal *
 /* One of a request to add it, which takes the descriptor beside its body. */
 int given_open_disk(struct given *given, struct json_object *disk, struct refusal *refusal);
 int given_open_net(struct given *given, struct json_object *net, struct refusal *refusal);
+/* A copy of one that somebody has opened already. */
+int given_take(struct given *given, int fd, struct refusal *refusal);
 /* Also after a refusal. */
 void given_close(struct given *given);
 

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "libvirt-driver/session.h"
+#include "libvirt-driver/wire.h"
 #include "util/bits.h"
 #include "util/unix-socket.h"
 
@@ -79,6 +80,41 @@ static void want_out(void *arg)
 			   connection, &connection->out, NULL);
 }
 
+/* As recv(2); the descriptors among them go to the session first. -1 with EPROTO: not taken. */
+static ssize_t receive(struct connection *connection, void *piece, size_t len)
+{
+	union {
+		char bytes[CMSG_SPACE(WIRE_MAX_FDS * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = { piece, len };
+	struct msghdr message = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	ssize_t n = recvmsg(connection->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	bool taken = n < 0 || !(message.msg_flags & MSG_CTRUNC);
+
+	for (struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR(&message); c;
+	     c = CMSG_NXTHDR(&message, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
+			if (session_give(connection->session, fd))
+				taken = false;
+		}
+	}
+	if (taken)
+		return n;
+	errno = EPROTO;
+	return -1;
+}
+
 /* False: the connection is gone. */
 static bool flush(struct connection *connection)
 {
@@ -126,7 +162,7 @@ static void on_readable(void *arg, uint32_t ready)
 	session_pending(connection->session, &waits);
 	if (waits > PIECE && !flush(connection))
 		return;
-	n = recv(connection->fd, piece, sizeof(piece), MSG_DONTWAIT);
+	n = receive(connection, piece, sizeof(piece));
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {

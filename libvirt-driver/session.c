@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "libvirt-driver/associate.h"
 #include "libvirt-driver/call.h"
 #include "libvirt-driver/domain.h"
 #include "libvirt-driver/stream.h"
@@ -40,6 +42,8 @@ struct session {
 	uint64_t id;
 	uint8_t *in;
 	size_t in_len, in_room;
+	int fds[WIRE_MAX_FDS]; /* of messages that are not whole yet */
+	size_t n_fds;
 	struct xdr_out out;
 	size_t sent;
 	bool over;
@@ -68,10 +72,21 @@ int session_create(struct session **out, struct daemon *daemon,
 	return 0;
 }
 
+/* The first n. */
+static void close_fds(struct session *session, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		close(session->fds[i]);
+	session->n_fds -= n;
+	memmove(session->fds, session->fds + n, session->n_fds * sizeof(*session->fds));
+}
+
 void session_destroy(struct session *session)
 {
 	if (!session)
 		return;
+	associations_end(session->daemon, session->id);
+	close_fds(session, session->n_fds);
 	if (session->prev)
 		session->prev->next = session->next;
 	else
@@ -187,7 +202,8 @@ static const struct procedure *find_procedure(struct call *call)
 	const struct procedure *procedure = procedure_find(header->procedure);
 
 	if (header->program != WIRE_PROGRAM_REMOTE || header->version != WIRE_VERSION ||
-	    header->type != WIRE_CALL || !procedure) {
+	    !procedure ||
+	    (header->type != WIRE_CALL && header->procedure != PROCEDURE_FD_ASSOCIATE)) {
 		refuse(&call->refusal, FAULT_NO_SUPPORT,
 		       "procedure %d of program %#x is not served by virtaditd", header->procedure,
 		       header->program);
@@ -203,7 +219,7 @@ static const struct procedure *find_procedure(struct call *call)
 }
 
 static void serve_call(struct session *session, const struct wire_header *header,
-		       const struct xdr_in *in)
+		       const struct xdr_in *in, size_t n_fds)
 {
 	struct xdr_out out = { .max = WIRE_MAX_MESSAGE - WIRE_HEADER };
 	struct call call = {
@@ -212,6 +228,8 @@ static void serve_call(struct session *session, const struct wire_header *header
 		.readonly = session->options.readonly,
 		.ticket = { session->id, *header },
 		.in = *in,
+		.fds = session->fds,
+		.n_fds = n_fds,
 		.out = &out,
 	};
 	const struct procedure *procedure = find_procedure(&call);
@@ -236,7 +254,7 @@ static void pong(struct session *session, const struct wire_header *ping)
 	wire_end(&session->out, wire_begin(&session->out, &header));
 }
 
-static int serve_message(struct session *session, const uint8_t *bytes, size_t len)
+static int serve_message(struct session *session, const uint8_t *bytes, size_t len, size_t n_fds)
 {
 	struct wire_header header;
 	struct xdr_in in;
@@ -259,7 +277,9 @@ static int serve_message(struct session *session, const uint8_t *bytes, size_t l
 	if (header.status != WIRE_OK ||
 	    (header.type != WIRE_CALL && header.type != WIRE_CALL_WITH_FDS))
 		return -EPROTO;
-	serve_call(session, &header, &in);
+	if (header.type == WIRE_CALL_WITH_FDS)
+		xdr_u32(&in); /* how many: known by now */
+	serve_call(session, &header, &in, n_fds);
 	return session->out.bad ? -ENOMEM : 0;
 }
 
@@ -285,24 +305,60 @@ static int keep(struct session *session, const void *bytes, size_t len)
 	return 0;
 }
 
+int session_give(struct session *session, int fd)
+{
+	if (!session->options.readonly && session->n_fds < WIRE_MAX_FDS) {
+		session->fds[session->n_fds++] = fd;
+		return 0;
+	}
+	close(fd);
+	session->over = true;
+	return -EPROTO;
+}
+
+/* With the bytes that came with descriptors: a NUL each. 0: more of it is to come; -EPROTO. */
+static ssize_t whole_message(const struct session *session, size_t at, size_t *n_fds)
+{
+	const uint32_t max = session->options.readonly ? IN_MAX_READONLY : IN_MAX;
+	const uint8_t *frame = session->in + at;
+	size_t has = session->in_len - at;
+	uint32_t len = wire_length(frame, max);
+	int n;
+
+	if (!len)
+		return -EPROTO;
+	if (has < len)
+		return 0;
+	n = wire_fds(frame, len);
+	if (n < 0)
+		return n;
+	*n_fds = (size_t)n;
+	if (has < len + *n_fds)
+		return 0;
+	/* They come with their bytes, not after them. */
+	if (session->n_fds < *n_fds)
+		return -EPROTO;
+	return (ssize_t)(len + *n_fds);
+}
+
 /* Bytes of whole messages that were served; -errno. */
 static ssize_t serve_all(struct session *session)
 {
-	const uint32_t max = session->options.readonly ? IN_MAX_READONLY : IN_MAX;
-	size_t at = 0;
+	size_t at = 0, n_fds = 0;
 
 	while (!session->over && session->in_len - at >= 4) {
-		uint32_t len = wire_length(session->in + at, max);
+		ssize_t len = whole_message(session, at, &n_fds);
 		int ret;
 
+		if (len < 0)
+			return len;
 		if (!len)
-			return -EPROTO;
-		if (session->in_len - at < len)
 			break;
-		ret = serve_message(session, session->in + at, len);
+		ret = serve_message(session, session->in + at, (size_t)len - n_fds, n_fds);
+		close_fds(session, n_fds);
 		if (ret)
 			return ret;
-		at += len;
+		at += (size_t)len;
 	}
 	return (ssize_t)at;
 }

@@ -37,6 +37,12 @@ void session_destroy(struct session *session);
 /* 0; -EPROTO where the client does not speak the protocol, -ENOMEM: the session is over. */
 int session_feed(struct session *session, const void *bytes, size_t len);
 
+/*
+ * A descriptor that came with the bytes which are fed next; it is the session's. -EPROTO where none
+ * may come: the session is over.
+ */
+int session_give(struct session *session, int fd);
+
 /* What waits to be sent; session_sent takes from its front. */
 const uint8_t *session_pending(const struct session *session, size_t *len);
 void session_sent(struct session *session, size_t len);

@@ -2,6 +2,8 @@
 /* Frames: what every message has around what it carries. */
 #include "libvirt-driver/wire.h"
 
+#include <errno.h>
+
 #define FROM_DOMAIN 6u /* virErrorDomain: who speaks */
 #define LEVEL_ERROR 2
 
@@ -23,6 +25,20 @@ void wire_get_header(struct xdr_in *in, struct wire_header *header)
 	header->type = xdr_i32(in);
 	header->serial = xdr_u32(in);
 	header->status = xdr_i32(in);
+}
+
+int wire_fds(const uint8_t *frame, uint32_t len)
+{
+	struct wire_header header;
+	struct xdr_in in;
+	uint32_t n;
+
+	xdr_in_begin(&in, frame + 4, len - 4);
+	wire_get_header(&in, &header);
+	if (header.type != WIRE_CALL_WITH_FDS)
+		return 0;
+	n = xdr_u32(&in);
+	return in.bad || n > WIRE_MAX_FDS ? -EPROTO : (int)n;
 }
 
 size_t wire_begin(struct xdr_out *out, const struct wire_header *header)

@@ -17,6 +17,7 @@
 #define WIRE_HEADER	       28u	   /* bytes, with the length */
 #define WIRE_MAX_MESSAGE       (32u << 20) /* what clients accept */
 #define WIRE_MAX_STRING	       (4u << 20)
+#define WIRE_MAX_FDS	       32u
 
 enum wire_type {
 	WIRE_CALL,
@@ -72,6 +73,12 @@ struct wire_header {
 uint32_t wire_length(const uint8_t first[4], uint32_t max);
 /* Behind the length; what is behind the header is left in `in`. */
 void wire_get_header(struct xdr_in *in, struct wire_header *header);
+
+/*
+ * Descriptors that follow a whole frame, each with one byte behind it, which the length does not
+ * count; -EPROTO where they are too many, or it does not say how many.
+ */
+int wire_fds(const uint8_t *frame, uint32_t len);
 
 /* A frame: begin, put what it carries, end. Returns where it begins, for wire_end. */
 size_t wire_begin(struct xdr_out *out, const struct wire_header *header);

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """virtaditd as python3-libvirt meets it: errors by their numbers, events in their order, a console
-as a stream. Arguments: its socket, the read-only one, a folder of payloads; TAP on standard output."""
+as a stream, descriptors that a client opens. Arguments: its socket, the read-only one, a folder of payloads,
+the file where adit notes what it was given; TAP on standard output."""
+import os
 import sys
 import threading
 
 import libvirt
 
-socket, socket_ro, payloads = sys.argv[1:4]
+socket, socket_ro, payloads, given = sys.argv[1:5]
 number = failures = 0
 
 
@@ -135,6 +137,32 @@ ok("they came in their order", life == [
 ok("a callback that was taken back hears nothing", not [e for e in events if len(e) == 1])
 ok("one for a domain hears of it", set(other) == {"talker"}, other)
 ok("a domain that is gone is VIR_ERR_NO_DOMAIN", error_of(domain.info) == libvirt.VIR_ERR_NO_DOMAIN)
+
+# --- an iommufd that the client has opened
+node = "/dev/iommu" if os.path.exists("/dev/iommu") else "/dev/zero"
+lender = libvirt.open(f"adit:///system?socket={socket}")
+domain = lender.defineXML(domain_xml("given", "powerbutton").replace(
+    "<devices>", "<iommufd enabled='yes' fdgroup='mine'/><devices>"))
+ok("the group is kept", 'fdgroup="mine"' in domain.XMLDesc())
+ok("without its descriptor it does not start", error_of(domain.create) == libvirt.VIR_ERR_OPERATION_INVALID)
+opened = os.open(node, os.O_RDWR)
+other = os.open("/dev/null", os.O_RDWR)
+domain.FDAssociate("mine", [opened, other])
+ok("two are not an iommufd", error_of(domain.create) == libvirt.VIR_ERR_OPERATION_INVALID)
+domain.FDAssociate("mine", [opened], libvirt.VIR_DOMAIN_FD_ASSOCIATE_SECLABEL_RESTORE)
+domain.FDAssociate("another", [other] * 16)
+os.close(opened)
+conn.lookupByName("given").create()
+ok("adit is given it", open(given).read().strip() == node)
+domain.destroy()
+ok("no descriptors are refused", error_of(domain.FDAssociate, "mine", []) is not None)
+ok("and more than a message may have", error_of(domain.FDAssociate, "mine", [other] * 33) is not None)
+ok("which harms nobody", lender.isAlive() == 1 and domain.info()[0] == libvirt.VIR_DOMAIN_SHUTOFF)
+lender.close()
+domain = conn.lookupByName("given")
+until_gone = error_of(domain.create)
+ok("it goes with the connection that lent it", until_gone == libvirt.VIR_ERR_OPERATION_INVALID, until_gone)
+domain.undefine()
 
 looking = libvirt.openReadOnly(f"adit:///system?socket={socket_ro}")
 ok("a read-only connection may not define",

@@ -10,8 +10,16 @@ if ! "$python" -c 'import libvirt' 2>/dev/null; then
 	done_testing
 fi
 need_kvm
+# adit, which first notes the descriptor that its configuration names.
+cat >"$work/adit" <<END
+#!/bin/sh
+fd=\$(sed -n 's/.*"iommu":{[^}]*"fd":\([0-9]*\).*/\1/p' "\$2")
+[ -z "\$fd" ] || readlink "/proc/self/fd/\$fd" >"$work/given"
+exec "$(realpath "$adit")" "\$@"
+END
+chmod +x "$work/adit"
 "$build/virtaditd" --socket "$work/s" --socket-ro "$work/s-ro" --state-dir "$work/state" \
-	--run-dir "$work/run" --adit "$adit" 2>"$work/log" &
+	--run-dir "$work/run" --adit "$work/adit" 2>"$work/log" &
 daemon=$!
 # A daemon that is gone leaves its domains.
 finish() {
@@ -20,7 +28,8 @@ finish() {
 }
 trap finish EXIT
 "$(dirname "$0")/../cli/until" "$work/log" serving
-timeout 120 "$python" "$(dirname "$0")/bindings.py" "$work/s" "$work/s-ro" "$(realpath "$build")/guest"
+timeout 120 "$python" "$(dirname "$0")/bindings.py" "$work/s" "$work/s-ro" "$(realpath "$build")/guest" \
+	"$work/given"
 status=$?
 kill $daemon
 wait $daemon || status=1

@@ -4,12 +4,14 @@
  * frames, one answer for each call at most, and a read-only client has changed nothing. Nothing is
  * kept and nothing can be run, so an input depends on itself alone. Anything else aborts.
  *
- * The first byte: bit 0 read-only, the rest the size of a piece less one.
+ * The first byte: bit 0 read-only, the rest the size of a piece less one. An input that ends in
+ * 0xfd has three descriptors on their way before it.
  */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "libvirt-driver/daemon.h"
 #include "libvirt-driver/domain.h"
@@ -57,6 +59,8 @@ static size_t run(const uint8_t *bytes, size_t n, size_t piece, bool readonly)
 	size_t replies;
 
 	must(!session_create(&session, &daemon, &options));
+	for (int i = 0; n && bytes[n - 1] == 0xfd && i < 3; i++)
+		must(!session_give(session, dup(STDERR_FILENO)) == !readonly);
 	for (size_t at = 0; at < n && !session_is_over(session); at += piece)
 		session_feed(session, bytes + at, MIN(piece, n - at));
 	replies = check_frames(session);
@@ -67,7 +71,7 @@ static size_t run(const uint8_t *bytes, size_t n, size_t piece, bool readonly)
 		must(domain->kept && !domain->live && !domain->run);
 	session_destroy(session);
 	domains_free(&daemon);
-	must(!daemon.sessions && !daemon.n_domains);
+	must(!daemon.sessions && !daemon.n_domains && !daemon.associations);
 	return replies;
 }
 
