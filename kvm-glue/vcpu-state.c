@@ -188,9 +188,12 @@ static int load_frequency(struct vcpu *vcpu, uint64_t khz, struct state_in *in)
 
 /*
  * A KVM that cannot offset the TSC takes a value for it and gives the host's. Ahead of where it
- * stood that is a long time that passed; behind it, clocks of the guest would go backwards.
+ * stood that is a long time that passed; behind it, clocks of the guest would go backwards. Not so
+ * where it is less than a second: KVM takes what was written for a try to write what the vCPU
+ * before has (kvm_synchronize_tsc), which stood, when it was read, as long as this one.
  */
-static int check_tsc(struct vcpu *vcpu, const uint8_t *msrs, size_t len, struct state_in *in)
+static int check_tsc(struct vcpu *vcpu, uint64_t khz, const uint8_t *msrs, size_t len,
+		     struct state_in *in)
 {
 	for (size_t at = 0; at < len; at += sizeof(struct kvm_msr_entry)) {
 		struct kvm_msr_entry entry;
@@ -198,7 +201,7 @@ static int check_tsc(struct vcpu *vcpu, const uint8_t *msrs, size_t len, struct 
 
 		memcpy(&entry, msrs + at, sizeof(entry));
 		if (entry.index == MSR_TSC && !vcpu_get_msr(vcpu, MSR_TSC, &now) &&
-		    now < entry.data)
+		    now < entry.data && entry.data - now >= khz * 1000)
 			return state_refuse(
 				in,
 				"the guest's TSC stood at %llu; this KVM cannot set it, "
@@ -298,7 +301,7 @@ static int load(struct vcpu *vcpu, struct state *state, const struct msr_list *l
 	if (!ret)
 		ret = load_msrs(vcpu, list, msrs, len, in);
 	if (!ret)
-		ret = check_tsc(vcpu, msrs, len, in);
+		ret = check_tsc(vcpu, khz, msrs, len, in);
 	if (!ret)
 		ret = set_parts(vcpu, state, true, in);
 	/* A guest that looks for lost ticks is told that it did not run; others are not. */
