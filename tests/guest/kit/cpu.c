@@ -12,8 +12,35 @@ uint8_t kit_x2apic;
 
 static uint64_t last_fault_address;
 
+/* IN and OUT, their strings, and the prefixes of those (SDM volume 2). */
+static bool is_port_access(const uint8_t *code)
+{
+	while (*code == 0x66 || *code == 0xf2 || *code == 0xf3)
+		code++;
+	return (*code & 0xf4) == 0xe4 || (*code & 0xfc) == 0x6c;
+}
+
+/*
+ * All ports are open to CPL3, by the task state. QEMU's TCG looks into one only where its type is
+ * not the busy one, as it leaves it at LTR; a vCPU whose registers were loaded has a busy one, as
+ * it must. There the task register is loaded anew.
+ */
+static bool task_reloaded(const struct frame *frame)
+{
+	static uint32_t tries = 1000; /* which end where that is not what is wrong */
+
+	if (frame->vector != 13 || frame->error || (frame->cs & 3) != 3 ||
+	    !is_port_access((const uint8_t *)frame->rip) ||
+	    !__atomic_fetch_sub(&tries, 1, __ATOMIC_RELAXED))
+		return false;
+	kit_load_tables(this_cpu());
+	return true;
+}
+
 void kit_exception(struct frame *frame, uint64_t cr2)
 {
+	if (task_reloaded(frame))
+		return;
 	for (const struct fixup *f = kit_fixups_start; f != kit_fixups_end; f++) {
 		if (f->rip == frame->rip) {
 			last_fault_address = cr2;
