@@ -64,10 +64,10 @@ static const struct list lists[] = {
 	[CONFIG_DEVICES] = LIST("devices", "device", devices, config_device, free_device),
 	[CONFIG_USER_DEVICES] =
 		LIST("devices", "device", user_devices, config_user_device, free_user_device),
+	[CONFIG_PASIDS] = LIST("pasids", "", pasids, config_pasid, free_pasid),
 };
-static const struct list pasids = LIST("pasids", "", pasids, config_pasid, free_pasid);
 
-/* Every entry begins with its id. */
+/* Every entry but a binding begins with its id. */
 _Static_assert(!offsetof(struct config_disk, id) && !offsetof(struct config_net, id) &&
 		       !offsetof(struct config_adi, id) && !offsetof(struct config_device, id) &&
 		       !offsetof(struct config_user_device, id),
@@ -309,8 +309,8 @@ static int read_anew(struct config_edit *edit, struct config *now, json *documen
 	if (edit->list == CONFIG_DEVICES)
 		config->devices[config->n_devices - 1].keeper_index = CONFIG_NOT_KEPT;
 	ret = make_room(now, &lists[edit->list], 1, err);
-	if (!ret && config->n_pasids > now->n_pasids)
-		ret = make_room(now, &pasids, config->n_pasids - now->n_pasids, err);
+	if (!ret && edit->list == CONFIG_ADIS && config->n_pasids > now->n_pasids)
+		ret = make_room(now, &lists[CONFIG_PASIDS], config->n_pasids - now->n_pasids, err);
 	return ret;
 }
 
@@ -325,7 +325,7 @@ int config_edit_add(struct config_edit *edit, struct config *now, const char *te
 	ret = parse_entry(&item, entry, len, given, err);
 	if (!ret)
 		ret = parse_text(&document, now, text, err);
-	if (!ret)
+	if (!ret && list != CONFIG_PASIDS)
 		ret = name_entry(item, now, list, err);
 	if (!ret && list == CONFIG_ADIS)
 		ret = part_pasids(document, item, err);
@@ -347,6 +347,8 @@ const char *config_edit_id(const struct config_edit *edit)
 {
 	const struct list *list = &lists[edit->list];
 
+	if (edit->list == CONFIG_PASIDS)
+		return edit->config.pasids[edit->config.n_pasids - 1].adi;
 	return id_at(list, &edit->config, *count_of(list, &edit->config) - 1);
 }
 
@@ -366,7 +368,9 @@ static void move_last(struct config *to, struct config *from, const struct list 
 void config_edit_commit(struct config_edit *edit, struct config *now, char **text)
 {
 	move_last(now, &edit->config, &lists[edit->list], 1);
-	move_last(now, &edit->config, &pasids, edit->config.n_pasids - now->n_pasids);
+	if (edit->list == CONFIG_ADIS)
+		move_last(now, &edit->config, &lists[CONFIG_PASIDS],
+			  edit->config.n_pasids - now->n_pasids);
 	now->iommu.fd = edit->config.iommu.fd;
 	free(*text);
 	*text = edit->text;
@@ -468,8 +472,50 @@ int config_edit_remove(struct config *now, char **text, const char *id, struct e
 		ret = drop_from_text(now, text, list, id, err);
 	for (size_t i = now->n_pasids; list == CONFIG_ADIS && i-- > 0;) {
 		if (!strcmp(now->pasids[i].adi, id))
-			drop_item(now, &pasids, i);
+			drop_item(now, &lists[CONFIG_PASIDS], i);
 	}
 	drop_item(now, &lists[list], index);
+	return ret;
+}
+
+static int drop_pasid_from_text(const struct config *now, char **text, size_t index,
+				struct err *err)
+{
+	json *document, *array;
+	char *without;
+	int ret = parse_text(&document, now, *text, err);
+
+	if (ret)
+		return ret;
+	/* In the order in which they are in the text, and were read. */
+	if (json_object_object_get_ex(document, lists[CONFIG_PASIDS].key, &array))
+		json_object_array_del_idx(array, index, 1);
+	without = print_text(document);
+	json_object_put(document);
+	if (!without)
+		return err_set(err, ENOMEM, "out of memory");
+	free(*text);
+	*text = without;
+	return 0;
+}
+
+int config_edit_remove_pasid(struct config *now, char **text, const char *adi, uint32_t guest,
+			     struct err *err)
+{
+	size_t i = 0;
+	int ret = 0;
+
+	while (i < now->n_pasids &&
+	       (now->pasids[i].guest != guest || strcmp(now->pasids[i].adi, adi) != 0))
+		i++;
+	if (i == now->n_pasids)
+		return err_set(err, ENOENT,
+			       "the configuration binds no guest PASID %u of \"%s\"; what "
+			       "vm.pasid-bind gave, vm.pasid-unbind takes back",
+			       guest, adi);
+	if (*text)
+		ret = drop_pasid_from_text(now, text, i, err);
+	if (!ret)
+		drop_item(now, &lists[CONFIG_PASIDS], i);
 	return ret;
 }

@@ -20,7 +20,8 @@ enum config_list {
 	CONFIG_ADIS,
 	CONFIG_DEVICES, /* of the host; and those that a server gives: */
 	CONFIG_USER_DEVICES,
-	CONFIG_LISTS
+	CONFIG_LISTS,		      /* of what has an id */
+	CONFIG_PASIDS = CONFIG_LISTS, /* bindings, which have none: the ADI's and their number */
 };
 
 /* Descriptors that came with an entry, by what they are; 0: none. */
@@ -44,7 +45,7 @@ struct config_edit {
 int config_edit_add(struct config_edit *edit, struct config *now, const char *text,
 		    enum config_list list, const char *entry, size_t len,
 		    const struct config_given *given, struct err *err);
-/* The id of the new entry. */
+/* The id of the new entry; of a binding, that of its ADI. */
 const char *config_edit_id(const struct config_edit *edit);
 /* Takes the new entry over into now, and its text into *text. Cannot fail. */
 void config_edit_commit(struct config_edit *edit, struct config *now, char **text);
@@ -56,6 +57,9 @@ void config_edit_cancel(struct config_edit *edit);
  * go with it. *text may be NULL. -ENOENT: there is none; -ENOMEM: the text still has it.
  */
 int config_edit_remove(struct config *now, char **text, const char *id, struct err *err);
+/* The binding of this guest PASID of that ADI. *text may be NULL. As above. */
+int config_edit_remove_pasid(struct config *now, char **text, const char *adi, uint32_t guest,
+			     struct err *err);
 /* The descriptors that the configuration names, each once, in out; returns how many. */
 #define CONFIG_MAX_DESCRIPTORS (3u + CONFIG_MAX_DISKS + CONFIG_MAX_NET + CONFIG_MAX_DEVICES)
 size_t config_descriptors(const struct config *config, uint32_t out[CONFIG_MAX_DESCRIPTORS]);

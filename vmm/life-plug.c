@@ -40,6 +40,7 @@ struct errand {
 	enum config_list list;
 	char *entry;
 	size_t len;
+	uint32_t guest; /* of CONFIG_PASIDS, which goes; done.id is its ADI's */
 	int fds[LIFE_FDS];
 	unsigned int n_fds;
 	bool force;
@@ -128,12 +129,13 @@ static int sort_given(enum config_list list, const int *fds, unsigned int n,
 		return 0;
 	if (list == CONFIG_DEVICES)
 		return sort_device(fds, n, given, err);
-	if (n > 1 || list == CONFIG_ADIS)
+	if (n > 1 || list == CONFIG_ADIS || list == CONFIG_PASIDS)
 		return err_set(err, EINVAL, "%u descriptors came with the request: %s takes %s", n,
-			       list == CONFIG_ADIS  ? "an ADI"
-			       : list == CONFIG_NET ? "an interface"
-						    : "a disk",
-			       list == CONFIG_ADIS ? "none" : "one");
+			       list == CONFIG_ADIS     ? "an ADI"
+			       : list == CONFIG_PASIDS ? "a binding"
+			       : list == CONFIG_NET    ? "an interface"
+						       : "a disk",
+			       list == CONFIG_ADIS || list == CONFIG_PASIDS ? "none" : "one");
 	given->fd = (uint32_t)fds[0];
 	return 0;
 }
@@ -216,6 +218,14 @@ static bool may_change(const struct life *life)
 	return machine_runs(life) || life->state == LIFE_CREATED || life->state == LIFE_SHUTDOWN;
 }
 
+/* What rests in a paused engine would never end. */
+static int refuse_paused(const struct life *life, struct err *err)
+{
+	return life->state == LIFE_PAUSED
+		       ? life_refuse_state(life, "Created, Running or Shutdown", err)
+		       : 0;
+}
+
 /* True where the descriptors have a new owner; that is so after every success. */
 static bool ask_add(struct life *life, const struct life_addition *addition, uint64_t *ticket,
 		    struct err *err)
@@ -226,6 +236,8 @@ static bool ask_add(struct life *life, const struct life_addition *addition, uin
 		life_refuse_state(life, "Created, Running, Paused or Shutdown", err);
 		return false;
 	}
+	if (addition->list == CONFIG_PASIDS && refuse_paused(life, err))
+		return false;
 	if (!machine_runs(life))
 		return !add_to_text(life, addition, err);
 	errand = new_errand(life, err);
@@ -320,6 +332,40 @@ int life_remove(struct life *life, const struct life_removal *removal, uint64_t 
 	return ret;
 }
 
+static int ask_remove_pasid(struct life *life, const char *adi, uint32_t guest, uint64_t *ticket,
+			    struct err *err)
+{
+	struct errand *errand;
+
+	if (!may_change(life))
+		return life_refuse_state(life, "Created, Running or Shutdown", err);
+	if (refuse_paused(life, err))
+		return -err->code;
+	if (!machine_runs(life))
+		return config_edit_remove_pasid(&life->config, &life->text, adi, guest, err);
+	errand = new_errand(life, err);
+	if (!errand)
+		return -err->code;
+	errand->list = CONFIG_PASIDS;
+	errand->guest = guest;
+	memcpy(errand->done.id, adi, strnlen(adi, CONFIG_ID_MAX));
+	*ticket = errand->done.ticket;
+	hotplug_wake(machine_hotplug(life->machine));
+	return 0;
+}
+
+int life_remove_pasid(struct life *life, const char *adi, uint32_t guest, uint64_t *ticket,
+		      struct err *err)
+{
+	int ret;
+
+	*ticket = 0;
+	pthread_mutex_lock(&life->lock);
+	ret = ask_remove_pasid(life, adi, guest, ticket, err);
+	pthread_mutex_unlock(&life->lock);
+	return ret;
+}
+
 static int ask_snapshot(struct life *life, const char *path, uint64_t *ticket, struct err *err)
 {
 	struct errand *errand;
@@ -390,8 +436,8 @@ static void take_in(struct life *life, const char *id)
 	life_tell(life, "device-removed", id);
 	for (errand = life->errands; errand; errand = next) {
 		next = errand->next;
-		if (!errand->adds && !errand->snapshot && errand->state != ERRAND_DONE &&
-		    !strcmp(errand->done.id, id))
+		if (!errand->adds && !errand->snapshot && errand->list != CONFIG_PASIDS &&
+		    errand->state != ERRAND_DONE && !strcmp(errand->done.id, id))
 			finish(life, errand, 0, NULL);
 	}
 }
@@ -469,6 +515,54 @@ static struct hotplug_part part_of(const struct config_edit *edit)
 	return part;
 }
 
+/* "dsa0 5" */
+static void tell_pasid(struct life *life, const char *event, const char *adi, uint32_t guest)
+{
+	char detail[CONFIG_ID_MAX + 16];
+
+	snprintf(detail, sizeof(detail), guest ? "%s %u" : "%s none", adi, guest);
+	life_tell(life, event, detail);
+}
+
+/* Under the lock all the time, as vm.pasid-bind is: nothing of it waits for a guest. */
+static void bind(struct life *life, struct errand *errand, struct machine *machine,
+		 struct config_edit *edit)
+{
+	const struct config_pasid *pasid = &edit->config.pasids[edit->config.n_pasids - 1];
+	struct err err;
+	int ret = refuse_paused(life, &err);
+
+	if (!ret)
+		ret = machine_bind_pasid(machine, pasid, &err);
+	if (ret) {
+		config_edit_cancel(edit);
+		finish(life, errand, ret, &err);
+		return;
+	}
+	tell_pasid(life, "pasid-added", pasid->adi, pasid->guest);
+	config_edit_commit(edit, &life->config, &life->text);
+	finish(life, errand, 0, NULL);
+}
+
+/* What a client has unbound already is only written down. */
+static void unbind(struct life *life, struct errand *errand, struct machine *machine)
+{
+	const char *adi = errand->done.id;
+	struct err err;
+	int ret = refuse_paused(life, &err);
+
+	if (!ret)
+		ret = config_edit_remove_pasid(&life->config, &life->text, adi, errand->guest,
+					       &err);
+	if (ret) {
+		finish(life, errand, ret, &err);
+		return;
+	}
+	ret = machine_unbind_pasid(machine, adi, errand->guest, &err);
+	tell_pasid(life, "pasid-removed", adi, errand->guest);
+	finish(life, errand, ret == -ENOENT ? 0 : ret, &err);
+}
+
 static void add(struct life *life, struct errand *errand, struct machine *machine)
 {
 	const struct life_addition addition = {
@@ -487,8 +581,12 @@ static void add(struct life *life, struct errand *errand, struct machine *machin
 		finish(life, errand, ret, &err);
 		return;
 	}
-	part = part_of(&edit);
 	snprintf(errand->done.id, sizeof(errand->done.id), "%s", config_edit_id(&edit));
+	if (edit.list == CONFIG_PASIDS) {
+		bind(life, errand, machine, &edit);
+		return;
+	}
+	part = part_of(&edit);
 	errand->state = ERRAND_RUNS;
 	pthread_mutex_unlock(&life->lock);
 	ret = hotplug_add(machine_hotplug(machine), &part, &err);
@@ -560,6 +658,8 @@ uint64_t life_serve_errands(void *arg, struct machine *machine)
 			snapshot(life, errand, machine);
 		else if (errand->adds)
 			add(life, errand, machine);
+		else if (errand->list == CONFIG_PASIDS)
+			unbind(life, errand, machine);
 		else
 			take_away(life, errand, machine);
 	}

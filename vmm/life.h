@@ -167,6 +167,13 @@ uint32_t life_grace_ms(struct life *life);
  */
 int life_resize_memory(struct life *life, uint64_t wanted, struct err *err);
 
+/*
+ * The binding of a guest PASID of that ADI, out of the configuration and of the machine that runs;
+ * what runs under it has ended by then. As life_remove. -ENOENT: the configuration has none.
+ */
+int life_remove_pasid(struct life *life, const char *adi, uint32_t guest, uint64_t *ticket,
+		      struct err *err);
+
 struct life_view {
 	enum life_state state;
 	const char *text; /* the configuration as it was given; NULL: none, or not kept */

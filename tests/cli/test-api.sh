@@ -222,6 +222,27 @@ ok "it is unbound" ctl pasid-unbind one 5
 ok "a second time it is 404" is "$(http PUT vm.pasid-unbind -d '{"adi": "one", "guest": 5}')" 404
 ok "both are in the log" has "$work/err" 'one: guest PASID 5 unbound'
 ok "with who asked" has "$work/err" "vm.pasid-unbind: done, asked by uid $(id -u) pid [1-9]"
+bound() { ctl pasids && grep -c '"guest":5,"host":77' "$work/answer"; }
+written() { ctl info && grep -c '"guest":5,"space":"window","host":77' "$work/answer"; }
+ok "a PASID is added" ctl add-pasid one 5 window 77
+ok "it is bound, and in the configuration" is "$(bound) $(written)" '1 1'
+ok "a second time it is wrong" is "$(http PUT vm.add-pasid -d '{"adi": "one", "guest": 5}')" 400
+ok "so is a space that is not there" is "$(http PUT vm.add-pasid -d '{"adi": "one", "guest": 6, "space": "no"}')" 400
+ok "its pointer is into what was sent" has "$work/body" '"error": *"[^a-z]*/space: no space is called'
+ok "and an ADI that may not use PASIDs" is "$(http PUT vm.add-pasid -d '{"adi": "two", "guest": 6}')" 400
+ok "who asked is in the log" has "$work/err" "vm.add-pasid: begun as errand [0-9]*, asked by uid $(id -u) pid [1-9]"
+ctl reboot
+ok "the next machine has it as well" is "$(bound) $(written)" '1 1'
+ctl pause
+ok "it stays while it is paused" is "$(http PUT vm.remove-pasid -d '{"adi": "one", "guest": 5}')" 409
+ok "and none comes" is "$(http PUT vm.add-pasid -d '{"adi": "one", "guest": 6}')" 409
+ctl resume
+ok "it is removed" ctl remove-pasid one 5
+ok "from both" is "$(bound) $(written)" '0 0'
+ok "a second time it is 404" is "$(http PUT vm.remove-pasid -d '{"adi": "one", "guest": 5}')" 404
+ctl pasid-bind one 6 window
+ok "what was bound for this machine alone is not removed" is "$(http PUT vm.remove-pasid -d '{"adi": "one", "guest": 6}')" 404
+ctl pasid-unbind one 6
 ok "too few values give the usage" sh -c '"$1" ctl "$2" pasid-bind one 2>&1 | grep -q "adi guest \[space\] \[host\]"' -- "$adit" "$sock"
 curl -s --unix-socket "$sock" http://x/metrics >"$work/metrics"
 ok "/metrics is Prometheus text" python3 -c '

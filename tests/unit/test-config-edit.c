@@ -165,6 +165,31 @@ static void bindings_come_and_go_with_their_adi(void **state)
 	end(&both);
 }
 
+static void bindings_come_and_go_by_themselves(void **state)
+{
+	struct both both;
+	struct err err;
+
+	begin(&both, ",\"spaces\":[{\"id\":\"w\",\"offset\":\"1M\",\"size\":\"1M\"}],"
+		     "\"adis\":[{\"id\":\"a\",\"pasid\":{\"allow\":true}," DSA "}]");
+	take(&both, CONFIG_PASIDS, "{\"adi\": \"a\", \"guest\": 5, \"space\": \"w\"}");
+	take(&both, CONFIG_PASIDS, "{\"adi\": \"a\", \"guest\": 6}");
+	take(&both, CONFIG_PASIDS, "{\"adi\": \"a\", \"guest\": \"none\", \"space\": \"w\"}");
+	assert_int_equal(both.config.n_pasids, 3);
+	assert_string_equal(both.config.pasids[0].space, "w");
+	assert_int_equal(config_edit_remove_pasid(&both.config, &both.text, "a", 7, &err), -ENOENT);
+	assert_non_null(strstr(err.text, "no guest PASID 7 of \"a\""));
+	assert_int_equal(config_edit_remove_pasid(&both.config, &both.text, "b", 5, &err), -ENOENT);
+	assert_ok(config_edit_remove_pasid(&both.config, &both.text, "a", 5, &err), &err);
+	assert_one(&both);
+	assert_int_equal(both.config.n_pasids, 2);
+	assert_int_equal(both.config.pasids[0].guest, 6);
+	assert_int_equal(both.config.pasids[1].guest, 0);
+	drop(&both, "a");
+	assert_int_equal(both.config.n_pasids, 0);
+	end(&both);
+}
+
 /* A pointer is into what was sent; nothing has changed. */
 static void what_is_wrong_changes_nothing(void **state)
 {
@@ -183,6 +208,11 @@ static void what_is_wrong_changes_nothing(void **state)
 		{ CONFIG_DISKS, "{\"path\": \"a\", \"id\": \"n\"}", "/id: \"n\" is there already",
 		  EEXIST },
 		{ CONFIG_DISKS, "{\"path\": \"a\", \"id\": 5}", "/id: must be", EINVAL },
+		{ CONFIG_PASIDS, "{\"adi\": \"nobody\", \"guest\": 1}", "/adi: no ADI is called",
+		  EINVAL },
+		{ CONFIG_PASIDS, "{\"guest\": 1}", "/adi", EINVAL },
+		{ CONFIG_PASIDS, "{\"adi\": \"nobody\", \"guest\": 1, \"id\": \"x\"}",
+		  "/id: unknown key", EINVAL },
 		{ CONFIG_NET, "{\"fd\": 5}", "/fd: a number", EINVAL },
 		{ CONFIG_NET, "{}", "(document): needs \"tap\" or \"fd\"", EINVAL },
 		{ CONFIG_ADIS, "{\"type\": \"dsa\", \"wqs\": [{\"size\": 200}]}", "/wqs/0/size",
@@ -219,6 +249,7 @@ int main(void)
 		cmocka_unit_test(entries_of_every_list_come_and_go),
 		cmocka_unit_test(names_that_nobody_chose_stay_what_they_were),
 		cmocka_unit_test(bindings_come_and_go_with_their_adi),
+		cmocka_unit_test(bindings_come_and_go_by_themselves),
 		cmocka_unit_test(what_is_wrong_changes_nothing),
 	};
 

@@ -14,8 +14,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "ioasid-client/pasid-table.h"
-#include "passthrough/adi/dsa.h"
 #include "util/bits.h"
 #include "util/log.h"
 #include "util/sandbox.h"
@@ -38,7 +36,7 @@ struct verb {
 /* --- answers --------------------------------------------------------------------------------- */
 
 /* Takes the object over. */
-static void answer(struct reply *reply, unsigned int status, struct json_object *object)
+void verbs_answer(struct reply *reply, unsigned int status, struct json_object *object)
 {
 	size_t len;
 	const char *text = json_object_to_json_string_length(object, JSON_C_TO_STRING_PLAIN, &len);
@@ -64,7 +62,7 @@ void reply_refuse(struct reply *reply, unsigned int status, const char *fmt, ...
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	json_object_object_add(object, "error", json_object_new_string(text));
-	answer(reply, status, object);
+	verbs_answer(reply, status, object);
 }
 
 static unsigned int status_of(int code)
@@ -117,7 +115,7 @@ void verbs_done(struct reply *reply, const struct life_done *done)
 	object = json_object_new_object();
 	json_object_object_add(object, "id", json_object_new_string(done->id));
 	json_object_object_add(object, "bdf", json_object_new_string(bdf));
-	answer(reply, 200, object);
+	verbs_answer(reply, 200, object);
 }
 
 /* --- bodies ---------------------------------------------------------------------------------- */
@@ -132,45 +130,6 @@ int verbs_read_body(struct call *call, const struct schema *schema, void *out, s
 	json_object_put(document);
 	return ret;
 }
-
-/* vm.pasid-unbind has the first two. */
-static const struct schema_key bind_keys[] = {
-	{
-		.path = "/adi",
-		.type = SCHEMA_NAME,
-		.required = true,
-		.min = 1,
-		.max = CONFIG_ID_MAX,
-		.doc = "the ADI's id",
-		.field = SCHEMA_FIELD(struct config_pasid, adi),
-	},
-	{
-		.path = "/guest",
-		.type = SCHEMA_INT,
-		.required = true,
-		.min = 1,
-		.max = PASID_TABLE_SIZE - 1,
-		.doc = "the number that the guest uses",
-		.field = SCHEMA_FIELD(struct config_pasid, guest),
-	},
-	{
-		.path = "/space",
-		.type = SCHEMA_NAME,
-		.min = 1,
-		.max = CONFIG_ID_MAX,
-		.doc = "what it shall reach; absent: all guest memory",
-		.field = SCHEMA_FIELD(struct config_pasid, space),
-	},
-	{
-		.path = "/host",
-		.type = SCHEMA_INT,
-		.max = PASID_TABLE_SIZE - 1,
-		.doc = "the number that DMA shall carry; absent or 0: any",
-		.field = SCHEMA_FIELD(struct config_pasid, host),
-	},
-};
-static const struct schema bind_schema = { bind_keys, ARRAY_SIZE(bind_keys) };
-static const struct schema unbind_schema = { bind_keys, 2 };
 
 struct removal {
 	char *id;
@@ -215,7 +174,7 @@ static int vmm_ping(struct call *call, struct err *err)
 	json_object_object_add(object, "build_version", json_object_new_string(ADIT_VERSION));
 	json_object_object_add(object, "version", json_object_new_string(ADIT_VERSION));
 	json_object_object_add(object, "pid", json_object_new_int64(getpid()));
-	answer(call->reply, 200, object);
+	verbs_answer(call->reply, 200, object);
 	return 0;
 }
 
@@ -278,8 +237,6 @@ static int vm_power_button(struct call *call, struct err *err)
 struct looking {
 	struct json_object *object;
 	struct err *err;
-	struct config_pasid pasid;
-	bool unbinds;
 };
 
 int verbs_no_vm(struct err *err)
@@ -356,7 +313,7 @@ static int vm_info(struct call *call, struct err *err)
 	if (ret)
 		json_object_put(looking.object);
 	else
-		answer(call->reply, 200, looking.object);
+		verbs_answer(call->reply, 200, looking.object);
 	return ret;
 }
 
@@ -390,7 +347,7 @@ static int vm_counters(struct call *call, struct err *err)
 	if (ret)
 		json_object_put(looking.object);
 	else
-		answer(call->reply, 200, looking.object);
+		verbs_answer(call->reply, 200, looking.object);
 	return ret;
 }
 
@@ -403,7 +360,7 @@ int verbs_later(struct call *call, int ret, uint64_t ticket)
 	return ret;
 }
 
-static int add(struct call *call, enum config_list list, struct err *err)
+int verbs_add(struct call *call, enum config_list list, struct err *err)
 {
 	struct request *request = call->request;
 	const struct life_addition addition = {
@@ -424,22 +381,22 @@ static int add(struct call *call, enum config_list list, struct err *err)
 
 static int vm_add_disk(struct call *call, struct err *err)
 {
-	return add(call, CONFIG_DISKS, err);
+	return verbs_add(call, CONFIG_DISKS, err);
 }
 
 static int vm_add_net(struct call *call, struct err *err)
 {
-	return add(call, CONFIG_NET, err);
+	return verbs_add(call, CONFIG_NET, err);
 }
 
 static int vm_add_adi(struct call *call, struct err *err)
 {
-	return add(call, CONFIG_ADIS, err);
+	return verbs_add(call, CONFIG_ADIS, err);
 }
 
 static int vm_add_device(struct call *call, struct err *err)
 {
-	return add(call, CONFIG_DEVICES, err);
+	return verbs_add(call, CONFIG_DEVICES, err);
 }
 
 static int vm_remove_device(struct call *call, struct err *err)
@@ -456,71 +413,6 @@ static int vm_remove_device(struct call *call, struct err *err)
 				  &ticket, err);
 	free(body.id);
 	return verbs_later(call, ret, ticket);
-}
-
-static int look_bind(void *arg, const struct life_view *view)
-{
-	struct looking *looking = arg;
-
-	/* What rests in a paused engine would never end. */
-	if (view->state != LIFE_RUNNING)
-		return verbs_not_running(view, looking->err);
-	if (looking->unbinds)
-		return machine_unbind_pasid(view->machine, looking->pasid.adi, looking->pasid.guest,
-					    looking->err);
-	return machine_bind_pasid(view->machine, &looking->pasid, looking->err);
-}
-
-static int bind_or_unbind(struct call *call, const struct schema *schema, bool unbinds,
-			  struct err *err)
-{
-	struct looking looking = { .err = err, .unbinds = unbinds };
-	int ret = verbs_read_body(call, schema, &looking.pasid, err);
-
-	if (!ret)
-		ret = life_look(call->life, look_bind, &looking);
-	free(looking.pasid.adi);
-	free(looking.pasid.space);
-	return ret;
-}
-
-static int vm_pasid_bind(struct call *call, struct err *err)
-{
-	return bind_or_unbind(call, &bind_schema, false, err);
-}
-
-static int vm_pasid_unbind(struct call *call, struct err *err)
-{
-	return bind_or_unbind(call, &unbind_schema, true, err);
-}
-
-static int look_pasids(void *arg, const struct life_view *view)
-{
-	struct looking *looking = arg;
-
-	if (!view->machine)
-		return verbs_not_running(view, looking->err);
-	for (size_t i = 0; i < view->config->n_adis; i++) {
-		const char *id = view->config->adis[i].id;
-		struct dsa *dsa = machine_dsa(view->machine, id);
-		struct pasid_table *table = dsa ? dsa_pasid_table(dsa) : NULL;
-
-		if (table)
-			json_object_object_add(looking->object, id, pasid_table_json(table));
-	}
-	return 0;
-}
-
-static int vm_pasids(struct call *call, struct err *err)
-{
-	struct looking looking = { .object = json_object_new_object(), .err = err };
-	int ret = life_look(call->life, look_pasids, &looking);
-
-	if (ret)
-		json_object_put(looking.object);
-	else
-		answer(call->reply, 200, looking.object);
-	return ret;
 }
 
 static int look_metrics(void *arg, const struct life_view *view)
@@ -572,7 +464,7 @@ static int events(struct call *call, struct err *err)
 	struct looking looking = { .err = err };
 
 	life_look(call->life, look_state, &looking);
-	answer(call->reply, 200, looking.object);
+	verbs_answer(call->reply, 200, looking.object);
 	call->reply->kind = REPLY_EVENTS;
 	call->reply->type = "application/x-ndjson";
 	return 0;
@@ -659,6 +551,16 @@ static const struct verb verbs[] = {
 	  true,
 	  vm_remove_device },
 	{ { "vm.pasids", "GET", "show which guest PASIDs are bound" }, false, vm_pasids },
+	{ { "vm.add-pasid",
+	    "PUT",
+	    "let a guest PASID of an ADI reach a space, also after a reboot",
+	    { "adi", "guest", "space", "host" },
+	    2 },
+	  true,
+	  vm_add_pasid },
+	{ { "vm.remove-pasid", "PUT", "the reverse", { "adi", "guest" }, 2 },
+	  true,
+	  vm_remove_pasid },
 	{ { "vm.pasid-bind",
 	    "PUT",
 	    "let a guest PASID of an ADI reach a space",
