@@ -107,6 +107,12 @@ int machine_state_check(const struct config *config, struct err *err)
 			return refuse("adis", i, config->adis[i].id,
 				      "an ADI on a device of the host", err);
 	}
+	for (size_t i = 0; i < config->n_net; i++) {
+		if (config->net[i].vhost)
+			return refuse("net", i, config->net[i].id,
+				      "an interface whose queues are the kernel's (\"vhost\")",
+				      err);
+	}
 	if (config->memory.hotplug_size)
 		return err_set(err, EOPNOTSUPP,
 			       "/memory/hotplug_size: a snapshot does not carry memory that can be "

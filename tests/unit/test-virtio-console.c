@@ -239,6 +239,82 @@ static void several_ports_are_announced_and_work(void **state)
 	close_desk(&d);
 }
 
+#define LONG (300 * 1024u)
+
+/* Everything that is there now. */
+static size_t read_all(int fd, char *to, size_t most)
+{
+	size_t n = 0;
+	ssize_t part;
+
+	while ((part = recv(fd, to + n, most - n, MSG_DONTWAIT)) > 0)
+		n += (size_t)part;
+	return n;
+}
+
+/* A peer that does not read has a part of it; the other process's peer gets the rest. */
+static void output_goes_on_in_the_middle_of_a_buffer(void **state)
+{
+	const struct driver_piece piece = { BENCH_BUFFERS + 0x10000, LONG, false };
+	char *text = malloc(LONG), *got = malloc(LONG);
+	struct desk from, to;
+	int fd[2];
+	size_t n;
+
+	for (size_t i = 0; i < LONG; i++)
+		text[i] = (char)(i % 251);
+	open_desk(&from, 1);
+	open_desk(&to, 1);
+	bench_start(&from.b, bench_layouts[0], 2);
+	fd[0] = connect_to(from.path[0]);
+	/* It is heard, so its peer is there. */
+	assert_int_equal(write(fd[0], "x", 1), 1);
+	guest_reads(&from, 0, "x");
+	memcpy(guest_at(&from.b.memory, piece.gpa), text, LONG);
+	driver_add(&from.b.q[1], &piece, 1);
+	bench_kick(&from.b, 1);
+	assert_int_equal(write(fd[0], "y", 1), 1);
+	guest_reads(&from, 0, "y");
+	fd[1] = connect_to(to.path[0]);
+	virtio_pause(from.b.device);
+	bench_go_on(&to.b, &from.b);
+	n = read_all(fd[0], got, LONG);
+	assert_in_range(n, 1, LONG - 1);
+	while (n < LONG) {
+		ssize_t part = read(fd[1], got + n, LONG - n);
+
+		assert_true(part > 0);
+		n += (size_t)part;
+	}
+	bench_take(&to.b, 1, NULL);
+	assert_memory_equal(got, text, LONG);
+	virtio_resume(from.b.device);
+	close(fd[0]);
+	close(fd[1]);
+	close_desk(&from);
+	close_desk(&to);
+	free(text);
+	free(got);
+}
+
+static void input_that_waits_goes_with_it(void **state)
+{
+	struct desk from, to;
+	int fd;
+
+	open_desk(&from, 1);
+	open_desk(&to, 1);
+	bench_start(&from.b, bench_layouts[2], 2);
+	fd = connect_to(from.path[0]);
+	assert_int_equal(write(fd, "hello", 5), 5);
+	guest_reads(&from, 0, "hell");
+	bench_go_on(&to.b, &from.b);
+	guest_reads(&to, 0, "o");
+	close(fd);
+	close_desk(&from);
+	close_desk(&to);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -246,6 +322,8 @@ int main(void)
 		cmocka_unit_test(input_waits_for_the_guest),
 		cmocka_unit_test(output_waits_for_the_peer_and_a_reset_does_not),
 		cmocka_unit_test(several_ports_are_announced_and_work),
+		cmocka_unit_test(output_goes_on_in_the_middle_of_a_buffer),
+		cmocka_unit_test(input_that_waits_goes_with_it),
 	};
 
 	return cmocka_run_group_tests_name("virtio-console", tests, NULL, NULL);

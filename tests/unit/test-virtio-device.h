@@ -250,6 +250,30 @@ static inline void bench_wait(struct bench *b, unsigned int vector)
 	assert_int_equal(eventfd_read(b->irq[vector], &one), 0);
 }
 
+/*
+ * The device of `from`, paused, is saved, and that of `to` goes on with it: with the guest's memory
+ * as it was then, and the driver's own account of its queues.
+ */
+static inline void bench_go_on(struct bench *to, struct bench *from)
+{
+	struct state_out out = { 0 };
+	struct state_in in;
+	struct err err;
+
+	virtio_pause(from->device);
+	assert_ok(virtio_device_save(from->device, &out, &err), &err);
+	assert_int_equal(out.ret, 0);
+	memcpy(to->memory.bytes, from->memory.bytes, GUEST_BYTES);
+	memcpy(to->q, from->q, sizeof(to->q));
+	for (size_t i = 0; i < BENCH_QUEUES; i++)
+		to->q[i].memory = &to->memory;
+	assert_ok(state_open(&in, out.data, out.len, &err), &err);
+	assert_ok(virtio_device_load(to->device, &in), &err);
+	assert_ok(state_close(&in), &err);
+	state_out_free(&out);
+	virtio_resume(from->device);
+}
+
 /* Until the queue has a used buffer; returns its id. */
 static inline int bench_take(struct bench *b, unsigned int queue, uint32_t *written)
 {

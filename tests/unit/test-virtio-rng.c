@@ -280,6 +280,45 @@ static void sources_that_end_or_block_are_refused(void **state)
 	}
 }
 
+/* What the driver made available and nobody took is served by the one that goes on. */
+static void queues_go_on_where_they_stood(void **state)
+{
+	const struct driver_piece piece = { DATA, 100, true };
+
+	for (size_t i = 0; i < ARRAY_SIZE(bench_layouts); i++) {
+		struct bench from, to;
+
+		open_source(&from, NULL);
+		open_source(&to, NULL);
+		bench_start(&from, bench_layouts[i], 1);
+		/* Past the ring's end. */
+		for (unsigned int n = 0; n < BENCH_QUEUE_SIZE + 5; n++)
+			assert_int_equal(ask(&from, &piece, 1), 100);
+		virtio_pause(from.device);
+		for (unsigned int n = 0; n < 7; n++)
+			driver_add(&from.q[0], &piece, 1);
+		bench_kick(&from, 0);
+		clear(&from);
+		bench_go_on(&to, &from);
+		for (unsigned int n = 0; n < 7; n++) {
+			uint32_t written;
+
+			bench_take(&to, 0, &written);
+			assert_int_equal(written, 100);
+		}
+		assert_in_range(changed(&to, DATA, 100), 50, 100);
+		for (unsigned int n = 0; n < BENCH_QUEUE_SIZE + 5; n++)
+			assert_int_equal(ask(&to, &piece, 1), 100);
+		assert_int_equal(reg(&to, REG_STATUS, 1), 0x0f);
+		/* And the one that was saved has lost nothing. */
+		virtio_resume(from.device);
+		for (unsigned int n = 0; n < 7; n++)
+			bench_take(&from, 0, NULL);
+		bench_close(&from);
+		bench_close(&to);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -291,6 +330,7 @@ int main(void)
 		cmocka_unit_test(it_leaves_under_way),
 		cmocka_unit_test(bytes_come_from_the_device_that_was_named),
 		cmocka_unit_test(sources_that_end_or_block_are_refused),
+		cmocka_unit_test(queues_go_on_where_they_stood),
 	};
 
 	return cmocka_run_group_tests_name("virtio-rng", tests, NULL, NULL);

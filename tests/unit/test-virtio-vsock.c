@@ -400,6 +400,38 @@ static void a_vsock_leaves_with_clients(void **state)
 	}
 }
 
+#define EVENT	    2
+#define EVENT_BYTES (BENCH_BUFFERS + 0x60000)
+
+/* Section 5.10.6.7; whether the buffer for it is there already or comes later. */
+static void connections_of_a_saved_guest_are_told_gone(void **state)
+{
+	const struct driver_piece piece = { EVENT_BYTES, 8, true };
+
+	for (unsigned int later = 0; later < 2; later++) {
+		struct virtio_vsock_event event;
+		struct room from, to;
+		uint32_t written;
+
+		open_room(&from);
+		open_room(&to);
+		bench_start(&from.b, bench_layouts[1], 3);
+		if (!later)
+			driver_add(&from.b.q[EVENT], &piece, 1);
+		memset(guest_at(&from.b.memory, EVENT_BYTES), 0xff, 8);
+		bench_go_on(&to.b, &from.b);
+		if (later)
+			driver_add(&to.b.q[EVENT], &piece, 1);
+		bench_kick(&to.b, EVENT);
+		bench_take(&to.b, EVENT, &written);
+		assert_int_equal(written, sizeof(event));
+		memcpy(&event, guest_at(&to.b.memory, EVENT_BYTES), sizeof(event));
+		assert_int_equal(event.id, VIRTIO_VSOCK_EVENT_TRANSPORT_RESET);
+		close_room(&from);
+		close_room(&to);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -412,6 +444,7 @@ int main(void)
 		cmocka_unit_test(clients_that_do_not_say_connect_are_hung_up),
 		cmocka_unit_test(a_reset_hangs_up_on_everybody),
 		cmocka_unit_test(a_socket_in_use_is_refused_and_a_leftover_is_not),
+		cmocka_unit_test(connections_of_a_saved_guest_are_told_gone),
 	};
 
 	return cmocka_run_group_tests_name("virtio-vsock", tests, NULL, NULL);

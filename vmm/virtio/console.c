@@ -45,6 +45,8 @@ struct port {
 	uint16_t id, slots;
 	struct iovec *iov;
 	unsigned int n_iov, at;
+	uint64_t written; /* bytes of it */
+	uint64_t skip;	  /* so many of the next one were written before this process */
 	unsigned int tell;
 };
 
@@ -67,6 +69,16 @@ static unsigned int tx_queue(const struct port *port)
 
 /* --- from the guest to the sink -------------------------------------------------------------- */
 
+static void advance(struct port *port, size_t n)
+{
+	struct iovec *v = &port->iov[port->at];
+
+	port->written += n;
+	v->iov_base = (char *)v->iov_base + n;
+	v->iov_len -= n;
+	port->at += !v->iov_len;
+}
+
 static bool hold(struct port *port)
 {
 	const struct virtq_chain *chain = &port->console->device->chain;
@@ -80,6 +92,14 @@ static bool hold(struct port *port)
 	port->id = chain->id;
 	port->slots = chain->slots;
 	port->holds = true;
+	port->written = 0;
+	while (port->skip && port->at < port->n_iov) {
+		size_t n = (size_t)MIN((uint64_t)port->iov[port->at].iov_len, port->skip);
+
+		port->skip -= n;
+		advance(port, n);
+	}
+	port->skip = 0;
 	return true;
 }
 
@@ -105,9 +125,7 @@ static bool write_held(struct port *port, size_t *budget)
 			return false;
 		}
 		*budget -= n;
-		v->iov_base = (char *)v->iov_base + n;
-		v->iov_len -= n;
-		port->at += !v->iov_len;
+		advance(port, n);
 	}
 	return true;
 }
@@ -323,6 +341,7 @@ static bool on_stop(void *opaque)
 		struct port *port = &console->ports[i];
 
 		let_go(port);
+		port->skip = 0;
 		port->tell = 0;
 		port->blocked = false;
 	}
@@ -334,10 +353,44 @@ static bool on_stop_queue(void *opaque, unsigned int queue)
 	struct console *console = opaque;
 
 	for (unsigned int i = 0; i < console->n; i++) {
-		if (tx_queue(&console->ports[i]) == queue)
-			let_go(&console->ports[i]);
+		if (tx_queue(&console->ports[i]) != queue)
+			continue;
+		let_go(&console->ports[i]);
+		console->ports[i].skip = 0;
 	}
 	return true;
+}
+
+/* The buffer that is being written is taken again, and gone on with where it was. */
+static void on_save(void *opaque, struct state_out *out)
+{
+	struct console *console = opaque;
+
+	for (unsigned int i = 0; i < console->n; i++) {
+		const struct port *port = &console->ports[i];
+
+		state_put_bytes(out, port->input, port->n_input);
+		state_put(out, port->tell);
+		state_put(out, port->holds ? port->written : port->skip);
+	}
+}
+
+static void on_load(void *opaque, struct state_in *in)
+{
+	struct console *console = opaque;
+
+	for (unsigned int i = 0; i < console->n; i++) {
+		struct port *port = &console->ports[i];
+		size_t n;
+		const uint8_t *input = state_take_some(in, INPUT_BYTES, &n);
+
+		if (input)
+			memcpy(port->input, input, n);
+		port->n_input = n;
+		port->tell = (unsigned int)state_take(in, TELL_ADD | TELL_CONSOLE | TELL_NAME |
+								  TELL_OPEN);
+		port->skip = state_take(in, UINT64_MAX);
+	}
 }
 
 static void config_read(void *opaque, uint32_t offset, void *data, unsigned int size)
@@ -363,6 +416,8 @@ static const struct virtio_ops console_ops = {
 	.kick = on_kick,
 	.stop = on_stop,
 	.stop_queue = on_stop_queue,
+	.save = on_save,
+	.load = on_load,
 	.free = on_free,
 };
 

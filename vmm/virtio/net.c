@@ -425,7 +425,7 @@ static void on_start(void *opaque)
 		flags &= ~uso;
 	ret = tap_offload(&net->tap, flags);
 	if (!ret)
-		ret = tap_use(&net->tap, 1);
+		ret = tap_use(&net->tap, net->active);
 	if (ret)
 		log_limited(net->host.log, &net->limit, LOG_WARN, "net", "%s: tap: %s", net->id,
 			    strerror(-ret));
@@ -458,6 +458,25 @@ static bool on_stop_queue(void *opaque, unsigned int queue)
 		net->pairs[queue / 2].len = 0;
 	}
 	return true;
+}
+
+static void on_save(void *opaque, struct state_out *out)
+{
+	struct net *net = opaque;
+
+	state_put(out, net->active);
+	state_put_bytes(out, net->config.mac, sizeof(net->config.mac));
+}
+
+/* A frame that was half in its buffers is lost: they are empty again. */
+static void on_load(void *opaque, struct state_in *in)
+{
+	struct net *net = opaque;
+
+	net->active = (unsigned int)state_take(in, net->n);
+	if (!net->active)
+		state_refuse(in, "no queue pair is in use");
+	state_take_bytes(in, net->config.mac, sizeof(net->config.mac));
 }
 
 /* Section 5.1.3.1: which features stand on which. */
@@ -510,6 +529,8 @@ static const struct virtio_ops net_ops = {
 	.stop = on_stop,
 	.stop_queue = on_stop_queue,
 	.pause = on_pause,
+	.save = on_save,
+	.load = on_load,
 	.free = on_free,
 };
 

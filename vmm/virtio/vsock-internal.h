@@ -62,6 +62,7 @@ struct vsock {
 	unsigned int n_conns;
 	uint32_t next_port;
 	bool starved; /* the guest has no receive buffer */
+	bool lost;    /* its connections were another process's: it has not been told yet */
 	struct virtio_vsock_hdr resets[VSOCK_RESETS];
 	unsigned int n_resets;
 	uint8_t data[VSOCK_BUFFER];

@@ -21,6 +21,7 @@
 #define VSOCK_QUEUE_SIZE 256u
 #define QUEUE_RX	 0u
 #define QUEUE_TX	 1u
+#define QUEUE_EVENT	 2u
 #define HEADER		 sizeof(struct virtio_vsock_hdr)
 
 /* --- to the guest ---------------------------------------------------------------------------- */
@@ -284,6 +285,25 @@ static bool hear_one(void *opaque, unsigned int queue)
 	return true;
 }
 
+/* --- events ---------------------------------------------------------------------------------- */
+
+/* Section 5.10.6.7: the driver ends its connections, and looks at its context id again. */
+static void tell_lost(struct vsock *vsock)
+{
+	const struct virtio_vsock_event event = { .id = VIRTIO_VSOCK_EVENT_TRANSPORT_RESET };
+	struct virtio_device *device = vsock->device;
+	const struct virtq_chain *chain = &device->chain;
+
+	if (vsock->lost && virtio_pop(device, QUEUE_EVENT)) {
+		virtio_push(device, QUEUE_EVENT, chain->id, chain->slots,
+			    (uint32_t)virtq_write(chain, 0, &event, sizeof(event)));
+		virtio_flush(device, QUEUE_EVENT);
+		vsock->lost = false;
+	}
+	if (vsock->lost && virtio_kicks_on(device, QUEUE_EVENT))
+		virtio_again(device, QUEUE_EVENT);
+}
+
 /* --- life ------------------------------------------------------------------------------------ */
 
 static void on_kick(void *opaque, unsigned int queue)
@@ -294,6 +314,8 @@ static void on_kick(void *opaque, unsigned int queue)
 		virtio_drain(vsock->device, QUEUE_TX, hear_one);
 	if (queue == QUEUE_TX || queue == QUEUE_RX)
 		vsock_pump(vsock);
+	if (queue == QUEUE_EVENT)
+		tell_lost(vsock);
 }
 
 static bool on_stop(void *opaque)
@@ -303,7 +325,18 @@ static bool on_stop(void *opaque)
 	while (vsock->conns)
 		conn_free(vsock->conns);
 	vsock->n_resets = 0;
+	vsock->lost = false;
 	return true;
+}
+
+/* Its connections are sockets of this process, and stay here. */
+static void on_save(void *opaque, struct state_out *out)
+{
+}
+
+static void on_load(void *opaque, struct state_in *in)
+{
+	((struct vsock *)opaque)->lost = true;
 }
 
 static void config_read(void *opaque, uint32_t offset, void *data, unsigned int size)
@@ -324,6 +357,8 @@ static const struct virtio_ops vsock_ops = {
 	.config_read = config_read,
 	.kick = on_kick,
 	.stop = on_stop,
+	.save = on_save,
+	.load = on_load,
 	.free = on_free,
 };
 
