@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a hostile snapshot can do to a machine: a good state is made once, of a bus with a virtual
- * DSA in use, two virtio devices, clock, power and serial registers; each input is a list of
+ * DSA in use, four virtio devices, clock, power and serial registers; each input is a list of
  * changes to its bytes, numbers and sections, and what comes out is loaded into a fresh machine
  * and, where it is taken, used. No KVM is asked; the DSA's descriptors run on this thread.
  *
@@ -10,7 +10,9 @@
  * sections are, no byte outside them is read.
  */
 #include <linux/pci_regs.h>
+#include <stdio.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "tests/fuzz/dsa-stand-in.h"
 #include "tests/fuzz/replay.h"
@@ -19,15 +21,17 @@
 #include "vmm/rtc.h"
 #include "vmm/serial-model.h"
 #include "vmm/virtio/balloon.h"
+#include "vmm/virtio/console.h"
 #include "vmm/virtio/internal.h"
 #include "vmm/virtio/rng.h"
+#include "vmm/virtio/vsock.h"
 
 #define MEMORY	    (16 * 4096u)
 #define WINDOW	    (4 * 4096u)
 #define WINDOW_SIZE (4 * 4096u)
 #define PASID	    5u
 #define RAM	    (16 * 4096u) /* of the virtio devices */
-#define DEVICES	    2u
+#define DEVICES	    4u
 #define NUMBERS_MAX 4096u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -151,6 +155,10 @@ static void add_dsa(struct fleet *f)
 static void add_virtio(struct fleet *f)
 {
 	const struct balloon_options options = { .size = 4096, .reporting = true };
+	const struct console_options console = {
+		.n = 2, .ports = { { .mode = SERIAL_NULL }, { .name = "a", .mode = SERIAL_NULL } }
+	};
+	char path[64];
 	struct balloon *balloon;
 	uint8_t *ram = mmap(NULL, RAM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -162,6 +170,11 @@ static void add_virtio(struct fleet *f)
 	must(rng_create(&f->device[0], &f->host, NULL, NULL));
 	must(balloon_create(&balloon, &f->host, &options, NULL));
 	f->device[1] = balloon_device(balloon);
+	must(console_create(&f->device[2], &f->host, &console, NULL));
+	snprintf(path, sizeof(path), "/tmp/adit-fuzz-snapshot-%d", getpid());
+	must(vsock_create(&f->device[3], &f->host, 3, path, NULL));
+	/* The process may end at any input; nobody needs the name. */
+	unlink(path);
 	for (unsigned int i = 0; i < DEVICES; i++) {
 		f->device[i]->function->msix->deliver = stand_in_deliver;
 		f->device[i]->function->msix->deliver_arg = f;
@@ -431,7 +444,7 @@ static void check_dsa(struct fleet *f, bool loaded)
 /* A machine costs a ring of its loop and its pages. */
 unsigned int replay_runs(void)
 {
-	return 4000;
+	return 2500;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
