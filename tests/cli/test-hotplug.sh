@@ -143,6 +143,26 @@ else
 fi
 ok "nothing of these is open" is "$(opened)" "$before"
 
+# --- a block device of the host, past its cache: what it is like is asked within the life's filter
+truncate -s 2M "$work/behind"
+printf '\115' | dd of="$work/behind" conv=notrunc 2>/dev/null
+loop=$(losetup --find --show "$work/behind" 2>/dev/null)
+if [ "$loop" ]; then
+	ok "a block device comes" is "$(http PUT vm.add-disk -d \
+		'{"id": "block", "path": "'"$loop"'", "direct": true, "image_type": "Raw"}')" 200
+	ok "the guest reads from it" until_says "$out" 'says 77'
+	truncate -s 4M "$work/behind"
+	losetup --set-capacity "$loop"
+	ok "it is larger now" is "$(http PUT vm.resize-disk -d '{"id": "block"}')" 204
+	ok "and the guest is told" has "$work/err" 'block: has 4194304 bytes now'
+	ok "another size it cannot have" is \
+		"$(http PUT vm.resize-disk -d '{"id": "block", "desired_size": "8M"}')" 400
+	ok "and it leaves" ctl remove-device block 60
+	losetup --detach "$loop"
+else
+	skip "a block device comes" "no loop device can be had"
+fi
+
 # --- many, one after another, from several clients at once
 ok "32 of each, from four clients" python3 "$(dirname "$0")/hotplug-load.py" "$sock" "$work" 8
 ok "nothing of them is left" is "$(info 'len(v["config"]["disks"]) + len(v["config"]["adis"])')" 2
