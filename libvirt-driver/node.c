@@ -279,6 +279,48 @@ static void put_mdev(xmlNode *device, const struct host_mdev *mdev, const struct
 	put_group(node, mdev->group, host);
 }
 
+/* What the firmware says of itself; its letters may be any. "": nothing. */
+static void read_dmi(const struct host *host, char text[HOST_TEXT], const char *name)
+{
+	if (sysfs_read(host, text, HOST_TEXT, "/sys/class/dmi/id/%s", name) < 0)
+		*text = 0;
+	for (char *at = text; *at; at++) {
+		if (*at < 0x20 || *at > 0x7e)
+			*at = '?';
+	}
+}
+
+static void put_dmi(xmlNode *parent, const struct host *host, const char *tag, const char *name)
+{
+	char text[HOST_TEXT];
+
+	read_dmi(host, text, name);
+	if (*text)
+		element(parent, tag, "%s", text);
+}
+
+/* hardware, its uuid and firmware are always there: libvirt's schema wants them. */
+static void put_system(xmlNode *device, const struct host *host)
+{
+	xmlNode *node = capability(device, NODE_SYSTEM), *part;
+	uint8_t uuid[XDR_UUID] = { 0 };
+	char text[HOST_TEXT], known[UUID_TEXT];
+
+	put_dmi(node, host, "product", "product_name");
+	part = element(node, "hardware", "%s", "");
+	put_dmi(part, host, "vendor", "sys_vendor");
+	put_dmi(part, host, "version", "product_version");
+	read_dmi(host, text, "product_uuid");
+	if (!uuid_parse(uuid, text))
+		memset(uuid, 0, sizeof(uuid));
+	uuid_format(known, uuid);
+	element(part, "uuid", "%s", known);
+	part = element(node, "firmware", "%s", "");
+	put_dmi(part, host, "vendor", "bios_vendor");
+	put_dmi(part, host, "version", "bios_version");
+	put_dmi(part, host, "release_date", "bios_date");
+}
+
 static void put_path(xmlNode *device, const struct node *node, const struct host *host)
 {
 	char path[PATH_MAX];
@@ -331,7 +373,7 @@ char *node_xml(const struct nodes *nodes, const struct node *node, const struct 
 	else if (node->mdev_parent)
 		put_types(device, nodes, node->mdev_parent);
 	else
-		capability(device, NODE_SYSTEM);
+		put_system(device, host);
 	text = write_xml(doc);
 	xmlFreeDoc(doc);
 	return text;

@@ -36,6 +36,10 @@ ln -s ../mdev_supported_types/mtty-2 "$mtty/$uuid/mdev_type"
 ln -s ../../devices/virtual/mtty/mtty "$host/sys/class/mdev_bus/"
 ln -s ../../../devices/virtual/mtty/mtty/$uuid "$host/sys/bus/mdev/devices/"
 
+mkdir -p "$host/sys/class/dmi/id"
+echo 4C4C4544-0042-3510-8052-B4C04F564D31 >"$host/sys/class/dmi/id/product_uuid"
+printf 'Makers & S\377ns\n' >"$host/sys/class/dmi/id/sys_vendor"
+
 "$build/virtaditd" --host-root "$host" --socket "$work/s" --socket-ro "$work/s-ro" \
 	--state-dir "$work/state" --run-dir "$work/run" --adit "$adit" 2>"$work/log" &
 daemon=$!
@@ -61,6 +65,9 @@ v nodedev-list --cap mdev
 ok "mdevs" is "$(tr -d '\n' <"$work/out")" "$mdev"
 v nodedev-list --cap net
 ok "what is not told of is not there" is "$(tr -d '\n' <"$work/out")" ""
+v nodedev-dumpxml computer
+ok "the computer says what it is" has "$work/out" "<uuid>4c4c4544-0042-3510-8052-b4c04f564d31</uuid>"
+ok "in letters that are ones" has "$work/out" "<vendor>Makers &amp; S?ns</vendor>"
 ok "the tree" says "| *+- $mdev" v nodedev-list --tree
 ok "a function's driver" says "<name>nvme</name>" v nodedev-dumpxml pci_0000_3b_00_0
 ok "and its bus" has "$work/out" "<bus>59</bus>"
@@ -70,6 +77,24 @@ ok "and how many" has "$work/out" "<availableInstances>5</availableInstances>"
 ok "an mdev's type" says '<type id="mtty-2"/>' v nodedev-dumpxml $mdev
 ok "and its parent" has "$work/out" "<parent>mtty</parent>"
 ok "nodedev-info" says "Active: *yes" v nodedev-info $mdev
+schema=${ADIT_SCHEMAS:-/usr/share/libvirt/schemas}/nodedev.rng
+if command -v xmllint >/dev/null && [ -e "$schema" ]; then
+	# A parent of mdevs that is no function of PCI, as the sample mtty, is beyond the schema.
+	mkdir "$function/mdev_supported_types"
+	cp -r "$types" "$function/mdev_supported_types/"
+	ln -s ../../devices/pci0000:3a/0000:3b:00.0 "$host/sys/class/mdev_bus/"
+	v nodedev-list --cap mdev_types
+	ok "a function can make mdevs" has "$work/out" pci_0000_3b_00_0
+	for device in computer "$mdev" pci_0000_3b_00_0; do
+		v nodedev-dumpxml "$device"
+		cp "$work/out" "$work/device.xml"
+		ok "$device is valid by libvirt's schema" \
+			sh -c 'xmllint --noout --relaxng "$1" "$2" 2>/dev/null' -- "$schema" "$work/device.xml"
+	done
+	rm -r "$function/mdev_supported_types" "$host/sys/class/mdev_bus/0000:3b:00.0"
+else
+	skip "validity by libvirt's schema" "no xmllint, or no $schema"
+fi
 ok "one that is not there" fails "matching name" v nodedev-dumpxml pci_0000_00_00_7
 
 cat >"$work/new.xml" <<'END'
