@@ -211,17 +211,18 @@ int state_open(struct state_in *in, const void *data, size_t len, struct err *er
 	return 0;
 }
 
-bool state_has(const struct state_in *in, const char *fmt, ...)
+bool state_name(const struct state_in *in, unsigned int index, char name[STATE_NAME_MAX + 1])
 {
-	char name[STATE_NAME_MAX + 1];
 	struct section section;
-	va_list ap;
-	int n;
+	size_t at = 0;
 
-	va_start(ap, fmt);
-	n = vsnprintf(name, sizeof(name), fmt, ap);
-	va_end(ap);
-	return n > 0 && n < (int)sizeof(name) && find(in, name, (size_t)n, &section) >= 0;
+	do {
+		if (at >= in->len || !next_section(in, &at, &section))
+			return false;
+	} while (index--);
+	memcpy(name, section.name, section.name_len);
+	name[section.name_len] = '\0';
+	return true;
 }
 
 int state_enter(struct state_in *in, uint16_t version, const char *fmt, ...)

@@ -58,9 +58,8 @@ struct state_in {
 
 /* -EPROTO with a sentence. err is borrowed until state_close. */
 int state_open(struct state_in *in, const void *data, size_t len, struct err *err);
-/* Is there a section of that name? */
-bool state_has(const struct state_in *in, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+/* The name of a section, by its place; false past the last. */
+bool state_name(const struct state_in *in, unsigned int index, char name[STATE_NAME_MAX + 1]);
 /* -EPROTO: there is none of that name, or it is of another version. */
 int state_enter(struct state_in *in, uint16_t version, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

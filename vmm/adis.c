@@ -126,6 +126,11 @@ static int what_it_maps(void *arg, const struct ioasid_space *space, struct dsa_
 		end = window->offset + window->size;
 		write = window->write;
 	}
+	if (adis->ram->fd < 0)
+		return err_set(
+			err, EOPNOTSUPP,
+			"the memory of a VM that goes on from a snapshot has no descriptor for "
+			"another process");
 	*n = 0;
 	for (unsigned int i = 0; i < adis->layout->n_ram; i++) {
 		const struct layout_ram *r = &adis->layout->ram[i];

@@ -283,6 +283,17 @@ static int make_chipset(struct machine *machine, struct err *err)
 	return ret;
 }
 
+/* Where functions were: before there are any. */
+static int plan_slots(struct machine *machine, const struct snapshot *snapshot, struct err *err)
+{
+	struct state_in in;
+	int ret = snapshot ? state_open(&in, snapshot->state, snapshot->state_len, err) : 0;
+
+	if (!ret && snapshot)
+		ret = pci_bus_plan(machine->bus, &in);
+	return ret ? err_prefix(err, "the snapshot") : 0;
+}
+
 static int make_virtio(struct machine *machine, struct err *err)
 {
 	const struct virtio_parts parts = {
@@ -488,6 +499,8 @@ int machine_create(struct machine **out, const struct machine_options *options, 
 		ret = make_processors(machine, err);
 	if (!ret)
 		ret = make_chipset(machine, err);
+	if (!ret)
+		ret = plan_slots(machine, options->snapshot, err);
 	if (!ret)
 		ret = adis_create(&machine->adis, machine->config, machine->vm, machine->bus,
 				  &machine->ram, machine->hot, &machine->layout, machine->log,

@@ -72,6 +72,12 @@ static int connect_device(struct user_device *device, const struct config_user_d
 		.opaque = device,
 	};
 
+	if (!options.messages && place->ram->fd < 0)
+		return err_set(
+			err, EOPNOTSUPP,
+			"%s: the memory of a VM that goes on from a snapshot has no descriptor "
+			"to be shared: \"share\": \"messages\" needs none",
+			device->id);
 	for (unsigned int i = 0; i < layout->n_ram; i++) {
 		const struct layout_ram *r = &layout->ram[i];
 

@@ -105,8 +105,14 @@ static int choose_slot(const struct pci_bus *bus, const struct pci_function *fun
 	if (slot > 0 && bus->slots[slot])
 		return err_set(err, EEXIST, "%s: slot %d holds %s: choose another", function->name,
 			       slot, bus->slots[slot]->name);
+	for (unsigned int s = 1; slot < 0 && s < PCI_SLOTS; s++) {
+		if (!bus->slots[s] && !strcmp(bus->planned[s], function->name)) {
+			*out = s;
+			return 0;
+		}
+	}
 	for (unsigned int s = slot > 0 ? (unsigned int)slot : 1; s < PCI_SLOTS; s++) {
-		if (!bus->slots[s]) {
+		if (!bus->slots[s] && (slot > 0 || !*bus->planned[s])) {
 			*out = s;
 			return 0;
 		}

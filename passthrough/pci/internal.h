@@ -137,6 +137,9 @@ struct pci_bus {
 	bool ecam_mapped;
 	pthread_mutex_t lock;
 	struct pci_function *slots[PCI_SLOTS];
+	/* Whose a slot is to be, where it is not the first free one that is asked for; "":
+	 * nobody's. */
+	char planned[PCI_SLOTS][PCI_NAME_MAX + 1];
 	uint32_t address; /* of mechanism #1; atomic */
 };
 

@@ -300,6 +300,11 @@ void pci_function_block(struct pci_function *function, bool blocked);
  * function that is not carried. Loaded into a bus that has the same functions; what devices keep
  * behind them is theirs to save.
  */
+/*
+ * Before functions are added: each goes where it was in the state, whatever came and went before it
+ * was saved. -EPROTO.
+ */
+int pci_bus_plan(struct pci_bus *bus, struct state_in *in);
 int pci_bus_save(struct pci_bus *bus, struct state_out *out, struct err *err);
 int pci_bus_load(struct pci_bus *bus, struct state_in *in);
 /* The device number it was given; functions are all function 0. */

@@ -22,6 +22,28 @@ static int check_carried(const struct pci_function *function, struct err *err)
 		       function->name);
 }
 
+static const char section_prefix[] = "function ";
+
+int pci_bus_plan(struct pci_bus *bus, struct state_in *in)
+{
+	const size_t skip = sizeof(section_prefix) - 1;
+	char name[STATE_NAME_MAX + 1];
+
+	for (unsigned int i = 0; !in->ret && state_name(in, i, name); i++) {
+		uint64_t slot;
+
+		if (strncmp(name, section_prefix, skip) != 0)
+			continue;
+		state_enter(in, VERSION, "%s", name);
+		slot = state_take(in, PCI_SLOTS - 1);
+		if (strlen(name + skip) > PCI_NAME_MAX || (slot && *bus->planned[slot]))
+			state_refuse(in, "its slot %u is another's too", (unsigned int)slot);
+		else if (slot)
+			strcpy(bus->planned[slot], name + skip);
+	}
+	return in->ret;
+}
+
 static void save_function(struct pci_function *function, struct state_out *out)
 {
 	struct pci_msix *msix = function->msix;

@@ -372,6 +372,8 @@ static int load(struct fleet *f, const uint8_t *state, size_t len)
 	int ret = state_open(&in, state, len, &err);
 
 	if (!ret)
+		ret = pci_bus_plan(f->at.bus, &in);
+	if (!ret)
 		ret = state_enter(&in, 1, "serial");
 	if (!ret)
 		ret = serial_model_load(&f->serial, &in);

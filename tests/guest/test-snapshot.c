@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "vmm/hotplug.h"
 #include "vmm/snapshot.h"
 
 #define MEMORY ", \"memory\": {\"size\": \"64M\"}"
@@ -153,6 +154,53 @@ static void disk_goes_on(const char *words)
 	unlink(saving.path);
 }
 
+static void add_disk(struct guest *guest, void *arg)
+{
+	const struct hotplug_part part = { .config = arg,
+					   .disk = ((const struct config *)arg)->disks + 1 };
+	struct err err;
+	int slot = hotplug_add(machine_hotplug(guest->machine), &part, &err);
+
+	assert_in_range(slot, 3, 31);
+}
+
+/* Beside the others in the configuration it would be made before some of them. */
+static void what_came_while_it_ran_stays_in_its_slot(void **state)
+{
+	char members[512], path[2][64], text[768];
+	struct saving saving;
+	struct config config;
+	struct guest guest;
+
+	for (int i = 0; i < 2; i++) {
+		make_path(path[i], sizeof(path[i]), "disk");
+		assert_int_equal(truncate(path[i], IMAGE_BYTES), 0);
+	}
+	snprintf(members, sizeof(members),
+		 MEMORY ", \"rng\": {}, \"disks\": [{\"id\": \"d\", \"path\": \"%s\"}]", path[0]);
+	assert_ok(guest_create(&guest, "snapshot", "", members), &guest.err);
+	snprintf(members, sizeof(members),
+		 MEMORY ", \"rng\": {}, \"disks\": [{\"id\": \"d\", \"path\": \"%s\"}, "
+			"{\"id\": \"e\", \"path\": \"%s\"}]",
+		 path[0], path[1]);
+	snprintf(text, sizeof(text), "{\"payload\": {\"kernel\": \"none\"}%s}", members);
+	assert_ok(config_parse(&config, text, strlen(text), &guest.err), &guest.err);
+	guest_start(&guest);
+	guest_expect(&guest, "busy");
+	guest_do(&guest, add_disk, &config);
+	snapshot(&guest, &saving);
+	assert_ok(saving.ret, &saving.err);
+	ends_well(&guest, 9);
+	guest_destroy(&guest);
+	assert_ok(guest_restore(&guest, saving.path, members), &guest.err);
+	assert_int_equal(hotplug_slot(machine_hotplug(guest.machine), "e"), 3);
+	guest_destroy(&guest);
+	config_free(&config);
+	unlink(saving.path);
+	unlink(path[0]);
+	unlink(path[1]);
+}
+
 static void a_disk_goes_on_with_every_layout(void **state)
 {
 	disk_goes_on("");
@@ -198,6 +246,7 @@ int main(void)
 		cmocka_unit_test(a_guest_goes_on_where_it_stood),
 		cmocka_unit_test(processors_go_on_where_they_stood),
 		cmocka_unit_test(a_disk_goes_on_with_every_layout),
+		cmocka_unit_test(what_came_while_it_ran_stays_in_its_slot),
 		cmocka_unit_test(an_adi_goes_on_under_its_pasid),
 		cmocka_unit_test(pasids_that_the_configuration_does_not_grant_are_refused),
 	};

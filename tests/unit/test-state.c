@@ -30,12 +30,13 @@ static void what_was_put_comes_back(void **state)
 	struct state_out out = two_sections();
 	struct state_in in;
 	struct err err = { 0 };
-	char bytes[5];
+	char bytes[5], name[STATE_NAME_MAX + 1];
 	size_t len = 1;
 
 	assert_ok(state_open(&in, out.data, out.len, &err), &err);
-	assert_true(state_has(&in, "thing 7"));
-	assert_false(state_has(&in, "thing 8"));
+	assert_true(state_name(&in, 1, name));
+	assert_string_equal(name, "other");
+	assert_false(state_name(&in, 2, name));
 	/* In any order. */
 	assert_ok(state_enter(&in, 1, "other"), &err);
 	assert_non_null(state_take_some(&in, 10, &len));
