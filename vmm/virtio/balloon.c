@@ -254,9 +254,9 @@ static int check_size(const struct balloon *balloon, uint64_t size, struct err *
 		return 0;
 	return err_set(
 		err, EBUSY,
-		"a balloon of %llu bytes: guest memory is mapped for the DMA of %u devices or "
-		"ADIs, so none of it comes free; take them out first",
-		(unsigned long long)size, balloon->barred);
+		"a balloon of %llu bytes: devices or ADIs do DMA to guest memory, so none of it "
+		"comes free; take them out first",
+		(unsigned long long)size);
 }
 
 int balloon_check(struct balloon *balloon, uint64_t size, struct err *err)
