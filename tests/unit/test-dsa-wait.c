@@ -508,6 +508,7 @@ static void pause_does_not_wait_for_a_huge_batch(void **state)
 {
 	RIG(rig, one_engine());
 	struct dsa_descriptor d = noop(), *list = (struct dsa_descriptor *)(rig.memory + 0x20000);
+	unsigned int next = 1;
 
 	start(&rig);
 	for (unsigned int i = 0; i < 1024; i++) {
@@ -525,7 +526,9 @@ static void pause_does_not_wait_for_a_huge_batch(void **state)
 		assert_int_equal(rig.dsa->waiting, 1);
 		dsa_engines_start(rig.dsa);
 	}
-	WAIT_FOR(status_at(&rig, 0x80000 + 2 * 32) == DSA_STATUS_OK);
+	while (status_at(&rig, 0x80000 + next * 32ULL))
+		next++;
+	WAIT_FOR(status_at(&rig, 0x80000 + next * 32ULL) == DSA_STATUS_OK);
 	assert_int_equal(status_at(&rig, RECORD), 0);
 	dsa_engines_stop(rig.dsa);
 	assert_int_equal(command(&rig, DSA_ABORT_ALL, 0), 0);
