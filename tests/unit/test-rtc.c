@@ -157,6 +157,27 @@ static void fields_can_be_set_while_it_runs(void **state)
 	assert_int_equal(get(f, 2), 0x01);
 }
 
+/* Whatever the host's clock says is a time to the guest, and one that the guest set stays as far
+ * away. */
+static void a_host_clock_that_jumps_is_followed(void **state)
+{
+	static const time_t jumps[] = { 0, 4102444800, -1, 253402300799, -62135596800 };
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(jumps); i++) {
+		f->now.tv_sec = jumps[i];
+		for (size_t j = 0; j < ARRAY_SIZE(fields); j++) {
+			uint8_t value = get(f, fields[j]);
+
+			assert_true(value >> 4 < 10 && (value & 15) < 10);
+		}
+	}
+	f->now.tv_sec = 1709210096;
+	assert_int_equal(get(f, 4), 0x12);
+	assert_int_equal(get(f, 2), 0x34);
+	assert_int_equal(get(f, 0), 0x56);
+}
+
 static void update_in_progress_warns_before_the_second(void **state)
 {
 	struct fixture *f = *state;
@@ -226,6 +247,7 @@ int main(void)
 		T(twelve_hour_mode_marks_the_afternoon),
 		T(set_holds_the_clock_and_moves_it),
 		T(fields_can_be_set_while_it_runs),
+		T(a_host_clock_that_jumps_is_followed),
 		T(update_in_progress_warns_before_the_second),
 		T(ram_keeps_bytes_and_the_nmi_bit_is_ignored),
 		T(word_accesses_take_index_and_data),
