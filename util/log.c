@@ -2,9 +2,12 @@
 #include "util/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -49,6 +52,7 @@ static size_t escape_json(char *out, size_t size, const char *in)
 static void emit(const struct log *log, enum log_level level, const char *area, const char *text)
 {
 	char line[LINE_MAX_BYTES * 2 + 128], escaped[LINE_MAX_BYTES * 2];
+	struct pollfd room = { .fd = log->fd, .events = POLLOUT };
 	struct timespec now;
 	int n;
 
@@ -68,8 +72,22 @@ static void emit(const struct log *log, enum log_level level, const char *area, 
 	if (n < 0)
 		return;
 	/* A full or closed log must not stop a VM: what does not fit is lost. */
-	if (write(log->fd, line, MIN((size_t)n, sizeof(line) - 1)) < 0)
+	if (poll(&room, 1, 0) != 1 || !(room.revents & POLLOUT) ||
+	    write(log->fd, line, MIN((size_t)n, sizeof(line) - 1)) < 0)
 		return;
+}
+
+int log_descriptor(int fd)
+{
+	struct stat st;
+	char path[32];
+	int own;
+
+	if (fstat(fd, &st) || !S_ISFIFO(st.st_mode))
+		return fd;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	own = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	return own < 0 ? fd : own;
 }
 
 static bool wanted(const struct log *log, enum log_level level)

@@ -32,7 +32,16 @@ struct log_limit {
 
 #define LOG_LIMIT_PER_SECOND 10
 
-/* log may be NULL: the line is dropped. Lines are cut at 1 KiB. */
+/*
+ * A descriptor whose lines go where fd's go: for a pipe another one, so that a full pipe is an
+ * error here, and a wait as before for who else has it. Else, and where that cannot be had, fd.
+ */
+int log_descriptor(int fd);
+
+/*
+ * log may be NULL: the line is dropped. Lines are cut at 1 KiB. One for which there is no room now
+ * is lost: nobody waits for who reads.
+ */
 void log_line(const struct log *log, enum log_level level, const char *area, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 

@@ -115,7 +115,7 @@ int cmd_adi_serve(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	struct log log = { .fd = STDERR_FILENO, .level = LOG_INFO };
+	struct log log = { .fd = log_descriptor(STDERR_FILENO), .level = LOG_INFO };
 	const struct sandbox sandbox = { .log = &log };
 	bool unconfined = false;
 	int c;

@@ -439,7 +439,8 @@ static int allow_snapshot(struct run *run)
 
 int cmd_run(int argc, char **argv)
 {
-	struct run run = { .log = { .fd = STDERR_FILENO, .level = LOG_INFO }, .signals = -1 };
+	struct run run = { .log = { .fd = log_descriptor(STDERR_FILENO), .level = LOG_INFO },
+			   .signals = -1 };
 	int status = EXIT_CONFIG;
 
 	run.sandbox.log = &run.log;

@@ -214,6 +214,8 @@ static int status_of(int status, const struct log *log)
 static __attribute__((noreturn)) void watch(pid_t child, int alive, const sigset_t *set,
 					    const struct log *log)
 {
+	/* The log's own descriptor goes with the others. */
+	const struct log last = { .fd = STDERR_FILENO, .level = log->level, .json = log->json };
 	int status;
 
 	if (alive > STDERR_FILENO + 1)
@@ -226,7 +228,7 @@ static __attribute__((noreturn)) void watch(pid_t child, int alive, const sigset
 		if (number > 0 && number != SIGCHLD)
 			hand_on(child, &info);
 		if (waitpid(child, &status, WNOHANG) == child)
-			_exit(status_of(status, log));
+			_exit(status_of(status, &last));
 	}
 }
 

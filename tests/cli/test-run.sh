@@ -142,4 +142,8 @@ ok "--help names every command" sh -c 'for c in run ctl check doctor bench; do
 	grep -q "adit $c" "$1" || exit 1; done' -- "$work/out"
 ok "--version says the version" is "$("$adit" --version)" "adit $(cat VERSION)"
 
+# Nobody reads its log.
+config spin >/dev/null
+ok "a VM with a full log pipe goes on, and loses whole lines" python3 "$(dirname "$0")/log-pipe.py" \
+	"$adit" "$work/spin.json" "$work/api"
 done_testing

@@ -101,6 +101,7 @@ static const struct sandbox_row sandbox_rows[] = {
 	CALL(ALL, read, "eventfds, files and sockets that are open"),
 	CALL(ALL, write, "log lines, eventfds, files and sockets that are open"),
 	CALL(ALL, close, "descriptors that are done with"),
+	CALL(ALL, poll, "whether the log takes a line; whether an eventfd counts"),
 	ONLY(ALL, mmap, 2, PROT_EXEC, 0, "never executable", "memory, and BARs of devices"),
 	CALL(ALL, munmap, "memory that is given back"),
 	ONLY(ALL, mprotect, 2, PROT_EXEC, 0, "never executable", "stacks of threads"),
@@ -154,7 +155,6 @@ static const struct sandbox_row sandbox_rows[] = {
 	CALL(LIFE, io_uring_register, "what they may do"),
 	CALL(SERVER, rt_sigtimedwait, "the signal that ends a server"),
 	CALL(LIFE | GUEST | API, eventfd2, "doorbells and interrupts"),
-	CALL(LIFE | GUEST | ENGINE | SEAT | FUNCTION, poll, "looking whether an eventfd counts"),
 
 	/* --- sockets --- */
 	CALL(LIFE | LOOP | API | SEAT, accept4,
