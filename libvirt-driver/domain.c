@@ -168,6 +168,7 @@ int domain_undefine(struct domain *domain, struct refusal *refusal)
 	if (store_remove(domain->daemon, domain->kept->uuid, refusal))
 		return CALL_REFUSED;
 	domain->autostart = false;
+	domain->autostart_once = false;
 	sessions_tell_lifecycle(domain->daemon, domain, LIFECYCLE_UNDEFINED, 0);
 	definition_free(domain->kept);
 	domain->kept = NULL;
@@ -175,14 +176,14 @@ int domain_undefine(struct domain *domain, struct refusal *refusal)
 	return 0;
 }
 
-int domain_set_autostart(struct domain *domain, bool on, struct refusal *refusal)
+int domain_set_autostart(struct domain *domain, bool once, bool on, struct refusal *refusal)
 {
 	if (!domain->kept)
 		return refuse(refusal, FAULT_OPERATION_INVALID,
 			      "domain '%s' is transient: it cannot be started by itself",
 			      domain_definition(domain)->name);
-	if (store_autostart(domain->daemon, domain->kept->uuid, on, refusal))
+	if (store_autostart(domain->daemon, domain->kept->uuid, once, on, refusal))
 		return CALL_REFUSED;
-	domain->autostart = on;
+	*(once ? &domain->autostart_once : &domain->autostart) = on;
 	return 0;
 }

@@ -34,12 +34,12 @@ struct run;
 struct domain {
 	struct daemon *daemon;
 	struct domain *prev, *next;
-	struct definition *kept; /* NULL: transient, gone with its end */
-	struct definition *live; /* NULL: not running */
-	struct run *run;	 /* there where live is */
-	uint32_t uid;		 /* of its process, where there is one */
-	bool autostart;
-	int32_t id; /* -1: not running */
+	struct definition *kept;	/* NULL: transient, gone with its end */
+	struct definition *live;	/* NULL: not running */
+	struct run *run;		/* there where live is */
+	uint32_t uid;			/* of its process, where there is one */
+	bool autostart, autostart_once; /* with the host, always and the next time */
+	int32_t id;			/* -1: not running */
 	int32_t state, reason;
 };
 
@@ -67,6 +67,6 @@ void domains_free(struct daemon *daemon);
 struct domain *domain_define(struct daemon *daemon, struct definition *definition,
 			     struct refusal *refusal);
 int domain_undefine(struct domain *domain, struct refusal *refusal);
-int domain_set_autostart(struct domain *domain, bool on, struct refusal *refusal);
+int domain_set_autostart(struct domain *domain, bool once, bool on, struct refusal *refusal);
 
 #endif

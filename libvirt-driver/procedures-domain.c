@@ -351,6 +351,13 @@ static int get_autostart(struct call *call)
 	return put_flag(call, domain, domain && domain->autostart);
 }
 
+static int get_autostart_once(struct call *call)
+{
+	struct domain *domain = call_only_domain(call, NULL);
+
+	return put_flag(call, domain, domain && domain->autostart_once);
+}
+
 static int is_updated(struct call *call)
 {
 	return put_flag(call, call_only_domain(call, NULL), false);
@@ -437,14 +444,29 @@ static int get_metadata(struct call *call)
 }
 
 const struct procedure domain_procedures[] = {
-	{ 14, true, get_xml },		{ 15, true, get_autostart },  { 16, true, get_info },
-	{ 17, true, get_max_memory },	{ 18, true, get_max_vcpus },  { 19, true, get_os_type },
-	{ 21, true, list_defined },	{ 22, true, lookup_by_id },   { 23, true, lookup_by_name },
-	{ 24, true, lookup_by_uuid },	{ 25, true, num_of_defined }, { 37, true, list_ids },
-	{ 51, true, num_of_domains },	{ 150, true, is_active },     { 151, true, is_persistent },
+	{ 14, true, get_xml },
+	{ 15, true, get_autostart },
+	{ 16, true, get_info },
+	{ 17, true, get_max_memory },
+	{ 18, true, get_max_vcpus },
+	{ 19, true, get_os_type },
+	{ 21, true, list_defined },
+	{ 22, true, lookup_by_id },
+	{ 23, true, lookup_by_name },
+	{ 24, true, lookup_by_uuid },
+	{ 25, true, num_of_defined },
+	{ 37, true, list_ids },
+	{ 51, true, num_of_domains },
+	{ 150, true, is_active },
+	{ 151, true, is_persistent },
 	{ 183, true, has_none }, /* has managed save image */
 	{ 187, true, has_none }, /* number of snapshots */
-	{ 200, true, get_vcpus_flags }, { 202, true, is_updated },    { 212, true, get_state },
-	{ 265, true, get_metadata },	{ 344, true, get_stats },     { 273, true, list_all },
+	{ 200, true, get_vcpus_flags },
+	{ 202, true, is_updated },
+	{ 212, true, get_state },
+	{ 265, true, get_metadata },
+	{ 344, true, get_stats },
+	{ 273, true, list_all },
+	{ 449, true, get_autostart_once },
 };
 const size_t n_domain_procedures = ARRAY_SIZE(domain_procedures);

@@ -70,7 +70,7 @@ static int undefine_flags(struct call *call)
 	return domain_undefine(domain, &call->refusal);
 }
 
-static int set_autostart(struct call *call)
+static int mark(struct call *call, bool once)
 {
 	struct domain_name name;
 	struct domain *domain = call_domain(call, &name);
@@ -78,8 +78,18 @@ static int set_autostart(struct call *call)
 
 	if (!call_arguments(call))
 		return CALL_REFUSED;
-	return domain ? domain_set_autostart(domain, on != 0, &call->refusal)
+	return domain ? domain_set_autostart(domain, once, on != 0, &call->refusal)
 		      : refuse_unknown(call, &name);
+}
+
+static int set_autostart(struct call *call)
+{
+	return mark(call, false);
+}
+
+static int set_autostart_once(struct call *call)
+{
+	return mark(call, true);
 }
 
 /* --- starting -------------------------------------------------------------------------------- */
@@ -266,5 +276,6 @@ const struct procedure life_procedures[] = {
 	{ 245, false, reset },
 	{ 258, false, shut_down_flags },
 	{ 350, false, define_xml_flags },
+	{ 450, false, set_autostart_once },
 };
 const size_t n_life_procedures = ARRAY_SIZE(life_procedures);

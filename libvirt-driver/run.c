@@ -806,6 +806,19 @@ int run_find_all(struct daemon *daemon, struct err *err)
 	return run_each(daemon, find_one, err);
 }
 
+/* Once is over with the start, whatever comes of it. */
+static bool should_start(struct domain *domain)
+{
+	bool once = domain->autostart_once;
+	struct refusal refusal = { 0 };
+
+	if (once && domain_set_autostart(domain, true, false, &refusal))
+		log_line(domain->daemon->log, LOG_ERROR, "domain",
+			 "%s: started again next time: %s", domain_definition(domain)->name,
+			 refusal.err.text);
+	return once || domain->autostart;
+}
+
 void run_autostart(struct daemon *daemon)
 {
 	if (!run_first_time(daemon))
@@ -813,7 +826,7 @@ void run_autostart(struct daemon *daemon)
 	for (struct domain *domain = daemon->domains; domain; domain = domain->next) {
 		struct refusal refusal = { 0 };
 
-		if (!domain->autostart || domain->live || !domain->kept)
+		if (domain->live || !domain->kept || !should_start(domain))
 			continue;
 		domain->live = definition_copy(domain->kept);
 		if (!domain->live)

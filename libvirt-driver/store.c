@@ -154,9 +154,14 @@ static int remove_file(int dir, const char *name)
 	return unlinkat(dir, name, 0) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+static const char *mark_name(bool once)
+{
+	return once ? "once" : "autostart";
+}
+
 int store_remove(struct daemon *daemon, const uint8_t uuid[XDR_UUID], struct refusal *refusal)
 {
-	char name[FILE_NAME], mark[FILE_NAME];
+	char name[FILE_NAME], mark[FILE_NAME], next[FILE_NAME];
 	int dir, ret;
 
 	if (!daemon->state_dir)
@@ -165,9 +170,12 @@ int store_remove(struct daemon *daemon, const uint8_t uuid[XDR_UUID], struct ref
 	if (dir < 0)
 		return CALL_REFUSED;
 	name_file(name, uuid, "xml");
-	name_file(mark, uuid, "autostart");
-	/* The mark first: one without a definition would start a later domain of that UUID. */
+	name_file(mark, uuid, mark_name(false));
+	name_file(next, uuid, mark_name(true));
+	/* The marks first: one without a definition would start a later domain of that UUID. */
 	ret = remove_file(dir, mark);
+	if (!ret)
+		ret = remove_file(dir, next);
 	if (!ret)
 		ret = remove_file(dir, name);
 	if (!ret && fsync(dir) < 0)
@@ -175,7 +183,7 @@ int store_remove(struct daemon *daemon, const uint8_t uuid[XDR_UUID], struct ref
 	return end(dir, ret, name, refusal);
 }
 
-int store_autostart(struct daemon *daemon, const uint8_t uuid[XDR_UUID], bool on,
+int store_autostart(struct daemon *daemon, const uint8_t uuid[XDR_UUID], bool once, bool on,
 		    struct refusal *refusal)
 {
 	char mark[FILE_NAME];
@@ -186,12 +194,21 @@ int store_autostart(struct daemon *daemon, const uint8_t uuid[XDR_UUID], bool on
 	dir = begin(daemon, refusal);
 	if (dir < 0)
 		return CALL_REFUSED;
-	name_file(mark, uuid, "autostart");
+	name_file(mark, uuid, mark_name(once));
 	ret = on ? store_write(dir, mark, "", true) : remove_file(dir, mark);
 	return end(dir, ret, mark, refusal);
 }
 
 /* --- loading --------------------------------------------------------------------------------- */
+
+static bool is_marked(int dir, const uint8_t uuid[XDR_UUID], bool once)
+{
+	char mark[FILE_NAME];
+	struct stat st;
+
+	name_file(mark, uuid, mark_name(once));
+	return !fstatat(dir, mark, &st, AT_SYMLINK_NOFOLLOW) && S_ISREG(st.st_mode);
+}
 
 static void load_one(struct daemon *daemon, int dir, const char *file, const uint8_t uuid[XDR_UUID])
 {
@@ -199,8 +216,6 @@ static void load_one(struct daemon *daemon, int dir, const char *file, const uin
 	struct refusal refusal = { 0 };
 	struct definition *definition = NULL;
 	struct domain *domain;
-	char mark[FILE_NAME];
-	struct stat st;
 	size_t len;
 	char *text = store_read(dir, file, DEFINITION_MAX_XML, &len);
 
@@ -222,8 +237,8 @@ static void load_one(struct daemon *daemon, int dir, const char *file, const uin
 		return;
 	}
 	domain->kept = definition;
-	name_file(mark, uuid, "autostart");
-	domain->autostart = !fstatat(dir, mark, &st, AT_SYMLINK_NOFOLLOW) && S_ISREG(st.st_mode);
+	domain->autostart = is_marked(dir, uuid, false);
+	domain->autostart_once = is_marked(dir, uuid, true);
 }
 
 int store_load(struct daemon *daemon, struct err *err)

@@ -4,6 +4,7 @@
  *
  *   STATE/UUID.xml        the definition
  *   STATE/UUID.autostart  there: started with the host
+ *   STATE/UUID.once       there: started with the host the next time
  *
  * Links are never followed. A definition is there whole or not at all.
  */
@@ -26,7 +27,8 @@ int store_write(int dir, const char *name, const char *text, bool sync);
 
 int store_save(struct daemon *daemon, const struct definition *definition, struct refusal *refusal);
 int store_remove(struct daemon *daemon, const uint8_t uuid[XDR_UUID], struct refusal *refusal);
-int store_autostart(struct daemon *daemon, const uint8_t uuid[XDR_UUID], bool on,
+/* The marks that start a domain with the host; `once` says which. */
+int store_autostart(struct daemon *daemon, const uint8_t uuid[XDR_UUID], bool once, bool on,
 		    struct refusal *refusal);
 /* All of them into the daemon's list. What cannot be read is logged, and left where it is. */
 int store_load(struct daemon *daemon, struct err *err);

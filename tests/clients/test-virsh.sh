@@ -216,6 +216,33 @@ if [ ! -r /dev/kvm ] || [ ! -w /dev/kvm ]; then
 	down
 	done_testing
 fi
+# A boot of the host, which empties the run directory.
+boot() {
+	down
+	rm -f "$work/run/autostarted"
+	up
+}
+domain booted powerbutton
+v define "$work/booted.xml"
+v autostart booted
+boot
+"$until" "$work/log" "booted: started"
+ok "autostart starts it with the host" does v destroy booted
+v autostart --disable booted
+if virsh help autostart | grep -q -e --once; then
+	ok "autostart --once" does v autostart --once booted
+	ok "is told by dominfo" says "Autostart Once: *enable" v dominfo booted
+	boot
+	"$until" "$work/log" "booted: started"
+	ok "it is started the next time" does v destroy booted
+	ok "and not after that" says "Autostart Once: *disable" v dominfo booted
+	boot
+	ok "as is seen" sh -c '! grep -q "booted: started" "$1"' -- "$work/log"
+else
+	skip "autostart --once" "this virsh is older than it (11.2)"
+fi
+v undefine booted
+boot # ids begin anew
 virsh -q -c "adit:///system?socket=$sock" event --event lifecycle --loop >"$work/events" 2>&1 &
 events=$!
 # Its registration is under way: define until it has heard of it.
