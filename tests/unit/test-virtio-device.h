@@ -123,10 +123,15 @@ static inline void *bench_guest(void *arg)
 /* Under the feet of two such guests; returns when the device is freed. */
 static inline void bench_unplug(struct bench *b)
 {
+	pthread_rwlockattr_t attr;
 	pthread_t guest[2];
 	eventfd_t one;
 
-	pthread_rwlock_init(&b->epoch, NULL);
+	/* Two guests that never rest would keep out who waits for neither. */
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&b->epoch, &attr);
+	pthread_rwlockattr_destroy(&attr);
 	b->unplugged = eventfd(0, EFD_CLOEXEC);
 	assert_true(b->unplugged >= 0);
 	for (int i = 0; i < 2; i++)
