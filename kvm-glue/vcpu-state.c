@@ -273,6 +273,9 @@ static int set_parts(struct vcpu *vcpu, const struct state *state, bool after_ms
 
 		if (parts[i].after_msrs != after_msrs)
 			continue;
+		/* A processor without XSAVE has none, and KVM takes none for it. */
+		if (parts[i].set == KVM_SET_XCRS && !state->xcrs.nr_xcrs)
+			continue;
 		ret = kvm_ioctl(vcpu->fd, parts[i].set, (char *)state + parts[i].at);
 		if (ret)
 			return state_refuse(in, "%s: %s", parts[i].name, strerror(-ret));
