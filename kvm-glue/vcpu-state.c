@@ -39,7 +39,8 @@ static const struct {
 struct state {
 	struct kvm_sregs sregs;
 	struct kvm_xcrs xcrs;
-	struct kvm_xsave xsave;
+	/* Its type ends in what it is for larger states. */
+	_Alignas(struct kvm_xsave) uint8_t xsave[sizeof(struct kvm_xsave)];
 	struct kvm_regs regs;
 	struct kvm_debugregs debugregs;
 	struct kvm_lapic_state lapic;

@@ -40,7 +40,12 @@ state() { "$adit" ctl "$sock" info | python3 -c 'import json, sys; print(json.lo
 await() { # await STATE: it comes, or the process ends
 	until [ "$(state 2>"$work/ignored")" = "$1" ] || ! kill -0 "$pid" 2>"$work/ignored"; do :; done
 }
-passed() { ! has "$work/console" '^not ok' && is "$(grep -c '^ok' "$work/console")" "$1"; }
+passed() { # passed CHECKS
+	! has "$work/console" '^not ok' && is "$(grep -c '^ok' "$work/console")" "$1" && return
+	sed 's/^/# console: /' "$work/console"
+	sed 's/^/# log: /' "$work/err"
+	return 1
+}
 
 # Each VM has an image of its own: the kernel may hold one a little longer than its process.
 images=0
