@@ -19,6 +19,7 @@
 #include "util/bits.h"
 #include "vmm/command.h"
 #include "vmm/ctl-request.h"
+#include "vmm/json-strict.h"
 
 #define NS_PER_S     1000000000ull
 #define NAME_WIDTH   18
@@ -106,6 +107,8 @@ static int get(const struct top *top, const char *verb, struct json_object **out
 		size_t len;
 
 		*out = json_tokener_parse(http_body(http, &len));
+		if (!json_object_is_type(*out, json_type_object))
+			ret = -EPROTO;
 	}
 	http_destroy(http);
 	if (fd >= 0)
@@ -146,6 +149,16 @@ static int take(struct top *top)
 	top->before = top->now;
 	top->now = sample;
 	return 0;
+}
+
+/* Whoever serves the socket shall not write to the terminal what it likes. */
+static void text_of(struct json_object *object, const char *key, const char *absent, char *out,
+		    size_t size)
+{
+	struct json_object *found = NULL;
+
+	json_object_object_get_ex(object, key, &found);
+	json_printable(out, size, found ? json_object_get_string(found) : absent);
 }
 
 /* --- figures --------------------------------------------------------------------------------- */
@@ -224,10 +237,11 @@ static void print_row(const struct top *top, const struct section *section, cons
 		      struct json_object *now)
 {
 	struct json_object *before = NULL;
-	char cell[CELL_BYTES];
+	char cell[CELL_BYTES], shown[64];
 
 	json_object_object_get_ex(top->before.counters, name, &before);
-	printf("%-*s", NAME_WIDTH, name);
+	json_printable(shown, sizeof(shown), name);
+	printf("%-*s", NAME_WIDTH, shown);
 	for (const struct column *column = section->columns; column->title; column++) {
 		print_cell(top, column, before, now, cell);
 		printf("%*s", width_of(column), cell);
@@ -250,14 +264,21 @@ static void print_section(const struct top *top, const struct section *section)
 	}
 }
 
+static size_t entries_of(struct json_object *table, struct json_object **entries)
+{
+	return json_object_object_get_ex(table, "entries", entries) &&
+			       json_object_is_type(*entries, json_type_array)
+		       ? json_object_array_length(*entries)
+		       : 0;
+}
+
 /* The entry of this guest PASID, which may have gone or come. */
 static struct json_object *entry_of(struct json_object *table, uint64_t guest)
 {
 	struct json_object *entries;
+	size_t n = entries_of(table, &entries);
 
-	if (!json_object_object_get_ex(table, "entries", &entries))
-		return NULL;
-	for (size_t i = 0; i < json_object_array_length(entries); i++) {
+	for (size_t i = 0; i < n; i++) {
 		struct json_object *entry = json_object_array_get_idx(entries, i);
 
 		if (value(entry, "guest") == guest)
@@ -270,25 +291,22 @@ static void print_pasid(const struct top *top, const char *adi, struct json_obje
 			struct json_object *before)
 {
 	uint64_t guest = value(entry, "guest"), uses = value(entry, "descriptors");
-	struct json_object *space = NULL;
-	char name[64];
+	char name[96], id[64], space[64];
 
-	json_object_object_get_ex(entry, "space", &space);
-	snprintf(name, sizeof(name), "%s:%" PRIu64, adi, guest);
+	text_of(entry, "space", "-", space, sizeof(space));
+	json_printable(id, sizeof(id), adi);
+	snprintf(name, sizeof(name), "%s:%" PRIu64, id, guest);
 	printf("%-*s%8" PRIu64 "%15" PRIu64 "%14" PRIu64 "  %s\n", NAME_WIDTH, name,
 	       value(entry, "host"), rate(top, value(entry_of(before, guest), "descriptors"), uses),
-	       uses, space ? json_object_get_string(space) : "-");
+	       uses, space);
 }
 
 static void print_table(const struct top *top, const char *adi, struct json_object *table,
 			bool *titled)
 {
 	struct json_object *entries, *before = NULL;
-	size_t n;
+	size_t n = entries_of(table, &entries);
 
-	if (!json_object_object_get_ex(table, "entries", &entries))
-		return;
-	n = json_object_array_length(entries);
 	if (n && !*titled)
 		printf("\n%-*s%8s%15s%14s  %s\n", NAME_WIDTH, "pasid", "host", "descriptors/s",
 		       "descriptors", "space");
@@ -297,20 +315,18 @@ static void print_table(const struct top *top, const char *adi, struct json_obje
 	for (size_t i = 0; i < MIN(n, (size_t)PASIDS_SHOWN); i++)
 		print_pasid(top, adi, json_object_array_get_idx(entries, i), before);
 	if (n > PASIDS_SHOWN)
-		printf("%s: %zu more\n", adi, n - PASIDS_SHOWN);
+		printf("(%zu more)\n", n - PASIDS_SHOWN);
 }
 
 static void print_head(const struct top *top)
 {
-	struct json_object *state = NULL, *sandbox = NULL;
-	char memory[CELL_BYTES];
+	char memory[CELL_BYTES], state[64], sandbox[64];
 
-	json_object_object_get_ex(top->now.info, "state", &state);
-	json_object_object_get_ex(top->now.info, "sandbox", &sandbox);
+	text_of(top->now.info, "state", "no VM", state, sizeof(state));
+	text_of(top->now.info, "sandbox", "-", sandbox, sizeof(sandbox));
 	print_bytes(memory, value(top->now.info, "memory_actual_size"));
-	printf("%s: %s, memory %s, boots %" PRIu64 ", sandbox %s\n", top->socket,
-	       state ? json_object_get_string(state) : "no VM", memory,
-	       value(top->now.info, "boots"), sandbox ? json_object_get_string(sandbox) : "-");
+	printf("%s: %s, memory %s, boots %" PRIu64 ", sandbox %s\n", top->socket, state, memory,
+	       value(top->now.info, "boots"), sandbox);
 }
 
 /* False: nobody reads it any more. */

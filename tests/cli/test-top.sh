@@ -11,6 +11,32 @@ ok "so does none" is "$status" 2
 run "$adit" ctl "$work/api" top -n 1
 ok "where nobody serves it ends with status 1" is "$status" 1
 ok "and says so" has "$work/err" 'top: .*No such file'
+# Who serves the socket may be anybody: rogue BODY answers every request with it, until it is killed.
+rogue() {
+	rm -f "$work/rogue"
+	python3 -c '
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1])
+s.listen()
+while True:
+    c, _ = s.accept()
+    c.recv(4096)
+    c.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + sys.argv[2].encode())
+    c.close()
+' "$work/rogue" "$1" 2>/dev/null &
+	server=$!
+	until [ -S "$work/rogue" ]; do :; done
+	run "$adit" ctl "$work/rogue" top -n 1
+	kill "$server"
+	wait "$server" 2>/dev/null
+}
+rogue '["\u001b"]'
+ok "an answer of another kind ends it with status 1" is "$status" 1
+rogue '{"state": "\u001b[31m", "\u001b[31m": {"doorbells": "\u001b"}, "entries": 5, "a": {"entries": {}},
+	"b": {"entries": [1, {"guest": {}, "space": "\u001b"}]}}'
+ok "what it says is shown" is "$status" 0
+ok "but not to the terminal's harm" sh -c '! grep -q "$(printf "\033")" "$1"' -- "$work/out"
 need_kvm
 
 # Four reads of 4 KiB under way, for longer than this test takes; it is stopped.
