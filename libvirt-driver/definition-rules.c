@@ -241,6 +241,11 @@ static int on_type(struct reader *reader, xmlNode *node)
 		return reader_refuse(reader, "\"%.32s\" is not supported, it must be hvm",
 				     node_text(node));
 	reader->hvm = true;
+	/* Clients show what is written there, and take nothing for granted. */
+	if (!node_attribute(node, "arch"))
+		xmlSetProp(node, (const xmlChar *)"arch", (const xmlChar *)"x86_64");
+	if (!node_attribute(node, "machine"))
+		xmlSetProp(node, (const xmlChar *)"machine", (const xmlChar *)"adit");
 	return 0;
 }
 

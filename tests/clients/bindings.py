@@ -143,6 +143,7 @@ node = "/dev/iommu" if os.path.exists("/dev/iommu") else "/dev/zero"
 lender = libvirt.open(f"adit:///system?socket={socket}")
 domain = lender.defineXML(domain_xml("given", "powerbutton").replace(
     "<devices>", "<iommufd enabled='yes' fdgroup='mine'/><devices>"))
+ok("what is not said of the machine is filled in", '<type arch="x86_64" machine="adit">' in domain.XMLDesc())
 ok("the group is kept", 'fdgroup="mine"' in domain.XMLDesc())
 ok("without its descriptor it does not start", error_of(domain.create) == libvirt.VIR_ERR_OPERATION_INVALID)
 opened = os.open(node, os.O_RDWR)

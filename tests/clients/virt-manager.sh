@@ -79,7 +79,7 @@ v start tenant
 ok "it hears of a start" look running "A tenant" Running
 # The second one tells the first, which shows its window.
 background virt-manager --no-fork --connect "$uri" --show-domain-editor tenant
-ok "its details are shown" look details "Running (Booted)" "Serial 1" \
+ok "its details are shown" look details "Running (Booted)" "Serial 1" x86_64 \
 	"$(virsh -q -c "$uri" domuuid tenant | head -1)"
 ok "and drawn" is_picture
 v destroy tenant
