@@ -376,7 +376,7 @@ static int ask_snapshot(struct life *life, const char *path, uint64_t *ticket, s
 	if (!errand)
 		return -err->code;
 	errand->snapshot = strdup(path);
-	strcpy(errand->done.id, "snapshot"); /* for the log */
+	snprintf(errand->done.id, sizeof(errand->done.id), "snapshot"); /* for the log */
 	if (!errand->snapshot) {
 		free_errand(life, errand);
 		return err_set(err, ENOMEM, "out of memory");

@@ -39,7 +39,7 @@ int pci_bus_plan(struct pci_bus *bus, struct state_in *in)
 		if (strlen(name + skip) > PCI_NAME_MAX || (slot && *bus->planned[slot]))
 			state_refuse(in, "its slot %u is another's too", (unsigned int)slot);
 		else if (slot)
-			strcpy(bus->planned[slot], name + skip);
+			memcpy(bus->planned[slot], name + skip, strlen(name + skip));
 	}
 	return in->ret;
 }

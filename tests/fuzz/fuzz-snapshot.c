@@ -454,7 +454,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct good *good; /* for the process */
 	struct input in = { data, size };
 	struct fleet f;
-	uint8_t *state;
+	uint8_t *state, *exact;
 	size_t len;
 	int ret;
 
@@ -468,16 +468,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	while (in.left >= 4)
 		change(good, &in, state, &len);
 	/* Of exactly its size: a read past its end is seen. */
-	state = realloc(state, len ? len : 1);
+	exact = malloc(len + !len);
+	if (!exact)
+		abort();
+	memcpy(exact, state, len);
+	free(state);
 	fleet_open(&f);
 	dsa_engines_stop(f.dsa);
-	ret = load(&f, state, len);
+	ret = load(&f, exact, len);
 	if (!size && ret)
 		abort();
 	if (!ret)
 		use_again(&f);
 	check_dsa(&f, !ret);
 	fleet_close(&f);
-	free(state);
+	free(exact);
 	return 0;
 }
