@@ -13,6 +13,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "util/bits.h"
 #include "util/log.h"
 #include "util/loop.h"
 #include "util/sandbox.h"
@@ -192,19 +193,19 @@ static bool keeper_is_wanted(const struct run *run)
 }
 
 /*
- * The kernel forgets with the old user that our parent's end is ours too: it is told again, and a
- * keeper that ended meanwhile has closed the socket.
+ * The kernel forgets with the old user that our parent's end is ours too: it is told again, and one
+ * that ended meanwhile has closed its end of what we have.
  */
-static int change_user(const struct run *run, const struct user *user, struct err *err)
+static int change_user(const struct run *run, const struct user *user, int alive, struct err *err)
 {
-	struct pollfd keeper = { .fd = run->keeper };
+	struct pollfd parents[] = { { .fd = run->keeper ? run->keeper : -1 }, { .fd = alive } };
 	int ret = user_become(user, err);
 
-	if (ret || !(run->keeper || run->namespaces & NAMESPACE_PID))
+	if (ret || !(run->keeper || alive >= 0))
 		return ret;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (run->keeper && poll(&keeper, 1, 0) > 0)
-		return err_set(err, EPIPE, "the keeper has ended");
+	if (poll(parents, ARRAY_SIZE(parents), 0) > 0)
+		return err_set(err, EPIPE, "the process that started this one has ended");
 	return 0;
 }
 
@@ -219,16 +220,16 @@ static int settle(struct run *run, struct err *err)
 		.n_rules = run->n_rules,
 		.log = &run->log,
 	};
-	unsigned int which;
+	struct namespaces_entered entered;
 	struct user user;
 	int ret = run->user ? user_find(&user, "/etc", run->user, run->group, err) : 0;
 
 	if (!ret)
-		ret = namespaces_enter(&options, &which, err);
+		ret = namespaces_enter(&options, &entered, err);
 	if (ret)
 		return ret;
-	life_in_namespaces(run->life, which);
-	return run->user ? change_user(run, &user, err) : 0;
+	life_in_namespaces(run->life, entered.which);
+	return run->user ? change_user(run, &user, entered.alive, err) : 0;
 }
 
 /* From here on no file is opened that neither the configuration nor the operator names. */

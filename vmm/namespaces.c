@@ -295,12 +295,13 @@ static void clear_sockets(const struct namespaces_options *options)
 
 /* --- all of it ------------------------------------------------------------------------------- */
 
-int namespaces_enter(const struct namespaces_options *options, unsigned int *which, struct err *err)
+int namespaces_enter(const struct namespaces_options *options, struct namespaces_entered *entered,
+		     struct err *err)
 {
 	unsigned int wanted = options->which | (geteuid() ? NAMESPACE_USER : 0u);
-	int ret, alive = -1;
+	int ret;
 
-	*which = 0;
+	*entered = (struct namespaces_entered){ .alive = -1 };
 	if (!options->which)
 		return 0;
 	ret = namespaces_check(wanted, options->config, err);
@@ -309,13 +310,13 @@ int namespaces_enter(const struct namespaces_options *options, unsigned int *whi
 	if (!ret)
 		ret = leave(wanted, err);
 	if (!ret && wanted & NAMESPACE_PID)
-		ret = become_first(options->log, &alive, err);
+		ret = become_first(options->log, &entered->alive, err);
 	if (!ret && wanted & NAMESPACE_MOUNT)
 		ret = new_root_enter(options, wanted & NAMESPACE_PID, err);
 	if (!ret && wanted & NAMESPACE_USER && user_give_up_capabilities())
 		ret = err_set(err, errno, "--namespaces: giving up capabilities: %s",
 			      strerror(errno));
 	if (!ret)
-		*which = wanted;
+		entered->which = wanted;
 	return ret;
 }

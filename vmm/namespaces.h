@@ -37,6 +37,11 @@ int namespaces_check(unsigned int which, const struct config *config, struct err
 /* The same of one network that comes later. */
 int namespaces_check_net(unsigned int which, const struct config_net *net, struct err *err);
 
+struct namespaces_entered {
+	unsigned int which; /* those that there are now, with NAMESPACE_USER where one came */
+	int alive;	    /* poll(2) says POLLHUP when the process that waits is gone; -1: none */
+};
+
 struct namespaces_options {
 	unsigned int which;
 	const struct config *config;	/* its files are what is there */
@@ -49,10 +54,10 @@ struct namespaces_options {
 /*
  * On the process's only thread, for good. With NAMESPACE_PID it returns in a child, which is all
  * that the new namespace has: the process that called waits for it, hands SIGTERM and SIGINT on,
- * and ends with its status. The child does not outlive it. *which: those that there are now, with
- * NAMESPACE_USER where one came with them.
+ * and ends with its status. The child does not outlive it; where it becomes another user it has to
+ * say so once more (PR_SET_PDEATHSIG), and look whether it is too late.
  */
-int namespaces_enter(const struct namespaces_options *options, unsigned int *which,
+int namespaces_enter(const struct namespaces_options *options, struct namespaces_entered *entered,
 		     struct err *err);
 
 #endif
