@@ -1,0 +1,25 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: Apache-2.0
+# adit bench io: the same guests with a disk and with a network interface under adit and under QEMU
+# microvm, in one interleaved run, and the host without a guest. The figures are in the report; whether
+# they are good is for `make bench`, not for a test.
+# shellcheck disable=SC2034 # settings of tests/rig/run
+TITLE='what a disk and a network interface cost, beside QEMU microvm'
+SMOKE=
+IOMMU=none
+NEED='adit bench qemu'
+LIMIT=900
+
+rows() { grep -c " $1 .*\[" /out/bench.txt; } # rows PARTY: how many are against it
+
+l1() {
+	modprobe tun
+	/adit/build/adit bench io --rounds 5 --directory /tmp --json /out/bench.json >/out/bench.txt 2>&1
+	status=$?
+	cat /out/bench.txt
+	check 'it ends well' test $status = 0
+	check 'QEMU has all rows' is "$(rows qemu-microvm)" 28
+	check 'io_uring has those of the disk' is "$(rows io_uring)" 18
+	check 'and the tap those of the network' is "$(rows tap)" 10
+	end
+}
