@@ -36,7 +36,7 @@ guest() {
 vm() { # vm NAME: around its own copy of the disk
 	guest >"/tmp/snapshot"
 	l2_config "$1" /kernels/cloud/vmlinuz "$(l2_image cloud /tmp/snapshot)" 2 256M quiet \
-		'"rng": {}, "disks": [{"id": "d", "path": "/tmp/disk-'"$1"'", "image_type": "Raw"}]'
+		'"rng": {}, "disks": [{"id": "d", "path": "/tmp/disk-'"$1"'", "image_type": "Raw"}], "shutdown_timeout": 300'
 }
 
 is_saved() {
