@@ -37,19 +37,19 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	fd = dial(argv[1]);
-	stream = fd < 0 ? NULL : fdopen(fd, "r+");
+	stream = fd < 0 ? NULL : fdopen(fd, "r");
 	if (!stream) {
 		perror(argv[1]);
 		return 1;
 	}
-	/* What is written waits in no buffer, and what is read takes no more than its line. */
+	/* What is read takes no more than its line. */
 	setvbuf(stream, NULL, _IONBF, 0);
-	fprintf(stream, "CONNECT %s\n", argv[2]);
+	dprintf(fd, "CONNECT %s\n", argv[2]);
 	if (!fgets(line, sizeof(line), stream) || strncmp(line, "OK ", 3) != 0) {
 		fprintf(stderr, "%s: nobody listens on port %s\n", argv[1], argv[2]);
 		return 1;
 	}
-	fprintf(stream, "%s\n", argv[3]);
+	dprintf(fd, "%s\n", argv[3]);
 	if (!fgets(line, sizeof(line), stream)) {
 		fprintf(stderr, "%s: nobody answers on port %s\n", argv[1], argv[2]);
 		return 1;
