@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "util/bits.h"
+#include "util/unix-socket.h"
 
 #define BODY_MAX (64u << 10) /* of an answer, or of one line: the rest is dropped */
 
@@ -92,26 +92,6 @@ void api_drain(struct api *api)
 		;
 }
 
-static int open_socket(const char *path)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd;
-
-	if (strlen(path) >= sizeof(address.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(address.sun_path, path, strlen(path));
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
-		int ret = -errno;
-
-		close(fd);
-		return ret;
-	}
-	return fd;
-}
-
 static int send_all(int fd, const char *text, size_t len, const int *fds, size_t n_fds)
 {
 	char control[CMSG_SPACE(API_MAX_FDS * sizeof(int))] __attribute__((aligned(8))) = { 0 };
@@ -172,7 +152,7 @@ int api_ask(struct api **out, struct loop *loop, const char *socket,
 	api->handler = *handler;
 	http_parser_init(&api->parser, HTTP_RESPONSE);
 	api->parser.data = api;
-	api->fd = open_socket(socket);
+	api->fd = unix_socket_connect(socket, SOCK_NONBLOCK);
 	ret = api->fd;
 	if (ret < 0)
 		goto fail;

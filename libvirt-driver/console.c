@@ -15,11 +15,11 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "libvirt-driver/stream.h"
 #include "util/bits.h"
+#include "util/unix-socket.h"
 
 #define WAITING	  65536u /* bytes that the guest has not taken */
 #define KEY_CHARS 8u
@@ -171,24 +171,6 @@ static int open_terminal(const char *link, uid_t owner)
 	return -ENOTTY;
 }
 
-static int open_socket(const char *path)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd, ret;
-
-	if (strlen(path) >= sizeof(address.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(address.sun_path, path, strlen(path));
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	if (!connect(fd, (struct sockaddr *)&address, sizeof(address)))
-		return fd;
-	ret = -errno;
-	close(fd);
-	return ret;
-}
-
 static const char *word_of(struct json_object *sink, const char *key)
 {
 	struct json_object *word;
@@ -208,7 +190,7 @@ static int open_sink(struct json_object *config, const char *key, uid_t owner)
 	socket = word_of(sink, "socket");
 	if (link)
 		return open_terminal(link, owner);
-	return socket ? open_socket(socket) : -ENOENT;
+	return socket ? unix_socket_connect(socket, SOCK_NONBLOCK) : -ENOENT;
 }
 
 static struct console *find(const struct daemon *daemon, const uint8_t uuid[XDR_UUID],

@@ -100,6 +100,23 @@ int unix_socket_listen(const char *path, mode_t mode, int backlog, int flags, st
 	return ret ? ret : fd;
 }
 
+int unix_socket_connect(const char *path, int flags)
+{
+	struct sockaddr_un address;
+	int fd, ret;
+
+	if (!set_path(&address, path))
+		return -ENAMETOOLONG;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+	if (fd < 0)
+		return -errno;
+	if (!connect(fd, (const struct sockaddr *)&address, sizeof(address)))
+		return fd;
+	ret = -errno;
+	close(fd);
+	return ret;
+}
+
 void unix_socket_remove(const char *path, const struct stat *made)
 {
 	struct stat now;

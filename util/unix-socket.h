@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Listening at a path of the file system (unix(7)), also where a process that died has left one. */
+/* Sockets at paths of the file system (unix(7)); one that a process left that died is taken over.
+ */
 #ifndef ADIT_UTIL_UNIX_SOCKET_H
 #define ADIT_UTIL_UNIX_SOCKET_H
 
@@ -22,6 +23,8 @@ int unix_socket_listen(const char *path, mode_t mode, int backlog, int flags, st
  * then. Whatever else is there stays.
  */
 void unix_socket_clear(const char *path);
+/* A stream socket that is connected, the caller's; flags: 0 or SOCK_NONBLOCK. -errno, as above. */
+int unix_socket_connect(const char *path, int flags);
 /* Removes the path if it is still what was made. */
 void unix_socket_remove(const char *path, const struct stat *made);
 

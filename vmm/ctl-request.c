@@ -5,8 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
+
+#include "util/unix-socket.h"
 
 static int send_all(int fd, const char *bytes, size_t n)
 {
@@ -45,27 +46,9 @@ static int send_head(const struct ctl_request *request, int fd, char *head)
 	return send_all(fd, head + 1, strlen(head) - 1);
 }
 
-static int reach(const char *path)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd, ret;
-
-	if (strlen(path) >= sizeof(address.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(address.sun_path, path, strlen(path));
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	if (!connect(fd, (struct sockaddr *)&address, sizeof(address)))
-		return fd;
-	ret = -errno;
-	close(fd);
-	return ret;
-}
-
 int ctl_send(const struct ctl_request *request)
 {
-	int fd = reach(request->socket), ret;
+	int fd = unix_socket_connect(request->socket, 0), ret;
 	char head[256];
 
 	if (fd < 0)

@@ -164,6 +164,25 @@ static void what_is_no_socket_is_left_alone(void **state)
 	assert_int_equal(unlink(f->path), 0);
 }
 
+static void a_client_reaches_who_serves_and_nobody_else(void **state)
+{
+	struct fixture *f = *state;
+	int fd = listen_there(f), client = unix_socket_connect(f->path, 0);
+	char path[UNIX_SOCKET_PATH_MAX + 2];
+
+	assert_true(client >= 0);
+	assert_int_equal(fcntl(client, F_GETFD), FD_CLOEXEC);
+	close(client);
+	close(fd);
+	assert_int_equal(unix_socket_connect(f->path, 0), -ECONNREFUSED);
+	assert_int_equal(unlink(f->path), 0);
+	assert_int_equal(unix_socket_connect(f->path, 0), -ENOENT);
+	memset(path, 'a', sizeof(path));
+	path[sizeof(path) - 1] = 0;
+	assert_int_equal(unix_socket_connect(path, 0), -ENAMETOOLONG);
+	assert_int_equal(unix_socket_connect("", 0), -ENAMETOOLONG);
+}
+
 static void somebody_else_s_is_not_removed(void **state)
 {
 	struct fixture *f = *state;
@@ -208,6 +227,7 @@ int main(void)
 		T(an_open_socket_of_a_dead_process_is_replaced),
 		T(a_served_path_is_left_alone),
 		T(what_is_no_socket_is_left_alone),
+		T(a_client_reaches_who_serves_and_nobody_else),
 		T(somebody_else_s_is_not_removed),
 		T(paths_of_every_length_are_taken_or_refused),
 	};
