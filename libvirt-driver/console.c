@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <json-c/json.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +16,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "libvirt-driver/json.h"
 #include "libvirt-driver/stream.h"
 #include "util/bits.h"
 #include "util/unix-socket.h"
@@ -171,13 +171,6 @@ static int open_terminal(const char *link, uid_t owner)
 	return -ENOTTY;
 }
 
-static const char *word_of(struct json_object *sink, const char *key)
-{
-	struct json_object *word;
-
-	return json_object_object_get_ex(sink, key, &word) ? json_object_get_string(word) : NULL;
-}
-
 /* The descriptor or -errno; -ENOENT: it leads nowhere that could be talked to. */
 static int open_sink(struct json_object *config, const char *key, uid_t owner)
 {
@@ -186,8 +179,8 @@ static int open_sink(struct json_object *config, const char *key, uid_t owner)
 
 	if (!json_object_object_get_ex(config, key, &sink))
 		return -ENOENT;
-	link = word_of(sink, "link");
-	socket = word_of(sink, "socket");
+	link = json_word(sink, "link", NULL);
+	socket = json_word(sink, "socket", NULL);
 	if (link)
 		return open_terminal(link, owner);
 	return socket ? unix_socket_connect(socket, SOCK_NONBLOCK) : -ENOENT;

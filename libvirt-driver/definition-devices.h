@@ -5,8 +5,6 @@
 
 #include "libvirt-driver/definition-reader.h"
 
-#define DEVICE_ID 64u /* with the NUL */
-
 /*
  * What adit calls a <disk>, <interface> or <hostdev>: its alias, or a name from what stays its own
  * whatever others come and go. "": it has none.

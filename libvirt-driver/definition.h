@@ -16,6 +16,7 @@
 #include "libvirt-driver/call.h"
 #include "libvirt-driver/xdr.h"
 
+#define DEVICE_ID	     64u /* bytes of a device's id, with the NUL */
 #define DEFINITION_MAX_XML   (1u << 20)
 #define DEFINITION_MAX_DEPTH 32u
 #define DEFINITION_NS	     "urn:adit:domain:1"

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libvirt-driver/definition-devices.h"
+#include "libvirt-driver/json.h"
 #include "util/bits.h"
 
 static const struct {
@@ -16,21 +18,16 @@ static const struct {
 	{ "devices", "vm.add-device" },
 };
 
-static const char *id_of(struct json_object *device)
-{
-	struct json_object *id;
-
-	return json_object_object_get_ex(device, "id", &id) ? json_object_get_string(id) : "";
-}
-
 static bool holds(struct json_object *config, const char *array, const char *id)
 {
 	struct json_object *list;
 
-	if (!json_object_object_get_ex(config, array, &list))
+	/* A running machine's own words. */
+	if (!json_object_object_get_ex(config, array, &list) ||
+	    !json_object_is_type(list, json_type_array))
 		return false;
 	for (size_t i = 0; i < json_object_array_length(list); i++) {
-		if (!strcmp(id_of(json_object_array_get_idx(list, i)), id))
+		if (!strcmp(json_word(json_object_array_get_idx(list, i), "id", ""), id))
 			return true;
 	}
 	return false;
@@ -48,7 +45,7 @@ static struct json_object *find(struct json_object *more, struct json_object *le
 		for (size_t i = 0; i < json_object_array_length(list); i++) {
 			struct json_object *device = json_object_array_get_idx(list, i);
 
-			if (holds(less, kinds[k].array, id_of(device)))
+			if (holds(less, kinds[k].array, json_word(device, "id", "")))
 				continue;
 			*verb = kinds[k].verb;
 			return device;
@@ -65,7 +62,7 @@ static char *write_body(struct json_object *device, bool attach)
 	if (attach)
 		return strdup(json_object_to_json_string_ext(device, JSON_C_TO_STRING_PLAIN));
 	object = json_object_new_object();
-	reader_string(object, "id", id_of(device));
+	reader_string(object, "id", json_word(device, "id", ""));
 	body = strdup(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN));
 	json_object_put(object);
 	return body;
@@ -86,7 +83,7 @@ int device_request(const struct definition *before, const struct definition *aft
 			     "such a device stays as long as its machine; --config changes what "
 			     "the next start finds");
 	} else {
-		snprintf(request->id, sizeof(request->id), "%s", id_of(device));
+		snprintf(request->id, sizeof(request->id), "%s", json_word(device, "id", ""));
 		request->body = write_body(device, attach);
 		if (!request->body)
 			ret = refuse(refusal, FAULT_NO_MEMORY, "no memory for a request");
@@ -123,7 +120,7 @@ bool device_is_gone(const struct definition *live, struct json_object *config, c
 
 	device = find(known, config, &verb);
 	if (device)
-		snprintf(id, DEVICE_ID, "%s", id_of(device));
+		snprintf(id, DEVICE_ID, "%s", json_word(device, "id", ""));
 	json_object_put(known);
 	return device;
 }

@@ -3,7 +3,7 @@
 #ifndef ADIT_LIBVIRT_DRIVER_RUN_DEVICE_H
 #define ADIT_LIBVIRT_DRIVER_RUN_DEVICE_H
 
-#include "libvirt-driver/definition-devices.h"
+#include "libvirt-driver/definition.h"
 #include "libvirt-driver/run-given.h"
 #include "libvirt-driver/run.h"
 

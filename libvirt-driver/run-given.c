@@ -3,11 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <json-c/json.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "libvirt-driver/bridge.h"
+#include "libvirt-driver/json.h"
 #include "util/bits.h"
 
 static bool is_set(struct json_object *object, const char *key)
@@ -15,13 +15,6 @@ static bool is_set(struct json_object *object, const char *key)
 	struct json_object *value;
 
 	return json_object_object_get_ex(object, key, &value) && json_object_get_boolean(value);
-}
-
-static const char *word_of(struct json_object *object, const char *key)
-{
-	struct json_object *word;
-
-	return json_object_object_get_ex(object, key, &word) ? json_object_get_string(word) : NULL;
 }
 
 /* O_NONBLOCK: a FIFO is refused by adit, not waited for. */
@@ -56,7 +49,7 @@ static int give(struct given *given, struct json_object *object, const char *key
 		const char *fd_key, int (*open_it)(struct json_object *, const char *),
 		struct refusal *refusal)
 {
-	const char *word = word_of(object, key);
+	const char *word = json_word(object, key, NULL);
 	int fd;
 
 	if (!word)

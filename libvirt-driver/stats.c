@@ -5,13 +5,13 @@
  */
 #include "libvirt-driver/stats.h"
 
-#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "libvirt-driver/api.h"
+#include "libvirt-driver/json.h"
 #include "libvirt-driver/params.h"
 #include "libvirt-driver/run.h"
 #include "util/bits.h"
@@ -99,13 +99,6 @@ void stats_free_all(struct daemon *daemon)
 
 /* --- one domain ------------------------------------------------------------------------------ */
 
-static const char *word_of(struct json_object *object, const char *key)
-{
-	struct json_object *word;
-
-	return json_object_object_get_ex(object, key, &word) ? json_object_get_string(word) : "";
-}
-
 /* A file under /sys/class/net/TAP/statistics; what is no name of an interface is not there. */
 static uint64_t tap_counter(const char *tap, const char *counter)
 {
@@ -136,7 +129,7 @@ static void put_interface(struct params *params, size_t i, struct json_object *n
 		{ "tx.bytes", "rx_bytes" }, { "tx.pkts", "rx_packets" },
 		{ "tx.errs", "rx_errors" }, { "tx.drop", "rx_dropped" },
 	};
-	const char *tap = word_of(net, "tap");
+	const char *tap = json_word(net, "tap", "");
 
 	params_text(params, tap, "net.%zu.name", i);
 	for (size_t k = 0; live && k < ARRAY_SIZE(rows); k++)
@@ -146,10 +139,10 @@ static void put_interface(struct params *params, size_t i, struct json_object *n
 
 static void put_block(struct params *params, size_t i, struct json_object *disk)
 {
-	const char *path = word_of(disk, "path");
+	const char *path = json_word(disk, "path", "");
 	struct stat st;
 
-	params_text(params, word_of(disk, "id"), "block.%zu.name", i);
+	params_text(params, json_word(disk, "id", ""), "block.%zu.name", i);
 	params_text(params, path, "block.%zu.path", i);
 	if (stat(path, &st) < 0 || !S_ISREG(st.st_mode))
 		return;
