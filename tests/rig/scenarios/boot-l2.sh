@@ -47,10 +47,8 @@ boot() {
 l1() {
 	known >/tmp/known
 	if [ "$rig_tier" = smoke ]; then
-		boot cloud vmlinuz 1 256M 190
 		boot cloud vmlinux 4 6G 5800
-		boot debian12 vmlinuz 4 256M 190
-		boot debian12 vmlinux 1 6G 5800
+		boot debian12 vmlinuz 1 256M 190
 	else
 		for kernel in cloud debian12; do
 			for file in vmlinuz vmlinux; do

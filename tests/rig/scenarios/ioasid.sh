@@ -4,7 +4,7 @@
 # mdev, and a group of which a host driver holds a member.
 # shellcheck disable=SC2034,SC2154 # settings for tests/rig/run, and from it
 TITLE='iommufd and type1 do what ioasid-client promises'
-SMOKE='intel amd'
+SMOKE=intel
 IOMMU='intel intel-snoop intel-legacy amd'
 # What is behind one conventional bridge shares a group.
 DEVICES='edu,dma_mask=0xffffffffffffffff
