@@ -716,9 +716,14 @@ int run_destroy(struct domain *domain, const struct ticket *ticket, struct refus
 
 void run_times(const struct domain *domain, struct run_times *times)
 {
+	pid_t pid;
+
 	*times = (struct run_times){ 0 };
-	if (domain->run)
-		run_process_times(domain->run->pid, times);
+	if (!domain->run)
+		return;
+	/* Who listens is the machine; what was spawned may be its keeper. */
+	pid = domain->run->events ? api_peer(domain->run->events) : -1;
+	run_process_times(pid > 0 ? pid : domain->run->pid, times);
 }
 
 int run_get(const struct domain *domain, const char *verb, const struct api_handler *handler,
@@ -754,6 +759,20 @@ static void on_info(void *arg, unsigned int status, const char *body)
 	run->info = NULL;
 }
 
+/*
+ * What was spawned leads the listener's session (the number of one with members is nobody else's),
+ * and may be its keeper, which ends last: devices are given back by then.
+ */
+static int watch_spawned(struct run *run, pid_t listener)
+{
+	pid_t leader = getsid(listener);
+
+	bool spawned = leader > 0 && leader != getsid(0);
+
+	/* A leader that has ended leaves its number, and nothing to watch. */
+	return watch_process(run, spawned && !kill(leader, 0) ? leader : listener);
+}
+
 /* 0 where it runs; the domain has live then. */
 static int find_again(struct domain *domain)
 {
@@ -766,7 +785,7 @@ static int find_again(struct domain *domain)
 	pid = ret ? -1 : api_peer(run->events);
 	/* The pid cannot be another's: it was the listener's when we connected, and it still is. */
 	if (!ret)
-		ret = pid > 0 ? watch_process(run, pid) : -ESRCH;
+		ret = pid > 0 ? watch_spawned(run, pid) : -ESRCH;
 	if (ret)
 		return ret;
 	/* Not a start: nobody is told, and nobody waits. */
