@@ -36,6 +36,7 @@ struct run {
 	char **argv;
 	int keeper; /* the keeper that started us; 0: none */
 	bool no_reboot;
+	bool paused;
 	bool unconfined; /* --sandbox=off */
 	bool landlock;
 	unsigned int namespaces;		      /* --namespaces */
@@ -257,6 +258,7 @@ static int run_all(struct run *run)
 		.no_reboot = run->no_reboot,
 		.stay = !run->path,
 		.restore = run->restore,
+		.paused = run->paused,
 		.begun = on_begun,
 		.ended = on_ended,
 		.arg = run,
@@ -342,6 +344,7 @@ static int parse(struct run *run, int argc, char **argv)
 		{ "landlock-rules", required_argument, NULL, 'R' },
 		{ "namespaces", required_argument, NULL, 'N' },
 		{ "restore", required_argument, NULL, 'S' },
+		{ "paused", no_argument, NULL, 'P' },
 		{ 0 },
 	};
 	struct err err;
@@ -385,6 +388,9 @@ static int parse(struct run *run, int argc, char **argv)
 		case 'S':
 			run->restore = optarg;
 			break;
+		case 'P':
+			run->paused = true;
+			break;
 		case 'r':
 			run->run_dir = optarg;
 			break;
@@ -410,7 +416,8 @@ static int parse(struct run *run, int argc, char **argv)
 				"[--log-json] [--log-level error|warn|info|debug] "
 				"[--run-dir DIR] [--sandbox=on|off] [--user USER [--group GROUP]] "
 				"[--landlock] [--namespaces=mount,pid,net,ipc,uts] "
-				"[--landlock-rules path=PATH,access=r|rw]... [--restore SNAPSHOT]\n"
+				"[--landlock-rules path=PATH,access=r|rw]... [--restore SNAPSHOT] "
+				"[--paused]\n"
 				"Without CONFIG there must be --api-socket.\n");
 		return -EINVAL;
 	}
@@ -418,6 +425,11 @@ static int parse(struct run *run, int argc, char **argv)
 	if (run->restore && !run->path) {
 		fprintf(stderr, "adit run: --restore: only with CONFIG, which says what the VM is; "
 				"a VM of the API is restored by vm.restore\n");
+		return -EINVAL;
+	}
+	if (run->paused && !(run->path && run->socket)) {
+		fprintf(stderr, "adit run: --paused: only with CONFIG and --api-socket, through "
+				"which somebody resumes it\n");
 		return -EINVAL;
 	}
 	return check_files(run);

@@ -31,7 +31,7 @@ struct life {
 	struct err op_err;
 	bool quit, soft; /* soft: no machine follows the one that runs */
 	char *restore;	 /* where the next machine goes on from; NULL: it boots */
-	bool resume;	 /* and it does so at once */
+	bool resume;	 /* and it runs at once */
 	bool held;	 /* somebody stopped the VM by request: the end of a machine is no end */
 	bool has_ended;
 	enum machine_end last_end;

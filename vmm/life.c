@@ -51,7 +51,7 @@ int life_create(struct life **out, const struct life_options *options, struct er
 	life->options = *options;
 	life->status_fd = -1;
 	life->restore = options->restore ? strdup(options->restore) : NULL;
-	life->resume = true;
+	life->resume = !options->paused;
 	if (options->restore && !life->restore) {
 		free(life);
 		*out = NULL;
@@ -283,14 +283,15 @@ static int create_machine(struct life *life, const char *path, struct machine **
 	return ret;
 }
 
-/* *waits: it is paused, until somebody resumes it. */
+/* *waits: it is paused, before its first instruction, until somebody resumes it. */
 static int make_machine(struct life *life, struct machine **machine, bool *waits, struct err *err)
 {
 	char *path = life->restore;
 	int ret;
 
-	*waits = path && !life->resume;
+	*waits = !life->resume;
 	life->restore = NULL;
+	life->resume = true;
 	life->state = LIFE_STARTING;
 	pthread_mutex_unlock(&life->lock);
 	ret = create_machine(life, path, machine, err);
@@ -327,7 +328,7 @@ static enum machine_end run_machine(struct life *life, struct machine *machine, 
 	life->machine = machine;
 	life->state = waits ? LIFE_PAUSED : LIFE_RUNNING;
 	life->boots++;
-	life_tell(life, "booted", NULL);
+	life_tell(life, "booted", waits ? "paused" : NULL);
 	if (life->quit)
 		machine_stop(machine);
 	else if (life->soft)

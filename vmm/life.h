@@ -44,6 +44,7 @@ struct life_options {
 	const struct sandbox *sandbox; /* which life_run enters before a guest runs; NULL: none */
 	bool stay;		       /* the end of a machine is not the end of life_run */
 	const char *restore; /* a snapshot, which the first machine goes on from; NULL: none */
+	bool paused;	     /* the first machine waits for life_resume: nothing has run by then */
 	/*
 	 * On the thread of life_run, around each machine's run: what its loop shall watch beside.
 	 * May be NULL. A failure of `begun` is one of the machine.

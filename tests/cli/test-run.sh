@@ -127,6 +127,31 @@ exec 7<&-
 run "$adit" run "$work/given.json"
 ok "one that is not there as well" has "$work/err" 'descriptor 7: nobody has handed it over'
 
+# A start that waits.
+run "$adit" run "$(config hello)" --paused
+ok "--paused with nobody who could resume it is refused" is "$status" 2
+ok "and the sentence says what is missing" has "$work/err" 'only with CONFIG and --api-socket'
+"$adit" run "$(config hello)" --paused --api-socket "$work/api" >"$work/out" 2>"$work/err" </dev/null &
+pid=$!
+until "$adit" ctl "$work/api" info 2>"$work/ignored" | grep -q '"state": *"Paused"' || ! kill -0 "$pid"; do :; done
+"$adit" ctl "$work/api" counters >"$work/counters"
+ok "a VM that starts paused has not run an instruction" python3 -c '
+import json, sys
+exits = json.load(open(sys.argv[1]))["vcpus"]
+assert exits and not any(exits.values()), exits' "$work/counters"
+"$adit" ctl "$work/api" resume
+end
+ok "until it is resumed" has "$work/out" '^ok hello'
+ok "then it ends well" is "$status" 0
+"$adit" run "$(config powerbutton)" --paused --api-socket "$work/api" >"$work/out" 2>"$work/err" </dev/null &
+pid=$!
+until "$adit" ctl "$work/api" info 2>"$work/ignored" | grep -q '"state": *"Paused"' || ! kill -0 "$pid"; do :; done
+"$adit" ctl "$work/api" reboot
+until "$adit" ctl "$work/api" info 2>"$work/ignored" | grep -q '"state": *"Running"' || ! kill -0 "$pid"; do :; done
+ok "the machine after the first does not wait" kill -TERM "$pid"
+end
+ok "and ends well" is "$status" 0
+
 # As root the node can be hidden in a mount namespace of its own.
 if [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null; then
 	run unshare -m sh -c 'mount -t tmpfs none /dev && exec "$@"' -- "$adit" run "$(config hello)"
