@@ -94,7 +94,16 @@ static int set_autostart_once(struct call *call)
 
 /* --- starting -------------------------------------------------------------------------------- */
 
-static int start(struct call *call, struct domain *domain, bool with_domain)
+/* virDomainCreateFlags */
+enum {
+	START_PAUSED = 1,
+	START_BYPASS_CACHE = 4, /* of a saved image, which there is none of */
+	START_FORCE_BOOT = 8,	/* nor one that it could come from */
+	START_VALIDATE = 16,	/* what is not known is refused in any case */
+	START_RESET_NVRAM = 32, /* there is none */
+};
+
+static int start(struct call *call, struct domain *domain, unsigned int how)
 {
 	if (domain->live)
 		return refuse(&call->refusal, FAULT_OPERATION_INVALID,
@@ -102,35 +111,31 @@ static int start(struct call *call, struct domain *domain, bool with_domain)
 	domain->live = definition_copy(domain->kept);
 	if (!domain->live)
 		return refuse(&call->refusal, FAULT_NO_MEMORY, "no memory to start a domain");
-	return run_start(domain, &call->ticket, with_domain, &call->refusal);
+	return run_start(domain, &call->ticket, how, &call->refusal);
 }
 
 static int create(struct call *call)
 {
 	struct domain *domain = call_only_domain(call, NULL);
 
-	return domain ? start(call, domain, false) : CALL_REFUSED;
+	return domain ? start(call, domain, 0) : CALL_REFUSED;
 }
 
 static int create_flags(struct call *call)
 {
-	enum {
-		FORCE_BOOT = 8 /* there is no saved image that it could come from */
-	};
 	uint32_t flags;
 	struct domain *domain = call_only_domain(call, &flags);
 
-	if (!domain || refuse_flags(call, flags, FORCE_BOOT))
+	if (!domain ||
+	    refuse_flags(call, flags,
+			 START_PAUSED | START_BYPASS_CACHE | START_FORCE_BOOT | START_RESET_NVRAM))
 		return CALL_REFUSED;
-	return start(call, domain, true);
+	return start(call, domain, RUN_WITH_DOMAIN | (flags & START_PAUSED ? RUN_PAUSED : 0));
 }
 
 /* A transient domain, or one run of a defined one by other XML. */
 static int create_xml(struct call *call)
 {
-	enum {
-		VALIDATE = 32
-	};
 	const struct definition_host host = { call->daemon->run_dir, call->daemon->adit };
 	const char *xml = xdr_string(&call->in, DEFINITION_MAX_XML);
 	uint32_t flags = xdr_u32(&call->in);
@@ -138,7 +143,8 @@ static int create_xml(struct call *call)
 	struct domain *domain;
 	int ret;
 
-	if (!call_arguments(call) || refuse_flags(call, flags, VALIDATE))
+	if (!call_arguments(call) ||
+	    refuse_flags(call, flags, START_PAUSED | START_VALIDATE | START_RESET_NVRAM))
 		return CALL_REFUSED;
 	definition = definition_parse(xml, strlen(xml), &host, &call->refusal);
 	if (!definition)
@@ -152,7 +158,8 @@ static int create_xml(struct call *call)
 		return CALL_REFUSED;
 	}
 	domain->live = definition;
-	ret = run_start(domain, &call->ticket, true, &call->refusal);
+	ret = run_start(domain, &call->ticket,
+			RUN_WITH_DOMAIN | (flags & START_PAUSED ? RUN_PAUSED : 0), &call->refusal);
 	if (ret == CALL_REFUSED)
 		domain_let_go(domain);
 	return ret;

@@ -211,13 +211,14 @@ static gid_t group_of(uint32_t uid)
 	return stat("/dev/kvm", &st) < 0 || !st.st_gid ? uid : st.st_gid;
 }
 
-pid_t run_spawn(const struct domain *domain, const struct given *given, struct refusal *refusal)
+pid_t run_spawn(const struct domain *domain, const struct given *given, unsigned int how,
+		struct refusal *refusal)
 {
 	const struct daemon *daemon = domain->daemon;
 	const struct definition *live = domain->live;
 	char program[] = "adit", verb[] = "run", api[] = "--api-socket", reboot[] = "--no-reboot";
-	char config[RUN_PATH], socket[RUN_PATH], user[32], group[32];
-	char *argv[9] = { program, verb, config, api, socket };
+	char config[RUN_PATH], socket[RUN_PATH], user[32], group[32], paused[] = "--paused";
+	char *argv[10] = { program, verb, config, api, socket };
 	int ret = run_path(daemon, live->uuid, "config.json", config), log = -1;
 	size_t n = 5;
 	pid_t pid = -1;
@@ -228,6 +229,8 @@ pid_t run_spawn(const struct domain *domain, const struct given *given, struct r
 		argv[n++] = user;
 		argv[n++] = group;
 	}
+	if (how & RUN_PAUSED)
+		argv[n++] = paused;
 	argv[n] = live->no_reboot ? reboot : NULL;
 	if (!ret)
 		ret = run_path(daemon, live->uuid, "vm/api", socket);

@@ -25,8 +25,12 @@ int run_prepare(const struct domain *domain, struct given *given, struct refusal
 uint32_t run_owner(const struct daemon *daemon, const uint8_t uuid[XDR_UUID]);
 /* Its live.xml, written anew where it changed while it runs. */
 int run_keep_live(struct daemon *daemon, const struct definition *live, int32_t id);
-/* The process, or -1: its input is empty, its output goes to the log, and it has what is given. */
-pid_t run_spawn(const struct domain *domain, const struct given *given, struct refusal *refusal);
+/*
+ * The process, or -1: its input is empty, its output goes to the log, and it has what is given.
+ * how: of enum run_how.
+ */
+pid_t run_spawn(const struct domain *domain, const struct given *given, unsigned int how,
+		struct refusal *refusal);
 /* The last line of its log into err. -errno where there is none. */
 int run_last_words(struct daemon *daemon, const uint8_t uuid[XDR_UUID], struct err *err);
 /* Removes what a run has left but its log. */

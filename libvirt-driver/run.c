@@ -179,7 +179,7 @@ static bool start_again(struct domain *domain)
 	struct refusal refusal = { 0 };
 
 	domain->run = NULL;
-	if (run_start(domain, NULL, false, &refusal) == CALL_REFUSED) {
+	if (run_start(domain, NULL, 0, &refusal) == CALL_REFUSED) {
 		log_line(domain->daemon->log, LOG_ERROR, "domain", "%s: not started again: %s",
 			 domain->kept ? domain->kept->name : "a transient domain",
 			 refusal.err.text);
@@ -284,6 +284,10 @@ static void set_state(struct run *run, int32_t state, int32_t reason)
 	if (first) {
 		sessions_tell_lifecycle(daemon_of(run), run->domain, LIFECYCLE_STARTED,
 					STARTED_BOOTED);
+		/* As it was asked to start. */
+		if (state == DOMAIN_PAUSED)
+			sessions_tell_lifecycle(daemon_of(run), run->domain, LIFECYCLE_SUSPENDED,
+						SUSPENDED_PAUSED);
 		answer_start(run);
 	}
 }
@@ -334,7 +338,7 @@ static void take_event(struct run *run, const char *event, const char *detail)
 	} else if (!strcmp(event, "booted")) {
 		*run->ended = 0; /* that was the machine before it */
 		run->cycles = false;
-		set_state(run, DOMAIN_RUNNING, RUNNING_BOOTED);
+		on_state(run, strcmp(detail, "paused") != 0 ? "Running" : "Paused");
 	} else if (!strcmp(event, "paused")) {
 		set_state(run, DOMAIN_PAUSED, PAUSED_USER);
 		sessions_tell_lifecycle(daemon_of(run), run->domain, LIFECYCLE_SUSPENDED,
@@ -432,7 +436,7 @@ static int give_up(struct domain *domain, struct refusal *refusal)
 	return CALL_REFUSED;
 }
 
-int run_start(struct domain *domain, const struct ticket *ticket, bool with_domain,
+int run_start(struct domain *domain, const struct ticket *ticket, unsigned int how,
 	      struct refusal *refusal)
 {
 	struct daemon *daemon = domain->daemon;
@@ -455,14 +459,14 @@ int run_start(struct domain *domain, const struct ticket *ticket, bool with_doma
 			daemon->last_id < INT32_MAX ? ++daemon->last_id : (daemon->last_id = 1);
 	if (user_choose(domain, refusal) || bridges_connect(domain->live, NULL, refusal))
 		return give_up(domain, refusal);
-	pid = run_prepare(domain, &given, refusal) ? -1 : run_spawn(domain, &given, refusal);
+	pid = run_prepare(domain, &given, refusal) ? -1 : run_spawn(domain, &given, how, refusal);
 	given_close(&given);
 	if (pid < 0) {
 		clean(domain);
 		return give_up(domain, refusal);
 	}
 	run->child = true;
-	run->with_domain = with_domain;
+	run->with_domain = how & RUN_WITH_DOMAIN;
 	ret = watch_process(run, pid);
 	if (!ret)
 		ret = loop_timer(daemon->loop, CONNECT_NS, on_connect, run, &run->timer, NULL);
@@ -850,7 +854,7 @@ void run_autostart(struct daemon *daemon)
 		domain->live = definition_copy(domain->kept);
 		if (!domain->live)
 			continue;
-		if (run_start(domain, NULL, false, &refusal) == CALL_REFUSED)
+		if (run_start(domain, NULL, 0, &refusal) == CALL_REFUSED)
 			log_line(daemon->log, LOG_ERROR, "domain", "%s: not started: %s",
 				 domain_definition(domain)->name, refusal.err.text);
 	}

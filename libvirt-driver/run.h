@@ -18,11 +18,15 @@
 #include "libvirt-driver/call.h"
 #include "libvirt-driver/domain.h"
 
+enum run_how {
+	RUN_WITH_DOMAIN = 1, /* the ticket is answered with the domain */
+	RUN_PAUSED = 2,	     /* nothing of the guest runs until it is resumed */
+};
 /*
- * Starts what live defines. CALL_LATER: the ticket is answered once it runs (or does not), with
- * the domain where `with_domain`. A ticket of no session is nobody's.
+ * Starts what live defines; how: of enum run_how. CALL_LATER: the ticket is answered once it runs
+ * (or does not). A ticket of no session, and NULL, is nobody's.
  */
-int run_start(struct domain *domain, const struct ticket *ticket, bool with_domain,
+int run_start(struct domain *domain, const struct ticket *ticket, unsigned int how,
 	      struct refusal *refusal);
 
 enum run_verb {

@@ -414,6 +414,41 @@ else
 	skip "interfaces on a bridge" "not root, or no bridges here"
 fi
 
+# --- one that waits for its first instruction
+domain waiter echo "<serial type='file'><source path='$work/waiter.out'/></serial>"
+v define "$work/waiter.xml"
+virsh -q -c "adit:///system?socket=$sock" event --event lifecycle --loop >"$work/wait-events" 2>&1 &
+listener=$!
+until grep -q "heard.: Defined Added" "$work/wait-events"; do
+	v define "$work/heard.xml"
+	v undefine heard
+done
+exits() { # that its vCPUs have taken
+	virsh -q -c "adit:///system?socket=$sock" domstats waiter |
+		awk -F= '/adit.vcpus.exits_/ { sum += $2; n++ } END { print n ? sum : "none told" }'
+}
+ok "start --paused" does v start waiter --paused
+ok "it is paused" says "paused (user)" v domstate --reason waiter
+ok "list shows it" says "waiter *paused" v list
+ok "nothing of the guest has run" is "$(exits)" 0
+ok "it was started and suspended" "$until" "$work/wait-events" "'waiter': Suspended Paused"
+kill -9 "$daemon"
+wait "$daemon" 2>/dev/null
+wait "$listener"
+up
+timeout 60 sh -c 'until virsh -q -c "adit:///system?socket=$1" domstate waiter | grep -q paused; do :; done' -- "$sock"
+ok "the next daemon finds it as it is" says "paused" v domstate waiter
+ok "and nothing has run" is "$(exits)" 0
+ok "resume" does v resume waiter
+ok "it runs" says "running (unpaused)" v domstate --reason waiter
+ok "the guest does what it does" "$until" "$work/waiter.out" listening
+v destroy waiter
+v undefine waiter
+ok "create --paused" does v create "$work/waiter.xml" --paused
+ok "it is paused too" says "paused (user)" v domstate --reason waiter
+ok "nothing of it has run" is "$(exits)" 0
+ok "it ends without having run" does v destroy waiter
+
 # A transient domain is gone with its end; a guest that powers off ends it.
 domain away spin
 ok "create" does v create "$work/away.xml"
