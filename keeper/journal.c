@@ -19,6 +19,7 @@
 #define NONE	   "-" /* stands for an empty name: lines are split at spaces */
 #define FILE_MAX   65536
 #define STEPS_MAX  256
+#define SOCKET	   "socket " /* and the rest of the line, which may have spaces */
 #define TRIES	   16
 #define DYING_MS   5000
 
@@ -103,6 +104,11 @@ int journal_mdev(struct journal *journal, const struct change_mdev *mdev, bool m
 		      mdev->type);
 }
 
+int journal_socket(struct journal *journal, const struct keeper_socket *socket, struct err *err)
+{
+	return append(journal, err, "socket %s\n", socket->path);
+}
+
 static bool same_file(int fd, const char *path)
 {
 	struct stat a, b;
@@ -161,6 +167,8 @@ struct record {
 	unsigned long long child_start;
 	struct step *steps;
 	size_t n;
+	struct keeper_socket sockets[KEEPER_MAX_SOCKETS];
+	unsigned int n_sockets;
 };
 
 static int take_name(char *out, size_t size, const char *word, bool optional)
@@ -214,10 +222,25 @@ static int parse_step(struct record *record, bool made, char *words[4])
 	return 0;
 }
 
+/* A folder that is not there any more, or not the one that it was, has nothing of ours. */
+static int parse_socket(struct record *record, const char *path)
+{
+	int ret;
+
+	if (record->n_sockets == KEEPER_MAX_SOCKETS)
+		return -E2BIG;
+	ret = keeper_socket_again(&record->sockets[record->n_sockets], path);
+	record->n_sockets += !ret;
+	return ret == -EINVAL || ret == -ENAMETOOLONG ? ret : 0;
+}
+
 static int parse_line(struct record *record, char *line)
 {
 	char *words[4] = { 0 }, *rest = line;
 	unsigned int n = 0;
+
+	if (!strncmp(line, SOCKET, strlen(SOCKET)))
+		return parse_socket(record, line + strlen(SOCKET));
 
 	while (n < 4 && rest)
 		words[n++] = strsep(&rest, " ");
@@ -290,6 +313,20 @@ static unsigned int undo(const struct host *host, const struct record *record, F
 	return failed;
 }
 
+static void clear_sockets(const struct record *record, FILE *to)
+{
+	for (unsigned int i = 0; i < record->n_sockets; i++) {
+		if (keeper_socket_clear(&record->sockets[i]))
+			say(to, "%s: removed", record->sockets[i].path);
+	}
+}
+
+static void close_sockets(const struct record *record)
+{
+	for (unsigned int i = 0; i < record->n_sockets; i++)
+		close(record->sockets[i].folder);
+}
+
 static bool is_ours(int fd)
 {
 	struct stat st;
@@ -312,6 +349,15 @@ static int read_record(int fd, struct record *record)
 		ret = strlen(text) == (size_t)n ? parse(record, text) : -EINVAL;
 	free(text);
 	return ret;
+}
+
+static int take_back(const struct host *host, const struct record *record, const char *path,
+		     FILE *to)
+{
+	unsigned int failed = undo(host, record, to);
+
+	clear_sockets(record, to);
+	return !failed && !unlink(path) ? 1 : -1;
 }
 
 /* 1: taken back; 0: its keeper is alive, or it is gone; -1: could not be. */
@@ -340,8 +386,9 @@ static int clean_file(const struct host *host, const char *path, FILE *to)
 			    "%s: its VM is alive as process %d without its keeper; end it "
 			    "('kill -9 %d')",
 			    path, (int)record.child, (int)record.child);
-		else if (!undo(host, &record, to) && !unlink(path))
-			ret = 1;
+		else
+			ret = take_back(host, &record, path, to);
+		close_sockets(&record);
 	}
 	close(fd);
 	return ret;

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "keeper/change.h"
+#include "keeper/socket.h"
 
 #define JOURNAL_DIR "/run/adit"
 
@@ -31,6 +32,7 @@ int journal_function(struct journal *journal, const struct change_function *befo
 		     struct err *err);
 int journal_mdev(struct journal *journal, const struct change_mdev *mdev, bool made,
 		 struct err *err);
+int journal_socket(struct journal *journal, const struct keeper_socket *socket, struct err *err);
 
 /*
  * Takes back what journals in `dir` name whose keeper and child are both gone, saying on `to` (may

@@ -11,6 +11,7 @@
 #include "keeper/change.h"
 #include "keeper/journal.h"
 #include "keeper/protocol.h"
+#include "keeper/socket.h"
 #include "util/log.h"
 
 enum keeper_kind {
@@ -33,6 +34,8 @@ struct keeper_plan {
 	const char *iommu; /* node; NULL: the usual ones */
 	struct keeper_device devices[KEEPER_MAX_DEVICES];
 	unsigned int n;
+	const char *sockets[KEEPER_MAX_SOCKETS]; /* paths that the child may leave behind */
+	unsigned int n_sockets;
 };
 
 /* --- answering requests (answer.c) ----------------------------------------------------------- */

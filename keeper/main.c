@@ -32,6 +32,7 @@ static int usage(void)
 		"  --mdev UUID              an mdev that is there\n"
 		"  --new-mdev PARENT/TYPE[/UUID]  an mdev that is made, and removed at the end\n"
 		"  --cdev /dev/vfio/devices/vfioN\n"
+		"  --socket PATH            that COMMAND listens on: removed if it is left behind\n"
 		"  --iommu NODE             instead of /dev/ioasid or /dev/iommu\n"
 		"  --run-dir DIR            instead of " JOURNAL_DIR "\n"
 		"  --log-json, --log-level error|warn|info|debug\n\n"
@@ -111,6 +112,14 @@ static int check_once(const struct keeper_plan *plan)
 	return 0;
 }
 
+static int add_socket(struct keeper_plan *plan, const char *path)
+{
+	if (plan->n_sockets == ARRAY_SIZE(plan->sockets))
+		return refuse("socket", path, "a VM has at most 32 of them");
+	plan->sockets[plan->n_sockets++] = path;
+	return 0;
+}
+
 static int take_option(struct arguments *arguments, int c)
 {
 	int ret;
@@ -129,6 +138,8 @@ static int take_option(struct arguments *arguments, int c)
 		return add_named(arguments, KEEPER_CDEV, "cdev", optarg);
 	case 'n':
 		return add_new_mdev(arguments, optarg);
+	case 's':
+		return add_socket(&arguments->plan, optarg);
 	case 'i':
 		arguments->plan.iommu = optarg;
 		return 0;
@@ -168,6 +179,7 @@ int main(int argc, char **argv)
 		{ "mdev", required_argument, NULL, 'd' },
 		{ "cdev", required_argument, NULL, 'c' },
 		{ "new-mdev", required_argument, NULL, 'n' },
+		{ "socket", required_argument, NULL, 's' },
 		{ "iommu", required_argument, NULL, 'i' },
 		{ "run-dir", required_argument, NULL, 'r' },
 		{ "clean", no_argument, NULL, 'C' },

@@ -40,6 +40,8 @@ struct run {
 	struct log_limit limit;
 	struct shared *shared;
 	struct journal journal;
+	struct keeper_socket sockets[KEEPER_MAX_SOCKETS];
+	unsigned int n_sockets;
 	pid_t child, worker; /* worker 0: none */
 	int child_fd, worker_fd, sock, signals;
 	sigset_t before; /* the signal mask that the child gets */
@@ -121,13 +123,16 @@ static int spawn(struct run *run, char *const *argv)
  */
 static void drop_inherited(const struct run *run)
 {
-	int keep[] = { run->journal.fd, run->child_fd, run->sock, run->signals };
-	unsigned int next = STDERR_FILENO + 1;
+	int keep[4 + KEEPER_MAX_SOCKETS] = { run->journal.fd, run->child_fd, run->sock,
+					     run->signals };
+	unsigned int next = STDERR_FILENO + 1, n = 4;
 
+	for (unsigned int i = 0; i < run->n_sockets; i++)
+		keep[n++] = run->sockets[i].folder;
 	for (;;) {
 		unsigned int lowest = ~0u;
 
-		for (size_t i = 0; i < ARRAY_SIZE(keep); i++) {
+		for (unsigned int i = 0; i < n; i++) {
 			if (keep[i] >= (int)next && (unsigned int)keep[i] < lowest)
 				lowest = (unsigned int)keep[i];
 		}
@@ -328,6 +333,18 @@ static void kill_orphans(void)
 	}
 }
 
+/* Those that it removed itself are not there; what another listens on by now is not touched. */
+static void clear_sockets(struct run *run)
+{
+	for (unsigned int i = 0; i < run->n_sockets; i++) {
+		if (keeper_socket_clear(&run->sockets[i]))
+			log_line(run->log, LOG_INFO, "keeper",
+				 "%s: was left behind, and is removed", run->sockets[i].path);
+		close_fd(&run->sockets[i].folder);
+	}
+	run->n_sockets = 0;
+}
+
 static void clean_up(struct run *run)
 {
 	unsigned int failed;
@@ -337,6 +354,7 @@ static void clean_up(struct run *run)
 	if (run->worker)
 		end_worker(run);
 	kill_orphans();
+	clear_sockets(run);
 	failed = keeper_undo(run->plan, &run->shared->state, run->log);
 	if (failed) {
 		log_line(run->log, LOG_ERROR, "keeper",
@@ -348,6 +366,22 @@ static void clean_up(struct run *run)
 	}
 }
 
+/* Where a folder is not there, or not ours to see, the VM says what is wrong with the path. */
+static int find_sockets(struct run *run, struct err *err)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; i < run->plan->n_sockets && !ret; i++) {
+		struct keeper_socket *found = &run->sockets[run->n_sockets];
+
+		if (keeper_socket_find(found, run->plan->sockets[i]))
+			continue;
+		run->n_sockets++;
+		ret = journal_socket(&run->journal, found, err);
+	}
+	return ret;
+}
+
 static int prepare(struct run *run, struct err *err)
 {
 	unsigned int done, failed;
@@ -356,6 +390,9 @@ static int prepare(struct run *run, struct err *err)
 	if (ret)
 		return ret;
 	ret = journal_open(&run->journal, run->plan->run_dir, err);
+	if (ret)
+		return ret;
+	ret = find_sockets(run, err);
 	if (ret)
 		return ret;
 	run->shared = mmap(NULL, sizeof(*run->shared), PROT_READ | PROT_WRITE,

@@ -76,12 +76,11 @@ static bool set_path(struct sockaddr_un *address, const char *path)
 	return true;
 }
 
-void unix_socket_clear(const char *path)
+int unix_socket_clear(const char *path)
 {
 	struct sockaddr_un address;
 
-	if (set_path(&address, path))
-		(void)remove_stale(&address);
+	return set_path(&address, path) ? remove_stale(&address) : -ENAMETOOLONG;
 }
 
 int unix_socket_listen(const char *path, mode_t mode, int backlog, int flags, struct stat *made)

@@ -20,9 +20,9 @@
 int unix_socket_listen(const char *path, mode_t mode, int backlog, int flags, struct stat *made);
 /*
  * Removes a socket that nobody serves, as listening there would: for who will not see processes
- * then. Whatever else is there stays.
+ * then, and for who outlives them. Whatever else is there stays, and is an error, as nothing is.
  */
-void unix_socket_clear(const char *path);
+int unix_socket_clear(const char *path);
 /* A stream socket that is connected, the caller's; flags: 0 or SOCK_NONBLOCK. -errno, as above. */
 int unix_socket_connect(const char *path, int flags);
 /* Removes the path if it is still what was made. */

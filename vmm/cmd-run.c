@@ -273,7 +273,7 @@ static int run_all(struct run *run)
 		status = EXIT_CONFIG;
 	} else if (keeper_is_wanted(run)) {
 		/* Before anything else is there; it starts us again. Others are refused later. */
-		keeper_exec(life_config(run->life), run->run_dir, run->argv, &err);
+		keeper_exec(life_config(run->life), run->run_dir, run->socket, run->argv, &err);
 		log_line(&run->log, LOG_ERROR, "run", "%s", err.text);
 		status = EXIT_FAILED;
 	} else if (settle(run, &err) || confine(run, &err)) {

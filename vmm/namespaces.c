@@ -18,6 +18,7 @@
 #include "util/unix-socket.h"
 #include "vmm/config.h"
 #include "vmm/new-root.h"
+#include "vmm/paths.h"
 #include "vmm/user.h"
 
 static const struct {
@@ -270,27 +271,11 @@ static int become_first(const struct log *log, int *alive, struct err *err)
 	return stay_with(ends[0], err);
 }
 
-static void clear(enum config_serial mode, const char *path)
-{
-	if (mode == SERIAL_SOCKET)
-		unix_socket_clear(path);
-}
-
 /* Whether the process that left a socket is still there, nobody inside can say. */
-static void clear_sockets(const struct namespaces_options *options)
+static void clear_socket(void *arg, const char *path)
 {
-	const struct config *config = options->config;
-
-	if (options->api_socket)
-		unix_socket_clear(options->api_socket);
-	clear(config->serial.mode, config->serial.path);
-	if (config->vsock.present)
-		unix_socket_clear(config->vsock.socket);
-	if (!config->console.present)
-		return;
-	clear(config->console.sink.mode, config->console.sink.path);
-	for (size_t i = 0; i < config->console.n_ports; i++)
-		clear(config->console.ports[i].sink.mode, config->console.ports[i].sink.path);
+	(void)arg;
+	(void)unix_socket_clear(path);
 }
 
 /* --- all of it ------------------------------------------------------------------------------- */
@@ -306,7 +291,7 @@ int namespaces_enter(const struct namespaces_options *options, struct namespaces
 		return 0;
 	ret = namespaces_check(wanted, options->config, err);
 	if (!ret && wanted & NAMESPACE_PID)
-		clear_sockets(options);
+		paths_sockets(options->config, options->api_socket, clear_socket, NULL);
 	if (!ret)
 		ret = leave(wanted, err);
 	if (!ret && wanted & NAMESPACE_PID)

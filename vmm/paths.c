@@ -171,6 +171,31 @@ int paths_each(const struct config *config, const char *api_socket, const struct
 	return b.ret;
 }
 
+static void socket_of(const struct config_sink *sink, void (*fn)(void *arg, const char *path),
+		      void *arg)
+{
+	if (sink->mode == SERIAL_SOCKET)
+		fn(arg, sink->path);
+}
+
+void paths_sockets(const struct config *config, const char *api_socket,
+		   void (*fn)(void *arg, const char *path), void *arg)
+{
+	const struct config_console *console = &config->console;
+
+	if (api_socket)
+		fn(arg, api_socket);
+	if (config->serial.mode == SERIAL_SOCKET)
+		fn(arg, config->serial.path);
+	if (config->vsock.present)
+		fn(arg, config->vsock.socket);
+	if (!console->present)
+		return;
+	socket_of(&console->sink, fn, arg);
+	for (size_t i = 0; i < console->n_ports; i++)
+		socket_of(&console->ports[i].sink, fn, arg);
+}
+
 static int allow_in(void *arg, const char *path, unsigned int what, struct err *err)
 {
 	return landlock_allow(arg, path, what, err);

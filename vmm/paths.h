@@ -33,6 +33,10 @@ int paths_each(const struct config *config, const char *api_socket, const struct
 	       size_t n, int (*fn)(void *arg, const char *path, unsigned int what, struct err *err),
 	       void *arg, struct err *err);
 
+/* Calls fn for each socket that the VM listens on. */
+void paths_sockets(const struct config *config, const char *api_socket,
+		   void (*fn)(void *arg, const char *path), void *arg);
+
 /*
  * On the process's first thread, before there are others, and for good. api_socket may be NULL.
  * -EOPNOTSUPP where the kernel has no Landlock.

@@ -10,9 +10,11 @@
 
 #include "vmm/beside.h"
 #include "vmm/config.h"
+#include "vmm/paths.h"
 
 #define NAME	    "adit-keeper"
 #define OPTION_ROOM 256
+#define SOCKETS_MAX (4 + CONFIG_MAX_PORTS) /* API, serial port, vsock, console */
 
 struct command {
 	const char **words;
@@ -60,7 +62,14 @@ static void add_device(struct command *command, const struct config_device *devi
 	}
 }
 
-int keeper_exec(const struct config *config, const char *run_dir, char **argv, struct err *err)
+static void add_socket(void *arg, const char *path)
+{
+	add(arg, "--socket");
+	add(arg, path);
+}
+
+int keeper_exec(const struct config *config, const char *run_dir, const char *api_socket,
+		char **argv, struct err *err)
 {
 	char keeper[PATH_MAX], self[PATH_MAX], *rooms;
 	struct command command = { 0 };
@@ -72,7 +81,8 @@ int keeper_exec(const struct config *config, const char *run_dir, char **argv, s
 				    "'make' or install it with 'make install'");
 	while (argv[n])
 		n++;
-	command.words = calloc(n + 2 * config->n_devices + 8, sizeof(*command.words));
+	command.words =
+		calloc(n + 2 * (config->n_devices + SOCKETS_MAX) + 8, sizeof(*command.words));
 	rooms = calloc(config->n_devices + 1, OPTION_ROOM);
 	if (!command.words || !rooms) {
 		free(command.words);
@@ -92,6 +102,7 @@ int keeper_exec(const struct config *config, const char *run_dir, char **argv, s
 		if (!config->devices[i].fd)
 			add_device(&command, &config->devices[i], rooms + i * OPTION_ROOM);
 	}
+	paths_sockets(config, api_socket, add_socket, &command);
 	add(&command, "--");
 	add(&command, self);
 	for (size_t i = 0; i < n; i++)

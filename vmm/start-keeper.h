@@ -17,8 +17,9 @@ bool keeper_is_needed(const struct config *config);
 
 /*
  * Becomes adit-keeper, which starts this program again with argv (from "run" on) and a descriptor
- * for it. Returns only where that fails. run_dir may be NULL.
+ * for it. Returns only where that fails. run_dir and api_socket may be NULL.
  */
-int keeper_exec(const struct config *config, const char *run_dir, char **argv, struct err *err);
+int keeper_exec(const struct config *config, const char *run_dir, const char *api_socket,
+		char **argv, struct err *err);
 
 #endif

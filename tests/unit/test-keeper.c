@@ -20,6 +20,7 @@
 #include "keeper/client.h"
 #include "keeper/keeper.h"
 #include "util/bits.h"
+#include "util/unix-socket.h"
 
 #define RUN_DIR "/run"
 
@@ -370,6 +371,15 @@ static int part_hangs_up(int keeper, int pipe_end)
 	return keeper_take(keeper, 0, &found, &err) == -EPIPE ? 8 : 11;
 }
 
+static int part_listens(int keeper, int pipe_end)
+{
+	if (unix_socket_listen(getenv("ADIT_TEST_SOCKET"), 0600, 1, 0, NULL) < 0)
+		return 10;
+	say(pipe_end, getpid());
+	for (;;)
+		pause();
+}
+
 static const struct {
 	const char *name;
 	int (*run)(int keeper, int pipe_end);
@@ -386,6 +396,7 @@ static const struct {
 	{ "leaves-processes", part_leaves_processes },
 	{ "floods", part_floods },
 	{ "hangs-up", part_hangs_up },
+	{ "listens", part_listens },
 };
 
 static int play(char **argv)
@@ -595,6 +606,75 @@ static void the_next_start_cleans_up_after_both_were_killed(void **state)
 	assert_as_before(scene);
 }
 
+static unsigned int clean(struct scene *scene, unsigned int *failed)
+{
+	unsigned int done;
+	struct err err = { 0 };
+
+	if (journal_clean(&scene->fake.host, scene->run_dir, NULL, &done, failed, &err))
+		fail_msg("%s", err.text);
+	return done;
+}
+
+/* In a folder of its own, with a name that a line of words could not hold. */
+static const char *plan_socket(struct scene *scene, char path[SYSFS_PATH_MAX], const char *name)
+{
+	fake_dir(&scene->fake, "/a vm");
+	snprintf(path, SYSFS_PATH_MAX, "%s/a vm/%s", scene->fake.root, name);
+	scene->plan.sockets[scene->plan.n_sockets++] = path;
+	return path;
+}
+
+static void a_socket_that_a_killed_child_left_is_removed(void **state)
+{
+	char path[SYSFS_PATH_MAX], other[SYSFS_PATH_MAX], file[SYSFS_PATH_MAX];
+	struct scene *scene = *state;
+	pid_t keeper, child;
+	int served = unix_socket_listen(plan_socket(scene, other, "served"), 0600, 1, 0, NULL);
+
+	assert_true(served >= 0);
+	plan_socket(scene, file, "file");
+	fake_file(&scene->fake, "/a vm/file", "");
+	scene->plan.sockets[scene->plan.n_sockets++] = "/nonexistent/folder/api";
+	setenv("ADIT_TEST_SOCKET", plan_socket(scene, path, "api"), 1);
+	keeper = start(scene, "listens");
+	child = hear(scene);
+	assert_int_equal(access(path, F_OK), 0);
+	assert_int_equal(kill(child, SIGKILL), 0);
+	assert_int_equal(status_of(keeper), 1);
+	assert_int_equal(access(path, F_OK), -1);
+	/* What somebody else listens on, and what is no socket, is not its child's. */
+	assert_int_equal(access(other, F_OK), 0);
+	assert_int_equal(access(file, F_OK), 0);
+	assert_as_before(scene);
+	close(served);
+}
+
+static void a_socket_is_removed_with_the_journal_where_its_folder_is_the_same(void **state)
+{
+	char path[SYSFS_PATH_MAX], folder[SYSFS_PATH_MAX], away[SYSFS_PATH_MAX];
+	struct scene *scene = *state;
+	unsigned int failed;
+
+	fake_path(&scene->fake, folder, "/a vm");
+	fake_path(&scene->fake, away, "/another");
+	setenv("ADIT_TEST_SOCKET", plan_socket(scene, path, "api"), 1);
+	for (int moved = 1; moved >= 0; moved--) {
+		pid_t keeper = start(scene, "listens");
+
+		assert_true(hear(scene) > 0);
+		assert_int_equal(kill(keeper, SIGKILL), 0);
+		assert_int_equal(status_of(keeper), 1000 + SIGKILL);
+		wait_for_silence(scene);
+		/* The VM's user may have made it a link to where root's sockets are. */
+		assert_true(!moved || (!rename(folder, away) && !symlink(away, folder)));
+		assert_int_equal(clean(scene, &failed), 1);
+		assert_int_equal(access(path, F_OK), moved - 1);
+		assert_true(!moved || (!unlink(folder) && !rename(away, folder)));
+	}
+	assert_as_before(scene);
+}
+
 static void a_signal_is_handed_on_and_the_status_comes_back(void **state)
 {
 	struct scene *scene = *state;
@@ -672,16 +752,6 @@ static void a_command_that_is_not_there_is_a_failure(void **state)
 
 #define JOURNAL RUN_DIR "/keeper-1-1.journal"
 
-static unsigned int clean(struct scene *scene, unsigned int *failed)
-{
-	unsigned int done;
-	struct err err = { 0 };
-
-	if (journal_clean(&scene->fake.host, scene->run_dir, NULL, &done, failed, &err))
-		fail_msg("%s", err.text);
-	return done;
-}
-
 static void journal(struct scene *scene, const char *text, mode_t mode)
 {
 	char path[SYSFS_PATH_MAX];
@@ -703,6 +773,8 @@ static void a_journal_that_is_damaged_or_not_ours_is_not_believed(void **state)
 		"adit-keeper 1\n+mdev " UUID " a/b mtty-2\n",
 		"adit-keeper 1\n+mdev x mtty mtty-2\n",
 		"adit-keeper 1\n*mdev " UUID " mtty mtty-2\n",
+		"adit-keeper 1\nsocket api\n",
+		"adit-keeper 1\nsocket /\n",
 	};
 	struct scene *scene = *state;
 	unsigned int failed;
@@ -801,6 +873,8 @@ int main(int argc, char **argv)
 		TEST(a_log_that_nobody_reads_does_not_keep_it_from_cleaning_up),
 		TEST(a_killed_keeper_takes_its_child_along_and_the_journal_is_cleaned),
 		TEST(the_next_start_cleans_up_after_both_were_killed),
+		TEST(a_socket_that_a_killed_child_left_is_removed),
+		TEST(a_socket_is_removed_with_the_journal_where_its_folder_is_the_same),
 		TEST(a_signal_is_handed_on_and_the_status_comes_back),
 		TEST(a_child_that_holds_what_it_gives_back_cannot_block_a_signal),
 		TEST(processes_that_the_child_left_are_ended),
