@@ -22,6 +22,7 @@
 
 #define SCRATCH_MAX 16u /* of all benches in one run */
 #define KILL_MS	    5000
+#define CHILDREN    2u /* a server, and its client */
 
 struct watch {
 	const char *bench;
@@ -31,7 +32,8 @@ struct watch {
 	bool stop;
 	double deadline; /* 0: no turn is under way */
 	char turn[160], state[200];
-	pid_t child;
+	pid_t child[CHILDREN];
+	unsigned int children;
 	char scratch[SCRATCH_MAX][PATH_MAX];
 };
 
@@ -63,8 +65,8 @@ static void end_child(pid_t pid)
 
 static void clean(struct watch *watch)
 {
-	if (watch->child > 0)
-		end_child(watch->child);
+	while (watch->children)
+		end_child(watch->child[--watch->children]);
 	for (unsigned int i = 0; i < SCRATCH_MAX; i++) {
 		if (watch->scratch[i][0])
 			remove_directory(watch->scratch[i]);
@@ -180,7 +182,10 @@ void watch_state(struct watch *watch, const char *fmt, ...)
 void watch_child(struct watch *watch, pid_t pid)
 {
 	pthread_mutex_lock(&watch->lock);
-	watch->child = pid;
+	if (!pid && watch->children)
+		watch->children--;
+	else if (pid && watch->children < CHILDREN)
+		watch->child[watch->children++] = pid;
 	pthread_mutex_unlock(&watch->lock);
 }
 

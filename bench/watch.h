@@ -24,7 +24,7 @@ void watch_stop(struct watch *watch);
 void watch_turn(struct watch *watch, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* What the party is waiting for; a stall's message ends with it. The deadline stays as it is. */
 void watch_state(struct watch *watch, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* A child to kill with it; 0: none any more. */
+/* A child to kill with it, up to two at a time; 0: the younger is none any more. */
 void watch_child(struct watch *watch, pid_t pid);
 /* The signals that a child has to have back. */
 void watch_child_signals(sigset_t *set);
