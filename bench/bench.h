@@ -34,6 +34,7 @@ struct bench_options {
 	unsigned int vms;     /* fleet: how many at once */
 	/* map: a VFIO character device; a VFIO group and a device of it. NULL: none */
 	const char *cdev, *group, *device;
+	const char *socket; /* dma: where a function is served over vfio-user; NULL: none */
 	/* io: where its image is made, and whether both sides go past the page cache */
 	const char *directory;
 	bool direct;

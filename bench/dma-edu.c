@@ -19,6 +19,7 @@ static bool edu_start(struct dma_device *d)
 	d->lanes = 1;
 	d->bytes_max = EDU_BYTES;
 	d->bytes_step = 1;
+	d->batch_max = 1;
 	d->busy = false;
 	/* Left behind by whoever had it last: nothing resets it. */
 	for (uint64_t end = dma_ticks() + d->patience; dma_ticks() < end;) {
@@ -61,7 +62,7 @@ static const char *edu_describe(struct dma_device *d, uint32_t *value)
 const struct dma_driver dma_edu = {
 	.name = "edu",
 	.vendor = 0x1234,
-	.device = 0x11e8,
+	.devices = { 0x11e8 },
 	.start = edu_start,
 	.submit = edu_submit,
 	.reap = edu_reap,

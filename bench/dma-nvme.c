@@ -139,6 +139,7 @@ static bool nvme_identify(struct dma_device *d)
 	d->at = "the format of namespace 1";
 	if (!blocks || shift < 9 || shift > 12)
 		return false;
+	d->batch_max = 1;
 	d->nvme.blocks = blocks;
 	d->nvme.block = 1u << shift;
 	d->bytes_step = d->nvme.block;
@@ -245,6 +246,12 @@ static void nvme_stop(struct dma_device *d)
 	nvme_wait_ready(d, 0);
 }
 
+/* Reads begin with the namespace's first block. */
+static void nvme_rewind(struct dma_device *d)
+{
+	d->nvme.next = 0;
+}
+
 static const char *nvme_describe(struct dma_device *d, uint32_t *value)
 {
 	*value = dma_read32(d, REG_CSTS);
@@ -258,5 +265,6 @@ const struct dma_driver dma_nvme_driver = {
 	.submit = nvme_submit,
 	.reap = nvme_reap,
 	.stop = nvme_stop,
+	.rewind = nvme_rewind,
 	.describe = nvme_describe,
 };

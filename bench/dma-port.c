@@ -2,6 +2,7 @@
 /* Opening a device for its DMA: by ioasid-client, or by the ioctls alone that it comes to. */
 #include "bench/dma-port.h"
 
+#include <cpuid.h>
 #include <fcntl.h>
 #include <linux/pci_regs.h>
 #include <linux/vfio.h>
@@ -13,6 +14,7 @@
 
 #include "bench/host.h"
 #include "ioasid-client/providers/iommufd-uapi.h"
+#include "passthrough/vfio/vfio.h"
 #include "util/bits.h"
 
 #define DMA_PATIENCE_SECONDS 20
@@ -110,19 +112,27 @@ static int open_bare(struct dma_port *port, const struct map_contest *provider,
 static int region(const struct dma_port *port, unsigned int index, struct vfio_region_info *info,
 		  struct err *err)
 {
+	int ret;
+
 	*info = (struct vfio_region_info){ .argsz = sizeof(*info), .index = index };
-	return ioctl(port->fd, VFIO_DEVICE_GET_REGION_INFO, info)
-		       ? err_set(err, errno, "region %u of the device: %m", index)
-		       : 0;
+	ret = port->sys->ioctl(port->sys->opaque, port->fd, VFIO_DEVICE_GET_REGION_INFO, info);
+	return ret ? err_set(err, -ret, "region %u of the device: %s", index, strerror(-ret)) : 0;
+}
+
+/* Of configuration space, whose region begins at `config`. */
+static bool config_read(const struct dma_port *port, uint64_t config, void *data, size_t size)
+{
+	return port->sys->pread(port->sys->opaque, port->fd, data, size, config) == (ssize_t)size;
 }
 
 static int find_driver(struct dma_port *port, uint64_t config, struct err *err)
 {
+	const struct vfio_sys *sys = port->sys;
 	uint8_t header[64];
 	uint16_t vendor, device, command;
 	uint32_t class_code;
 
-	if (pread(port->fd, header, sizeof(header), (off_t)config) != (ssize_t)sizeof(header))
+	if (!config_read(port, config, header, sizeof(header)))
 		return err_set(err, EIO, "the device's configuration space cannot be read");
 	memcpy(&vendor, header + PCI_VENDOR_ID, 2);
 	memcpy(&device, header + PCI_DEVICE_ID, 2);
@@ -132,46 +142,97 @@ static int find_driver(struct dma_port *port, uint64_t config, struct err *err)
 	if (!port->device.driver)
 		return err_set(err, ENOTSUP,
 			       "%04x:%04x, class %06x: no driver of this bench knows it; there are "
-			       "edu and nvme",
+			       "dsa, edu and nvme",
 			       vendor, device, class_code >> 8);
 	if (port->device.driver->refused)
 		return err_set(err, ENOTSUP, "%04x:%04x: %s", vendor, device,
 			       port->device.driver->refused);
 	command |= PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
-	if (pwrite(port->fd, &command, 2, (off_t)config + PCI_COMMAND) != 2)
+	if (sys->pwrite(sys->opaque, port->fd, &command, 2, config + PCI_COMMAND) != 2)
 		return err_set(err, EIO, "the device cannot be made bus master");
 	return 0;
 }
 
-static int map_registers(struct dma_port *port, struct err *err)
-{
-	struct vfio_region_info info;
-	void *at;
-	int r = region(port, VFIO_PCI_BAR0_REGION_INDEX, &info, err);
+/* --- registers and portals ------------------------------------------------------------------- */
 
-	if (r)
-		return r;
-	if (!(info.flags & VFIO_REGION_INFO_FLAG_MMAP) || info.size < 2ULL * DMA_PAGE)
-		return err_set(err, ENOTSUP, "BAR 0 of %llu bytes cannot be mapped",
-			       (unsigned long long)info.size);
-	at = mmap(NULL, info.size, PROT_READ | PROT_WRITE, MAP_SHARED, port->fd,
-		  (off_t)info.offset);
+static bool has_movdir64b(void)
+{
+	unsigned int a, b, c, d;
+
+	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && c & bit_MOVDIR64B;
+}
+
+static void store_mapped(struct dma_device *d, uint32_t at, const void *data)
+{
+	const struct dma_port *port = container_of(d, struct dma_port, device);
+	volatile uint64_t *to = (volatile uint64_t *)(port->portals + at);
+	uint64_t word[8];
+
+	/* MOVDIR64B is ordered behind nothing by itself (SDM volume 2). */
+	__asm__ volatile("sfence" : : : "memory");
+	if (!d->torn) {
+		__asm__ volatile(".byte 0x66, 0x0f, 0x38, 0xf8, 0x02" /* movdir64b (%rdx), %rax */
+				 :
+				 : "a"(to), "d"(data)
+				 : "memory");
+		return;
+	}
+	memcpy(word, data, sizeof(word));
+	for (unsigned int i = 0; i < ARRAY_SIZE(word); i++)
+		to[i] = word[i];
+}
+
+static int map_bar(const struct dma_port *port, const struct vfio_region_info *info,
+		   volatile uint8_t **out, uint64_t *size, struct err *err)
+{
+	void *at;
+
+	if (!(info->flags & VFIO_REGION_INFO_FLAG_MMAP))
+		return err_set(err, ENOTSUP, "BAR %u of %llu bytes cannot be mapped", info->index,
+			       (unsigned long long)info->size);
+	at = mmap(NULL, info->size, PROT_READ | PROT_WRITE, MAP_SHARED, port->fd,
+		  (off_t)info->offset);
 	if (at == MAP_FAILED)
-		return err_set(err, errno, "BAR 0: %m");
-	port->device.registers = at;
-	port->registers_size = info.size;
+		return err_set(err, errno, "BAR %u: %m", info->index);
+	*out = at;
+	*size = info->size;
 	return 0;
 }
 
-int dma_port_open(struct dma_port *port, const struct map_contest *provider, bool bare,
-		  const struct bench_options *options, const struct map_memory *memory,
-		  struct err *err)
+static int reach_registers(struct dma_port *port, struct err *err)
 {
-	struct vfio_region_info config;
-	char state[128];
-	int r;
+	struct vfio_region_info registers, portals = { .size = 2ULL * DMA_PAGE };
+	struct dma_device *d = &port->device;
+	int r = region(port, VFIO_PCI_BAR0_REGION_INDEX, &registers, err);
 
-	*port = (struct dma_port){
+	if (!r && d->driver->portals)
+		r = region(port, VFIO_PCI_BAR2_REGION_INDEX, &portals, err);
+	if (r)
+		return r;
+	if (registers.size < 2ULL * DMA_PAGE || portals.size < 2ULL * DMA_PAGE)
+		return err_set(err, ENOTSUP, "%s: BARs of %llu and %llu bytes are too small",
+			       d->driver->name, (unsigned long long)registers.size,
+			       (unsigned long long)portals.size);
+	port->registers_at = registers.offset;
+	port->portals_at = portals.offset;
+	if (port->client) {
+		dma_served_reach(port);
+		return 0;
+	}
+	r = map_bar(port, &registers, &d->registers, &port->registers_size, err);
+	if (r || !d->driver->portals)
+		return r;
+	d->store64 = store_mapped;
+	d->torn = !has_movdir64b();
+	return map_bar(port, &portals, &port->portals, &port->portals_size, err);
+}
+
+/* --- both ------------------------------------------------------------------------------------ */
+
+static struct dma_port new_port(const struct map_memory *memory)
+{
+	return (struct dma_port){
+		.sys = &vfio_sys_kernel,
 		.fd = -1,
 		.bare_iommu = -1,
 		.bare_group = -1,
@@ -182,14 +243,35 @@ int dma_port_open(struct dma_port *port, const struct map_contest *provider, boo
 			.patience = (uint64_t)(host_tsc_hertz() * DMA_PATIENCE_SECONDS),
 		},
 	};
-	r = bare ? open_bare(port, provider, options, memory, err)
-		 : open_ours(port, provider, options, memory, err);
+}
+
+void dma_port_open_cpu(struct dma_port *port, const struct map_memory *memory)
+{
+	*port = new_port(memory);
+	port->device.driver = &dma_cpu;
+	port->device.driver->start(&port->device);
+}
+
+int dma_port_open(struct dma_port *port, const struct map_contest *provider, bool bare,
+		  const struct bench_options *options, const struct map_memory *memory,
+		  struct err *err)
+{
+	struct vfio_region_info config;
+	char state[256];
+	int r;
+
+	*port = new_port(memory);
+	if (provider == &dma_served)
+		r = dma_served_connect(port, options, memory, err);
+	else
+		r = bare ? open_bare(port, provider, options, memory, err)
+			 : open_ours(port, provider, options, memory, err);
 	if (!r)
 		r = region(port, VFIO_PCI_CONFIG_REGION_INDEX, &config, err);
 	if (!r)
 		r = find_driver(port, config.offset, err);
 	if (!r)
-		r = map_registers(port, err);
+		r = reach_registers(port, err);
 	if (r || port->device.driver->start(&port->device))
 		return r;
 	dma_port_describe(port, state, sizeof(state));
@@ -198,10 +280,16 @@ int dma_port_open(struct dma_port *port, const struct map_contest *provider, boo
 
 void dma_port_close(struct dma_port *port)
 {
-	if (port->device.registers) {
-		port->device.driver->stop(&port->device);
-		munmap((void *)port->device.registers, port->registers_size);
-	}
+	struct dma_device *d = &port->device;
+
+	if (d->registers || d->read)
+		d->driver->stop(d);
+	if (d->registers)
+		munmap((void *)d->registers, port->registers_size);
+	if (port->portals)
+		munmap((void *)port->portals, port->portals_size);
+	if (port->client)
+		dma_served_close(port);
 	if (port->ctx)
 		ioasid_ctx_close(port->ctx);
 	else if (port->fd >= 0)

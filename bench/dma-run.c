@@ -3,24 +3,35 @@
 #include "bench/dma-device.h"
 
 #define IOAT "I/OAT is not driven by this bench"
-#define DSA  "DSA is not driven by this bench over VFIO: adit bench copy has the software engine's"
 
-static const struct dma_driver refused[] = {
-	{ .name = "ioat", .vendor = 0x8086, .device = 0x2021, .refused = IOAT }, /* Skylake */
-	{ .name = "ioat", .vendor = 0x8086, .device = 0x0b00, .refused = IOAT }, /* Ice Lake */
-	{ .name = "dsa", .vendor = 0x8086, .device = 0x0b25, .refused = DSA },
+static const struct dma_driver ioat = {
+	.name = "ioat",
+	.vendor = 0x8086,
+	.devices = { 0x2021, 0x0b00 }, /* Skylake, Ice Lake */
+	.refused = IOAT,
 };
+
+static bool is_one_of(const struct dma_driver *driver, uint16_t vendor, uint16_t device)
+{
+	if (driver->vendor != vendor)
+		return false;
+	for (unsigned int i = 0; i < DMA_IDS && driver->devices[i]; i++) {
+		if (driver->devices[i] == device)
+			return true;
+	}
+	return false;
+}
 
 const struct dma_driver *dma_find(uint16_t vendor, uint16_t device, uint32_t class_code)
 {
-	static const struct dma_driver *const drivers[] = { &dma_edu, &dma_nvme_driver, &refused[0],
-							    &refused[1], &refused[2] };
+	static const struct dma_driver *const drivers[] = { &dma_edu, &dma_nvme_driver,
+							    &dma_dsa_driver, &ioat };
 
 	for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++) {
 		const struct dma_driver *driver = drivers[i];
 
 		if (driver->class_code ? driver->class_code == class_code
-				       : driver->vendor == vendor && driver->device == device)
+				       : is_one_of(driver, vendor, device))
 			return driver;
 	}
 	return NULL;
@@ -58,6 +69,105 @@ uint64_t dma_latency(const struct dma_result *result, unsigned int of_1000)
 	return 0;
 }
 
+/* --- what both loops need --------------------------------------------------------------------- */
+
+static uint64_t size_of(const struct dma_load *load)
+{
+	return (uint64_t)load->bytes * load->batch;
+}
+
+static void take_load(struct dma_device *d, const struct dma_load *load, const char *at)
+{
+	d->bytes = load->bytes;
+	d->batch = load->batch;
+	d->at = at;
+	d->failed = 0;
+}
+
+static bool may_wait(struct dma_device *d, uint64_t now, uint64_t last)
+{
+	return now - last < d->patience && !__atomic_load_n(&d->lost, __ATOMIC_RELAXED);
+}
+
+/* --- the proof ---------------------------------------------------------------------------------
+ */
+
+/* No two of its words are the same, so what comes from another place is seen. */
+void dma_fill_source(struct dma_device *d)
+{
+	uint64_t *word = (uint64_t *)(d->memory + DMA_SOURCE);
+
+	for (uint64_t i = 0; i < DMA_SOURCE_BYTES / 8; i++)
+		word[i] = (i + 1) * 0x9e3779b97f4a7c15u;
+}
+
+static bool once(struct dma_device *d, const struct dma_load *load, unsigned int lanes, int wiped)
+{
+	uint64_t size = size_of(load), busy = 0, last = dma_ticks();
+
+	__builtin_memset(d->memory + DMA_OWN, wiped, lanes * size);
+	if (d->driver->rewind)
+		d->driver->rewind(d);
+	for (unsigned int lane = 0; lane < lanes; lane++) {
+		busy |= 1ULL << lane;
+		d->driver->submit(d, lane, d->address + DMA_OWN + lane * size, true);
+	}
+	while (busy && !d->failed) {
+		uint64_t done = d->driver->reap(d), now = dma_ticks();
+
+		if (done)
+			last = now;
+		else if (!may_wait(d, now, last))
+			return false;
+		busy &= ~done;
+	}
+	return !d->failed;
+}
+
+/* Of bytes in their order. */
+static uint64_t digest(const uint8_t *at, uint64_t size)
+{
+	uint64_t sum = size, word;
+
+	for (; size >= 8; size -= 8, at += 8) {
+		__builtin_memcpy(&word, at, 8);
+		sum = (sum ^ word) * 0x9e3779b97f4a7c15u;
+		sum ^= sum >> 29;
+	}
+	for (; size; size--, at++)
+		sum = (sum ^ *at) * 0x9e3779b97f4a7c15u;
+	return sum;
+}
+
+static bool is_right(struct dma_device *d, const struct dma_load *load, unsigned int lanes)
+{
+	const uint8_t *is = d->memory + DMA_OWN;
+
+	for (unsigned int i = 0; d->driver->brings && i < lanes * load->batch; i++) {
+		if (__builtin_memcmp(is + (uint64_t)i * load->bytes, d->driver->brings(d),
+				     load->bytes) != 0)
+			return false;
+	}
+	return true;
+}
+
+bool dma_prove(struct dma_device *d, const struct dma_load *load)
+{
+	uint64_t places = load->size / size_of(load), first;
+	unsigned int lanes = places < load->depth ? (unsigned int)places : load->depth;
+
+	take_load(d, load, "the first operations of a load");
+	if (!once(d, load, lanes, 0x5a))
+		return false;
+	first = digest(d->memory + DMA_OWN, lanes * size_of(load));
+	if (!once(d, load, lanes, 0xa5))
+		return false;
+	d->at = "what arrived, which is not what was sent";
+	if (digest(d->memory + DMA_OWN, lanes * size_of(load)) != first)
+		return false;
+	return is_right(d, load, lanes);
+}
+
 /* --- the loop -------------------------------------------------------------------------------- */
 
 struct lanes {
@@ -77,7 +187,7 @@ static void begin(struct dma_device *d, const struct dma_load *load, struct lane
 		lanes->place = (lanes->random >> 33) % lanes->places;
 	lanes->busy |= 1ULL << lane;
 	lanes->begun[lane] = dma_ticks();
-	d->driver->submit(d, lane, d->address + DMA_OWN + lanes->place * load->bytes, to_memory);
+	d->driver->submit(d, lane, d->address + DMA_OWN + lanes->place * size_of(load), to_memory);
 	lanes->place = lanes->place + 1 < lanes->places ? lanes->place + 1 : 0;
 }
 
@@ -88,7 +198,7 @@ static bool take(struct dma_device *d, const struct dma_load *load, struct lanes
 	uint64_t done = d->driver->reap(d), now = dma_ticks();
 
 	if (!done)
-		return now - *last < d->patience;
+		return may_wait(d, now, *last);
 	*last = now;
 	done &= lanes->busy;
 	lanes->busy &= ~done;
@@ -106,14 +216,12 @@ static bool take(struct dma_device *d, const struct dma_load *load, struct lanes
 
 bool dma_run(struct dma_device *d, const struct dma_load *load, struct dma_result *result)
 {
-	struct lanes lanes = { .random = 1, .places = load->size / load->bytes };
+	struct lanes lanes = { .random = 1, .places = load->size / size_of(load) };
 	uint64_t start = dma_ticks(), last = start;
 	bool good = true;
 
 	*result = (struct dma_result){ 0 };
-	d->bytes = load->bytes;
-	d->at = "a load";
-	d->failed = 0;
+	take_load(d, load, "a load");
 	for (unsigned int lane = 0; lane < load->depth; lane++)
 		begin(d, load, &lanes, lane);
 	while (good && (dma_ticks() - start < load->ticks || result->done < load->least))

@@ -2,84 +2,74 @@
 /*
  * adit bench dma: what a device's DMA does, driven from this process over VFIO: opened through
  * ioasid-client beside the bare ioctls, and the same driver in a guest of adit's beside the bare
- * ioctls. Every turn opens the device anew and runs all its loads.
+ * ioctls; or over vfio-user, beside memcpy. Every turn opens the device anew, has all lanes of each
+ * load prove that data arrives, and runs the load.
  *
  * Only reads are made, which write to our memory and change nothing on the device, unless a job
  * file asks for writes.
  */
-#include <ctype.h>
-#include <limits.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "bench/child.h"
-#include "bench/dma-port.h"
+#include "bench/dma-internal.h"
 #include "bench/host.h"
-#include "bench/job.h"
 #include "bench/results.h"
 #include "bench/watch.h"
 #include "util/bits.h"
 
-#define RUNTIME	     0.2 /* seconds */
-#define LEAST	     4u	 /* operations, where one takes that long */
-#define SAME	     0.95
-#define GUEST_MEMORY "256M"
-#define GUEST_OWN    (16 * MIB) /* the payload's memory for the device begins here */
-#define GUEST_WALK   (192 * MIB)
-
-enum figure {
-	RATE,
-	MEDIAN, /* latency */
-	TAIL,	/* of 99 % */
-	FIGURES
-};
-
-struct dma {
-	const struct bench_options *options;
-	const struct map_contest *provider;
-	const struct map_memory *memory;
-	struct jobs jobs;
-	double hertz; /* of the TSC */
-	char config[PATH_MAX];
-	/* Of a guest's turn. */
-	struct turn *turn;
-	unsigned int ended;
-	char complaint[160];
-};
+#define RUNTIME	      0.2 /* seconds */
+#define RUNTIME_BRIEF 0.05
+#define LEAST	      4u /* operations, where one takes that long */
+#define SAME	      0.95
 
 /* --- loads ----------------------------------------------------------------------------------- */
 
-#define READ(text, bytes, depth, is_random, walk)                                    \
+#define READ(text, bytes, depth, in_batch, is_random, walk)                          \
 	{                                                                            \
 		.name = (text), .reads = true, .random = (is_random), .bs = (bytes), \
-		.iodepth = (depth), .runtime = RUNTIME, .size = (walk)               \
+		.iodepth = (depth), .iodepth_batch = (in_batch), .runtime = RUNTIME, \
+		.size = (walk)                                                       \
 	}
 
 /* Over 1 MiB the IOTLB may hold all translations; over 128 it has to walk for each. */
 static const struct jobs own_jobs = {
-	.count = 6,
-	.job = { READ("read 4 KiB, depth 1", 4 * KIB, 1, false, MIB),
-		 READ("read 4 KiB, depth 16", 4 * KIB, 16, false, MIB),
-		 READ("read 4 KiB, depth 16, 128 MiB", 4 * KIB, 16, true, 128 * MIB),
-		 READ("read 64 KiB, depth 4", 64 * KIB, 4, false, MIB),
-		 READ("read 64 KiB, depth 4, 128 MiB", 64 * KIB, 4, true, 128 * MIB),
-		 READ("read 256 KiB, depth 4", 256 * KIB, 4, false, MIB) },
+	.count = 8,
+	.job = { READ("read 4 KiB, depth 1", 4 * KIB, 1, 1, false, MIB),
+		 READ("read 4 KiB, depth 16", 4 * KIB, 16, 1, false, MIB),
+		 READ("read 4 KiB, depth 16, 128 MiB", 4 * KIB, 16, 1, true, 128 * MIB),
+		 READ("read 16 x 4 KiB, depth 4", 4 * KIB, 4, 16, false, MIB),
+		 READ("read 16 x 4 KiB, depth 4, 128 MiB", 4 * KIB, 4, 16, true, 128 * MIB),
+		 READ("read 64 KiB, depth 4", 64 * KIB, 4, 1, false, MIB),
+		 READ("read 64 KiB, depth 4, 128 MiB", 64 * KIB, 4, 1, true, 128 * MIB),
+		 READ("read 256 KiB, depth 4", 256 * KIB, 4, 1, false, MIB) },
 };
 
-static struct dma_load load_of(const struct dma *dma, const struct job *job)
+static const struct jobs brief_jobs = {
+	.count = 4,
+	.job = { READ("read 4 KiB, depth 1", 4 * KIB, 1, 1, false, MIB),
+		 READ("read 4 KiB, depth 16", 4 * KIB, 16, 1, false, MIB),
+		 READ("read 16 x 4 KiB, depth 4", 4 * KIB, 4, 16, false, MIB),
+		 READ("read 256 KiB, depth 4", 256 * KIB, 4, 1, false, MIB) },
+};
+
+struct dma_load dma_load_of(const struct dma *dma, const struct job *job)
 {
+	double runtime =
+		dma->options.brief && !dma->options.job_path ? RUNTIME_BRIEF : job->runtime;
+
 	return (struct dma_load){
 		.bytes = (uint32_t)job->bs,
+		.batch = job->iodepth_batch,
 		.depth = job->iodepth,
 		.writes = !job->writes	? 0
 			  : !job->reads ? 100
 					: 100 - job->rwmixread,
 		.random = job->random,
 		.size = job->size,
-		.ticks = (uint64_t)(job->runtime * dma->hertz),
+		.ticks = (uint64_t)(runtime * dma->hertz),
 		.least = LEAST,
 	};
 }
@@ -95,6 +85,13 @@ static bool fits(const struct dma_device *device, const struct job *job, char *t
 	else if (job->bs % device->bytes_step)
 		snprintf(text, size, "%llu bytes are no multiple of its %u",
 			 (unsigned long long)job->bs, device->bytes_step);
+	else if (job->iodepth_batch > device->batch_max)
+		snprintf(text, size, "batches of %u are more than its %u", job->iodepth_batch,
+			 device->batch_max);
+	else if (job->size < job->bs * job->iodepth_batch)
+		snprintf(text, size, "%llu bytes of memory are less than one operation of %llu",
+			 (unsigned long long)job->size,
+			 (unsigned long long)job->bs * job->iodepth_batch);
 	else
 		return true;
 	return false;
@@ -111,9 +108,9 @@ static int choose_jobs(struct dma *dma, struct bench_run *run, const struct dma_
 	for (unsigned int i = 0; i < wanted.count; i++) {
 		if (fits(device, &wanted.job[i], why, sizeof(why)))
 			dma->jobs.job[dma->jobs.count++] = wanted.job[i];
-		else if (run->options->job_path)
-			return err_set(err, EINVAL, "%s: /jobs/%u: %s of %s",
-				       run->options->job_path, i, why, device->driver->name);
+		else if (dma->options.job_path)
+			return err_set(err, EINVAL, "%s: /jobs/%u: %s of %s", dma->options.job_path,
+				       i, why, device->driver->name);
 		else
 			results_note(run->results, "%s: not for %s: %s", wanted.job[i].name,
 				     device->driver->name, why);
@@ -121,18 +118,19 @@ static int choose_jobs(struct dma *dma, struct bench_run *run, const struct dma_
 	return 0;
 }
 
-static void put(const struct dma *dma, struct turn *turn, unsigned int i, double done, double ticks,
-		const double latency[2])
+void dma_put(const struct dma *dma, struct turn *turn, unsigned int i, double done, double ticks,
+	     const double latency[2])
 {
 	const struct job *job = &dma->jobs.job[i];
 	double by = job->bs <= 4096 ? 1e-3 : (double)job->bs / 1e6;
 
-	turn_put(turn, FIGURES * i + RATE, done * dma->hertz / ticks * by);
-	turn_put(turn, FIGURES * i + MEDIAN, latency[0] / dma->hertz * 1e6);
-	turn_put(turn, FIGURES * i + TAIL, latency[1] / dma->hertz * 1e6);
+	turn_put(turn, DMA_FIGURES * i + DMA_RATE,
+		 done * job->iodepth_batch * dma->hertz / ticks * by);
+	turn_put(turn, DMA_FIGURES * i + DMA_MEDIAN, latency[0] / dma->hertz * 1e6);
+	turn_put(turn, DMA_FIGURES * i + DMA_TAIL, latency[1] / dma->hertz * 1e6);
 }
 
-/* --- from this process ----------------------------------------------------------------------- */
+/* --- turns ----------------------------------------------------------------------------------- */
 
 static int run_loads(struct dma *dma, struct turn *turn, struct dma_port *port, struct err *err)
 {
@@ -140,11 +138,12 @@ static int run_loads(struct dma *dma, struct turn *turn, struct dma_port *port, 
 
 	for (unsigned int i = 0; i < dma->jobs.count; i++) {
 		const struct job *job = &dma->jobs.job[i];
-		const struct dma_load load = load_of(dma, job);
-		char state[128];
+		const struct dma_load load = dma_load_of(dma, job);
+		char state[256];
 
 		turn_state(turn, "%s: %s", port->device.driver->name, job->name);
-		if (!dma_run(&port->device, &load, &result)) {
+		result.done = 0;
+		if (!dma_prove(&port->device, &load) || !dma_run(&port->device, &load, &result)) {
 			dma_port_describe(port, state, sizeof(state));
 			return err_set(
 				err, EIO,
@@ -152,20 +151,27 @@ static int run_loads(struct dma *dma, struct turn *turn, struct dma_port *port, 
 				port->device.driver->name, job->name,
 				(unsigned long long)result.done, state);
 		}
-		put(dma, turn, i, (double)result.done, (double)result.ticks,
-		    (const double[]){ (double)dma_latency(&result, 500),
-				      (double)dma_latency(&result, 990) });
+		dma_put(dma, turn, i, (double)result.done, (double)result.ticks,
+			(const double[]){ (double)dma_latency(&result, 500),
+					  (double)dma_latency(&result, 990) });
 	}
 	return 0;
 }
 
-static int host_turn(struct dma *dma, struct turn *turn, bool bare, struct err *err)
+static int one_turn(struct dma *dma, struct turn *turn, struct err *err)
 {
+	enum dma_way way = dma->way[turn->party];
 	struct dma_port port;
-	int ret;
+	int ret = 0;
 
+	if (way == DMA_GUEST)
+		return dma_guest_turn(dma, turn, err);
 	turn_state(turn, "opening the device");
-	ret = dma_port_open(&port, dma->provider, bare, dma->options, dma->memory, err);
+	if (way == DMA_CPU)
+		dma_port_open_cpu(&port, dma->memory);
+	else
+		ret = dma_port_open(&port, dma->provider, way == DMA_BARE, &dma->options,
+				    dma->memory, err);
 	if (!ret)
 		ret = run_loads(dma, turn, &port, err);
 	dma_port_close(&port);
@@ -174,109 +180,66 @@ static int host_turn(struct dma *dma, struct turn *turn, bool bare, struct err *
 
 static int dma_turn(struct turn *turn, struct err *err)
 {
-	return host_turn(turn->opaque, turn, turn->party, err);
-}
-
-/* --- from a guest ---------------------------------------------------------------------------- */
-
-static int write_config(const struct dma *dma)
-{
-	bool cdev = dma->provider->provider == IOASID_PROVIDER_IOMMUFD;
-	FILE *to = fopen(dma->config, "we");
-
-	if (!to)
-		return -errno;
-	fprintf(to,
-		"{\"payload\": {\"flat\": \"%s/guest/dmaload.bin\", \"address\": \"2M\", "
-		"\"cmdline\": \"hertz=%.0f ",
-		dma->options->build, dma->hertz);
-	for (unsigned int i = 0; i < dma->jobs.count; i++) {
-		const struct job *job = &dma->jobs.job[i];
-		const struct dma_load load = load_of(dma, job);
-
-		fprintf(to, "row%c=%#llx mix%c=%u size%c=%llu cycles%c=%llu ", (char)('a' + i),
-			(unsigned long long)!load.random << 62 |
-				(unsigned long long)load.depth << 32 | load.bytes,
-			(char)('a' + i), load.writes, (char)('a' + i),
-			(unsigned long long)load.size, (char)('a' + i),
-			(unsigned long long)load.ticks);
-	}
-	fprintf(to,
-		"\"}, \"memory\": {\"size\": \"" GUEST_MEMORY "\"}, \"debug_exit\": true, "
-		"\"serial\": {\"mode\": \"Tty\"}, \"devices\": [{\"path\": \"%s\", \"via\": \"%s\", "
-		"\"allow_no_reset\": true}]}",
-		dma->options->device, cdev ? "cdev" : "group");
-	return fclose(to) ? -EIO : 0;
-}
-
-static void on_line(void *arg, int pid, char *text)
-{
-	struct dma *dma = arg;
-	double done, ticks, latency[2];
-	char row;
-
-	(void)pid;
-	if (sscanf(text, "end %c %lf %lf %lf %lf", &row, &done, &ticks, &latency[0], &latency[1]) ==
-		    5 &&
-	    row >= 'a' && row < 'a' + (int)dma->jobs.count && ticks > 0) {
-		dma->ended++;
-		put(dma, dma->turn, (unsigned int)(row - 'a'), done, ticks, latency);
-	} else if (!strncmp(text, "not ok", 6)) {
-		snprintf(dma->complaint, sizeof(dma->complaint), "; the guest says: %.120s", text);
-	}
-}
-
-static int guest_turn(struct turn *turn, struct err *err)
-{
 	struct dma *dma = turn->opaque;
-	char adit[PATH_MAX];
-	char *argv[] = { adit, (char *)"run", dma->config, NULL };
-	int status = 0, ret;
 
-	if (turn->party)
-		return host_turn(dma, turn, true, err);
-	snprintf(adit, sizeof(adit), "%.4000s/adit", dma->options->build);
-	dma->turn = turn;
-	dma->ended = 0;
-	dma->complaint[0] = 0;
-	ret = child_lines(turn, argv, on_line, dma, &status);
-	if (!ret && (!WIFEXITED(status) || WEXITSTATUS(status) || dma->ended != dma->jobs.count))
-		ret = -EIO;
-	return ret ? err_set(err, -ret, "the guest ended with status %#x after %u loads of %u%s",
-			     (unsigned int)status, dma->ended, dma->jobs.count, dma->complaint)
-		   : 0;
+	if (dma->serves && dma->way[turn->party] != DMA_CPU)
+		return dma_server_with(dma, turn, one_turn, err);
+	return one_turn(dma, turn, err);
 }
 
 /* --- the bench ------------------------------------------------------------------------------- */
 
+/* Who stands beside whom; how many. */
+static unsigned int choose_parties(struct dma *dma, struct contest *contest, bool guest)
+{
+	static const char *const names[] = { [DMA_OURS] = "adit",
+					     [DMA_BARE] = "bare ioctls",
+					     [DMA_CPU] = "memcpy",
+					     [DMA_GUEST] = "adit" };
+	bool served = dma->provider == &dma_served;
+	unsigned int n = 0;
+
+	dma->way[n++] = guest ? DMA_GUEST : DMA_OURS;
+	if (guest && served)
+		dma->way[n++] = DMA_OURS;
+	else if (!served)
+		dma->way[n++] = DMA_BARE;
+	if (dma->moves && !guest)
+		dma->way[n++] = DMA_CPU;
+	for (unsigned int i = 0; i < n; i++)
+		contest->parties[i] =
+			i && dma->way[i] == DMA_OURS ? "the host" : names[dma->way[i]];
+	return n;
+}
+
 static int hold(struct dma *dma, struct bench_run *run, const char *name, bool guest,
 		struct err *err)
 {
-	struct contest_row rows[FIGURES * JOBS_MAX] = { 0 };
-	char names[FIGURES * JOBS_MAX][96];
-	static const char *const suffix[FIGURES] = { "", ": p50", ": p99" };
+	struct contest_row rows[DMA_FIGURES * JOBS_MAX] = { 0 };
+	char names[DMA_FIGURES * JOBS_MAX][96];
+	static const char *const suffix[DMA_FIGURES] = { "", ": p50", ": p99" };
 	struct contest contest = {
 		.name = name,
-		.parties = { "adit", "bare ioctls" },
-		.party_count = 2,
 		.rows = rows,
-		.row_count = FIGURES * dma->jobs.count,
-		.turn = guest ? guest_turn : dma_turn,
+		.row_count = DMA_FIGURES * dma->jobs.count,
+		.turn = dma_turn,
 		.opaque = dma,
 	};
 
-	for (unsigned int i = 0; i < FIGURES * dma->jobs.count; i++) {
-		const struct job *job = &dma->jobs.job[i / FIGURES];
-		unsigned int figure = i % FIGURES;
+	contest.party_count = choose_parties(dma, &contest, guest);
+	for (unsigned int i = 0; i < DMA_FIGURES * dma->jobs.count; i++) {
+		const struct job *job = &dma->jobs.job[i / DMA_FIGURES];
+		unsigned int figure = i % DMA_FIGURES;
 
 		snprintf(names[i], sizeof(names[i]), "%s: %s%s", name, job->name, suffix[figure]);
 		rows[i] = (struct contest_row){
 			.name = names[i],
-			.unit = figure != RATE	  ? "us"
-				: job->bs <= 4096 ? "k/s"
-						  : "MB/s",
-			.higher = figure == RATE,
-			.target = figure == RATE ? SAME : 0,
+			.unit = figure != DMA_RATE ? "us"
+				: job->bs <= 4096  ? "k/s"
+						   : "MB/s",
+			.higher = figure == DMA_RATE,
+			/* Messages carry what is submitted to a served function: no floor does. */
+			.target = figure == DMA_RATE && dma->provider != &dma_served ? SAME : 0,
 		};
 	}
 	return contest_hold(&contest, run, err);
@@ -291,26 +254,71 @@ static void describe(struct bench_run *run, const struct dma *dma, const struct 
 		[IOASID_SNOOP_NOT_ENFORCED] = "snooping is not enforced",
 		[IOASID_SNOOP_ENFORCED] = "snooping is enforced",
 	};
+	const char *driver = port->device.driver->name;
 	struct ioasid_device_info info;
 
+	if (port->device.torn)
+		results_note(run->results,
+			     "this CPU has no MOVDIR64B: descriptors are eight stores, "
+			     "which adit's own function takes for one");
+	if (dma->provider == &dma_served) {
+		results_note(run->results, "%s, %s pages: %s served %s%s", dma->provider->name,
+			     dma->memory->pages, driver,
+			     dma->serves ? "by adit adi-serve, started for each turn" : "at ",
+			     dma->serves ? "" : dma->options.socket);
+		return;
+	}
 	ioasid_device_info(port->bound, &info);
 	results_note(run->results, "%s, %s pages: %s %s behind %s, %s, %u bits of PASID",
-		     dma->provider->name, dma->memory->pages, port->device.driver->name, info.name,
-		     info.hw, snoop[info.snoop], info.pasid_width);
+		     dma->provider->name, dma->memory->pages, driver, info.name, info.hw,
+		     snoop[info.snoop], info.pasid_width);
 }
 
 /* Which of the loads the device can run is asked of the device itself. */
-static int look(struct dma *dma, struct bench_run *run, struct err *err)
+static int look(struct dma *dma, struct turn *turn, struct err *err)
 {
 	struct dma_port port;
-	int ret = dma_port_open(&port, dma->provider, false, dma->options, dma->memory, err);
+	int ret = dma_port_open(&port, dma->provider, false, &dma->options, dma->memory, err);
 
 	if (!ret) {
-		describe(run, dma, &port);
-		ret = choose_jobs(dma, run, &port.device, err);
+		describe(turn->run, dma, &port);
+		dma->moves = port.device.driver->brings != NULL;
+		ret = choose_jobs(dma, turn->run, &port.device, err);
 	}
 	dma_port_close(&port);
 	return ret;
+}
+
+static int look_at(struct dma *dma, struct bench_run *run, struct err *err)
+{
+	struct turn turn = { .run = run, .opaque = dma };
+
+	return dma->serves ? dma_server_with(dma, &turn, look, err) : look(dma, &turn, err);
+}
+
+/* Why there is no guest; NULL: there is one. */
+static const char *no_guest(const struct dma *dma)
+{
+	if (access("/dev/kvm", R_OK | W_OK))
+		return "not without /dev/kvm";
+	if (dma->provider != &dma_served && !dma->options.device)
+		return "not without --device BDF";
+	return NULL;
+}
+
+static int measure_guest(struct dma *dma, struct bench_run *run, struct err *err)
+{
+	const char *why = no_guest(dma);
+	char name[64];
+	int ret;
+
+	snprintf(name, sizeof(name), "%s, guest", dma->provider->name);
+	if (why) {
+		results_note(run->results, "%s: %s", name, why);
+		return 0;
+	}
+	ret = dma_guest_prepare(dma, err);
+	return ret ? ret : hold(dma, run, name, true, err);
 }
 
 static int measure_memory(struct dma *dma, struct bench_run *run, const struct map_memory *memory,
@@ -321,17 +329,13 @@ static int measure_memory(struct dma *dma, struct bench_run *run, const struct m
 	int ret;
 
 	dma->memory = memory;
-	ret = look(dma, run, err);
+	ret = look_at(dma, run, err);
 	snprintf(name, sizeof(name), "%s, %s pages", dma->provider->name, memory->pages);
 	if (!ret && dma->jobs.count)
 		ret = hold(dma, run, name, false, err);
 	/* A guest's memory is what its configuration says: once is enough. */
-	if (!ret && dma->jobs.count && dma->options->device && memory->page_shift == 12) {
-		ret = write_config(dma);
-		snprintf(name, sizeof(name), "%s, guest", dma->provider->name);
-		ret = ret ? err_set(err, -ret, "%s: it cannot be written", dma->config)
-			  : hold(dma, run, name, true, err);
-	}
+	if (!ret && dma->jobs.count && memory->page_shift == 12)
+		ret = measure_guest(dma, run, err);
 	dma->jobs = all;
 	return ret;
 }
@@ -363,26 +367,56 @@ static int take_jobs(struct dma *dma, struct err *err)
 		.reads = true,
 		.bs = 4096,
 		.iodepth = 1,
+		.iodepth_batch = 1,
 		.runtime = RUNTIME,
 		.size = MIB,
 		.rwmixread = 50, /* as fio */
 	};
 	const unsigned int keys = JOB_BIT(JOB_RW) | JOB_BIT(JOB_BS) | JOB_BIT(JOB_IODEPTH) |
-				  JOB_BIT(JOB_RUNTIME) | JOB_BIT(JOB_SIZE) | JOB_BIT(JOB_RWMIXREAD);
+				  JOB_BIT(JOB_IODEPTH_BATCH) | JOB_BIT(JOB_RUNTIME) |
+				  JOB_BIT(JOB_SIZE) | JOB_BIT(JOB_RWMIXREAD);
+	const char *path = dma->options.job_path;
 	int ret;
 
-	dma->jobs = own_jobs;
-	if (!dma->options->job_path)
+	dma->jobs = dma->options.brief ? brief_jobs : own_jobs;
+	if (!path)
 		return 0;
-	ret = jobs_read(&dma->jobs, dma->options->job_path, keys, &defaults, err);
+	ret = jobs_read(&dma->jobs, path, keys, &defaults, err);
 	for (unsigned int i = 0; !ret && i < dma->jobs.count; i++) {
-		if (dma->jobs.job[i].size > GUEST_WALK)
+		if (dma->jobs.job[i].size > DMA_GUEST_WALK)
 			ret = err_set(err, EINVAL,
 				      "%s: /jobs/%u/size: %llu is more than the %llu that there "
 				      "are in a guest",
-				      dma->options->job_path, i,
-				      (unsigned long long)dma->jobs.job[i].size, GUEST_WALK);
+				      path, i, (unsigned long long)dma->jobs.job[i].size,
+				      DMA_GUEST_WALK);
 	}
+	return ret;
+}
+
+/* By all ways that there are to the devices that were named, or to one of our own. */
+static int measure_all(struct dma *dma, struct bench_run *run, const char *work, struct err *err)
+{
+	bool named = dma->options.cdev || dma->options.group || dma->options.socket;
+	int ret = 0;
+
+	if (!named && access("/dev/kvm", R_OK | W_OK)) {
+		results_note(run->results,
+			     "nothing measured: a function of adit's own takes /dev/kvm, one of "
+			     "vfio-pci's --cdev, or --group and --device");
+		return 0;
+	}
+	if (!named) {
+		results_note(run->results,
+			     "a function of software, served by adit: one of vfio-pci's takes "
+			     "--cdev, or --group and --device");
+		ret = dma_server_prepare(dma, work, err);
+	}
+	if (!ret && dma->options.cdev)
+		ret = measure(dma, run, &map_iommufd, err);
+	if (!ret && dma->options.group)
+		ret = measure(dma, run, &map_type1, err);
+	if (!ret && dma->options.socket)
+		ret = measure(dma, run, &dma_served, err);
 	return ret;
 }
 
@@ -394,22 +428,15 @@ int bench_dma(struct bench_run *run, struct err *err)
 
 	if (!dma)
 		return err_set(err, ENOMEM, "no memory");
-	dma->options = run->options;
+	dma->options = *run->options;
 	dma->hertz = host_tsc_hertz();
 	ret = take_jobs(dma, err);
 	if (!ret)
 		ret = watch_scratch(run->watch, NULL, work, sizeof(work), err);
-	if (!ret)
+	if (!ret) {
 		snprintf(dma->config, sizeof(dma->config), "%s/config", work);
-	if (!ret && !run->options->cdev && !run->options->group)
-		results_note(run->results, "nothing measured: it takes --cdev, or --group and "
-					   "--device, of a device that vfio-pci has");
-	if (!ret && run->options->cdev)
-		ret = measure(dma, run, &map_iommufd, err);
-	if (!ret && run->options->group)
-		ret = measure(dma, run, &map_type1, err);
-	if (!run->options->device)
-		results_note(run->results, "a guest: not measured without --device BDF");
+		ret = measure_all(dma, run, work, err);
+	}
 	free(dma);
 	return ret;
 }

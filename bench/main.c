@@ -35,6 +35,7 @@ static int usage(void)
 		"       adit bench copy|submit|io|dma --job FILE\n"
 		"       adit bench map|dma [--cdev /dev/vfio/devices/vfioN] "
 		"[--group /dev/vfio/N] [--device BDF]\n"
+		"       adit bench dma --device vfio-user:SOCKET\n"
 		"       adit bench boot --kernel FILE --initramfs FILE --marker TEXT "
 		"[--cmdline WORDS]\n"
 		"                  [--devices N]\n"
@@ -169,6 +170,17 @@ static bool set_number(struct bench_options *options, int c)
 	return ok;
 }
 
+/* --device vfio-user:SOCKET names no function of this host's. */
+static void take_served(struct bench_options *options)
+{
+	static const char scheme[] = "vfio-user:";
+
+	if (!options->device || strncmp(options->device, scheme, sizeof(scheme) - 1) != 0)
+		return;
+	options->socket = options->device + sizeof(scheme) - 1;
+	options->device = NULL;
+}
+
 static bool parse(int argc, char **argv, struct bench_options *options)
 {
 	int c;
@@ -183,6 +195,7 @@ static bool parse(int argc, char **argv, struct bench_options *options)
 		else if (!set_text(options, c) && !set_number(options, c))
 			return false;
 	}
+	take_served(options);
 	if (!!options->kernel != !!options->initramfs || !!options->kernel != !!options->marker)
 		return false;
 	if (options->devices && !options->kernel)

@@ -8,6 +8,16 @@ here=$(dirname "$0")
 bench=$build/adit-bench
 schema=$here/../../docs/bench.schema.json
 
+# until_busy PID WHO: until it has used 100 ms of CPU time, while WHO is there.
+until_busy() {
+	while kill -0 "$2" 2>/dev/null; do
+		# shellcheck disable=SC2046
+		set -- "$1" "$2" $(cut -d ' ' -f 14,15 "/proc/$1/stat")
+		[ "$(($3 + $4))" -lt 10 ] || return 0
+		sleep 0.05
+	done
+}
+
 # --- a floor that is itself: 20 runs, 99 % intervals ----------------------------------------------
 
 files=
@@ -124,8 +134,43 @@ if [ -w /dev/kvm ]; then
 else
 	skip "jobs that are run" "no /dev/kvm"
 fi
-run "$bench" dma
-ok "dma without a device says what it takes" has "$work/out" "note: nothing measured: it takes --cdev"
+if [ -w /dev/kvm ]; then
+	cat >"$work/job.json" <<-'EOF'
+		{"global": {"runtime": 0.01, "bs": "4k"},
+		 "jobs": [{"name": "alone", "iodepth": 8}, {"name": "batches", "iodepth_batch": 8, "iodepth": 2},
+		          {"name": "both ways", "rw": "randrw", "bs": 1000}]}
+	EOF
+	run "$bench" dma --job "$work/job.json" --rounds 1 --warm-up 0 --json "$work/dma.json"
+	ok "without a device dma drives a function of adit's own" is "$status" 0
+	ok "and proves its data by schema" "$here/bench-json.py" schema "$schema" "$work/dma.json"
+	ok "alone, in batches and both ways, beside memcpy" is \
+		"$(grep -c '^vfio-user, 4K pages: [a-z ]* *[0-9].* memcpy ' "$work/out")" 3
+	ok "and in a guest, beside the host" is "$(grep -c '^vfio-user, guest: [a-z ]* *[0-9].* the host ' "$work/out")" 3
+	echo '{"adis": [{"id": "dsa0", "type": "dsa", "fixed": true, "wqs": [{"size": 8}]}]}' >"$work/served.json"
+	"$adit" adi-serve "$work/socket" "$work/served.json" >"$work/served" 2>&1 &
+	server=$!
+	until_says "$work/served" ready
+	run "$bench" dma --device "vfio-user:$work/socket" --job "$work/job.json" --rounds 1 --warm-up 0
+	ok "a function that is served elsewhere, and cannot be configured, is measured" is "$status" 0
+	echo '{"jobs": [{"name": "deep", "iodepth": 9}]}' >"$work/job.json"
+	run "$bench" dma --device "vfio-user:$work/socket" --job "$work/job.json"
+	ok "more than its queue holds is refused" has "$work/err" "/jobs/0: depth 9 is more than its 8 of dsa"
+	echo '{"jobs": [{"name": "long", "runtime": 60}]}' >"$work/job.json"
+	"$bench" dma --device "vfio-user:$work/socket" --job "$work/job.json" >"$work/out" 2>"$work/err" &
+	pid=$!
+	# It is at work when its server has run for a while.
+	until_busy "$server" "$pid"
+	kill -KILL "$server"
+	wait "$pid"
+	ok "a server that dies ends the bench" is "$?" 1
+	ok "with what the device was at" has "$work/err" "dsa: long: after [0-9]* operations one failed or stayed away: at a load; nobody answers, GENSTS 0xffffffff"
+else
+	run "$bench" dma
+	ok "dma without a device or /dev/kvm says what it takes" has "$work/out" "note: nothing measured: "
+	skip "DMA of a served function" "no /dev/kvm"
+fi
+run "$bench" dma --device vfio-user:"$work/none"
+ok "a socket that is not there is named" has "$work/err" "cannot connect to $work/none"
 run "$bench" dma --cdev "$work/none"
 ok "and names a device that is not there" has "$work/err" "adit bench dma: "
 

@@ -72,7 +72,7 @@ static struct model model_of(void)
 }
 
 static const struct dma_load plain = {
-	.bytes = DMA_PAGE, .depth = 4, .size = 16 * DMA_PAGE, .ticks = 1, .least = 1000
+	.bytes = DMA_PAGE, .batch = 1, .depth = 4, .size = 16 * DMA_PAGE, .ticks = 1, .least = 1000
 };
 
 static struct dma_result result;
@@ -121,6 +121,87 @@ static void a_load_without_writes_only_ever_writes_to_memory(void **state)
 	m = model_of();
 	assert_true(dma_run(&m.device, &load, &result));
 	assert_int_equal(m.to_memory, 0);
+}
+
+static void a_batch_is_one_operation_over_all_its_moves(void **state)
+{
+	struct dma_load load = plain;
+	struct model m = model_of();
+
+	(void)state;
+	load.batch = 4;
+	assert_true(dma_run(&m.device, &load, &result));
+	assert_int_equal(m.device.batch, 4);
+	assert_int_equal(m.first, GIB + DMA_OWN);
+	assert_int_equal(m.last, GIB + DMA_OWN + 12 * DMA_PAGE);
+}
+
+/* --- the proof: memcpy, and what can go wrong with it ----------------------------------------- */
+
+static unsigned int wrong_after; /* moves that are right */
+static enum {
+	SHORT,
+	ELSEWHERE,
+	NOTHING
+} wrong;
+
+static void wrong_submit(struct dma_device *d, unsigned int lane, uint64_t address, bool to_memory)
+{
+	uint64_t at = address - d->address;
+
+	if (wrong_after-- > 0) {
+		dma_cpu.submit(d, lane, address, to_memory);
+		return;
+	}
+	wrong_after = 0;
+	d->dsa.busy |= BIT_U64(lane);
+	if (wrong == SHORT)
+		memcpy(d->memory + at, d->memory + DMA_SOURCE, d->bytes - 1);
+	else if (wrong == ELSEWHERE)
+		memcpy(d->memory + at, d->memory + DMA_SOURCE + 8, d->bytes);
+}
+
+static bool prove(unsigned int right, unsigned int batch, uint64_t size)
+{
+	struct dma_driver driver = dma_cpu;
+	struct dma_device d = {
+		.driver = &driver, .address = GIB, .size = MEMORY, .patience = 20000000
+	};
+	struct dma_load load = plain;
+	bool proven;
+
+	driver.submit = wrong_submit;
+	wrong_after = right;
+	load.batch = batch;
+	load.size = size;
+	d.memory = calloc(1, MEMORY);
+	assert_non_null(d.memory);
+	assert_true(driver.start(&d));
+	proven = dma_prove(&d, &load);
+	if (!proven)
+		assert_string_equal(d.at, "what arrived, which is not what was sent");
+	free(d.memory);
+	return proven;
+}
+
+static void data_that_arrives_is_proven(void **state)
+{
+	(void)state;
+	assert_true(prove(1000, 1, 16 * DMA_PAGE));
+	assert_true(prove(1000, 4, 16 * DMA_PAGE));
+	/* Less memory than lanes are wide. */
+	assert_true(prove(1000, 1, 2 * DMA_PAGE));
+}
+
+static void data_that_is_short_or_elsewhere_or_missing_is_seen(void **state)
+{
+	(void)state;
+	for (int i = SHORT; i <= NOTHING; i++) {
+		wrong = i;
+		assert_false(prove(0, 1, 16 * DMA_PAGE));
+		assert_false(prove(7, 1, 16 * DMA_PAGE)); /* the very last of the second pass */
+		assert_false(prove(2, 4, 16 * DMA_PAGE));
+	}
 }
 
 static void a_device_that_stalls_ends_the_load(void **state)
@@ -185,7 +266,8 @@ static void devices_are_known_by_number_or_class(void **state)
 	assert_ptr_equal(dma_find(0x144d, 0xa80a, 0x010802), &dma_nvme_driver);
 	assert_null(dma_find(0x8086, 0x10d3, 0x020000));
 	assert_non_null(dma_find(0x8086, 0x2021, 0x088000)->refused);
-	assert_non_null(dma_find(0x8086, 0x0b25, 0x088000)->refused);
+	assert_ptr_equal(dma_find(0x8086, 0x0b25, 0x088000), &dma_dsa_driver);
+	assert_ptr_equal(dma_find(0x8086, 0x1212, 0x088000), &dma_dsa_driver);
 }
 
 int main(void)
@@ -194,6 +276,9 @@ int main(void)
 		cmocka_unit_test(a_load_keeps_so_many_under_way_and_takes_them_all),
 		cmocka_unit_test(addresses_stay_in_what_is_walked_over_and_off_the_queues),
 		cmocka_unit_test(a_load_without_writes_only_ever_writes_to_memory),
+		cmocka_unit_test(a_batch_is_one_operation_over_all_its_moves),
+		cmocka_unit_test(data_that_arrives_is_proven),
+		cmocka_unit_test(data_that_is_short_or_elsewhere_or_missing_is_seen),
 		cmocka_unit_test(a_device_that_stalls_ends_the_load),
 		cmocka_unit_test(an_operation_that_fails_ends_the_load),
 		cmocka_unit_test(latencies_are_known_to_3_percent),

@@ -235,6 +235,7 @@ static bool run(struct fixture *f, uint32_t bytes, unsigned int depth, unsigned 
 {
 	const struct dma_load load = {
 		.bytes = bytes,
+		.batch = 1,
 		.depth = depth,
 		.writes = writes,
 		.size = DATA,
