@@ -2,11 +2,55 @@
 #include "util/unix-socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+/*
+ * A socket refuses connections between bind(2) and listen(2), as one does that nobody serves; so
+ * who makes or removes one is alone then. The lock is a file beside the socket that goes with it:
+ * left behind by who was killed there, it is taken over. A Landlock domain does not let one make it
+ * (who may make files in a folder could read or write what is there): then it goes without.
+ */
+struct turn {
+	char path[UNIX_SOCKET_PATH_MAX + sizeof(".lock")];
+	int fd;
+};
+
+/* 0, -EADDRINUSE: it is somebody else's turn, or -errno. */
+static int turn_take(struct turn *turn, const char *path)
+{
+	struct stat ours, there;
+
+	snprintf(turn->path, sizeof(turn->path), "%s.lock", path);
+	for (;;) {
+		turn->fd = open(turn->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+				0600);
+		if (turn->fd < 0)
+			return errno == EACCES ? 0 : -errno;
+		if (flock(turn->fd, LOCK_EX | LOCK_NB) < 0) {
+			close(turn->fd);
+			return -EADDRINUSE;
+		}
+		if (!fstat(turn->fd, &ours) && !lstat(turn->path, &there) &&
+		    ours.st_dev == there.st_dev && ours.st_ino == there.st_ino)
+			return 0;
+		close(turn->fd); /* removed meanwhile, and perhaps made anew */
+	}
+}
+
+static void turn_end(struct turn *turn)
+{
+	if (turn->fd < 0)
+		return;
+	unlink(turn->path);
+	close(turn->fd);
+}
 
 /*
  * Whether somebody serves it. What a killed process listened on stays open for some time after it:
@@ -79,13 +123,23 @@ static bool set_path(struct sockaddr_un *address, const char *path)
 int unix_socket_clear(const char *path)
 {
 	struct sockaddr_un address;
+	struct turn turn;
+	int ret;
 
-	return set_path(&address, path) ? remove_stale(&address) : -ENAMETOOLONG;
+	if (!set_path(&address, path))
+		return -ENAMETOOLONG;
+	ret = turn_take(&turn, path);
+	if (ret)
+		return ret;
+	ret = remove_stale(&address);
+	turn_end(&turn);
+	return ret;
 }
 
 int unix_socket_listen(const char *path, mode_t mode, int backlog, int flags, struct stat *made)
 {
 	struct sockaddr_un address;
+	struct turn turn;
 	int fd, ret;
 
 	if (!set_path(&address, path))
@@ -93,7 +147,11 @@ int unix_socket_listen(const char *path, mode_t mode, int backlog, int flags, st
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
 	if (fd < 0)
 		return -errno;
-	ret = listen_at(fd, &address, mode, backlog, made);
+	ret = turn_take(&turn, path);
+	if (!ret) {
+		ret = listen_at(fd, &address, mode, backlog, made);
+		turn_end(&turn);
+	}
 	if (ret)
 		close(fd);
 	return ret ? ret : fd;

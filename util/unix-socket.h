@@ -13,9 +13,11 @@
 
 /*
  * A stream socket with `mode`, less the process's umask; flags: 0 or SOCK_NONBLOCK. A socket at the
- * path that nobody serves is replaced. Returns the descriptor, which the caller closes; *made
- * (NULL: not wanted) is what the path is then. -EADDRINUSE: somebody serves it, or it is no socket;
- * -ENAMETOOLONG: the path is empty or too long. Changes nothing where it fails.
+ * path that nobody serves is replaced; of several who listen there at once, one does. For the
+ * moment of it there is a file PATH.lock beside it. Returns the descriptor, which the caller
+ * closes; *made (NULL: not wanted) is what the path is then. -EADDRINUSE: somebody serves it or is
+ * about to, or it is no socket; -ENAMETOOLONG: the path is empty or too long. Changes nothing where
+ * it fails.
  */
 int unix_socket_listen(const char *path, mode_t mode, int backlog, int flags, struct stat *made);
 /*

@@ -15,10 +15,11 @@ ok "and says so" has "$work/err" 'top: .*No such file'
 rogue() {
 	rm -f "$work/rogue"
 	python3 -c '
-import socket, sys
+import os, socket, sys
 s = socket.socket(socket.AF_UNIX)
-s.bind(sys.argv[1])
+s.bind(sys.argv[1] + ".new")
 s.listen()
+os.rename(sys.argv[1] + ".new", sys.argv[1])
 while True:
     c, _ = s.accept()
     c.recv(4096)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -152,6 +153,84 @@ static void a_served_path_is_left_alone(void **state)
 	assert_served_and_end(f, fd);
 }
 
+/* One process of many: waits for the start, listens, says whether it has it, stays until the end.
+ */
+static void compete(struct fixture *f, int start, int said, int over)
+{
+	char byte;
+	int fd;
+
+	(void)!read(start, &byte, 1);
+	fd = listen_there(f);
+	byte = fd >= 0 ? 'y' : fd == -EADDRINUSE ? 'n' : '!';
+	(void)!write(said, &byte, 1);
+	(void)!read(over, &byte, 1);
+	_exit(0);
+}
+
+/* Once on nothing, once on what a dead one left, and so on. */
+static void of_many_who_start_at_once_one_has_it(void **state)
+{
+	enum {
+		MANY = 6,
+		ROUNDS = 100
+	};
+	struct fixture *f = *state;
+
+	for (int round = 0; round < ROUNDS; round++) {
+		int start[2], said[2], over[2], have = 0;
+		char answer[MANY];
+
+		assert_int_equal(pipe2(start, O_CLOEXEC), 0);
+		assert_int_equal(pipe2(said, O_CLOEXEC), 0);
+		assert_int_equal(pipe2(over, O_CLOEXEC), 0);
+		for (int i = 0; i < MANY; i++) {
+			pid_t child = fork();
+
+			assert_true(child >= 0);
+			if (child)
+				continue;
+			close(start[1]);
+			close(over[1]);
+			compete(f, start[0], said[1], over[0]);
+		}
+		close(start[1]); /* now all of them go */
+		for (int i = 0; i < MANY; i++) {
+			assert_int_equal(read(said[0], &answer[i], 1), 1);
+			assert_int_not_equal(answer[i], '!');
+			have += answer[i] == 'y';
+		}
+		assert_int_equal(have, 1);
+		assert_true(can_connect(f));
+		close(over[1]);
+		for (int i = 0; i < MANY; i++)
+			assert_true(wait(NULL) > 0);
+		close(start[0]);
+		close(said[0]);
+		close(said[1]);
+		close(over[0]);
+		if (round % 2)
+			assert_int_equal(unlink(f->path), 0);
+	}
+}
+
+static void a_lock_that_a_killed_one_left_is_taken_over(void **state)
+{
+	struct fixture *f = *state;
+	char lock[80];
+	int held;
+
+	snprintf(lock, sizeof(lock), "%s.lock", f->path);
+	held = open(lock, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	assert_true(held >= 0);
+	assert_int_equal(flock(held, LOCK_EX), 0);
+	assert_int_equal(listen_there(f), -EADDRINUSE);
+	unix_socket_clear(f->path);
+	close(held);
+	assert_served_and_end(f, listen_there(f));
+	assert_int_equal(access(lock, F_OK), -1);
+}
+
 static void what_is_no_socket_is_left_alone(void **state)
 {
 	struct fixture *f = *state;
@@ -226,6 +305,8 @@ int main(void)
 		T(a_leftover_is_replaced),
 		T(an_open_socket_of_a_dead_process_is_replaced),
 		T(a_served_path_is_left_alone),
+		T(of_many_who_start_at_once_one_has_it),
+		T(a_lock_that_a_killed_one_left_is_taken_over),
 		T(what_is_no_socket_is_left_alone),
 		T(a_client_reaches_who_serves_and_nobody_else),
 		T(somebody_else_s_is_not_removed),

@@ -164,6 +164,7 @@ static const struct sandbox_row sandbox_rows[] = {
 	CALL(LIFE | VSOCK, connect, "the same"),
 	CALL(LIFE, bind, "sockets of the serial line and vsock"),
 	CALL(LIFE, listen, "the same"),
+	CALL(LIFE, flock, "of two who want a socket's path at once, one has it"),
 	CALL(LIFE, setsockopt, "time limits of vfio-user"),
 	CALL(LIFE | LOOP | API | SEAT, getsockopt,
 	     "who a peer is; whether a connection came about"),
