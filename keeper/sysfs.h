@@ -23,7 +23,8 @@ struct host {
 	void *arg;
 };
 
-/* Paths are formatted; they start with "/sys", "/dev" or "/proc". -ENAMETOOLONG past the limit. */
+/* Paths are formatted; they start with "/sys", "/dev", "/proc" or "/etc". -ENAMETOOLONG past the
+ * limit. */
 int sysfs_path(const struct host *host, char *out, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <json-c/json.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@ struct node_change {
 	struct node_change *next;
 	struct node_task task;
 	struct ticket ticket;
+	void (*then)(struct daemon *daemon); /* NULL: nothing */
 	pid_t pid;
 	int fd;
 	struct loop_watch *watch;
@@ -52,10 +54,27 @@ static int reset(const struct host *host, const char *bdf, struct err *err)
 	return ret ? err_set(err, -ret, "%s: cannot be reset: %s", bdf, strerror(-ret)) : 0;
 }
 
+/* One that cannot be made keeps no other from it; the last that could not is told of. */
+static int autostart(const struct host *host, struct err *err)
+{
+	struct node_defined_list list;
+	struct host_mdev there;
+	int ret = node_defined_read(&list, host);
+
+	for (size_t i = 0; i < list.n; i++) {
+		const struct node_defined *defined = &list.item[i];
+
+		/* mdevctl's rule of udev may have made it. */
+		if (defined->autostart && host_mdev_read(host, defined->mdev.uuid, &there) &&
+		    node_defined_make(defined, host, err))
+			ret = -EIO;
+	}
+	node_defined_free(&list);
+	return ret;
+}
+
 static int carry_out(const struct host *host, const struct node_task *task, struct err *err)
 {
-	int ret;
-
 	switch (task->verb) {
 	case NODE_DETACH:
 		return take(host, task->bdf, err);
@@ -64,10 +83,11 @@ static int carry_out(const struct host *host, const struct node_task *task, stru
 	case NODE_RESET:
 		return reset(host, task->bdf, err);
 	case NODE_CREATE:
-		ret = change_mdev_plan(host, &task->mdev, err);
-		return ret ? ret : change_mdev_create(host, &task->mdev, err);
+		return node_defined_make(&task->mdev, host, err);
 	case NODE_REMOVE:
-		return change_mdev_remove(host, &task->mdev, err);
+		return change_mdev_remove(host, &task->mdev.mdev, err);
+	case NODE_AUTOSTART:
+		return autostart(host, err);
 	}
 	return err_set(err, EINVAL, "no such task");
 }
@@ -99,7 +119,9 @@ static void forget(struct node_change *change)
 		at = &(*at)->next;
 	*at = change->next;
 	loop_unwatch(change->watch);
-	close(change->fd);
+	if (change->fd >= 0)
+		close(change->fd);
+	json_object_put(change->task.mdev.attributes);
 	free(change);
 }
 
@@ -112,6 +134,8 @@ void node_changes_forget(struct daemon *daemon)
 static void on_end(void *arg, uint32_t ready)
 {
 	struct node_change *change = arg;
+	struct daemon *daemon = change->daemon;
+	void (*then)(struct daemon *) = change->then;
 	struct xdr_out body = { .max = WIRE_MAX_STRING };
 	struct refusal refusal = { 0 };
 	char text[sizeof(refusal.err.text)];
@@ -129,10 +153,14 @@ static void on_end(void *arg, uint32_t ready)
 	} else {
 		refuse(&refusal, FAULT_OPERATION_FAILED, "%s",
 		       n > 0 ? text : "it could not be done");
+		if (!change->ticket.session)
+			log_line(change->daemon->log, LOG_ERROR, "node", "%s", refusal.err.text);
 		ticket_answer(change->daemon, &change->ticket, NULL, &refusal);
 	}
 	free(body.bytes);
 	forget(change);
+	if (then)
+		then(daemon);
 }
 
 static int spawn(struct node_change *change, const struct host *host)
@@ -152,33 +180,75 @@ static int spawn(struct node_change *change, const struct host *host)
 			  NULL);
 }
 
-int node_change(struct call *call, const struct node_task *task)
+/* NULL, with what is wrong in the refusal. */
+static struct node_change *begin(struct daemon *daemon, const struct node_task *task,
+				 struct refusal *refusal)
 {
-	struct daemon *daemon = call->daemon;
 	struct node_change *change;
 	unsigned int n = 0;
 	int ret;
 
 	for (change = daemon->changes; change; change = change->next)
 		n++;
-	if (n >= AT_ONCE)
-		return refuse(&call->refusal, FAULT_OPERATION_FAILED,
-			      "%u changes to devices are under way already", AT_ONCE);
+	if (n >= AT_ONCE) {
+		refuse(refusal, FAULT_OPERATION_FAILED,
+		       "%u changes to devices are under way already", AT_ONCE);
+		return NULL;
+	}
 	change = calloc(1, sizeof(*change));
-	if (!change)
-		return refuse(&call->refusal, FAULT_NO_MEMORY, "no memory for a change");
+	if (!change) {
+		refuse(refusal, FAULT_NO_MEMORY, "no memory for a change");
+		return NULL;
+	}
 	change->daemon = daemon;
 	change->task = *task;
-	change->ticket = call->ticket;
+	json_object_get(change->task.mdev.attributes);
 	change->fd = -1;
 	change->next = daemon->changes;
 	daemon->changes = change;
 	ret = spawn(change, daemon->host);
 	if (!ret)
-		return CALL_LATER;
+		return change;
 	if (change->pid > 0)
 		waitpid(change->pid, NULL, 0);
 	forget(change);
-	return refuse(&call->refusal, FAULT_OPERATION_FAILED, "no process for the change: %s",
-		      strerror(-ret));
+	refuse(refusal, FAULT_OPERATION_FAILED, "no process for the change: %s", strerror(-ret));
+	return NULL;
+}
+
+int node_change(struct call *call, const struct node_task *task)
+{
+	struct node_change *change = begin(call->daemon, task, &call->refusal);
+
+	if (!change)
+		return CALL_REFUSED;
+	change->ticket = call->ticket;
+	return CALL_LATER;
+}
+
+static bool is_marked(const struct host *host)
+{
+	struct node_defined_list list;
+	bool is = false;
+
+	node_defined_read(&list, host);
+	for (size_t i = 0; i < list.n; i++)
+		is |= list.item[i].autostart;
+	node_defined_free(&list);
+	return is;
+}
+
+bool node_autostart(struct daemon *daemon, void (*fn)(struct daemon *daemon))
+{
+	struct refusal refusal = { 0 };
+	struct node_change *change;
+
+	if (!daemon->host || !is_marked(daemon->host))
+		return false;
+	change = begin(daemon, &(struct node_task){ .verb = NODE_AUTOSTART }, &refusal);
+	if (change)
+		change->then = fn;
+	else
+		log_line(daemon->log, LOG_ERROR, "node", "%s", refusal.err.text);
+	return change;
 }

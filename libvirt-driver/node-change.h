@@ -15,18 +15,24 @@ enum node_verb {
 	NODE_RESET,
 	NODE_CREATE, /* an mdev */
 	NODE_REMOVE,
+	NODE_AUTOSTART, /* all that are defined so and are not there */
 };
 
 struct node_task {
 	enum node_verb verb;
 	char bdf[HOST_NAME_CHARS + 1];
-	struct change_mdev mdev;
+	struct node_defined mdev;
 	bool with_text; /* what the call is answered with where it was done */
 	char text[NODE_NAME];
 };
 
-/* CALL_LATER: the call is answered when the child has ended. */
+/* CALL_LATER: the call is answered when the child has ended. Keeps no pointer of the task's. */
 int node_change(struct call *call, const struct node_task *task);
+/*
+ * Makes the mdevs that are marked for it, and then calls fn. False: there is none, or no child
+ * could be started (which is logged), and fn is not called.
+ */
+bool node_autostart(struct daemon *daemon, void (*fn)(struct daemon *daemon));
 /* Lets go of the children that are under way. */
 void node_changes_forget(struct daemon *daemon);
 

@@ -3,6 +3,7 @@
 #include "libvirt-driver/node.h"
 
 #include <errno.h>
+#include <json-c/json.h>
 #include <libxml/tree.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -82,6 +83,43 @@ static void add_other_parents(struct nodes *nodes)
 	}
 }
 
+static const struct node_defined *definition_of(const struct nodes *nodes,
+						const struct host_mdev *mdev)
+{
+	for (size_t i = 0; i < nodes->defined.n; i++) {
+		const struct node_defined *defined = &nodes->defined.item[i];
+
+		if (!strcmp(defined->mdev.uuid, mdev->uuid) &&
+		    !strcmp(defined->mdev.parent, mdev->parent))
+			return defined;
+	}
+	return NULL;
+}
+
+/* Those that are there have it already. */
+static void add_defined(struct nodes *nodes)
+{
+	size_t there = nodes->n;
+
+	for (size_t i = 0; i < nodes->defined.n; i++) {
+		const struct node_defined *defined = &nodes->defined.item[i];
+		const char *parent = defined->mdev.parent;
+		bool known = false;
+		struct node *node;
+
+		for (size_t j = 0; j < there; j++)
+			known |= nodes->node[j].defined == defined;
+		if (known)
+			continue;
+		node = add(nodes, NODE_MDEV);
+		node->defined = defined;
+		node_name_mdev(node->name, defined->mdev.uuid, parent);
+		/* One that is gone leaves what is defined of it to the root. */
+		if (is_parent(&nodes->inventory, parent))
+			name_parent(&nodes->inventory, parent, node->parent);
+	}
+}
+
 int nodes_read(struct nodes *nodes, const struct host *host)
 {
 	struct host_inventory *inventory = &nodes->inventory;
@@ -89,8 +127,10 @@ int nodes_read(struct nodes *nodes, const struct host *host)
 	*nodes = (struct nodes){ 0 };
 	if (host_scan(host, inventory))
 		return -ENOMEM;
-	nodes->node = calloc(1 + inventory->n_functions + inventory->n_types + inventory->n_mdevs,
-			     sizeof(*nodes->node));
+	if (!node_defined_read(&nodes->defined, host))
+		nodes->node = calloc(1 + inventory->n_functions + inventory->n_types +
+					     inventory->n_mdevs + nodes->defined.n,
+				     sizeof(*nodes->node));
 	if (!nodes->node) {
 		nodes_free(nodes);
 		return -ENOMEM;
@@ -111,15 +151,18 @@ int nodes_read(struct nodes *nodes, const struct host *host)
 		struct node *node = add(nodes, NODE_MDEV);
 
 		node->mdev = mdev;
+		node->defined = definition_of(nodes, mdev);
 		node_name_mdev(node->name, mdev->uuid, mdev->parent);
 		name_parent(inventory, mdev->parent, node->parent);
 	}
+	add_defined(nodes);
 	return 0;
 }
 
 void nodes_free(struct nodes *nodes)
 {
 	free(nodes->node);
+	node_defined_free(&nodes->defined);
 	host_inventory_free(&nodes->inventory);
 	*nodes = (struct nodes){ 0 };
 }
@@ -131,6 +174,28 @@ const struct node *nodes_find(const struct nodes *nodes, const char *name)
 			return &nodes->node[i];
 	}
 	return NULL;
+}
+
+bool node_is_active(const struct node *node)
+{
+	return node->mdev || !node->defined;
+}
+
+bool node_is_persistent(const struct node *node)
+{
+	return node->defined || !node->mdev;
+}
+
+struct change_mdev node_mdev(const struct node *node)
+{
+	struct change_mdev mdev = { 0 };
+
+	if (!node->mdev)
+		return node->defined ? node->defined->mdev : mdev;
+	memcpy(mdev.uuid, node->mdev->uuid, sizeof(mdev.uuid));
+	memcpy(mdev.parent, node->mdev->parent, sizeof(mdev.parent));
+	memcpy(mdev.type, node->mdev->type, sizeof(mdev.type));
+	return mdev;
 }
 
 const char *node_cap_name(enum node_cap cap)
@@ -269,14 +334,31 @@ static void put_function(xmlNode *device, const struct nodes *nodes, const struc
 		attribute(element(pci, "numa", "%s", ""), "node", "%d", function->numa_node);
 }
 
-static void put_mdev(xmlNode *device, const struct host_mdev *mdev, const struct host *host)
+static void put_attributes(xmlNode *parent, struct json_object *list)
 {
+	for (size_t i = 0; list && i < json_object_array_length(list); i++) {
+		json_object_object_foreach(json_object_array_get_idx(list, i), name, value)
+		{
+			xmlNode *node = element(parent, "attr", "%s", "");
+
+			attribute(node, "name", "%s", name);
+			xmlSetProp(node, (const xmlChar *)"value",
+				   (const xmlChar *)json_object_get_string(value));
+		}
+	}
+}
+
+static void put_mdev(xmlNode *device, const struct node *it, bool defined, const struct host *host)
+{
+	const struct change_mdev mdev = defined ? it->defined->mdev : node_mdev(it);
 	xmlNode *node = capability(device, NODE_MDEV);
 
-	attribute(element(node, "type", "%s", ""), "id", "%s", mdev->type);
-	element(node, "uuid", "%s", mdev->uuid);
-	element(node, "parent_addr", "%s", mdev->parent);
-	put_group(node, mdev->group, host);
+	attribute(element(node, "type", "%s", ""), "id", "%s", mdev.type);
+	element(node, "uuid", "%s", mdev.uuid);
+	element(node, "parent_addr", "%s", mdev.parent);
+	put_group(node, it->mdev ? it->mdev->group : HOST_NO_GROUP, host);
+	if (it->defined)
+		put_attributes(node, it->defined->attributes);
 }
 
 /* What the firmware says of itself; its letters may be any. "": nothing. */
@@ -348,7 +430,8 @@ static char *write_xml(xmlDoc *doc)
 	return text;
 }
 
-char *node_xml(const struct nodes *nodes, const struct node *node, const struct host *host)
+char *node_xml(const struct nodes *nodes, const struct node *node, bool defined,
+	       const struct host *host)
 {
 	xmlDoc *doc = xmlNewDoc((const xmlChar *)"1.0");
 	xmlNode *device = doc ? xmlNewDocNode(doc, NULL, (const xmlChar *)"device", NULL) : NULL;
@@ -368,8 +451,8 @@ char *node_xml(const struct nodes *nodes, const struct node *node, const struct 
 		element(element(device, "driver", "%s", ""), "name", "%s", driver);
 	if (node->function)
 		put_function(device, nodes, node, host);
-	else if (node->mdev)
-		put_mdev(device, node->mdev, host);
+	else if (node->caps & NODE_MDEV)
+		put_mdev(device, node, defined && node->defined, host);
 	else if (node->mdev_parent)
 		put_types(device, nodes, node->mdev_parent);
 	else
@@ -400,9 +483,36 @@ static const char *parent_of(const struct nodes *nodes, const char *name)
 	return node->function ? node->function->bdf : node->mdev_parent;
 }
 
-static int read_mdev(const xmlNode *root, const struct nodes *nodes, struct change_mdev *mdev,
+/* <attr name value>, in their order. */
+static int read_attributes(const xmlNode *cap, struct json_object **out, struct refusal *refusal)
+{
+	for (const xmlNode *child = cap->children; child; child = child->next) {
+		const char *name, *value;
+		struct json_object *one;
+
+		if (!node_is(child, "attr"))
+			continue;
+		name = node_attribute(child, "name");
+		value = node_attribute(child, "value");
+		if (!name || !value || !host_part_is_sane(name))
+			return refuse(refusal, FAULT_XML,
+				      "/device/capability/attr: needs a name and a value");
+		if (!*out)
+			*out = json_object_new_array();
+		if (json_object_array_length(*out) == NODE_ATTRIBUTES_MAX)
+			return refuse(refusal, FAULT_XML, "/device/capability/attr: at most %u",
+				      NODE_ATTRIBUTES_MAX);
+		one = json_object_new_object();
+		json_object_object_add(one, name, json_object_new_string(value));
+		json_object_array_add(*out, one);
+	}
+	return 0;
+}
+
+static int read_mdev(const xmlNode *root, const struct nodes *nodes, struct node_defined *out,
 		     struct refusal *refusal)
 {
+	struct change_mdev *mdev = &out->mdev;
 	const xmlNode *parent = child_of(root, "parent"), *cap = child_of(root, "capability");
 	const xmlNode *type = child_of(cap, "type"), *uuid = child_of(cap, "uuid");
 	const char *cap_type = cap ? node_attribute(cap, "type") : NULL;
@@ -418,9 +528,6 @@ static int read_mdev(const xmlNode *root, const struct nodes *nodes, struct chan
 			      parent ? node_text(parent) : "");
 	if (!id || !host_part_is_sane(id) || strlen(id) >= sizeof(mdev->type))
 		return refuse(refusal, FAULT_XML, "/device/capability/type/@id: is no type");
-	if (child_of(cap, "attr"))
-		return refuse(refusal, FAULT_CONFIG_UNSUPPORTED,
-			      "/device/capability/attr: is not supported");
 	if (uuid && host_uuid_parse(mdev->uuid, node_text(uuid)))
 		return refuse(refusal, FAULT_XML, "/device/capability/uuid: \"%.64s\" is no UUID",
 			      node_text(uuid));
@@ -430,16 +537,16 @@ static int read_mdev(const xmlNode *root, const struct nodes *nodes, struct chan
 	}
 	snprintf(mdev->parent, sizeof(mdev->parent), "%s", name);
 	snprintf(mdev->type, sizeof(mdev->type), "%s", id);
-	return 0;
+	return read_attributes(cap, &out->attributes, refusal);
 }
 
-int node_read_mdev(const char *xml, const struct nodes *nodes, struct change_mdev *mdev,
+int node_read_mdev(const char *xml, const struct nodes *nodes, struct node_defined *mdev,
 		   struct refusal *refusal)
 {
 	xmlDoc *doc = definition_read_xml(xml, strlen(xml), refusal);
 	int ret;
 
-	*mdev = (struct change_mdev){ 0 };
+	*mdev = (struct node_defined){ 0 };
 	if (!doc)
 		return CALL_REFUSED;
 	if (node_is(xmlDocGetRootElement(doc), "device"))

@@ -8,6 +8,7 @@
 
 #include "keeper/host.h"
 #include "libvirt-driver/call.h"
+#include "libvirt-driver/node-defined.h"
 
 #define NODE_NAME 160u
 #define NODE_ROOT "computer"
@@ -24,29 +25,37 @@ struct node {
 	char name[NODE_NAME];
 	char parent[NODE_NAME]; /* "": the root has none */
 	uint32_t caps;
-	const struct host_function *function; /* one of these, or neither */
-	const struct host_mdev *mdev;
-	const char *mdev_parent; /* a parent that is no PCI function */
+	const struct host_function *function;
+	const struct host_mdev *mdev;	    /* that is there */
+	const struct node_defined *defined; /* of an mdev, there or not */
+	const char *mdev_parent;	    /* a parent that is no PCI function */
 };
 
-/* All of them; they point into the inventory. */
+/* All of them; they point into what was read. */
 struct nodes {
 	struct host_inventory inventory;
+	struct node_defined_list defined;
 	struct node *node;
 	size_t n;
 };
 int nodes_read(struct nodes *nodes, const struct host *host);
 void nodes_free(struct nodes *nodes);
 const struct node *nodes_find(const struct nodes *nodes, const char *name);
+/* An mdev that is defined and not there is not active; all else is. */
+bool node_is_active(const struct node *node);
+/* What the host has by itself is there after the next boot as well. */
+bool node_is_persistent(const struct node *node);
+/* The mdev that is there, or that is defined. */
+struct change_mdev node_mdev(const struct node *node);
 
 void node_name_mdev(char name[NODE_NAME], const char *uuid, const char *parent);
 const char *node_cap_name(enum node_cap cap);
-/* The caller frees. NULL: no memory. */
-char *node_xml(const struct nodes *nodes, const struct node *node, const struct host *host);
+/* As it is defined where `defined`, if it is. The caller frees. NULL: no memory. */
+char *node_xml(const struct nodes *nodes, const struct node *node, bool defined,
+	       const struct host *host);
 
-/* <device> of an mdev that shall be made. */
-struct change_mdev;
-int node_read_mdev(const char *xml, const struct nodes *nodes, struct change_mdev *mdev,
+/* <device> of an mdev that shall be made or defined; its attributes are the caller's to put. */
+int node_read_mdev(const char *xml, const struct nodes *nodes, struct node_defined *mdev,
 		   struct refusal *refusal);
 
 #endif

@@ -5,15 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libvirt-driver/node-change.h"
-#include "libvirt-driver/node.h"
-#include "libvirt-driver/procedures.h"
+#include "libvirt-driver/procedures-node.h"
 #include "util/bits.h"
 
 #define MAX_NODES 65536u
 
-/* False: refused. A daemon without a host to look at has no devices to speak of. */
-static bool read_nodes(struct call *call, struct nodes *nodes)
+bool read_nodes(struct call *call, struct nodes *nodes)
 {
 	*nodes = (struct nodes){ 0 };
 	if (!call_arguments(call))
@@ -28,8 +25,7 @@ static bool read_nodes(struct call *call, struct nodes *nodes)
 	return false;
 }
 
-/* The device of that name; NULL: refused, and nothing to free. */
-static const struct node *find(struct call *call, const char *name, struct nodes *nodes)
+const struct node *find_node(struct call *call, const char *name, struct nodes *nodes)
 {
 	const struct node *node;
 
@@ -46,16 +42,17 @@ static const struct node *find(struct call *call, const char *name, struct nodes
 
 /* --- looking --------------------------------------------------------------------------------- */
 
-/* All are there, so none is inactive; of the other flags one must fit. */
+/* Of each group with a bit set, one must fit. */
 static bool is_taken(const struct node *node, uint32_t flags)
 {
 	const uint32_t inactive = 1u << 30, active = 1u << 31, persistent = 1u << 28,
 		       transient = 1u << 29;
 	uint32_t caps = flags & ~(inactive | active | persistent | transient);
 
-	if (flags & (inactive | active) && !(flags & active))
+	if (flags & (inactive | active) && !(flags & (node_is_active(node) ? active : inactive)))
 		return false;
-	if (flags & (persistent | transient) && !(flags & transient))
+	if (flags & (persistent | transient) &&
+	    !(flags & (node_is_persistent(node) ? persistent : transient)))
 		return false;
 	return !caps || caps & node->caps;
 }
@@ -97,7 +94,7 @@ static uint32_t cap_of(const char *name)
 	return 0;
 }
 
-/* The old forms: how many, or their names. */
+/* The old forms, of what is there: how many, or their names. */
 static int list_old(struct call *call, bool names)
 {
 	uint32_t cap = cap_of(xdr_opt_string(&call->in, NAME_BYTES)), n = 0;
@@ -110,7 +107,8 @@ static int list_old(struct call *call, bool names)
 		return CALL_REFUSED;
 	xdr_put_u32(call->out, 0);
 	for (size_t i = 0; i < nodes.n; i++) {
-		if (!(nodes.node[i].caps & cap) || (names && (max < 0 || n >= (uint32_t)max)))
+		if (!(nodes.node[i].caps & cap) || !node_is_active(&nodes.node[i]) ||
+		    (names && (max < 0 || n >= (uint32_t)max)))
 			continue;
 		if (names)
 			xdr_put_string(call->out, nodes.node[i].name);
@@ -136,7 +134,7 @@ static int lookup(struct call *call)
 	const char *name = xdr_string(&call->in, NAME_BYTES);
 	struct nodes nodes;
 
-	if (!find(call, name, &nodes))
+	if (!find_node(call, name, &nodes))
 		return CALL_REFUSED;
 	xdr_put_string(call->out, name);
 	nodes_free(&nodes);
@@ -156,10 +154,10 @@ static int get_xml(struct call *call)
 
 	if (!call_arguments(call) || refuse_flags(call, flags, INACTIVE))
 		return CALL_REFUSED;
-	node = find(call, name, &nodes);
+	node = find_node(call, name, &nodes);
 	if (!node)
 		return CALL_REFUSED;
-	text = node_xml(&nodes, node, call->daemon->host);
+	text = node_xml(&nodes, node, flags & INACTIVE, call->daemon->host);
 	nodes_free(&nodes);
 	if (!text)
 		return refuse(&call->refusal, FAULT_NO_MEMORY, "no memory for a device's XML");
@@ -172,7 +170,7 @@ static int get_parent(struct call *call)
 {
 	const char *name = xdr_string(&call->in, NAME_BYTES);
 	struct nodes nodes;
-	const struct node *node = find(call, name, &nodes);
+	const struct node *node = find_node(call, name, &nodes);
 
 	if (!node)
 		return CALL_REFUSED;
@@ -190,7 +188,7 @@ static int caps(struct call *call, bool names)
 	struct nodes nodes;
 	uint32_t n = 0;
 
-	node = find(call, name, &nodes);
+	node = find_node(call, name, &nodes);
 	if (!node)
 		return CALL_REFUSED;
 	xdr_put_u32(call->out, 0);
@@ -216,27 +214,27 @@ static int list_caps(struct call *call)
 	return caps(call, true);
 }
 
-/* What sysfs has is there, and nothing is kept of it. */
-static int put_flag(struct call *call, bool is)
+static int put_flag(struct call *call, bool (*is)(const struct node *node))
 {
 	const char *name = xdr_string(&call->in, NAME_BYTES);
 	struct nodes nodes;
+	const struct node *node = find_node(call, name, &nodes);
 
-	if (!find(call, name, &nodes))
+	if (!node)
 		return CALL_REFUSED;
+	xdr_put_i32(call->out, is(node));
 	nodes_free(&nodes);
-	xdr_put_i32(call->out, is);
 	return CALL_DONE;
 }
 
 static int is_active(struct call *call)
 {
-	return put_flag(call, true);
+	return put_flag(call, node_is_active);
 }
 
 static int is_persistent(struct call *call)
 {
-	return put_flag(call, false);
+	return put_flag(call, node_is_persistent);
 }
 
 /* --- changing -------------------------------------------------------------------------------- */
@@ -263,7 +261,7 @@ static const struct domain *user_of(const struct daemon *daemon, const char *pat
 	return NULL;
 }
 
-static int start(struct call *call, const char *path, const struct node_task *task)
+int start_node_change(struct call *call, const char *path, const struct node_task *task)
 {
 	const struct domain *user = user_of(call->daemon, path);
 
@@ -277,7 +275,7 @@ static int change_function(struct call *call, const char *name, enum node_verb v
 {
 	struct node_task task = { .verb = verb };
 	struct nodes nodes;
-	const struct node *node = find(call, name, &nodes);
+	const struct node *node = find_node(call, name, &nodes);
 
 	if (!node)
 		return CALL_REFUSED;
@@ -286,7 +284,7 @@ static int change_function(struct call *call, const char *name, enum node_verb v
 	nodes_free(&nodes);
 	if (!*task.bdf)
 		return refuse(&call->refusal, FAULT_INVALID_ARG, "%.100s is no PCI function", name);
-	return start(call, task.bdf, &task);
+	return start_node_change(call, task.bdf, &task);
 }
 
 static int detach(struct call *call)
@@ -318,55 +316,11 @@ static int reset(struct call *call)
 	return change_function(call, xdr_string(&call->in, NAME_BYTES), NODE_RESET);
 }
 
-static int create(struct call *call)
-{
-	enum {
-		VALIDATE = 1
-	};
-	const char *xml = xdr_string(&call->in, DEFINITION_MAX_XML);
-	uint32_t flags = xdr_u32(&call->in);
-	struct node_task task = { .verb = NODE_CREATE, .with_text = true };
-	struct nodes nodes;
-	int ret;
-
-	if (!call_arguments(call) || refuse_flags(call, flags, VALIDATE) ||
-	    !read_nodes(call, &nodes))
-		return CALL_REFUSED;
-	ret = node_read_mdev(xml, &nodes, &task.mdev, &call->refusal);
-	nodes_free(&nodes);
-	if (ret)
-		return ret;
-	node_name_mdev(task.text, task.mdev.uuid, task.mdev.parent);
-	return node_change(call, &task);
-}
-
-static int destroy(struct call *call)
-{
-	const char *name = xdr_string(&call->in, NAME_BYTES);
-	struct node_task task = { .verb = NODE_REMOVE };
-	struct nodes nodes;
-	const struct node *node = find(call, name, &nodes);
-
-	if (!node)
-		return CALL_REFUSED;
-	if (node->mdev) {
-		memcpy(task.mdev.uuid, node->mdev->uuid, sizeof(task.mdev.uuid));
-		memcpy(task.mdev.parent, node->mdev->parent, sizeof(task.mdev.parent));
-		memcpy(task.mdev.type, node->mdev->type, sizeof(task.mdev.type));
-	}
-	nodes_free(&nodes);
-	if (!*task.mdev.uuid)
-		return refuse(&call->refusal, FAULT_INVALID_ARG,
-			      "%.100s is no mdev; nothing else is taken away", name);
-	return start(call, task.mdev.uuid, &task);
-}
-
 const struct procedure node_procedures[] = {
-	{ 111, true, count },	  { 112, true, list_names },	{ 113, true, lookup },
-	{ 114, true, get_xml },	  { 115, true, get_parent },	{ 116, true, count_caps },
-	{ 117, true, list_caps }, { 118, false, detach },	{ 119, false, reattach },
-	{ 120, false, reset },	  { 123, false, create },	{ 124, false, destroy },
-	{ 285, true, list_all },  { 301, false, detach_flags }, { 435, true, is_persistent },
-	{ 436, true, is_active },
+	{ 111, true, count },	      { 112, true, list_names }, { 113, true, lookup },
+	{ 114, true, get_xml },	      { 115, true, get_parent }, { 116, true, count_caps },
+	{ 117, true, list_caps },     { 118, false, detach },	 { 119, false, reattach },
+	{ 120, false, reset },	      { 285, true, list_all },	 { 301, false, detach_flags },
+	{ 435, true, is_persistent }, { 436, true, is_active },
 };
 const size_t n_node_procedures = ARRAY_SIZE(node_procedures);

@@ -21,6 +21,7 @@
 #include "libvirt-driver/api.h"
 #include "libvirt-driver/bridge.h"
 #include "libvirt-driver/definition-edit.h"
+#include "libvirt-driver/node-change.h"
 #include "libvirt-driver/run-device.h"
 #include "libvirt-driver/run-files.h"
 #include "libvirt-driver/run-user.h"
@@ -842,10 +843,8 @@ static bool should_start(struct domain *domain)
 	return once || domain->autostart;
 }
 
-void run_autostart(struct daemon *daemon)
+static void start_marked(struct daemon *daemon)
 {
-	if (!run_first_time(daemon))
-		return;
 	for (struct domain *domain = daemon->domains; domain; domain = domain->next) {
 		struct refusal refusal = { 0 };
 
@@ -858,4 +857,11 @@ void run_autostart(struct daemon *daemon)
 			log_line(daemon->log, LOG_ERROR, "domain", "%s: not started: %s",
 				 domain_definition(domain)->name, refusal.err.text);
 	}
+}
+
+void run_autostart(struct daemon *daemon)
+{
+	/* Mdevs first: a domain may be marked that has one. */
+	if (run_first_time(daemon) && !node_autostart(daemon, start_marked))
+		start_marked(daemon);
 }

@@ -45,6 +45,10 @@ printf 'Makers & S\377ns\n' >"$host/sys/class/dmi/id/sys_vendor"
 daemon=$!
 "$(dirname "$0")/../cli/until" "$work/log" serving
 v() { run virsh -q -c "adit:///system?socket=$work/s" "$@"; }
+does() {
+	"$@"
+	[ "$status" = 0 ]
+}
 says() { # says TEXT COMMAND...
 	text=$1
 	shift
@@ -109,6 +113,50 @@ sed -i 's/mtty-2/..\/x/' "$work/new.xml"
 ok "a type that is a path is refused" fails "is no type" v nodedev-create "$work/new.xml"
 sed -i 's/<parent>mtty/<parent>computer/' "$work/new.xml"
 ok "a parent that makes none is refused" fails "no device that makes mdevs" v nodedev-create "$work/new.xml"
+# Those that are defined are mdevctl's files.
+kept=mdev_c2177883_f1bb_47f0_914d_32a22e3a8806_mtty
+file=$host/etc/mdevctl.d/mtty/c2177883-f1bb-47f0-914d-32a22e3a8806
+mkdir -p "$host/etc"
+cat >"$work/kept.xml" <<'END'
+<device><parent>mtty</parent><capability type='mdev'><type id='mtty-2'/>
+<uuid>c2177883-f1bb-47f0-914d-32a22e3a8806</uuid><attr name='speed' value='96 &lt;'/></capability></device>
+END
+ok "an mdev is defined" does v nodedev-define "$work/kept.xml"
+ok "in mdevctl's words" is "$(tr -d '\n ' <"$file")" '{"mdev_type":"mtty-2","start":"manual","attrs":[{"speed":"96<"}]}'
+ok "and told among what is not there" says "^$kept" v nodedev-list --inactive
+ok "alone" is "$(wc -l <"$work/out")" 1
+v nodedev-list
+ok "and not among what is" sh -c '! grep -q "$1" "$2"' -- "$kept" "$work/out"
+ok "what it says of itself defines it" says '<attr name="speed" value="96 &lt;"/>' v nodedev-dumpxml $kept
+cp "$work/out" "$work/kept.xml"
+ok "twice is once too often" fails "is defined already" v nodedev-define "$work/kept.xml"
+ok "it is there after a boot" says "^Persistent: *yes" v nodedev-info $kept
+ok "and not started then" has "$work/out" "^Autostart: *no"
+ok "that can be had" does v nodedev-autostart $kept
+ok "in mdevctl's words too" has "$file" '"start": *"auto"'
+ok "with all else as it was" has "$file" '"speed": *"96 <"'
+ok "it is told" says "^Autostart: *yes" v nodedev-info $kept
+ok "and taken back" does v nodedev-autostart $kept --disable
+ok "one that is not there cannot be destroyed" fails "is not active" v nodedev-destroy $kept
+ok "a start makes it" fails "was made and is not there" v nodedev-start $kept
+ok "by its UUID" is "$(cat "$types/create")" c2177883-f1bb-47f0-914d-32a22e3a8806
+ok "one that is there is not started" fails "is active already" v nodedev-start $mdev
+ok "nor marked where it is not defined" fails "is not defined" v nodedev-autostart $mdev
+ok "nor undefined" fails "is not defined" v nodedev-undefine $mdev
+ok "a function is no mdev" fails "is no mdev" v nodedev-undefine pci_0000_3b_00_0
+ok "but there after a boot" says "^Persistent: *yes" v nodedev-info pci_0000_3b_00_0
+v nodedev-dumpxml $mdev
+cp "$work/out" "$work/mdev.xml"
+ok "one that is there can be defined" does v nodedev-define "$work/mdev.xml"
+ok "and is not among what is not" sh -c '[ "$(virsh -q -c "adit:///system?socket=$1" nodedev-list --inactive)" = "$2" ]' \
+	-- "$work/s" $kept
+ok "undefined, it stays" does v nodedev-undefine $mdev
+ok "as it was" says "^Persistent: *no" v nodedev-info $mdev
+sed -i -e 's/mtty-2/mtty-3/; s/8806/8807/' "$work/kept.xml"
+ok "a type that nobody makes is refused" fails "makes no mtty-3" v nodedev-define "$work/kept.xml"
+ok "undefined it is gone" does v nodedev-undefine $kept
+ok "with its file" test ! -e "$file"
+ok "and its name" fails "matching name" v nodedev-info $kept
 v nodedev-destroy $mdev
 ok "an mdev is removed by what it says" is "$(cat "$mtty/$uuid/remove")" 1
 ok "a function is reset" v nodedev-reset pci_0000_3b_00_0
@@ -123,4 +171,16 @@ ok "and changes nothing" sh -c '! virsh -q -r -c "adit:///system?socket=$1" node
 kill $daemon
 wait $daemon
 ok "the daemon ends well" is $? 0
+
+# The first daemon after a boot, which finds no run directory.
+mkdir -p "${file%/*}"
+echo '{"mdev_type": "mtty-2", "start": "auto"}' >"$file"
+: >"$types/create"
+"$build/virtaditd" --host-root "$host" --socket "$work/s" --socket-ro "$work/s-ro" \
+	--state-dir "$work/state" --run-dir "$work/booted" --adit "$adit" 2>"$work/log" &
+daemon=$!
+"$(dirname "$0")/../cli/until" "$work/log" "was made and is not there"
+ok "one that is marked for it is made after a boot" is "$(cat "$types/create")" "${file##*/}"
+kill $daemon
+wait $daemon
 done_testing
