@@ -472,6 +472,7 @@ int on_balloon(struct reader *reader, xmlNode *node)
 		return 0;
 	}
 	reader->device = reader_object(reader->config, "balloon");
+	reader->definition->balloon = true;
 	if (reader_says_yes(node, "autodeflate"))
 		reader_bool(reader->device, "deflate_on_oom", true);
 	if (reader_says_yes(node, "freePageReporting"))

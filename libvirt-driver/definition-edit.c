@@ -2,7 +2,9 @@
 /* The canonical XML is taken apart, changed and read again: there is one way to judge a domain. */
 #include "libvirt-driver/definition-edit.h"
 
+#include <inttypes.h>
 #include <libxml/tree.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -266,4 +268,28 @@ struct definition *definition_set_text(const struct definition *from, const char
 		return NULL;
 	return put_together(doc, set_text(xmlDocGetRootElement(doc), element, text, refusal), host,
 			    refusal);
+}
+
+static int set_kib(xmlNode *root, const char *element, uint64_t kib, struct refusal *refusal)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRIu64, kib);
+	return set_text(root, element, text, refusal);
+}
+
+struct definition *definition_set_memory(const struct definition *from, uint64_t kib,
+					 uint64_t current_kib, const struct definition_host *host,
+					 struct refusal *refusal)
+{
+	xmlDoc *doc = take_apart(from, refusal);
+	xmlNode *root = doc ? xmlDocGetRootElement(doc) : NULL;
+	int ret;
+
+	if (!doc)
+		return NULL;
+	ret = set_kib(root, "memory", kib, refusal);
+	if (!ret && (child_of(root, "currentMemory") || current_kib != kib))
+		ret = set_kib(root, "currentMemory", current_kib, refusal);
+	return put_together(doc, ret, host, refusal);
 }

@@ -33,4 +33,12 @@ struct definition *definition_set_text(const struct definition *from, const char
 				       const char *text, const struct definition_host *host,
 				       struct refusal *refusal);
 
+/*
+ * <memory> and <currentMemory>, in KiB. A domain that cannot give any back has no other current
+ * memory than all of it.
+ */
+struct definition *definition_set_memory(const struct definition *from, uint64_t kib,
+					 uint64_t current_kib, const struct definition_host *host,
+					 struct refusal *refusal);
+
 #endif

@@ -31,6 +31,7 @@ struct definition {
 	uint64_t memory_kib, current_kib;
 	uint32_t vcpus;
 	bool no_reboot;	   /* a reset ends it */
+	bool balloon;	   /* it can give memory back */
 	char *iommu_group; /* the name of descriptors that a client associates; NULL: none */
 	char *xml;
 	char *config;  /* JSON */

@@ -140,64 +140,142 @@ static int detach_alias(struct call *call)
 
 /* --- numbers --------------------------------------------------------------------------------- */
 
-static int set_number(struct call *call, const struct domain *domain, const char *element,
-		      uint64_t number)
+enum {
+	OF_MAXIMUM = 4 /* VIR_DOMAIN_VCPU_MAXIMUM and VIR_DOMAIN_MEM_MAXIMUM */
+};
+
+/* A CPU that comes to a running guest is none that adit has; the two numbers are one here. */
+static int set_vcpus(struct call *call, struct domain *domain, uint32_t n, uint32_t flags)
 {
 	const struct definition_host host = host_of(call);
 	char text[24];
 
-	snprintf(text, sizeof(text), "%" PRIu64, number);
-	return keep(call, definition_set_text(domain->kept, element, text, &host, &call->refusal));
+	if (resolve(call, domain, &flags))
+		return CALL_REFUSED;
+	if (flags & AFFECT_LIVE && flags & OF_MAXIMUM)
+		return refuse(&call->refusal, FAULT_INVALID_ARG,
+			      "the most vCPUs of a running domain cannot be changed; --config "
+			      "changes what the next start finds");
+	if (flags & AFFECT_LIVE && n != domain->live->vcpus)
+		return refuse(&call->refusal, FAULT_OPERATION_UNSUPPORTED,
+			      "the %u vCPUs of a running domain stay as they are, for adit plugs "
+			      "none; --config changes what the next start finds",
+			      domain->live->vcpus);
+	if (!(flags & AFFECT_CONFIG))
+		return CALL_DONE;
+	snprintf(text, sizeof(text), "%" PRIu32, n);
+	return keep(call, definition_set_text(domain->kept, "vcpu", text, &host, &call->refusal));
 }
 
-static int refuse_fixed(struct call *call, const char *what)
+static int call_set_vcpus(struct call *call, bool has_flags)
 {
-	return refuse(&call->refusal, FAULT_OPERATION_UNSUPPORTED,
-		      "the %s of a running domain cannot be changed; --config changes what the "
-		      "next start finds",
-		      what);
+	struct domain_name name;
+	struct domain *domain = call_domain(call, &name);
+	uint32_t n = xdr_u32(&call->in);
+	/* The old forms are for what runs. */
+	uint32_t flags = has_flags ? xdr_u32(&call->in) : AFFECT_LIVE;
+
+	if (!call_arguments(call) ||
+	    refuse_flags(call, flags, AFFECT_LIVE | AFFECT_CONFIG | OF_MAXIMUM))
+		return CALL_REFUSED;
+	return domain ? set_vcpus(call, domain, n, flags) : refuse_unknown(call, &name);
+}
+
+static int set_vcpus_old(struct call *call)
+{
+	return call_set_vcpus(call, false);
 }
 
 static int set_vcpus_flags(struct call *call)
 {
-	enum {
-		MAXIMUM = 4 /* the two are one number here */
-	};
+	return call_set_vcpus(call, true);
+}
+
+/* Of the definition alone; what it may have now is not more, and all of it without a balloon. */
+static int set_max_memory(struct call *call, struct domain *domain, uint64_t kib, uint32_t flags)
+{
+	const struct definition_host host = host_of(call);
+	const struct definition *kept = domain->kept;
+	uint64_t current;
+
+	if (flags & AFFECT_LIVE)
+		return refuse(&call->refusal, FAULT_OPERATION_INVALID,
+			      "the maximum memory of a running domain cannot be changed; --config "
+			      "changes what the next start finds");
+	current = kept->balloon ? MIN(kept->current_kib, kib) : kib;
+	return keep(call, definition_set_memory(kept, kib, current, &host, &call->refusal));
+}
+
+/* NULL: refused. */
+static struct definition *less_memory(struct call *call, const struct definition *from,
+				      uint64_t kib)
+{
+	const struct definition_host host = host_of(call);
+
+	if (kib <= from->memory_kib)
+		return definition_set_memory(from, from->memory_kib, kib, &host, &call->refusal);
+	refuse(&call->refusal, FAULT_INVALID_ARG,
+	       "%" PRIu64 " KiB are more than the domain's maximum memory, which is %" PRIu64
+	       " KiB",
+	       kib, from->memory_kib);
+	return NULL;
+}
+
+static int set_current_memory(struct call *call, struct domain *domain, uint64_t kib,
+			      uint32_t flags)
+{
+	struct definition *live = NULL, *kept;
+
+	if (flags & AFFECT_LIVE && !domain->live->balloon)
+		return refuse(&call->refusal, FAULT_OPERATION_INVALID,
+			      "the memory of a running domain changes by its balloon, which this "
+			      "one has not: it needs <memballoon model='virtio'/>");
+	if (flags & AFFECT_LIVE) {
+		live = less_memory(call, domain->live, kib);
+		if (!live)
+			return CALL_REFUSED;
+	}
+	kept = flags & AFFECT_CONFIG ? less_memory(call, domain->kept, kib) : NULL;
+	if (flags & AFFECT_CONFIG && !kept) {
+		definition_free(live);
+		return CALL_REFUSED;
+	}
+	return live ? run_change_memory(domain, live, kept, &call->ticket, &call->refusal)
+		    : keep(call, kept);
+}
+
+static int set_memory(struct call *call, bool has_flags, uint32_t flags)
+{
 	struct domain_name name;
 	struct domain *domain = call_domain(call, &name);
-	uint32_t n = xdr_u32(&call->in), flags = xdr_u32(&call->in);
+	uint64_t kib = xdr_u64(&call->in);
 
+	if (has_flags)
+		flags = xdr_u32(&call->in);
 	if (!call_arguments(call) ||
-	    refuse_flags(call, flags, AFFECT_LIVE | AFFECT_CONFIG | MAXIMUM))
+	    refuse_flags(call, flags, AFFECT_LIVE | AFFECT_CONFIG | OF_MAXIMUM))
 		return CALL_REFUSED;
 	if (!domain)
 		return refuse_unknown(call, &name);
 	if (resolve(call, domain, &flags))
 		return CALL_REFUSED;
-	return flags & AFFECT_LIVE ? refuse_fixed(call, "number of CPUs")
-				   : set_number(call, domain, "vcpu", n);
+	return flags & OF_MAXIMUM ? set_max_memory(call, domain, kib, flags)
+				  : set_current_memory(call, domain, kib, flags);
 }
 
 static int set_memory_flags(struct call *call)
 {
-	enum {
-		MAXIMUM = 4
-	};
-	struct domain_name name;
-	struct domain *domain = call_domain(call, &name);
-	uint64_t kib = xdr_u64(&call->in);
-	uint32_t flags = xdr_u32(&call->in);
+	return set_memory(call, true, 0);
+}
 
-	if (!call_arguments(call) ||
-	    refuse_flags(call, flags, AFFECT_LIVE | AFFECT_CONFIG | MAXIMUM))
-		return CALL_REFUSED;
-	if (!domain)
-		return refuse_unknown(call, &name);
-	if (resolve(call, domain, &flags))
-		return CALL_REFUSED;
-	if (flags & AFFECT_LIVE)
-		return refuse_fixed(call, "memory");
-	return set_number(call, domain, flags & MAXIMUM ? "memory" : "currentMemory", kib);
+static int set_memory_old(struct call *call)
+{
+	return set_memory(call, false, AFFECT_LIVE);
+}
+
+static int set_max_memory_old(struct call *call)
+{
+	return set_memory(call, false, OF_MAXIMUM);
 }
 
 /* --- words ----------------------------------------------------------------------------------- */
@@ -240,6 +318,9 @@ static int set_metadata(struct call *call)
 const struct procedure edit_procedures[] = {
 	{ 8, false, attach },
 	{ 13, false, detach },
+	{ 30, false, set_max_memory_old },
+	{ 31, false, set_memory_old },
+	{ 32, false, set_vcpus_old },
 	{ 160, false, attach_flags },
 	{ 161, false, detach_flags },
 	{ 174, false, update_flags },

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <json-c/json.h>
 #include <poll.h>
 #include <signal.h>
@@ -21,7 +22,6 @@
 #include "libvirt-driver/api.h"
 #include "libvirt-driver/bridge.h"
 #include "libvirt-driver/definition-edit.h"
-#include "libvirt-driver/node-change.h"
 #include "libvirt-driver/run-device.h"
 #include "libvirt-driver/run-files.h"
 #include "libvirt-driver/run-user.h"
@@ -47,7 +47,11 @@ enum {
 
 /* What holds once adit has done what it was asked. */
 struct change {
-	bool attach;
+	enum {
+		CHANGE_ATTACH,
+		CHANGE_DETACH,
+		CHANGE_MEMORY,
+	} kind;
 	bool connected; /* taps were made for it */
 	char id[DEVICE_ID];
 	struct definition *live, *kept;
@@ -320,7 +324,7 @@ static void on_removed(struct run *run, const char *id)
 	for (size_t i = 0; i < QUESTIONS; i++) {
 		struct change *change = run->questions[i].change;
 		struct definition *less =
-			change && change->attach
+			change && change->kind != CHANGE_DETACH
 				? definition_detach_alias(change->live, id, &host, &refusal)
 				: NULL;
 
@@ -505,11 +509,12 @@ static bool commit(struct question *question, struct refusal *refusal)
 	struct definition *kept = change->kept;
 
 	/* One that goes is gone when the guest has let go of it. */
-	if (change->attach) {
+	if (change->kind != CHANGE_DETACH) {
 		set_live(domain, change->live);
 		change->live = NULL;
-		sessions_tell_device(domain->daemon, domain, change->id, true);
 	}
+	if (change->kind == CHANGE_ATTACH)
+		sessions_tell_device(domain->daemon, domain, change->id, true);
 	change->kept = NULL;
 	if (!kept)
 		return true;
@@ -634,50 +639,92 @@ static bool is_changing(const struct run *run)
 
 static bool connect_new(struct change *change, const struct domain *domain, struct refusal *refusal)
 {
-	change->connected = change->attach && !bridges_connect(change->live, domain->live, refusal);
-	return change->connected || !change->attach;
+	bool attach = change->kind == CHANGE_ATTACH;
+
+	change->connected = attach && !bridges_connect(change->live, domain->live, refusal);
+	return change->connected || !attach;
+}
+
+/* Takes both definitions over, also where there is no memory for a change. */
+static struct change *begin_change(struct domain *domain, struct definition *live,
+				   struct definition *kept, struct refusal *refusal)
+{
+	struct change *change = calloc(1, sizeof(*change));
+
+	if (change) {
+		*change = (struct change){ .live = live, .kept = kept, .kept_from = domain->kept };
+		return change;
+	}
+	definition_free(live);
+	definition_free(kept);
+	refuse(refusal, FAULT_NO_MEMORY, "no memory for a change");
+	return NULL;
+}
+
+/* False: it is not the time for one. Two that were made of one definition would undo each other. */
+static bool may_change(const struct domain *domain, struct refusal *refusal)
+{
+	if (!domain->run)
+		refuse_inactive(domain, refusal);
+	else if (is_changing(domain->run))
+		refuse(refusal, FAULT_OPERATION_INVALID, "the domain is being changed already");
+	else
+		return true;
+	return false;
+}
+
+/* The change is the question's, or gone with the refusal. */
+static int end_change(struct change *change, struct question *question, struct domain *domain,
+		      const struct ticket *ticket)
+{
+	if (!question) {
+		free_change(change, domain);
+		return CALL_REFUSED;
+	}
+	question->change = change;
+	question->ticket = *ticket;
+	return CALL_LATER;
 }
 
 int run_change_device(struct domain *domain, bool attach, struct definition *live,
 		      struct definition *kept, const struct ticket *ticket, struct refusal *refusal)
 {
-	struct change *change = calloc(1, sizeof(*change));
+	struct change *change = begin_change(domain, live, kept, refusal);
 	struct device_request request = { 0 };
 	struct question *question = NULL;
 	struct given given = { .n = 0 };
 
-	if (!change) {
-		definition_free(live);
-		definition_free(kept);
-		return refuse(refusal, FAULT_NO_MEMORY, "no memory for a change");
-	}
-	*change = (struct change){
-		.attach = attach,
-		.live = live,
-		.kept = kept,
-		.kept_from = domain->kept,
-	};
-	if (!domain->run)
-		refuse_inactive(domain, refusal);
-	else if (is_changing(domain->run))
-		/* Two that were made of one definition would undo each other. */
-		refuse(refusal, FAULT_OPERATION_INVALID,
-		       "another device of the domain is being changed");
-	else if (!device_request(domain->live, live, attach, &request, refusal) &&
-		 connect_new(change, domain, refusal) &&
-		 (!attach || !user_is_own(domain->daemon) ||
-		  !device_request_open(&request, &given, refusal)))
+	if (!change)
+		return CALL_REFUSED;
+	change->kind = attach ? CHANGE_ATTACH : CHANGE_DETACH;
+	if (may_change(domain, refusal) &&
+	    !device_request(domain->live, live, attach, &request, refusal) &&
+	    connect_new(change, domain, refusal) &&
+	    (!attach || !user_is_own(domain->daemon) ||
+	     !device_request_open(&request, &given, refusal)))
 		question = ask_with(domain->run, request.verb, request.body, &given, refusal);
 	given_close(&given);
 	free(request.body);
-	if (!question) {
-		free_change(change, domain);
-		return CALL_REFUSED;
-	}
 	memcpy(change->id, request.id, sizeof(change->id));
-	question->change = change;
-	question->ticket = *ticket;
-	return CALL_LATER;
+	return end_change(change, question, domain, ticket);
+}
+
+int run_change_memory(struct domain *domain, struct definition *live, struct definition *kept,
+		      const struct ticket *ticket, struct refusal *refusal)
+{
+	struct change *change = begin_change(domain, live, kept, refusal);
+	struct question *question = NULL;
+	char body[64];
+
+	if (!change)
+		return CALL_REFUSED;
+	change->kind = CHANGE_MEMORY;
+	snprintf(body, sizeof(body), "{\"desired_balloon\": %" PRIu64 "}",
+		 (uint64_t)((live->memory_kib - live->current_kib) * KIB));
+	if (may_change(domain, refusal))
+		question = ask_with(domain->run, "vm.resize", body, &(struct given){ .n = 0 },
+				    refusal);
+	return end_change(change, question, domain, ticket);
 }
 
 int run_change_words(struct domain *domain, struct definition *live, struct refusal *refusal)
@@ -828,40 +875,4 @@ static void find_one(struct daemon *daemon, const uint8_t uuid[XDR_UUID])
 int run_find_all(struct daemon *daemon, struct err *err)
 {
 	return run_each(daemon, find_one, err);
-}
-
-/* Once is over with the start, whatever comes of it. */
-static bool should_start(struct domain *domain)
-{
-	bool once = domain->autostart_once;
-	struct refusal refusal = { 0 };
-
-	if (once && domain_set_autostart(domain, true, false, &refusal))
-		log_line(domain->daemon->log, LOG_ERROR, "domain",
-			 "%s: started again next time: %s", domain_definition(domain)->name,
-			 refusal.err.text);
-	return once || domain->autostart;
-}
-
-static void start_marked(struct daemon *daemon)
-{
-	for (struct domain *domain = daemon->domains; domain; domain = domain->next) {
-		struct refusal refusal = { 0 };
-
-		if (domain->live || !domain->kept || !should_start(domain))
-			continue;
-		domain->live = definition_copy(domain->kept);
-		if (!domain->live)
-			continue;
-		if (run_start(domain, NULL, 0, &refusal) == CALL_REFUSED)
-			log_line(daemon->log, LOG_ERROR, "domain", "%s: not started: %s",
-				 domain_definition(domain)->name, refusal.err.text);
-	}
-}
-
-void run_autostart(struct daemon *daemon)
-{
-	/* Mdevs first: a domain may be marked that has one. */
-	if (run_first_time(daemon) && !node_autostart(daemon, start_marked))
-		start_marked(daemon);
 }

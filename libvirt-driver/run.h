@@ -50,6 +50,12 @@ int run_destroy(struct domain *domain, const struct ticket *ticket, struct refus
 int run_change_device(struct domain *domain, bool attach, struct definition *live,
 		      struct definition *kept, const struct ticket *ticket,
 		      struct refusal *refusal);
+/*
+ * The running domain asks its guest, by the balloon, to have so much memory and no more. live is
+ * the domain with that; kept as above, and both are taken over.
+ */
+int run_change_memory(struct domain *domain, struct definition *live, struct definition *kept,
+		      const struct ticket *ticket, struct refusal *refusal);
 /* What a running domain says of itself changes, and nothing of its machine. Takes live over. */
 int run_change_words(struct domain *domain, struct definition *live, struct refusal *refusal);
 

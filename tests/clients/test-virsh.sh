@@ -159,6 +159,11 @@ ok "setmaxmem --config" does v setmaxmem one 96M --config
 ok "setmem --config without a balloon is refused" fails "needs" v setmem one 32M --config
 ok "setmem --config" does v setmem one 96M --config
 ok "dominfo has the numbers" says "Used memory: *98304 KiB" v dominfo one
+ok "setmaxmem --config below what it has takes that along" does v setmaxmem one 80M --config
+ok "as dominfo tells" says "Used memory: *81920 KiB" v dominfo one
+ok "more than the maximum is refused" fails "more than the domain's maximum memory" v setmem one 1G --config
+ok "the old forms are for what runs" fails "not running" v setvcpus one 2
+ok "but for the maximum" does v setmaxmem one 96M
 ok "desc --title" does v desc one --title "Another title"
 ok "it is told" says "Another title" v list --all --title
 ok "desc" does v desc one "What it is <for>"
@@ -413,6 +418,48 @@ if [ "$(id -u)" = 0 ] && [ -c /dev/net/tun ] && ip link add "$bridge" type bridg
 else
 	skip "interfaces on a bridge" "not root, or no bridges here"
 fi
+
+# --- how much memory and how many CPUs it has while it runs
+domain sized hotdma "<serial type='file'><source path='$work/sized.out'/></serial>
+	<memballoon model='virtio'><stats period='1'/></memballoon>"
+sed -i 's,<os>,<os><cmdline>balloon</cmdline>,' "$work/sized.xml"
+v define "$work/sized.xml"
+v start sized
+"$until" "$work/sized.out" empty
+ok "setmem while it runs" does v setmem sized 65472
+ok "the guest gives the rest back" "$until" "$work/sized.out" "less is there"
+ok "dominfo tells it" says "Used memory: *65472 KiB" v dominfo sized
+ok "of what runs alone" says "<currentMemory unit=\"KiB\">65472" v dumpxml sized
+v dumpxml sized --inactive
+ok "the definition is as it was" sh -c '! grep -q currentMemory "$1"' -- "$work/out"
+ok "more than there is is refused" fails "more than the domain's maximum memory" v setmem sized 65M --live
+kill -9 "$daemon"
+wait "$daemon" 2>/dev/null
+up
+timeout 60 sh -c 'until virsh -q -c "adit:///system?socket=$1" list | grep -q sized; do :; done' -- "$sock"
+ok "the next daemon knows it" says "Used memory: *65472 KiB" v dominfo sized
+ok "setmem --live" does v setmem sized 64M --live
+ok "the guest has it all back" "$until" "$work/sized.out" "all is back"
+ok "setmem --config" does v setmem sized 60M --config
+ok "is for the next start" says "<currentMemory unit=\"KiB\">61440" v dumpxml sized --inactive
+ok "and leaves what runs alone" says "Used memory: *65536 KiB" v dominfo sized
+ok "both, where both are asked for" does v setmem sized 65500 --live --config
+ok "as the definition says" says "<currentMemory unit=\"KiB\">65500" v dumpxml sized --inactive
+ok "setmaxmem is not for what runs" fails "maximum memory of a running domain" v setmaxmem sized 96M
+ok "setvcpus to what there is" does v setvcpus sized 1
+ok "another number is refused while it runs" fails "adit plugs none" v setvcpus sized 2
+ok "and is for the next start" does v setvcpus sized 2 --config
+v destroy sized
+v undefine sized
+domain busy spin "<memballoon model='virtio'/>" "<adit:adi id='dsa0' type='dsa'><adit:wq size='16'/></adit:adi>"
+v create "$work/busy.xml"
+ok "memory that an ADI reaches stays, as adit says" fails "dsa0: does DMA\|DMA to guest memory" v setmem busy 32M
+ok "and what it has is told as it is" says "Used memory: *65536 KiB" v dominfo busy
+v destroy busy
+domain busy spin
+v create "$work/busy.xml"
+ok "without a balloon it is refused" fails "needs <memballoon" v setmem busy 32M
+v destroy busy
 
 # --- one that waits for its first instruction
 domain waiter echo "<serial type='file'><source path='$work/waiter.out'/></serial>"

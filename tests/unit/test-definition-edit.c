@@ -138,6 +138,47 @@ static void the_text_of_an_element_is_set(void **state)
 	definition_free(more);
 }
 
+static void current_memory_is_all_of_it_where_none_can_be_given_back(void **state)
+{
+	struct refusal refusal = { 0 };
+	struct definition *first = start();
+	struct definition *more = definition_set_memory(first, 262144, 262144, &host, &refusal);
+	struct definition *less = definition_set_memory(first, 131072, 65536, &host, &refusal);
+
+	assert_true(more->memory_kib == 262144 && more->current_kib == 262144);
+	assert_null(strstr(more->xml, "currentMemory"));
+	assert_null(less);
+	assert_int_equal(refusal.fault, FAULT_CONFIG_UNSUPPORTED);
+	definition_free(first);
+	definition_free(more);
+}
+
+static void current_memory_may_be_less_with_a_balloon(void **state)
+{
+	struct refusal refusal = { 0 };
+	struct definition *first = start();
+	struct definition *thin = definition_set_text(first, "title", "thin", &host, &refusal);
+	char *xml = NULL;
+	struct definition *balloon, *less, *all;
+
+	assert_true(asprintf(&xml, "%.*s<memballoon model='virtio'/></devices></domain>",
+			     (int)(strstr(begin, "</devices>") - begin), begin) > 0);
+	balloon = definition_parse(xml, strlen(xml), &host, &refusal);
+	less = definition_set_memory(balloon, 131072, 65536, &host, &refusal);
+	all = definition_set_memory(less, 131072, 131072, &host, &refusal);
+	assert_true(balloon->balloon && !thin->balloon);
+	assert_true(less->current_kib == 65536);
+	assert_non_null(strstr(less->config, "\"size\":67108864"));
+	assert_true(all->current_kib == 131072);
+	assert_null(definition_set_memory(less, 131072, 131076, &host, &refusal));
+	free(xml);
+	definition_free(first);
+	definition_free(thin);
+	definition_free(balloon);
+	definition_free(less);
+	definition_free(all);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -147,6 +188,8 @@ int main(void)
 		cmocka_unit_test(names_stay_when_others_go),
 		cmocka_unit_test(what_is_wrong_is_refused),
 		cmocka_unit_test(the_text_of_an_element_is_set),
+		cmocka_unit_test(current_memory_is_all_of_it_where_none_can_be_given_back),
+		cmocka_unit_test(current_memory_may_be_less_with_a_balloon),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
