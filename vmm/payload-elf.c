@@ -66,63 +66,66 @@ static int check_ident(const unsigned char *ident, uint16_t type, uint16_t machi
 	return 0;
 }
 
-static int check_table(unsigned int num, unsigned int size, unsigned int want, struct err *err)
+/* What the headers of both classes say of the table. */
+struct table {
+	uint64_t offset;
+	unsigned int num, size, want; /* want: bytes of an entry */
+};
+
+static int read_table(const struct payload_source *source, const struct table *table, void *out,
+		      struct err *err)
 {
-	if (size != want)
-		return err_set(err, ENOEXEC, "ELF e_phentsize is %u, not %u", size, want);
-	if (!num || num > SEGMENTS_MAX)
-		return err_set(err, ENOEXEC, "ELF e_phnum is %u, not from 1 to %u", num,
+	if (table->size != table->want)
+		return err_set(err, ENOEXEC, "ELF e_phentsize is %u, not %u", table->size,
+			       table->want);
+	if (!table->num || table->num > SEGMENTS_MAX)
+		return err_set(err, ENOEXEC, "ELF e_phnum is %u, not from 1 to %u", table->num,
 			       SEGMENTS_MAX);
-	return 0;
+	return payload_read(source, table->offset, out, (size_t)table->num * table->size,
+			    "the ELF program header table (e_phoff)", err);
 }
 
 static int read_image64(const struct payload_source *source, struct image *image, struct err *err)
 {
 	Elf64_Ehdr header;
-	Elf64_Phdr table[SEGMENTS_MAX];
+	Elf64_Phdr entries[SEGMENTS_MAX];
 	int ret;
 
 	ret = payload_read(source, 0, &header, sizeof(header), "the ELF header", err);
-	if (ret)
-		return ret;
-	ret = check_ident(header.e_ident, header.e_type, header.e_machine, err);
-	if (ret)
-		return ret;
-	ret = check_table(header.e_phnum, header.e_phentsize, sizeof(table[0]), err);
-	if (ret)
-		return ret;
-	ret = payload_read(source, header.e_phoff, table, header.e_phnum * sizeof(table[0]),
-			   "the ELF program header table (e_phoff)", err);
+	if (!ret)
+		ret = check_ident(header.e_ident, header.e_type, header.e_machine, err);
+	if (!ret)
+		ret = read_table(source,
+				 &(struct table){ header.e_phoff, header.e_phnum,
+						  header.e_phentsize, sizeof(entries[0]) },
+				 entries, err);
 	if (ret)
 		return ret;
 	*image = (struct image){ .is64 = true, .entry = header.e_entry, .n = header.e_phnum };
 	for (unsigned int i = 0; i < image->n; i++)
-		image->segments[i] = segment_from64(&table[i]);
+		image->segments[i] = segment_from64(&entries[i]);
 	return 0;
 }
 
 static int read_image32(const struct payload_source *source, struct image *image, struct err *err)
 {
 	Elf32_Ehdr header;
-	Elf32_Phdr table[SEGMENTS_MAX];
+	Elf32_Phdr entries[SEGMENTS_MAX];
 	int ret;
 
 	ret = payload_read(source, 0, &header, sizeof(header), "the ELF header", err);
-	if (ret)
-		return ret;
-	ret = check_ident(header.e_ident, header.e_type, header.e_machine, err);
-	if (ret)
-		return ret;
-	ret = check_table(header.e_phnum, header.e_phentsize, sizeof(table[0]), err);
-	if (ret)
-		return ret;
-	ret = payload_read(source, header.e_phoff, table, header.e_phnum * sizeof(table[0]),
-			   "the ELF program header table (e_phoff)", err);
+	if (!ret)
+		ret = check_ident(header.e_ident, header.e_type, header.e_machine, err);
+	if (!ret)
+		ret = read_table(source,
+				 &(struct table){ header.e_phoff, header.e_phnum,
+						  header.e_phentsize, sizeof(entries[0]) },
+				 entries, err);
 	if (ret)
 		return ret;
 	*image = (struct image){ .entry = header.e_entry, .n = header.e_phnum };
 	for (unsigned int i = 0; i < image->n; i++)
-		image->segments[i] = segment_from32(&table[i]);
+		image->segments[i] = segment_from32(&entries[i]);
 	return 0;
 }
 
