@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "tests/fuzz/dsa-inline.h"
 #include "tests/fuzz/dsa-stand-in.h"
 #include "tests/fuzz/replay.h"
 #include "util/state.h"
@@ -53,57 +54,6 @@ struct good {
 	size_t number[NUMBERS_MAX], section[64];
 	unsigned int n_numbers, n_sections;
 };
-
-/* --- a back end that works when it is told to ------------------------------------------------ */
-
-static int inline_start(struct dsa *dsa)
-{
-	struct ioasid_dma *dma;
-
-	if (!dsa->backend_state) {
-		must(ioasid_dma_open(dsa->ctx, &dma, NULL));
-		dsa->backend_state = dma;
-	}
-	return 0;
-}
-
-static void inline_kick(struct dsa *dsa)
-{
-}
-
-static void inline_stop(struct dsa *dsa)
-{
-	if (dsa->backend_state)
-		ioasid_dma_close(dsa->backend_state);
-	dsa->backend_state = NULL;
-}
-
-static const struct dsa_backend_ops inline_backend = {
-	.name = "inline",
-	.start = inline_start,
-	.kick = inline_kick,
-	.stop = inline_stop,
-};
-
-static bool work(struct dsa *dsa, unsigned int engine)
-{
-	struct dsa_outcome outcome;
-	struct dsa_job *job;
-
-	if (!dsa->backend_state)
-		return false;
-	pthread_mutex_lock(&dsa->lock);
-	job = dsa_job_take(dsa, engine);
-	pthread_mutex_unlock(&dsa->lock);
-	if (!job)
-		return false;
-	dsa_execute(dsa, dsa->backend_state, job, &outcome);
-	dsa_report_end(dsa, dsa->backend_state, job, &outcome);
-	pthread_mutex_lock(&dsa->lock);
-	dsa_job_done(dsa, job, &outcome);
-	pthread_mutex_unlock(&dsa->lock);
-	return true;
-}
 
 /* --- the machine ----------------------------------------------------------------------------- */
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "passthrough/pci/internal.h"
+#include "tests/fuzz/reader.h"
 #include "util/bits.h"
 #include "vmm/virtio/balloon.h"
 #include "vmm/virtio/blk-internal.h"
@@ -38,22 +39,6 @@ struct fleet {
 	struct blk *blk;
 	char path[64];
 };
-
-struct reader {
-	const uint8_t *data;
-	size_t size;
-};
-
-static uint64_t take(struct reader *r, unsigned int bytes)
-{
-	uint8_t raw[8] = { 0 };
-	size_t n = MIN(bytes, r->size);
-
-	memcpy(raw, r->data, n);
-	r->data += n;
-	r->size -= n;
-	return load_le(raw, 8);
-}
 
 static void interrupt(void *arg, uint16_t vector)
 {

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "passthrough/pci/internal.h"
+#include "tests/fuzz/reader.h"
 #include "util/bits.h"
 #include "vmm/virtio/internal.h"
 #include "vmm/virtio/vsock-internal.h"
@@ -47,22 +48,6 @@ struct world {
 	int peer[PEERS];
 	uint16_t next[2]; /* of the rings that the guest fills: receive and transmit */
 };
-
-struct reader {
-	const uint8_t *data;
-	size_t size;
-};
-
-static uint64_t take(struct reader *r, unsigned int bytes)
-{
-	uint8_t raw[8] = { 0 };
-	size_t n = MIN(bytes, r->size);
-
-	memcpy(raw, r->data, n);
-	r->data += n;
-	r->size -= n;
-	return load_le(raw, 8);
-}
 
 static void check(bool good)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sleep, reset and debug-exit registers, and the events of the GED, on an I/O map without a VM. */
 #include "tests/unit/check.h"
+#include "tests/unit/ports.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -13,9 +14,7 @@
 #include "vmm/power.h"
 
 struct fixture {
-	struct epoch epoch;
-	struct epoch_reader reader;
-	struct iomap pio;
+	struct ports ports;
 	struct power *power;
 	unsigned int stops, pulses;
 	bool high; /* atomic: the line of the pulse */
@@ -56,7 +55,7 @@ static const struct power_ops ops = { .stop = on_stop, .eject = on_eject };
 
 static void open_power(struct fixture *f, bool debug_exit)
 {
-	struct power_wiring wiring = { .pio = &f->pio, .pulse = on_pulse, .opaque = f };
+	struct power_wiring wiring = { .pio = &f->ports.pio, .pulse = on_pulse, .opaque = f };
 	struct err err = { 0 };
 
 	assert_ok(power_open(&f->power, &wiring, &ops, f, debug_exit, NULL, &err), &err);
@@ -66,10 +65,8 @@ static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 
-	epoch_init(&f->epoch);
-	epoch_join(&f->epoch, &f->reader);
 	*state = f;
-	if (iomap_init(&f->pio, &f->epoch) < 0)
+	if (ports_open(&f->ports) < 0)
 		return -1;
 	open_power(f, true);
 	return 0;
@@ -80,51 +77,32 @@ static int teardown(void **state)
 	struct fixture *f = *state;
 
 	power_destroy(f->power);
-	iomap_destroy(&f->pio);
-	epoch_leave(&f->epoch, &f->reader);
-	epoch_destroy(&f->epoch);
+	ports_close(&f->ports);
 	free(f);
 	return 0;
-}
-
-static void out(struct fixture *f, uint16_t port, uint32_t value, unsigned int size)
-{
-	epoch_enter(&f->epoch, &f->reader);
-	iomap_write(&f->pio, port, &value, size);
-	epoch_exit(&f->reader);
-}
-
-static uint32_t in(struct fixture *f, uint16_t port, unsigned int size)
-{
-	uint32_t value = 0;
-
-	epoch_enter(&f->epoch, &f->reader);
-	iomap_read(&f->pio, port, &value, size);
-	epoch_exit(&f->reader);
-	return value;
 }
 
 static void s5_powers_off(void **state)
 {
 	struct fixture *f = *state;
 
-	out(f, PORT_SLEEP_CONTROL, SLEEP_TYPE_S5 << 2, 1); /* without SLP_EN */
-	out(f, PORT_SLEEP_CONTROL, 3 << 2 | 0x20, 1);	   /* S3 */
+	out(&f->ports, PORT_SLEEP_CONTROL, SLEEP_TYPE_S5 << 2, 1); /* without SLP_EN */
+	out(&f->ports, PORT_SLEEP_CONTROL, 3 << 2 | 0x20, 1);	   /* S3 */
 	assert_int_equal(f->stops, 0);
-	out(f, PORT_SLEEP_CONTROL, SLEEP_TYPE_S5 << 2 | 0x20, 1);
+	out(&f->ports, PORT_SLEEP_CONTROL, SLEEP_TYPE_S5 << 2 | 0x20, 1);
 	assert_int_equal(f->stops, 1);
 	assert_int_equal(f->reason, POWER_OFF);
-	assert_int_equal(in(f, PORT_SLEEP_CONTROL, 1), 0);
-	assert_int_equal(in(f, PORT_SLEEP_STATUS, 1), 0);
+	assert_int_equal(in(&f->ports, PORT_SLEEP_CONTROL, 1), 0);
+	assert_int_equal(in(&f->ports, PORT_SLEEP_STATUS, 1), 0);
 }
 
 static void reset_register_resets(void **state)
 {
 	struct fixture *f = *state;
 
-	out(f, PORT_RESET, RESET_VALUE + 1, 1);
+	out(&f->ports, PORT_RESET, RESET_VALUE + 1, 1);
 	assert_int_equal(f->stops, 0);
-	out(f, PORT_RESET, RESET_VALUE, 1);
+	out(&f->ports, PORT_RESET, RESET_VALUE, 1);
 	assert_int_equal(f->stops, 1);
 	assert_int_equal(f->reason, POWER_RESET);
 }
@@ -133,17 +111,17 @@ static void older_resets_work(void **state)
 {
 	struct fixture *f = *state;
 
-	out(f, PORT_CF9, 0x02, 1);
-	assert_int_equal(in(f, PORT_CF9, 1), 0x02);
+	out(&f->ports, PORT_CF9, 0x02, 1);
+	assert_int_equal(in(&f->ports, PORT_CF9, 1), 0x02);
 	assert_int_equal(f->stops, 0);
-	out(f, PORT_CF9, 0x06, 1);
+	out(&f->ports, PORT_CF9, 0x06, 1);
 	assert_int_equal(f->stops, 1);
 	assert_int_equal(f->reason, POWER_RESET);
-	assert_int_equal(in(f, PORT_I8042_COMMAND, 1), 0);
-	assert_int_equal(in(f, 0x60, 1), 0);
-	out(f, PORT_I8042_COMMAND, 0xff, 1);
+	assert_int_equal(in(&f->ports, PORT_I8042_COMMAND, 1), 0);
+	assert_int_equal(in(&f->ports, 0x60, 1), 0);
+	out(&f->ports, PORT_I8042_COMMAND, 0xff, 1);
 	assert_int_equal(f->stops, 1);
-	out(f, PORT_I8042_COMMAND, 0xfe, 1);
+	out(&f->ports, PORT_I8042_COMMAND, 0xfe, 1);
 	assert_int_equal(f->stops, 2);
 	assert_int_equal(f->reason, POWER_RESET);
 }
@@ -153,27 +131,27 @@ static void pci_address_probe_does_not_reset(void **state)
 {
 	struct fixture *f = *state;
 
-	out(f, 0xcf8, 0x80000400, 4);
-	out(f, 0xcf8, 0x0400, 2);
-	out(f, 0xcf9, 0x0006, 2);
+	out(&f->ports, 0xcf8, 0x80000400, 4);
+	out(&f->ports, 0xcf8, 0x0400, 2);
+	out(&f->ports, 0xcf9, 0x0006, 2);
 	assert_int_equal(f->stops, 0);
-	assert_int_equal(in(f, 0xcf8, 4), 0xffffffff);
-	assert_int_equal(in(f, 0xcfc, 4), 0xffffffff);
+	assert_int_equal(in(&f->ports, 0xcf8, 4), 0xffffffff);
+	assert_int_equal(in(&f->ports, 0xcfc, 4), 0xffffffff);
 }
 
 static void debug_exit_carries_its_value(void **state)
 {
 	struct fixture *f = *state;
 
-	out(f, PORT_DEBUG_EXIT, 0xffffff07, 1);
+	out(&f->ports, PORT_DEBUG_EXIT, 0xffffff07, 1);
 	assert_int_equal(f->value, 0x07);
-	out(f, PORT_DEBUG_EXIT, 0x1234, 2);
+	out(&f->ports, PORT_DEBUG_EXIT, 0x1234, 2);
 	assert_int_equal(f->value, 0x1234);
-	out(f, PORT_DEBUG_EXIT, 0xdeadbeef, 4);
+	out(&f->ports, PORT_DEBUG_EXIT, 0xdeadbeef, 4);
 	assert_int_equal(f->value, 0xdeadbeef);
 	assert_int_equal(f->stops, 3);
 	assert_int_equal(f->reason, POWER_DEBUG_EXIT);
-	out(f, PORT_DEBUG_EXIT + 1, 1, 1);
+	out(&f->ports, PORT_DEBUG_EXIT + 1, 1, 1);
 	assert_int_equal(f->stops, 3);
 }
 
@@ -183,7 +161,7 @@ static void debug_exit_is_absent_unless_asked_for(void **state)
 
 	power_destroy(f->power);
 	open_power(f, false);
-	out(f, PORT_DEBUG_EXIT, 0, 4);
+	out(&f->ports, PORT_DEBUG_EXIT, 0, 4);
 	assert_int_equal(f->stops, 0);
 }
 
@@ -191,12 +169,12 @@ static void power_button_sets_its_event(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_int_equal(in(f, PORT_GED_EVENTS, 4), 0);
+	assert_int_equal(in(&f->ports, PORT_GED_EVENTS, 4), 0);
 	power_button_press(f->power);
 	power_button_press(f->power);
 	assert_int_equal(f->pulses, 2);
-	assert_int_equal(in(f, PORT_GED_EVENTS, 4), GED_EVENT_POWER_BUTTON);
-	assert_int_equal(in(f, PORT_GED_EVENTS, 4), 0);
+	assert_int_equal(in(&f->ports, PORT_GED_EVENTS, 4), GED_EVENT_POWER_BUTTON);
+	assert_int_equal(in(&f->ports, PORT_GED_EVENTS, 4), 0);
 }
 
 static void hotplug_tells_the_slot_once(void **state)
@@ -209,13 +187,13 @@ static void hotplug_tells_the_slot_once(void **state)
 	power_hotplug_notify(f->power, 0, true); /* the host bridge */
 	power_hotplug_notify(f->power, 32, true);
 	assert_int_equal(f->pulses, 3);
-	assert_int_equal(in(f, PORT_GED_EVENTS, 1), GED_EVENT_HOTPLUG);
-	assert_int_equal(in(f, PORT_HOTPLUG_UP, 4), 1u << 31 | 1u << 1);
-	assert_int_equal(in(f, PORT_HOTPLUG_UP, 4), 0);
+	assert_int_equal(in(&f->ports, PORT_GED_EVENTS, 1), GED_EVENT_HOTPLUG);
+	assert_int_equal(in(&f->ports, PORT_HOTPLUG_UP, 4), 1u << 31 | 1u << 1);
+	assert_int_equal(in(&f->ports, PORT_HOTPLUG_UP, 4), 0);
 	/* Bytes are cleared one by one. */
-	assert_int_equal(in(f, PORT_HOTPLUG_DOWN, 1), 0);
-	assert_int_equal(in(f, PORT_HOTPLUG_DOWN + 1, 1), 2);
-	assert_int_equal(in(f, PORT_HOTPLUG_DOWN, 4), 0);
+	assert_int_equal(in(&f->ports, PORT_HOTPLUG_DOWN, 1), 0);
+	assert_int_equal(in(&f->ports, PORT_HOTPLUG_DOWN + 1, 1), 2);
+	assert_int_equal(in(&f->ports, PORT_HOTPLUG_DOWN, 4), 0);
 }
 
 #define NOTIFIERS 4
@@ -248,12 +226,12 @@ static void eject_names_each_slot_but_the_host_bridge(void **state)
 {
 	struct fixture *f = *state;
 
-	out(f, PORT_HOTPLUG_EJECT, 0x80000003, 4);
+	out(&f->ports, PORT_HOTPLUG_EJECT, 0x80000003, 4);
 	assert_int_equal(f->ejected, 0x80000002);
 	f->ejected = 0;
-	out(f, PORT_HOTPLUG_EJECT + 2, 0x01, 1);
+	out(&f->ports, PORT_HOTPLUG_EJECT + 2, 0x01, 1);
 	assert_int_equal(f->ejected, 1u << 16);
-	assert_int_equal(in(f, PORT_HOTPLUG_EJECT, 4), 0);
+	assert_int_equal(in(&f->ports, PORT_HOTPLUG_EJECT, 4), 0);
 	assert_int_equal(f->stops, 0);
 }
 
@@ -263,8 +241,8 @@ static void every_port_width_and_value_is_survived(void **state)
 
 	for (uint16_t port = PORT_SLEEP_CONTROL - 8; port < PORT_HOTPLUG_EJECT + 8; port++) {
 		for (unsigned int size = 1; size <= 4; size *= 2) {
-			in(f, port, size);
-			out(f, port, 0xffffffff, size);
+			in(&f->ports, port, size);
+			out(&f->ports, port, 0xffffffff, size);
 		}
 	}
 }
@@ -272,7 +250,7 @@ static void every_port_width_and_value_is_survived(void **state)
 static void taken_ports_are_refused_by_name(void **state)
 {
 	struct fixture *f = *state;
-	struct power_wiring wiring = { .pio = &f->pio, .pulse = on_pulse };
+	struct power_wiring wiring = { .pio = &f->ports.pio, .pulse = on_pulse };
 	struct power *second;
 	struct err err = { 0 };
 
@@ -280,7 +258,7 @@ static void taken_ports_are_refused_by_name(void **state)
 	assert_null(second);
 	assert_non_null(strstr(err.text, "0x600"));
 	power_button_press(f->power);
-	assert_int_equal(in(f, PORT_GED_EVENTS, 4), GED_EVENT_POWER_BUTTON);
+	assert_int_equal(in(&f->ports, PORT_GED_EVENTS, 4), GED_EVENT_POWER_BUTTON);
 }
 
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)

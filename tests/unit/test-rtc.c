@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The MC146818's time, modes and RAM, on an I/O map without a VM and a clock of the test's own. */
 #include "tests/unit/check.h"
+#include "tests/unit/ports.h"
 
 #include <stdlib.h>
 
@@ -14,9 +15,7 @@
 #define B_24H	 0x02
 
 struct fixture {
-	struct epoch epoch;
-	struct epoch_reader reader;
-	struct iomap pio;
+	struct ports ports;
 	struct rtc *rtc;
 	struct timespec now;
 };
@@ -33,13 +32,11 @@ static int setup(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 	struct err err = { 0 };
 
-	epoch_init(&f->epoch);
-	epoch_join(&f->epoch, &f->reader);
 	*state = f;
-	if (iomap_init(&f->pio, &f->epoch) < 0)
+	if (ports_open(&f->ports) < 0)
 		return -1;
 	f->now.tv_sec = 1709210096; /* Thursday 2024-02-29 12:34:56 UTC */
-	assert_ok(rtc_open(&f->rtc, &f->pio, test_now, f, &err), &err);
+	assert_ok(rtc_open(&f->rtc, &f->ports.pio, test_now, f, &err), &err);
 	return 0;
 }
 
@@ -48,40 +45,21 @@ static int teardown(void **state)
 	struct fixture *f = *state;
 
 	rtc_destroy(f->rtc);
-	iomap_destroy(&f->pio);
-	epoch_leave(&f->epoch, &f->reader);
-	epoch_destroy(&f->epoch);
+	ports_close(&f->ports);
 	free(f);
 	return 0;
 }
 
-static void out(struct fixture *f, uint16_t port, uint32_t value, unsigned int size)
-{
-	epoch_enter(&f->epoch, &f->reader);
-	iomap_write(&f->pio, port, &value, size);
-	epoch_exit(&f->reader);
-}
-
-static uint32_t in(struct fixture *f, uint16_t port, unsigned int size)
-{
-	uint32_t value = 0;
-
-	epoch_enter(&f->epoch, &f->reader);
-	iomap_read(&f->pio, port, &value, size);
-	epoch_exit(&f->reader);
-	return value;
-}
-
 static uint8_t get(struct fixture *f, uint8_t reg)
 {
-	out(f, PORT_RTC_INDEX, reg, 1);
-	return (uint8_t)in(f, PORT_RTC_DATA, 1);
+	out(&f->ports, PORT_RTC_INDEX, reg, 1);
+	return (uint8_t)in(&f->ports, PORT_RTC_DATA, 1);
 }
 
 static void set(struct fixture *f, uint8_t reg, uint8_t value)
 {
-	out(f, PORT_RTC_INDEX, reg, 1);
-	out(f, PORT_RTC_DATA, value, 1);
+	out(&f->ports, PORT_RTC_INDEX, reg, 1);
+	out(&f->ports, PORT_RTC_DATA, value, 1);
 }
 
 static const uint8_t fields[] = { RTC_CENTURY, 9, 8, 7, 6, 4, 2, 0 };
@@ -212,10 +190,10 @@ static void word_accesses_take_index_and_data(void **state)
 {
 	struct fixture *f = *state;
 
-	out(f, PORT_RTC_INDEX, 0xab40, 2);
+	out(&f->ports, PORT_RTC_INDEX, 0xab40, 2);
 	assert_int_equal(get(f, 0x40), 0xab);
-	out(f, PORT_RTC_INDEX, 0x40, 1);
-	assert_int_equal(in(f, PORT_RTC_INDEX, 2), 0xabff);
+	out(&f->ports, PORT_RTC_INDEX, 0x40, 1);
+	assert_int_equal(in(&f->ports, PORT_RTC_INDEX, 2), 0xabff);
 }
 
 static void any_bytes_are_a_time(void **state)

@@ -5,8 +5,8 @@
 #include <errno.h>
 #include <linux/virtio_console.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
+#include "util/unix-socket.h"
 #include "vmm/virtio/console.h"
 
 #define TEXT	(BENCH_BUFFERS)
@@ -45,12 +45,9 @@ static void close_desk(struct desk *d)
 
 static int connect_to(const char *path)
 {
-	struct sockaddr_un to = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = unix_socket_connect(path, 0);
 
 	assert_true(fd >= 0);
-	strcpy(to.sun_path, path);
-	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
 	return fd;
 }
 

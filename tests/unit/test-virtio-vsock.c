@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "util/unix-socket.h"
 #include "vmm/virtio/vsock.h"
 
 #define CID	42u
@@ -48,12 +49,9 @@ static void close_room(struct room *r)
 
 static int connect_to(const char *path)
 {
-	struct sockaddr_un to = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = unix_socket_connect(path, 0);
 
 	assert_true(fd >= 0);
-	strcpy(to.sun_path, path);
-	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
 	return fd;
 }
 
