@@ -7,8 +7,62 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <time.h>
 
 #include "util/bits.h"
+
+/* --- how long it takes ----------------------------------------------------------------------- */
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static void count(uint64_t *calls, uint64_t *sum, uint64_t *longest, uint64_t since)
+{
+	uint64_t took = now_ns() - since, before = __atomic_load_n(longest, __ATOMIC_RELAXED);
+
+	while (took > before && !__atomic_compare_exchange_n(longest, &before, took, true,
+							     __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+	__atomic_fetch_add(sum, took, __ATOMIC_RELAXED);
+	__atomic_fetch_add(calls, 1, __ATOMIC_RELAXED);
+}
+
+static void count_map(struct ioasid_space *space, uint64_t since, uint64_t bytes)
+{
+	struct ioasid_space_stats *stats = &space->stats;
+
+	__atomic_fetch_add(&stats->map_bytes, bytes, __ATOMIC_RELAXED);
+	count(&stats->maps, &stats->map_ns, &stats->map_longest_ns, since);
+}
+
+static void count_unmap(struct ioasid_space *space, uint64_t since)
+{
+	struct ioasid_space_stats *stats = &space->stats;
+
+	count(&stats->unmaps, &stats->unmap_ns, &stats->unmap_longest_ns, since);
+}
+
+void ioasid_space_stats(const struct ioasid_space *space, struct ioasid_space_stats *out)
+{
+	const struct ioasid_space_stats *stats = &space->stats;
+
+	*out = (struct ioasid_space_stats){
+		.maps = __atomic_load_n(&stats->maps, __ATOMIC_RELAXED),
+		.map_bytes = __atomic_load_n(&stats->map_bytes, __ATOMIC_RELAXED),
+		.map_ns = __atomic_load_n(&stats->map_ns, __ATOMIC_RELAXED),
+		.map_longest_ns = __atomic_load_n(&stats->map_longest_ns, __ATOMIC_RELAXED),
+		.unmaps = __atomic_load_n(&stats->unmaps, __ATOMIC_RELAXED),
+		.unmap_ns = __atomic_load_n(&stats->unmap_ns, __ATOMIC_RELAXED),
+		.unmap_longest_ns = __atomic_load_n(&stats->unmap_longest_ns, __ATOMIC_RELAXED),
+	};
+}
+
+/* --- mapping --------------------------------------------------------------------------------- */
 
 static int check_range(const struct ioasid_space *space, const char *what, uint64_t start,
 		       uint64_t size, struct err *err)
@@ -118,7 +172,10 @@ int ioasid_map_batch(struct ioasid_space *space, const struct ioasid_mapping *ma
 	pthread_mutex_lock(&ctx->lock);
 	r = check_open(space, err);
 	while (!r && done < n) {
+		uint64_t since = now_ns();
+
 		r = ctx->provider->map(space, &mappings[done], &garbage, err);
+		count_map(space, since, r ? 0 : mappings[done].size);
 		if (r == -EIO)
 			block_for_good(space);
 		if (!r)
@@ -142,15 +199,18 @@ int ioasid_unmap(struct ioasid_space *space, uint64_t iova, uint64_t size, struc
 {
 	struct ioasid_ctx *ctx = space->ctx;
 	struct ioasid_garbage garbage = { 0 };
+	uint64_t since;
 	int r;
 
 	r = check_range(space, "IOVA", iova, size, err);
 	if (r)
 		return r;
 	pthread_mutex_lock(&ctx->lock);
+	since = now_ns();
 	r = unmap_locked(space, iova, size, &garbage, err);
 	pthread_mutex_unlock(&ctx->lock);
 	ctx->provider->quiesce(ctx);
+	count_unmap(space, since);
 	ctx->provider->reap(&garbage);
 	return r;
 }
@@ -176,7 +236,10 @@ int ioasid_copy(struct ioasid_space *space, const struct ioasid_copy *copy, stru
 	pthread_mutex_lock(&ctx->lock);
 	r = check_open(space, err);
 	if (!r) {
+		uint64_t since = now_ns();
+
 		r = ctx->provider->copy(space, copy, &garbage, err);
+		count_map(space, since, r ? 0 : copy->size);
 		if (r == -EIO)
 			block_for_good(space);
 	}

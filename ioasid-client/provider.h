@@ -151,6 +151,7 @@ struct ioasid_space {
 	LIST_HEAD(ioasid_space_children, ioasid_space) children;
 	LIST_ENTRY(ioasid_space) of_parent; /* while options.parent is set */
 	struct ioasid_space_options options;
+	struct ioasid_space_stats stats; /* atomic, each for itself */
 	char name[64];
 };
 

@@ -114,6 +114,17 @@ int ioasid_map_batch(struct ioasid_space *space, const struct ioasid_mapping *ma
 int ioasid_unmap(struct ioasid_space *space, uint64_t iova, uint64_t size, struct err *err);
 
 /*
+ * How long it took to map and unmap, the wait for others that do so in the context not counted;
+ * what an unmap waits for who translates is. Copies are maps, and what failed counts as well. Any
+ * thread, as long as the space is there; figures of one call may be seen before its others.
+ */
+struct ioasid_space_stats {
+	uint64_t maps, map_bytes, map_ns, map_longest_ns;
+	uint64_t unmaps, unmap_ns, unmap_longest_ns;
+};
+void ioasid_space_stats(const struct ioasid_space *space, struct ioasid_space_stats *out);
+
+/*
  * Maps in `space` at iova what `from` maps at from_iova, with at most its rights; nothing is
  * pinned or counted twice where caps.copy says so. -ENOENT: not all of the range is mapped there.
  * The copy stays when the original is unmapped.

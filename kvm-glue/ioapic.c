@@ -53,6 +53,7 @@ struct pin {
 	uint64_t rte;
 	bool active_low; /* wiring */
 	bool was_active; /* last level that an edge was looked for against */
+	uint64_t sent;	 /* atomic */
 	struct irq_line *lines;
 };
 
@@ -108,6 +109,13 @@ static void pin_update(struct ioapic *ioapic, struct pin *pin)
 	msi = message_of(pin->rte);
 	if (msi_send(ioapic->vm, &msi) < 0)
 		pin->rte &= ~RTE_REMOTE_IRR;
+	else
+		__atomic_fetch_add(&pin->sent, 1, __ATOMIC_RELAXED);
+}
+
+uint64_t ioapic_interrupts(const struct ioapic *ioapic, unsigned int pin)
+{
+	return pin < IOAPIC_PINS ? __atomic_load_n(&ioapic->pins[pin].sent, __ATOMIC_RELAXED) : 0;
 }
 
 /*

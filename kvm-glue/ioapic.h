@@ -45,6 +45,9 @@ void irq_line_close(struct irq_line *line);
 /* Any thread. Edge pins deliver at each change from idle to asserted. */
 void irq_line_set(struct irq_line *line, bool asserted);
 
+/* Any thread: how many it has sent. Several sources may share a pin. */
+uint64_t ioapic_interrupts(const struct ioapic *ioapic, unsigned int pin);
+
 /* What the line was when it was saved; its pin does not see an edge in it. Before vCPUs run. */
 void irq_line_restore(struct irq_line *line, bool asserted);
 

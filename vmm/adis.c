@@ -36,6 +36,7 @@ struct adis {
 	const struct sandbox *sandbox;
 	/* Who is there changes on the thread that makes machines only; others look. */
 	pthread_mutex_t lock;
+	bool open;	    /* the spaces are there, and all of them */
 	unsigned int stops; /* of the engines; one that comes meanwhile has them as well */
 	size_t count;
 	struct adi all[CONFIG_MAX_ADIS];
@@ -265,8 +266,17 @@ static int bind_pasids(struct adis *adis, const struct config *config, const cha
 	return ret;
 }
 
+/* Whoever looks finds all or none. */
+static void set_open(struct adis *adis, bool open)
+{
+	pthread_mutex_lock(&adis->lock);
+	adis->open = open;
+	pthread_mutex_unlock(&adis->lock);
+}
+
 static void close_spaces(struct adis *adis)
 {
+	set_open(adis, false);
 	if (adis->guest)
 		hot_ram_leave(adis->hot, adis->guest);
 	if (adis->ctx)
@@ -303,6 +313,8 @@ static int open_spaces(struct adis *adis, struct err *err)
 		ret = guest_space_follow(adis->guest, adis->hot, "ADIs", err);
 	if (ret)
 		close_spaces(adis);
+	else
+		set_open(adis, true);
 	return ret;
 }
 
@@ -453,6 +465,21 @@ int adis_unbind(struct adis *adis, const char *adi, uint32_t guest, struct err *
 	if (!ret)
 		log_line(adis->log, LOG_INFO, "pasid", "%s: guest PASID %u unbound", adi, guest);
 	return ret;
+}
+
+void adis_spaces(struct adis *adis,
+		 void (*fn)(void *arg, const char *provider, const struct ioasid_space *space),
+		 void *arg)
+{
+	pthread_mutex_lock(&adis->lock);
+	if (adis->open) {
+		const char *provider = ioasid_ctx_provider(adis->ctx);
+
+		fn(arg, provider, adis->guest);
+		for (size_t i = 0; i < adis->config->n_spaces; i++)
+			fn(arg, provider, adis->spaces[i]);
+	}
+	pthread_mutex_unlock(&adis->lock);
 }
 
 void adis_stop_engines(struct adis *adis)

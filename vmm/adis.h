@@ -59,6 +59,10 @@ int adis_unbind(struct adis *adis, const char *adi, uint32_t guest, struct err *
 
 /* Valid until it is removed. */
 struct dsa *adis_find(struct adis *adis, const char *id);
+/* Any thread, for what they count: calls fn for each space that ADIs do DMA in. */
+void adis_spaces(struct adis *adis,
+		 void (*fn)(void *arg, const char *provider, const struct ioasid_space *space),
+		 void *arg);
 void adis_stop_engines(struct adis *adis);
 void adis_start_engines(struct adis *adis);
 /*

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmm/devices.h"
+#include "vmm/devices-internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,41 +22,6 @@
 #include "vmm/hot-ram.h"
 #include "vmm/layout.h"
 #include "vmm/ram.h"
-
-struct device {
-	struct devices *all;
-	struct config_device config; /* its strings are the configuration's */
-	struct device_node node;
-	bool told;		       /* KVM knows it, or its group */
-	struct coherency_device facts; /* that its choice was made on */
-	enum ioasid_isolation isolation;
-	bool decided; /* these, the choice, and the VM's state count it in; under the lock */
-	struct ioasid_device *bound;
-	struct coherency_choice choice;
-	struct vfio_function *function;
-	bool on_bus; /* the bus owns the function */
-	bool wanted; /* atomic: its host asks for it */
-};
-
-struct devices {
-	const struct config *config;
-	struct vm *vm;
-	struct devices_place place;
-	const struct log *log;
-	int keeper; /* 0: none */
-	struct ioasid_ctx *ctx;
-	struct ioasid_space *guest;
-	struct coherency *coherency;
-	bool pat_honoured;	      /* for good */
-	struct coherency_state state; /* of those that are there; under the lock */
-	struct layout_range *reserved;
-	unsigned int n_reserved;
-	uint64_t aperture_last;
-	size_t n;
-	/* Changed by the thread that makes machines alone; others look under the lock. */
-	pthread_mutex_t lock;
-	struct device *device[CONFIG_MAX_DEVICES];
-};
 
 /* --- opening --------------------------------------------------------------------------------- */
 
@@ -648,8 +613,15 @@ static int show_device(struct device *device, struct err *err)
 static int make_space(struct devices *devices, struct err *err)
 {
 	const struct ioasid_space_options options = { .name = "guest" };
+	struct ioasid_space *guest;
+	int ret = ioasid_alloc(devices->ctx, &options, &guest, err);
 
-	return ioasid_alloc(devices->ctx, &options, &devices->guest, err);
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&devices->lock);
+	devices->guest = guest;
+	pthread_mutex_unlock(&devices->lock);
+	return 0;
 }
 
 int devices_add(struct devices *devices, const struct devices_place *place, struct err *err)
@@ -715,10 +687,13 @@ static void close_ctx(struct devices *devices)
 {
 	if (devices->guest && devices->place.hot)
 		hot_ram_leave(devices->place.hot, devices->guest);
+	/* Who looks does not find it from here on. */
+	pthread_mutex_lock(&devices->lock);
+	devices->guest = NULL;
+	pthread_mutex_unlock(&devices->lock);
 	if (devices->ctx)
 		ioasid_ctx_close(devices->ctx);
 	devices->ctx = NULL;
-	devices->guest = NULL;
 }
 
 static void leave(struct devices *devices, struct device *device)
@@ -791,62 +766,9 @@ int devices_plug(struct devices *devices, const struct config *config, size_t i,
 	return ret;
 }
 
-/* With the lock held. */
-static struct device *find(struct devices *devices, const char *id)
-{
-	for (size_t i = 0; i < devices->n; i++) {
-		if (devices->device[i]->on_bus && !strcmp(devices->device[i]->config.id, id))
-			return devices->device[i];
-	}
-	return NULL;
-}
-
-unsigned int devices_slot(struct devices *devices, const char *id)
-{
-	const struct device *device;
-	unsigned int slot = 0;
-
-	pthread_mutex_lock(&devices->lock);
-	device = find(devices, id);
-	if (device)
-		slot = pci_function_slot(vfio_function_pci(device->function));
-	pthread_mutex_unlock(&devices->lock);
-	return slot;
-}
-
-static void tell_id(const struct device *device, char *id, size_t size)
-{
-	snprintf(id, size, "%s", device->config.id);
-}
-
-bool devices_in(struct devices *devices, unsigned int slot, char *id, size_t size)
-{
-	for (size_t i = 0; i < devices->n; i++) {
-		const struct device *device = devices->device[i];
-
-		if (!device->on_bus ||
-		    pci_function_slot(vfio_function_pci(device->function)) != slot)
-			continue;
-		tell_id(device, id, size);
-		return true;
-	}
-	return false;
-}
-
-bool devices_wanted(struct devices *devices, char *id, size_t size)
-{
-	for (size_t i = 0; i < devices->n; i++) {
-		if (!__atomic_load_n(&devices->device[i]->wanted, __ATOMIC_SEQ_CST))
-			continue;
-		tell_id(devices->device[i], id, size);
-		return true;
-	}
-	return false;
-}
-
 bool devices_remove(struct devices *devices, const char *id)
 {
-	struct device *device = find(devices, id);
+	struct device *device = devices_find(devices, id);
 
 	if (!device)
 		return false;
@@ -855,30 +777,6 @@ bool devices_remove(struct devices *devices, const char *id)
 			 "goes back to the host, which asked for it");
 	leave(devices, device);
 	return true;
-}
-
-void devices_coherency(struct devices *devices, struct devices_coherency *out)
-{
-	*out = (struct devices_coherency){ 0 };
-	pthread_mutex_lock(&devices->lock);
-	out->wbinvd = devices->state.wbinvd;
-	out->guest_pat = devices->state.guest_pat;
-	for (size_t i = 0; i < devices->n; i++) {
-		const struct device *device = devices->device[i];
-
-		if (!device->decided)
-			continue;
-		out->device[out->n] = (struct devices_coherency_row){
-			.policy = coherency_policy_name(device->facts.policy),
-			.iommu_enforces = coherency_iommu_name(device->facts.iommu),
-			.isolation = ioasid_isolation_name(device->isolation),
-			.told = device->choice.tell_kvm,
-			.no_snoop = device->choice.no_snoop,
-		};
-		tell_id(device, out->device[out->n].id, sizeof(out->device[out->n].id));
-		out->n++;
-	}
-	pthread_mutex_unlock(&devices->lock);
 }
 
 void devices_destroy(struct devices *devices)

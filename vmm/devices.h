@@ -18,11 +18,13 @@
 
 struct devices;
 struct hot_ram;
+struct ioasid_space;
 struct layout;
 struct layout_request;
 struct loop;
 struct pci_bus;
 struct ram;
+struct vfio_counters;
 struct vm;
 
 /*
@@ -78,6 +80,14 @@ struct devices_coherency {
 	} device[CONFIG_MAX_DEVICES];
 };
 void devices_coherency(struct devices *devices, struct devices_coherency *out);
+
+/* Any thread, for what they count: the space of guest memory, if it is there, and each device. */
+void devices_space(struct devices *devices,
+		   void (*fn)(void *arg, const char *provider, const struct ioasid_space *space),
+		   void *arg);
+void devices_counters(struct devices *devices,
+		      void (*fn)(void *arg, const char *id, const struct vfio_counters *counters),
+		      void *arg);
 
 /* Off the bus, DMA blocked, given back. No vCPU may be running. */
 void devices_destroy(struct devices *devices);

@@ -765,6 +765,16 @@ struct dsa *machine_dsa(struct machine *machine, const char *id)
 	return adis_find(machine->adis, id);
 }
 
+struct adis *machine_adis(struct machine *machine)
+{
+	return machine->adis;
+}
+
+struct devices *machine_devices(struct machine *machine)
+{
+	return machine->devices;
+}
+
 uint32_t machine_exit_value(const struct machine *machine)
 {
 	return __atomic_load_n(&machine->exit_value, __ATOMIC_RELAXED);

@@ -13,9 +13,11 @@
 #include "util/err.h"
 #include "util/log.h"
 
+struct adis;
 struct balloon;
 struct config;
 struct config_pasid;
+struct devices;
 struct devices_coherency;
 struct dsa;
 struct hotplug;
@@ -124,6 +126,10 @@ struct mem *machine_mem(struct machine *machine);
 
 /* From any thread: what vmm/devices.h says of the machine's devices. */
 void machine_coherency(struct machine *machine, struct devices_coherency *out);
+
+/* From any thread: for what they count. */
+struct adis *machine_adis(struct machine *machine);
+struct devices *machine_devices(struct machine *machine);
 
 /* Exits of all vCPUs so far, by kind. */
 void machine_stats(struct machine *machine, struct vcpu_stats *sum);

@@ -123,6 +123,7 @@ struct vfio_function {
 	struct vfio_intx intx;
 	struct vfio_doorbells bells;
 	struct vfio_watch error, removal;
+	struct vfio_counters counters; /* atomic */
 	struct pci_function *pci;
 };
 

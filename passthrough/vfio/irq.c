@@ -42,6 +42,19 @@ static bool readable(int fd)
 	return poll(&p, 1, 0) == 1 && p.revents & POLLIN;
 }
 
+static void count(uint64_t *counter, int by)
+{
+	__atomic_fetch_add(counter, (uint64_t)by, __ATOMIC_RELAXED);
+}
+
+void vfio_function_counters(const struct vfio_function *f, struct vfio_counters *out)
+{
+	*out = (struct vfio_counters){
+		.interrupts = __atomic_load_n(&f->counters.interrupts, __ATOMIC_RELAXED),
+		.irqfds = __atomic_load_n(&f->counters.irqfds, __ATOMIC_RELAXED),
+	};
+}
+
 /* --- INTx ------------------------------------------------------------------------------------ */
 
 static void intx_on(struct vfio_function *f)
@@ -82,6 +95,7 @@ static void intx_fired(void *arg, uint32_t ready)
 	pthread_mutex_lock(&f->intx.lock);
 	if (take(watch->fd) && f->intx.on) {
 		f->intx.asserted = true;
+		count(&f->counters.interrupts, 1);
 		pci_function_intx_set(f->pci, true);
 	}
 	pthread_mutex_unlock(&f->intx.lock);
@@ -215,9 +229,12 @@ static void vectors_open(void *opaque, unsigned int number, const struct msi_mes
 		complain(f, err.code ? err.text : "an interrupt vector cannot be opened", ret);
 		return;
 	}
-	if (!v->open)
-		take(v->fd);
+	if (v->open)
+		return;
 	v->open = true;
+	count(&f->counters.irqfds, 1);
+	if (take(v->fd))
+		count(&f->counters.interrupts, 1);
 }
 
 static void vectors_close(void *opaque, unsigned int number)
@@ -225,8 +242,10 @@ static void vectors_close(void *opaque, unsigned int number)
 	struct vfio_vectors *vectors = opaque;
 	struct vfio_vector *v = &vectors->vector[number];
 
-	if (number < vectors->max && v->open)
-		irqfd_remove(vectors->function->vm, v->gsi, v->fd);
+	if (number >= vectors->max || !v->open)
+		return;
+	irqfd_remove(vectors->function->vm, v->gsi, v->fd);
+	count(&vectors->function->counters.irqfds, -1);
 	v->open = false;
 }
 

@@ -54,6 +54,15 @@ struct vfio_group {
 	int number, fd;
 };
 
+/*
+ * What of its interrupts can be seen here. A vector that the guest has open is an irqfd: its
+ * interrupts go from the device to the guest inside the kernel, and nobody here can count them.
+ */
+struct vfio_counters {
+	uint64_t interrupts; /* INTx asserted, and what a mask held back, sent at the unmask */
+	uint64_t irqfds;     /* vectors that are irqfds now */
+};
+
 struct vfio_options {
 	const char *name;	    /* for messages; copied */
 	int fd;			    /* the VFIO device, borrowed for the function's life */
@@ -95,5 +104,7 @@ bool vfio_function_has_peers(const struct vfio_function *function);
 
 /* How it is reset: "function", "bus" (with all functions of its slot or bus) or "none". */
 const char *vfio_function_reset_name(const struct vfio_function *function);
+/* Any thread. */
+void vfio_function_counters(const struct vfio_function *function, struct vfio_counters *out);
 
 #endif

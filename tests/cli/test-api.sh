@@ -247,15 +247,19 @@ ok "too few values give the usage" sh -c '"$1" ctl "$2" pasid-bind one 2>&1 | gr
 curl -s --unix-socket "$sock" http://x/metrics >"$work/metrics"
 ok "/metrics is Prometheus text" python3 -c '
 import re, sys
-kind, seen, values = None, set(), {}
+kind, told, seen, values = None, None, set(), {}
 for line in open(sys.argv[1]):
-    if line.startswith("# TYPE "):
+    if line.startswith("# HELP "):
+        told = line.split()[2]
+        assert len(line.split()) > 3, line
+    elif line.startswith("# TYPE "):
         name, kind = line.split()[2:]
+        assert told == name, line
         assert kind in ("gauge", "counter") and name not in seen, line
         assert name.endswith("_total") == (kind == "counter"), line
         seen.add(name)
     else:
-        m = re.fullmatch(r"(%s)(\{[a-z]+=\"[A-Za-z0-9_.-]+\"\})? ([0-9]+)\n" % name, line)
+        m = re.fullmatch(r"(%s)(\{(?:,?[a-z]+=\"[A-Za-z0-9_.-]+\")+\})? ([0-9]+)\n" % name, line)
         assert m, line
         values[m[1] + (m[2] or "")] = int(m[3])
 assert values["adit_vm_state{state=\"Running\"}"] == 1

@@ -55,7 +55,7 @@ until_says "$work/serial" 'begin a'
 run "$adit" ctl "$work/api" top -n 2
 ok "two tables are shown" is "$status $(grep -c "^$work/api: Running, memory 128.0M" "$work/out")" '0 2'
 ok "not for a terminal" sh -c '! grep -q "$(printf "\033")" "$1"' -- "$work/out"
-for section in exits loop virtio adi pasid; do
+for section in exits loop virtio space adi pasid; do
 	ok "each has $section" is "$(grep -c "^$section .*\/s" "$work/out")" 2
 done
 # column N NAME: of the row of that name, in the last table.
@@ -74,10 +74,16 @@ d = c["disk0"]
 assert d["doorbells"] and d["buffers"] and d["written_bytes"] > d["read_bytes"], d
 assert 0 <= d["in_flight"] <= 4, d
 assert c["loop"]["turns"] and c["loop"]["busy_ns"] >= c["loop"]["longest_ns"] > 0, c["loop"]
+for name in "soft:guest", "soft:window":
+    s = c[name]
+    assert s["maps"] == 1 and s["map_ns"] == s["map_longest_ns"] > 0 and not s["unmaps"], s
+assert c["soft:guest"]["map_bytes"] == 128 << 20 and c["soft:window"]["map_bytes"] == 8 << 20, c
 assert c["vcpus"]["exits_mmio"] and not c["rng"]["buffers"], c
 ' "$work/counters"
 "$adit" ctl "$work/api" metrics >"$work/metrics"
 for name in 'virtio_written_bytes_total{id="disk0"} [1-9]' 'virtio_in_flight{id="disk0"} ' \
+	'space_maps_total{id="window",provider="soft"} 1' 'space_map_bytes_total{id="guest",provider="soft"} 134217728' \
+	'space_map_ns_total{id="guest",provider="soft"} [1-9]' \
 	'loop_turns_total [1-9]' 'adi_queued{id="dsa0"} 0' 'pasid_descriptors_total{id="dsa0",pasid="5"} 0'; do
 	ok "/metrics has adit_$name" has "$work/metrics" "^adit_$name"
 done

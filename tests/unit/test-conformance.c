@@ -199,6 +199,38 @@ static void a_copy_moves_and_outlives_its_original(void **state)
 	bench_end(b);
 }
 
+static void maps_and_unmaps_are_counted_with_their_time(void **state)
+{
+	struct bench b_, *b = start(state, &b_);
+	struct ioasid_space *s = space_of(b, "s"), *other = space_of(b, "other");
+	struct ioasid_copy copy = {
+		.from = s, .from_iova = A, .iova = B, .size = PAGE, .rights = RW
+	};
+	struct ioasid_space_stats stats;
+
+	ioasid_space_stats(s, &stats);
+	assert_int_equal(stats.maps + stats.map_ns + stats.unmaps + stats.unmap_ns, 0);
+	map_page(b, s, A, 1, RW);
+	refused(b, ioasid_map_hva(s, A, PAGE, page(b, 2), RW, &b->err), EEXIST, "overlaps");
+	assert_ok(ioasid_copy(other, &copy, &b->err), &b->err);
+	assert_ok(ioasid_unmap(s, A, PAGE, &b->err), &b->err);
+	ioasid_space_stats(s, &stats);
+	assert_int_equal(stats.maps, 2);
+	assert_int_equal(stats.map_bytes, PAGE);
+	assert_true(stats.map_longest_ns > 0 && stats.map_longest_ns <= stats.map_ns);
+	assert_int_equal(stats.unmaps, 1);
+	assert_true(stats.unmap_ns > 0 && stats.unmap_longest_ns == stats.unmap_ns);
+	/* A range that no provider is asked for is no call. */
+	assert_int_equal(ioasid_map_hva(s, A + 1, PAGE, page(b, 2), RW, NULL), -EINVAL);
+	assert_int_equal(ioasid_unmap(s, A + 1, PAGE, NULL), -EINVAL);
+	ioasid_space_stats(s, &stats);
+	assert_int_equal(stats.maps + stats.unmaps, 3);
+	ioasid_space_stats(other, &stats);
+	assert_int_equal(stats.maps + stats.unmaps, 1);
+	assert_int_equal(stats.map_bytes, PAGE);
+	bench_end(b);
+}
+
 static void the_device_says_what_it_is(void **state)
 {
 	struct bench b_, *b = start(state, &b_);
@@ -741,6 +773,7 @@ int main(void)
 		cmocka_unit_test(refusals_change_nothing),
 		cmocka_unit_test(a_batch_is_mapped_whole_or_not_at_all),
 		cmocka_unit_test(a_copy_moves_and_outlives_its_original),
+		cmocka_unit_test(maps_and_unmaps_are_counted_with_their_time),
 		cmocka_unit_test(the_device_says_what_it_is),
 		cmocka_unit_test(what_is_reserved_is_not_mapped),
 		cmocka_unit_test(snoop_policies_hold_to_what_the_iommu_says),

@@ -170,6 +170,9 @@ static void edge_pin_delivers_once_an_assertion(void **state)
 	assert_false(delivered(f, VECTOR));
 	irq_line_set(line, true);
 	assert_true(delivered(f, VECTOR));
+	assert_int_equal(ioapic_interrupts(f->ioapic, PIN), 2);
+	assert_int_equal(ioapic_interrupts(f->ioapic, PIN + 1), 0);
+	assert_int_equal(ioapic_interrupts(f->ioapic, IOAPIC_PINS), 0);
 	irq_line_close(line);
 }
 

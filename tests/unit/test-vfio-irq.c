@@ -89,6 +89,15 @@ static void msix_on(struct fake_rig *m)
 	msix(m, PCI_MSIX_FLAGS_ENABLE);
 }
 
+static void assert_counted(struct fake_rig *m, uint64_t interrupts, uint64_t irqfds)
+{
+	struct vfio_counters counters;
+
+	vfio_function_counters(m->f, &counters);
+	assert_int_equal(counters.interrupts, interrupts);
+	assert_int_equal(counters.irqfds, irqfds);
+}
+
 static void vectors_are_made_when_the_guest_unmasks_them(void **state)
 {
 	FAKE_RIG(m);
@@ -105,7 +114,10 @@ static void vectors_are_made_when_the_guest_unmasks_them(void **state)
 	assert_int_equal(m->v.vector[68], -1);
 	fake_signal(m->v.vector[69]);
 	wait_for(m, GUEST(69));
+	/* The kernel brought it: nobody here has seen it. */
+	assert_counted(m, 0, 1);
 	msix(m, 0);
+	assert_counted(m, 0, 0);
 	assert_int_equal(m->v.index, VFIO_PCI_NUM_IRQS);
 	assert_true(m->v.intx >= 0);
 	fake_rig_close(m);
@@ -141,9 +153,11 @@ static void what_comes_while_masked_pends_and_is_sent_once(void **state)
 		fake_signal(m->v.vector[3]);
 	assert_true(pending(m, 3));
 	assert_false(delivered(m, GUEST(3)));
+	assert_counted(m, 0, 1);
 	mask(m, 3, false);
 	wait_for(m, GUEST(3));
 	assert_false(pending(m, 3));
+	assert_counted(m, 1, 2);
 	/* What KVM delivered at once is not taken for pending at the next mask. */
 	mask(m, 3, true);
 	assert_false(pending(m, 3));
@@ -296,10 +310,12 @@ static void intx_is_asserted_until_eoi_and_comes_again_while_it_lasts(void **sta
 	turn(m);
 	assert_true(pin(m, 0) & REMOTE_IRR);
 	assert_true(m->v.intx_masked);
+	assert_counted(m, 1, 0);
 	ioapic_eoi(m->ioapic, GUEST(0));
 	assert_int_equal(m->v.unmasks, 1);
 	turn(m);
 	assert_true(pin(m, 0) & REMOTE_IRR);
+	assert_counted(m, 2, 0);
 	fake_intx(&m->v, false);
 	ioapic_eoi(m->ioapic, GUEST(0));
 	turn(m);

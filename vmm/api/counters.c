@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Counters. One file: their rows are read for two notations, JSON and Prometheus's. */
+/* Counters, one walk over all of a machine's. One file: a table of rows for each kind of thing. */
 #include "vmm/api/counters.h"
 
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "ioasid-client/pasid-table.h"
+#include "ioasid-client/ioasid.h"
+#include "kvm-glue/ioapic.h"
 #include "kvm-glue/vcpu.h"
 #include "passthrough/adi/dsa.h"
+#include "passthrough/vfio/vfio.h"
 #include "util/bits.h"
 #include "util/loop.h"
+#include "vmm/adis.h"
 #include "vmm/config.h"
-#include "vmm/life.h"
+#include "vmm/devices.h"
 #include "vmm/machine.h"
 #include "vmm/virtio/balloon.h"
 #include "vmm/virtio/device.h"
@@ -42,6 +42,14 @@ struct row {
 	{                                                    \
 #member, offsetof(struct loop_stats, member) \
 	}
+#define SPACE(member)                                                \
+	{                                                            \
+#member, offsetof(struct ioasid_space_stats, member) \
+	}
+#define DEVICE(member)                                          \
+	{                                                       \
+#member, offsetof(struct vfio_counters, member) \
+	}
 #define VIRTIO(member)                                            \
 	{                                                         \
 #member, offsetof(struct virtio_counters, member) \
@@ -66,6 +74,12 @@ static const struct row virtio_rows[] = {
 	VIRTIO(read_bytes), VIRTIO(written_bytes),
 };
 static const struct row virtio_depths[] = { VIRTIO(in_flight) };
+static const struct row space_rows[] = {
+	SPACE(maps), SPACE(map_bytes), SPACE(map_ns), SPACE(unmaps), SPACE(unmap_ns),
+};
+static const struct row space_longest[] = { SPACE(map_longest_ns), SPACE(unmap_longest_ns) };
+static const struct row device_rows[] = { DEVICE(interrupts) };
+static const struct row device_now[] = { DEVICE(irqfds) };
 static const struct row loop_rows[] = { LOOP(turns), LOOP(busy_ns) };
 static const struct row loop_longest[] = { LOOP(longest_ns) };
 static const struct row balloon_rows[] = {
@@ -148,6 +162,41 @@ static void read_virtio(void *arg, const char *name, const struct virtio_counter
 	emit_rows(arg, counter, virtio_depths, ARRAY_SIZE(virtio_depths), counters);
 }
 
+static void read_space(void *arg, const char *provider, const struct ioasid_space *space)
+{
+	struct counter counter = { .kind = "space", .provider = provider };
+	struct ioasid_space_stats stats;
+
+	counter.device = ioasid_space_name(space);
+	ioasid_space_stats(space, &stats);
+	emit_rows(arg, counter, space_rows, ARRAY_SIZE(space_rows), &stats);
+	counter.goes_down = true;
+	emit_rows(arg, counter, space_longest, ARRAY_SIZE(space_longest), &stats);
+}
+
+static void read_device(void *arg, const char *id, const struct vfio_counters *counters)
+{
+	struct counter counter = { .kind = "device", .device = id };
+
+	emit_rows(arg, counter, device_rows, ARRAY_SIZE(device_rows), counters);
+	counter.goes_down = true;
+	emit_rows(arg, counter, device_now, ARRAY_SIZE(device_now), counters);
+}
+
+/* Of pins that have sent any: serial port, clock, power button, and what has no messages. */
+static void read_ioapic(const struct walk *walk, const struct ioapic *ioapic)
+{
+	char name[24];
+	struct counter counter = { .kind = "ioapic", .name = name };
+
+	for (unsigned int pin = 0; pin < IOAPIC_PINS; pin++) {
+		counter.value = ioapic_interrupts(ioapic, pin);
+		snprintf(name, sizeof(name), "interrupts_%u", pin);
+		if (counter.value)
+			walk->emit(walk->arg, &counter);
+	}
+}
+
 static void read_loop(const struct walk *walk, const struct loop *loop)
 {
 	struct counter counter = { .kind = "loop" };
@@ -177,6 +226,10 @@ void counters_read(struct machine *machine, const struct config *config,
 			read_adi(&walk, dsa, config->adis[i].id);
 	}
 	virtio_devices_counters(machine_virtio(machine), read_virtio, &walk);
+	devices_counters(machine_devices(machine), read_device, &walk);
+	read_ioapic(&walk, machine_ioapic(machine));
+	adis_spaces(machine_adis(machine), read_space, &walk);
+	devices_space(machine_devices(machine), read_space, &walk);
 	read_loop(&walk, machine_loop(machine));
 	if (balloon)
 		emit_balloon(&walk, balloon);
@@ -187,189 +240,4 @@ void counters_read(struct machine *machine, const struct config *config,
 		emit_rows(&walk, (struct counter){ .kind = "hotplug", .goes_down = true },
 			  hotplug_rows, ARRAY_SIZE(hotplug_rows), &stats);
 	}
-}
-
-/* --- Prometheus ------------------------------------------------------------------------------ */
-
-/* Its text wants all samples of a name together, but the walk goes device by device. */
-struct family {
-	char name[64];
-	bool goes_down;
-	char *samples;
-	size_t len;
-	FILE *stream;
-};
-
-#define FAMILIES_MAX 64u
-#define PASIDS_MAX   256u
-#define STATUS_BYTES 4096 /* /proc/self/status has about 1500 */
-
-struct metrics {
-	struct family families[FAMILIES_MAX];
-	unsigned int n;
-};
-
-static struct family *family_of(struct metrics *metrics, const char *name, bool goes_down)
-{
-	struct family *family = metrics->families;
-
-	for (; family < metrics->families + metrics->n; family++) {
-		if (!strcmp(family->name, name))
-			return family;
-	}
-	if (metrics->n == FAMILIES_MAX)
-		return NULL;
-	snprintf(family->name, sizeof(family->name), "%s", name);
-	family->goes_down = goes_down;
-	family->stream = open_memstream(&family->samples, &family->len);
-	metrics->n += !!family->stream;
-	return family->stream ? family : NULL;
-}
-
-/* labels: as they are written; NULL: none. */
-static void add_labelled(struct metrics *metrics, const char *name, bool goes_down,
-			 const char *labels, uint64_t value)
-{
-	struct family *family = family_of(metrics, name, goes_down);
-
-	if (!family)
-		return;
-	if (labels)
-		fprintf(family->stream, "%s{%s} %llu\n", name, labels, (unsigned long long)value);
-	else
-		fprintf(family->stream, "%s %llu\n", name, (unsigned long long)value);
-}
-
-static void add_sample(struct metrics *metrics, const char *name, bool goes_down, const char *label,
-		       const char *word, uint64_t value)
-{
-	char labels[128];
-
-	if (label)
-		snprintf(labels, sizeof(labels), "%s=\"%s\"", label, word);
-	add_labelled(metrics, name, goes_down, label ? labels : NULL, value);
-}
-
-/* Of one ADI; more than a scraper should be sent are left to vm.pasids. */
-struct pasids {
-	struct metrics *metrics;
-	struct pasid_table *table;
-	const char *id;
-	unsigned int n;
-};
-
-static void add_pasid(void *arg, uint32_t guest, struct ioasid_pasid *host)
-{
-	struct pasids *pasids = arg;
-	char labels[128];
-
-	if (pasids->n++ >= PASIDS_MAX)
-		return;
-	snprintf(labels, sizeof(labels), "id=\"%s\",pasid=\"%u\"", pasids->id, guest);
-	add_labelled(pasids->metrics, "adit_pasid_descriptors_total", false, labels,
-		     pasid_table_uses(pasids->table, guest));
-}
-
-static void add_pasids(struct metrics *metrics, const struct life_view *view)
-{
-	for (size_t i = 0; i < view->config->n_adis; i++) {
-		struct pasids pasids = { .metrics = metrics, .id = view->config->adis[i].id };
-		struct dsa *dsa = machine_dsa(view->machine, pasids.id);
-
-		pasids.table = dsa ? dsa_pasid_table(dsa) : NULL;
-		if (pasids.table)
-			pasid_table_walk(pasids.table, add_pasid, &pasids);
-	}
-}
-
-/* "exits_pio" of "vcpus" -> adit_exits_total{reason="pio"}; ids hold nothing to be escaped. */
-static void add_counter(void *arg, const struct counter *counter)
-{
-	char name[64];
-
-	if (!strncmp(counter->name, "exits_", 6)) {
-		add_sample(arg, "adit_exits_total", false, "reason", counter->name + 6,
-			   counter->value);
-		return;
-	}
-	snprintf(name, sizeof(name), "adit_%s_%s%s", counter->kind, counter->name,
-		 counter->goes_down ? "" : "_total");
-	add_sample(arg, name, counter->goes_down, counter->device ? "id" : NULL, counter->device,
-		   counter->value);
-}
-
-/* VmLck: what VFIO containers pin; VmPin: what iommufd does. */
-static void add_memory(struct metrics *metrics, int fd)
-{
-	static const struct {
-		const char *field, *name;
-	} rows[] = {
-		{ "VmRSS:", "process_resident_memory_bytes" },
-		{ "VmLck:", "adit_locked_memory_bytes" },
-		{ "VmPin:", "adit_pinned_memory_bytes" },
-	};
-	char text[STATUS_BYTES], *rest = text, *line;
-	ssize_t len = fd < 0 ? -1 : pread(fd, text, sizeof(text) - 1, 0);
-
-	text[MAX(len, 0)] = 0;
-	while ((line = strsep(&rest, "\n"))) {
-		for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-			size_t n = strlen(rows[i].field);
-
-			if (!strncmp(line, rows[i].field, n))
-				add_sample(metrics, rows[i].name, true, NULL, NULL,
-					   strtoull(line + n, NULL, 10) * 1024);
-		}
-	}
-}
-
-static void add_state(struct metrics *metrics, const struct life_view *view)
-{
-	for (enum life_state state = LIFE_EMPTY; state <= LIFE_SHUTDOWN; state++)
-		add_sample(metrics, "adit_vm_state", true, "state", life_state_name(state),
-			   state == view->state);
-	add_sample(metrics, "adit_vm_boots_total", false, NULL, NULL, view->boots);
-}
-
-/* Ends the families and puts them one behind the other. */
-static char *join(struct metrics *metrics)
-{
-	char *text = NULL;
-	size_t len = 0;
-	FILE *all = open_memstream(&text, &len);
-	bool whole = all;
-
-	for (unsigned int i = 0; i < metrics->n; i++) {
-		struct family *family = &metrics->families[i];
-
-		whole = !fclose(family->stream) && whole;
-		if (all && family->samples)
-			fprintf(all, "# TYPE %s %s\n%s", family->name,
-				family->goes_down ? "gauge" : "counter", family->samples);
-		free(family->samples);
-	}
-	if (all)
-		whole = !fclose(all) && whole;
-	if (whole)
-		return text;
-	free(text);
-	return NULL;
-}
-
-char *counters_metrics(const struct life_view *view)
-{
-	struct metrics *metrics = calloc(1, sizeof(*metrics));
-	char *text;
-
-	if (!metrics)
-		return NULL;
-	add_state(metrics, view);
-	if (view->machine) {
-		counters_read(view->machine, view->config, add_counter, metrics);
-		add_pasids(metrics, view);
-	}
-	add_memory(metrics, view->status_fd);
-	text = join(metrics);
-	free(metrics);
-	return text;
 }

@@ -11,8 +11,10 @@ struct life_view;
 struct machine;
 
 struct counter {
-	const char *kind;   /* "vcpus", "adi", "virtio", "loop", "balloon", "hotplug" */
-	const char *device; /* an id where there may be several, else NULL */
+	/* "vcpus", "adi", "virtio", "device", "ioapic", "space", "loop", "balloon", "hotplug" */
+	const char *kind;
+	const char *device;   /* an id where there may be several, else NULL */
+	const char *provider; /* of a space, whose id is one among its provider's; else NULL */
 	const char *name;
 	bool goes_down; /* a gauge, in Prometheus's words */
 	uint64_t value;
@@ -22,7 +24,8 @@ struct counter {
 void counters_read(struct machine *machine, const struct config *config,
 		   void (*emit)(void *arg, const struct counter *counter), void *arg);
 
-/* Prometheus's text, allocated; NULL: no memory. What is not there (no machine) has no line. */
+/* metrics.c: Prometheus's text, allocated; NULL: no memory. What is not there (no machine) has no
+ * line. */
 char *counters_metrics(const struct life_view *view);
 
 #endif

@@ -321,6 +321,13 @@ static void add_counter(void *arg, const struct counter *counter)
 {
 	const char *device = counter->device ? counter->device : counter->kind;
 	struct json_object *object = arg, *counters;
+	char space[128];
+
+	/* No id has a colon. */
+	if (counter->provider) {
+		snprintf(space, sizeof(space), "%s:%s", counter->provider, counter->device);
+		device = space;
+	}
 
 	if (!json_object_object_get_ex(object, device, &counters)) {
 		counters = json_object_new_object();

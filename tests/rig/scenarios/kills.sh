@@ -99,6 +99,9 @@ rehearse() {
 	hear 'goes on' || return
 	usable || return
 	starting=$(($(now) - began))
+	ctl metrics >/tmp/metrics
+	grep -q '^adit_space_map_bytes_total{id="guest",provider="iommufd"} 67108864$' /tmp/metrics &&
+		grep -q '^adit_device_irqfds{id="edu"} ' /tmp/metrics || return
 	at=$(now)
 	plug_once || return
 	plugging=$(($(now) - at))

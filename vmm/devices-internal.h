@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the two files behind vmm/devices.h share: who is there. */
+#ifndef ADIT_VMM_DEVICES_INTERNAL_H
+#define ADIT_VMM_DEVICES_INTERNAL_H
+
+#include <pthread.h>
+
+#include "ioasid-client/ioasid.h"
+#include "kvm-glue/coherency.h"
+#include "vmm/device-node.h"
+#include "vmm/devices.h"
+
+struct vfio_function;
+
+struct device {
+	struct devices *all;
+	struct config_device config; /* its strings are the configuration's */
+	struct device_node node;
+	bool told;		       /* KVM knows it, or its group */
+	struct coherency_device facts; /* that its choice was made on */
+	enum ioasid_isolation isolation;
+	bool decided; /* these, the choice, and the VM's state count it in; under the lock */
+	struct ioasid_device *bound;
+	struct coherency_choice choice;
+	struct vfio_function *function;
+	bool on_bus; /* the bus owns the function */
+	bool wanted; /* atomic: its host asks for it */
+};
+
+struct devices {
+	const struct config *config;
+	struct vm *vm;
+	struct devices_place place;
+	const struct log *log;
+	int keeper; /* 0: none */
+	struct ioasid_ctx *ctx;
+	struct ioasid_space *guest; /* changed under the lock */
+	struct coherency *coherency;
+	bool pat_honoured;	      /* for good */
+	struct coherency_state state; /* of those that are there; under the lock */
+	struct layout_range *reserved;
+	unsigned int n_reserved;
+	uint64_t aperture_last;
+	size_t n;
+	/* Changed by the thread that makes machines alone; others look under the lock. */
+	pthread_mutex_t lock;
+	struct device *device[CONFIG_MAX_DEVICES];
+};
+
+/* One that is on the bus, or NULL. With the lock held, or on the thread that makes machines. */
+struct device *devices_find(struct devices *devices, const char *id);
+
+#endif
