@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a hostile guest can do to whole devices: any registers, any rings, any buffers, in any
- * order, on a console of two ports, a balloon, a source of entropy and a vsock. The devices live as
- * long as the process and are reset before each input; their loop never runs, its work is done
- * here.
+ * order, on a console of two ports, a balloon, a source of entropy, a vsock, a disk and a network
+ * interface of two queue pairs. The devices live as long as the process and are reset before each
+ * input; their loop never runs, its work is done here. The network's, which has nothing else,
+ * turns when the input says so; frames come from a wire that the input feeds, and go where their
+ * sizes are looked at.
  *
  * Input: a byte that chooses the device, then steps of an operation byte with its arguments.
  */
@@ -16,17 +18,20 @@
 
 #include "passthrough/pci/internal.h"
 #include "tests/fuzz/reader.h"
+#include "tests/fuzz/wire.h"
 #include "util/bits.h"
 #include "vmm/virtio/balloon.h"
 #include "vmm/virtio/blk-internal.h"
 #include "vmm/virtio/console.h"
 #include "vmm/virtio/internal.h"
+#include "vmm/virtio/net.h"
 #include "vmm/virtio/rng.h"
 #include "vmm/virtio/vsock.h"
 
 #define BASE	0x1000ULL
 #define BYTES	0x10000u
-#define DEVICES 5u
+#define DEVICES 6u
+#define NET	5u
 #define IMAGE	0x8000
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -37,6 +42,8 @@ struct fleet {
 	struct virtio_host host;
 	struct virtio_device *device[DEVICES];
 	struct blk *blk;
+	struct virtio_host net_host; /* with a loop of its own */
+	struct loop_work stop;
 	char path[64];
 };
 
@@ -56,6 +63,11 @@ static void check(int ret, const struct err *err)
 	abort();
 }
 
+static void stop_loop(void *arg)
+{
+	loop_stop(arg);
+}
+
 static void make_disk(struct fleet *fleet)
 {
 	char path[] = "/tmp/adit-fuzz-disk-XXXXXX";
@@ -73,9 +85,61 @@ static void make_disk(struct fleet *fleet)
 	fleet->device[4] = blk_device(fleet->blk);
 }
 
+static void make_net(struct fleet *fleet)
+{
+	const struct net_options options = {
+		.id = "net",
+		.tap = "wire",
+		.fd = -1,
+		.pairs = WIRE_PAIRS,
+		.queue_size = 16,
+		.packed = true,
+		.csum = true,
+		.tso = true,
+		.uso = true,
+	};
+	struct err err;
+
+	fleet->net_host = fleet->host;
+	check(loop_create(&fleet->net_host.loop, &err), &err);
+	fleet->stop = (struct loop_work){ .fn = stop_loop, .arg = fleet->net_host.loop };
+	check(net_create(&fleet->device[NET], &fleet->net_host, &options, &err), &err);
+}
+
+/* A frame of any size and content for a queue pair. */
+static void send_frame(struct reader *r)
+{
+	static uint8_t frame[WIRE_FRAME_MAX];
+	unsigned int pair = (unsigned int)take(r, 1) % WIRE_PAIRS;
+	size_t size = TAP_HEADER_BYTES + (size_t)take(r, 2), known = MIN(r->size, (size_t)16);
+
+	memset(frame, 0x5a, size);
+	memcpy(frame, r->data, known);
+	r->data += known;
+	r->size -= known;
+	/* Where the wire is full, it is lost. */
+	(void)!send(wire_end[pair], frame, size, 0);
+}
+
+static void clear_wire(void)
+{
+	for (unsigned int i = 0; i < WIRE_PAIRS; i++) {
+		wire_empty(wire_end[i]);
+		wire_empty(wire_tap[i]);
+	}
+}
+
 /* What the loop would do, until nothing is in flight. */
 static void work(struct fleet *fleet, struct virtio_device *device)
 {
+	if (device == fleet->device[NET]) {
+		(void)loop_post(fleet->net_host.loop, &fleet->stop);
+		if (loop_run(fleet->net_host.loop))
+			abort();
+		for (unsigned int i = 0; i < WIRE_PAIRS; i++)
+			wire_empty(wire_end[i]);
+		return;
+	}
 	device->work.fn(device);
 	if (device != blk_device(fleet->blk))
 		return;
@@ -113,6 +177,7 @@ static struct fleet *fleet_new(void)
 	/* The process may end at any input; nobody needs the names. */
 	unlink(fleet->path);
 	make_disk(fleet);
+	make_net(fleet);
 	for (unsigned int i = 0; i < DEVICES; i++) {
 		fleet->device[i]->interrupt = interrupt;
 		fleet->device[i]->interrupt_arg = fleet->device[i];
@@ -181,6 +246,12 @@ static void step(struct fleet *fleet, struct virtio_device *device, struct reade
 	case 5:
 		kick(device, (unsigned int)take(r, 1) % device->n_queues);
 		break;
+	case 6:
+		if (device == fleet->device[NET]) {
+			send_frame(r);
+			break;
+		}
+		/* fall through */
 	default:
 		at = take(r, 2) % BYTES;
 		len = (size_t)take(r, 1);
@@ -203,6 +274,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	device = fleet->device[take(&r, 1) % DEVICES];
 	virtio_pci_write(device, 0x14, 0, 1);
 	work(fleet, device);
+	clear_wire();
 	while (r.size)
 		step(fleet, device, &r);
 	return 0;
