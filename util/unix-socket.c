@@ -53,6 +53,34 @@ static void turn_end(struct turn *turn)
 }
 
 /*
+ * Whether all threads of a process have ended, and only its number is left until somebody waits for
+ * it. From proc(5), which takes no right over the process, as a pidfd would; in doubt it lives.
+ */
+static bool has_ended(pid_t pid)
+{
+	char path[32], text[1024], state, *p;
+	long threads;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = 0;
+	/* The name in parentheses may hold anything; the state is the third field, 20 the threads.
+	 */
+	p = strrchr(text, ')');
+	return p &&
+	       sscanf(p + 1,
+		      " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld",
+		      &state, &threads) == 2 &&
+	       (state == 'Z' || state == 'X') && threads <= 1;
+}
+
+/*
  * Whether somebody serves it. What a killed process listened on stays open for some time after it:
  * its io_uring is taken down on a work queue. So its number (from listen(2)) is asked for as well.
  */
@@ -64,7 +92,7 @@ static bool is_served(int fd, const struct sockaddr_un *address)
 	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0)
 		return errno != ECONNREFUSED;
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &listener, &size) < 0 || !listener.pid ||
-	       !kill(listener.pid, 0) || errno != ESRCH;
+	       (!kill(listener.pid, 0) ? !has_ended(listener.pid) : errno != ESRCH);
 }
 
 /* 0 after removing a socket that nobody serves. */

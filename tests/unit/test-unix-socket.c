@@ -123,24 +123,31 @@ static int receive_fd(int from)
 static void an_open_socket_of_a_dead_process_is_replaced(void **state)
 {
 	struct fixture *f = *state;
-	int pair[2], kept, status;
-	pid_t child;
 
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-	child = fork();
-	assert_true(child >= 0);
-	if (!child)
-		send_fd(pair[1], listen_there(f));
-	kept = receive_fd(pair[0]);
-	assert_true(can_connect(f));
-	assert_int_equal(listen_there(f), -EADDRINUSE); /* not reaped: it may live */
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_int_equal(status, 0);
-	assert_true(can_connect(f));
-	assert_served_and_end(f, listen_there(f));
-	close(kept);
-	close(pair[0]);
-	close(pair[1]);
+	/* Whether its parent has waited for it or not, it serves nobody any more. */
+	for (int waited_for = 0; waited_for < 2; waited_for++) {
+		int pair[2], kept;
+		siginfo_t info;
+		pid_t child;
+
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+		child = fork();
+		assert_true(child >= 0);
+		if (!child)
+			send_fd(pair[1], listen_there(f));
+		kept = receive_fd(pair[0]);
+		assert_int_equal(waitid(P_PID, (id_t)child, &info,
+					WEXITED | (waited_for ? 0 : WNOWAIT)),
+				 0);
+		assert_int_equal(info.si_status, 0);
+		assert_true(can_connect(f));
+		assert_served_and_end(f, listen_there(f));
+		if (!waited_for)
+			assert_int_equal(waitpid(child, NULL, 0), child);
+		close(kept);
+		close(pair[0]);
+		close(pair[1]);
+	}
 }
 
 static void a_served_path_is_left_alone(void **state)
