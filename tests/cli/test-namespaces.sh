@@ -132,6 +132,40 @@ end TERM "$pid"
 ok "a guest with every device resets itself in all of them" is "$status" 0
 [ "$status" = 0 ] || sed 's/^/# /' "$work/err"
 
+# Under a keeper, which stays outside: it, the process that waits, or the VM is killed.
+config powerbutton "$serial, \"vsock\": {\"cid\": 3, \"socket\": \"$work/vsock\"}" >/dev/null
+keep() { # as begin: $pid is the keeper, $waits its child
+	rm -f "$work/serial"
+	"$build/adit-keeper" --run-dir "$work/run" --socket "$work/api" --socket "$work/vsock" -- \
+		"$adit" run "$work/powerbutton.json" --api-socket "$work/api" \
+		--namespaces=mount,pid,net,ipc,uts >"$work/out" 2>"$work/err" </dev/null &
+	pid=$!
+	until_says "$work/serial" ready
+	waits=$(child_of "$pid")
+	vm=$(child_of "$waits")
+}
+# shellcheck disable=SC2317 # ok calls it
+gone() { while grep -q '^State:.[^ZX]' "/proc/$1/status" 2>/dev/null; do :; done; }
+left() { find "$work" -name '*.journal' -o -name 'api*' -o -name 'vsock*'; }
+chmod 700 "$work"
+keep
+ok "under a keeper a VM has the same" is "$(names)" "${user}mount pid net ipc uts"
+ok "the keeper is outside" is "$(readlink "/proc/$pid/ns/pid")" "$(readlink /proc/self/ns/pid)"
+end TERM "$pid"
+ok "a signal reaches the guest through both" is "$status $(left)" '0 '
+keep
+end KILL "$vm"
+ok "a VM that is killed gives the keeper's status 1, and nothing is left" is "$status $(left)" '1 '
+keep
+end KILL "$waits"
+ok "so does the process that waits for it" is "$status $(left)" '1 '
+ok "and the VM is gone" gone "$vm"
+keep
+end KILL "$pid"
+ok "the VM ends with its keeper" gone "$vm"
+"$build/adit-keeper" --run-dir "$work/run" --clean >"$work/out"
+ok "the next cleaner leaves nothing" is "$(left)" ''
+
 # Who is not root. A node that others may open stands in for a group kvm.
 if [ -z "$user" ] && unshare -m sh -c "mount --bind /dev/null /dev/kvm" 2>/dev/null &&
 	setpriv --reuid 23456 --regid 23456 --clear-groups unshare -Um true 2>/dev/null; then
