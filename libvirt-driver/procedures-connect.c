@@ -8,6 +8,7 @@
 
 #include "libvirt-driver/call.h"
 #include "libvirt-driver/host.h"
+#include "libvirt-driver/native.h"
 #include "libvirt-driver/procedures.h"
 #include "libvirt-driver/session.h"
 #include "util/bits.h"
@@ -200,6 +201,39 @@ static int xml_to_native(struct call *call)
 	return CALL_DONE;
 }
 
+/*
+ * The other way. A configuration has no name; where it is of a domain that is known here, which is
+ * told by its sockets and terminals, the XML is of that one.
+ */
+static int native_to_xml(struct call *call)
+{
+	const struct definition_host host = { call->daemon->run_dir, call->daemon->adit };
+	const char *format = xdr_string(&call->in, NAME_MAX_BYTES);
+	const char *json = xdr_string(&call->in, NATIVE_MAX);
+	uint32_t flags = xdr_u32(&call->in);
+	struct definition *definition;
+	struct domain *domain = NULL;
+	uint8_t uuid[XDR_UUID];
+	bool known;
+
+	if (!call_arguments(call) || refuse_flags(call, flags, 0))
+		return CALL_REFUSED;
+	if (strcmp(format, NATIVE_FORMAT) != 0)
+		return refuse(&call->refusal, FAULT_INVALID_ARG,
+			      "the native format is " NATIVE_FORMAT ", not \"%.64s\"", format);
+	known = native_uuid(json, strlen(json), &host, uuid);
+	if (known)
+		domain = domain_by_uuid(call->daemon, uuid);
+	definition = definition_from_native(json, strlen(json),
+					    domain ? domain_definition(domain)->name : "unnamed",
+					    known ? uuid : NULL, &host, &call->refusal);
+	if (!definition)
+		return CALL_REFUSED;
+	xdr_put_string(call->out, definition->xml);
+	definition_free(definition);
+	return CALL_DONE;
+}
+
 static int get_max_vcpus(struct call *call)
 {
 	xdr_opt_string(&call->in, NAME_MAX_BYTES);
@@ -255,6 +289,7 @@ const struct procedure connect_procedures[] = {
 	{ 60, true, supports_feature },
 	{ 66, true, auth_list },
 	{ 110, true, get_uri },
+	{ 135, false, native_to_xml },
 	{ 136, true, xml_to_native },
 	{ 157, true, get_lib_version },
 	{ 316, true, register_event },

@@ -103,6 +103,18 @@ ok "vcpucount" says "maximum *config *1" v vcpucount one
 ok "domstate" says "shut off" v domstate one
 ok "domxml-to-native shows what adit is given" says '"boot_vcpus":1\|"boot_vcpus": 1' v domxml-to-native adit-json --domain one
 ok "which adit takes" "$adit" check "$work/out"
+cp "$work/out" "$work/native1"
+ok "domxml-from-native makes a domain of it" says '<adit:pasid guest="5"' v domxml-from-native adit-json "$work/native1"
+cp "$work/out" "$work/from.xml"
+ok "of the same name" has "$work/from.xml" "<name>one</name>"
+ok "and UUID" has "$work/from.xml" "$(sed -n 's/.*<uuid>\(.*\)<.uuid>.*/\1/p' "$work/dump1")"
+v domxml-to-native adit-json --xml "$work/from.xml"
+ok "which is the same configuration" cmp "$work/out" "$work/native1"
+echo '{"payload": {"kernel": "/k"}, "memory": {"size": "64M"}, "cpu": {}}' >"$work/strange.json"
+ok "what domain XML has no words for is refused by its pointer" fails "/cpu: domain XML has no words" \
+	v domxml-from-native adit-json "$work/strange.json"
+ok "and so is what is no JSON" fails "(document)" v domxml-from-native adit-json "$work/one.xml"
+ok "and another format" fails "the native format is adit-json" v domxml-from-native qemu-argv "$work/native1"
 sed 's/one/two/' "$work/dump1" >"$work/two.xml"
 ok "another name for its UUID is refused" fails "already with UUID" v define "$work/two.xml"
 sed 's/<uuid>.*<.uuid>//' "$work/dump1" >"$work/two.xml"

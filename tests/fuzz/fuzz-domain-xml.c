@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "libvirt-driver/definition.h"
+#include "libvirt-driver/native.h"
 #include "vmm/config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -48,6 +49,27 @@ static void check_config(const struct definition *definition)
 		must(*err.text);
 }
 
+/* XML of a configuration that came of XML has the same one, or is refused. */
+static void check_native(const struct definition *definition)
+{
+	struct refusal refusal = { 0 };
+	struct definition *again =
+		definition_from_native(definition->config, strlen(definition->config),
+				       definition->name, definition->uuid, &host, &refusal);
+	struct json_object *first, *second;
+
+	if (!again) {
+		must(refusal.fault && *refusal.err.text);
+		return;
+	}
+	first = json_tokener_parse(definition->config);
+	second = json_tokener_parse(again->config);
+	must(json_object_equal(first, second));
+	json_object_put(first);
+	json_object_put(second);
+	definition_free(again);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct refusal refusal = { 0 };
@@ -64,6 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	define_again(definition, live);
 	free(live);
 	check_config(definition);
+	check_native(definition);
 	definition_free(definition);
 	return 0;
 }
