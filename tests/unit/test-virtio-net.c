@@ -250,6 +250,9 @@ static void features_that_stand_on_others_are_refused_alone(void **state)
 	open_wire(&w, 1);
 	assert_false(bench_agree(&w.b, BENCH_VERSION_1 | VIRTIO_FEATURE(VIRTIO_NET_F_HOST_TSO4)));
 	assert_false(bench_agree(&w.b, BENCH_VERSION_1 | VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_TSO6)));
+	assert_false(bench_agree(&w.b, BENCH_VERSION_1 | VIRTIO_FEATURE(VIRTIO_NET_F_HOST_ECN)));
+	assert_false(bench_agree(&w.b, BENCH_VERSION_1 | VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_ECN) |
+					       VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_CSUM)));
 	assert_true(bench_agree(&w.b, BENCH_VERSION_1 | VIRTIO_FEATURE(VIRTIO_NET_F_HOST_TSO4) |
 					      VIRTIO_FEATURE(VIRTIO_NET_F_CSUM)));
 	close_wire(&w);

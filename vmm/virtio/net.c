@@ -482,17 +482,21 @@ static void on_load(void *opaque, struct state_in *in)
 /* Section 5.1.3.1: which features stand on which. */
 static const char *refuse(void *opaque, uint64_t features)
 {
-	const uint64_t guest =
-		VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_TSO4) | VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_TSO6) |
-		VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_USO4) | VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_USO6);
-	const uint64_t host = VIRTIO_FEATURE(VIRTIO_NET_F_HOST_TSO4) |
-			      VIRTIO_FEATURE(VIRTIO_NET_F_HOST_TSO6) |
-			      VIRTIO_FEATURE(VIRTIO_NET_F_HOST_USO);
+	const uint64_t guest_tso =
+		VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_TSO4) | VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_TSO6);
+	const uint64_t guest = guest_tso | VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_USO4) |
+			       VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_USO6);
+	const uint64_t host_tso =
+		VIRTIO_FEATURE(VIRTIO_NET_F_HOST_TSO4) | VIRTIO_FEATURE(VIRTIO_NET_F_HOST_TSO6);
+	const uint64_t host = host_tso | VIRTIO_FEATURE(VIRTIO_NET_F_HOST_USO);
 
 	if (features & guest && !(features & VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_CSUM)))
 		return "receive offloads without GUEST_CSUM";
 	if (features & host && !(features & VIRTIO_FEATURE(VIRTIO_NET_F_CSUM)))
 		return "send offloads without CSUM";
+	if ((features & VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_ECN) && !(features & guest_tso)) ||
+	    (features & VIRTIO_FEATURE(VIRTIO_NET_F_HOST_ECN) && !(features & host_tso)))
+		return "ECN without TSO";
 	if (features & VIRTIO_FEATURE(VIRTIO_NET_F_MQ) &&
 	    !(features & VIRTIO_FEATURE(VIRTIO_NET_F_CTRL_VQ)))
 		return "several queue pairs without a control queue";
