@@ -94,7 +94,7 @@ void blk_answer(struct blk *blk)
 /* The writable part without its last byte, which is where the status goes. */
 static int split_status(struct blk *blk, struct blk_request *r, const struct virtq_chain *chain)
 {
-	const struct iovec *last = &chain->iov[chain->n_out + chain->n_in - 1];
+	const struct iovec *last;
 
 	if (!chain->in_bytes || chain->out_bytes < HEADER_BYTES) {
 		virtio_break(blk->device, "a request of %llu readable and %llu writable bytes",
@@ -102,6 +102,7 @@ static int split_status(struct blk *blk, struct blk_request *r, const struct vir
 			     (unsigned long long)chain->in_bytes);
 		return -EPROTO;
 	}
+	last = &chain->iov[chain->n_out + chain->n_in - 1];
 	r->status = (uint8_t *)last->iov_base + last->iov_len - 1;
 	return 0;
 }
