@@ -251,7 +251,8 @@ static int part_user_devices(struct config *config, struct err *err)
 			config->user_devices[config->n_user_devices++] =
 				(struct config_user_device){ .id = device->id,
 							     .socket = device->socket,
-							     .share = device->share };
+							     .share = device->share,
+							     .slot = device->slot };
 		} else {
 			device->keeper_index = device->fd ? CONFIG_NOT_KEPT : index++;
 			config->devices[kept++] = *device;

@@ -7,6 +7,7 @@
 
 #include "keeper/name.h"
 #include "passthrough/adi/dsa.h"
+#include "passthrough/pci/pci.h"
 #include "util/bits.h"
 #include "vmm/config-draft.h"
 #include "vmm/config-schema.h"
@@ -102,6 +103,13 @@ static const struct schema_word coherencies[] = {
 #define DEVICE(member) .field = SCHEMA_FIELD(struct config_device, member)
 #define NET(member)    .field = SCHEMA_FIELD(struct config_net, member)
 #define DISK(member)   .field = SCHEMA_FIELD(struct config_disk, member)
+
+/* Where a guest finds a device, which is the same after another has come or gone. */
+#define SLOT_ROW(path_, field_)                                                                    \
+	{                                                                                          \
+		.path = path_ "/slot", .type = SCHEMA_INT, .min = 1, .max = PCI_SLOTS - 1, field_, \
+		.doc = "Its slot on the PCI bus; one that is free if absent."                      \
+	}
 
 /*
  * The rows of a device's limits, under PATH/rate_limiter_config. Arguments are pasted into literals
@@ -318,6 +326,7 @@ static const struct schema_key keys[] = {
 	  .max = CONFIG_ID_MAX,
 	  DISK(id),
 	  .doc = "Its name, once among all devices; `disk` and its index if absent." },
+	SLOT_ROW("/disks/*", DISK(slot)),
 	{ .path = "/disks/*/path",
 	  .type = SCHEMA_TEXT,
 	  .min = 1,
@@ -385,6 +394,7 @@ static const struct schema_key keys[] = {
 	  .max = CONFIG_ID_MAX,
 	  NET(id),
 	  .doc = "Its name, once among all devices; `net` and its index if absent." },
+	SLOT_ROW("/net/*", NET(slot)),
 	{ .path = "/net/*/tap",
 	  .type = SCHEMA_NAME,
 	  .min = 1,
@@ -459,11 +469,13 @@ static const struct schema_key keys[] = {
 	  .max = PATH_BYTES,
 	  DRAFT(config.rng.src),
 	  .doc = "A character device that it is read from; getrandom(2) if absent." },
+	SLOT_ROW("/rng", DRAFT(config.rng.slot)),
 	{ .path = "/console",
 	  .type = SCHEMA_OBJECT,
 	  DRAFT(config.console.present),
 	  .doc = "A virtio console, `hvc0` to Linux; there where the key is." },
 	SINK_ROWS("/console", serial_modes, "\"Null\"", struct config_draft, config.console.sink),
+	SLOT_ROW("/console", DRAFT(config.console.slot)),
 	{ .path = "/console/ports",
 	  .type = SCHEMA_LIST,
 	  .max = CONFIG_MAX_PORTS,
@@ -496,6 +508,7 @@ static const struct schema_key keys[] = {
 	  DRAFT(config.vsock.socket),
 	  .doc = "UNIX socket that is listened on, and the beginning of those that the guest "
 		 "reaches; required." },
+	SLOT_ROW("/vsock", DRAFT(config.vsock.slot)),
 	{ .path = "/balloon",
 	  .type = SCHEMA_OBJECT,
 	  DRAFT(config.balloon.present),
@@ -523,6 +536,7 @@ static const struct schema_key keys[] = {
 	  .fallback = "0",
 	  DRAFT(config.balloon.stats_ms),
 	  .doc = "How often it is asked how its memory fares; 0 is never." },
+	SLOT_ROW("/balloon", DRAFT(config.balloon.slot)),
 	{ .path = "/debug_exit",
 	  .type = SCHEMA_BOOL,
 	  .fallback = "false",
@@ -589,6 +603,7 @@ static const struct schema_key keys[] = {
 	  .fallback = "false",
 	  ADI(event_log),
 	  .doc = "Errors that no completion record can tell may go to a log in guest memory." },
+	SLOT_ROW("/adis/*", ADI(slot)),
 	{ .path = "/adis/*/wqs",
 	  .type = SCHEMA_LIST,
 	  .required = true,
@@ -826,6 +841,7 @@ static const struct schema_key keys[] = {
 	  .max = HOST_UUID_CHARS,
 	  DEVICE(vf_token),
 	  .doc = "The UUID that a VF needs where VFIO holds its PF." },
+	SLOT_ROW("/devices/*", DEVICE(slot)),
 	{ .path = "/devices/*/mdev",
 	  .type = SCHEMA_OBJECT,
 	  .doc = "Make an mdev at start and remove it at the end; instead of `path` and `fd`." },

@@ -17,6 +17,7 @@
 #include "util/bits.h"
 #include "vmm/config-draft.h"
 #include "vmm/config-schema.h"
+#include "vmm/config-slots.h"
 #include "vmm/hot-ram.h"
 #include "vmm/json-strict.h"
 #include "vmm/layout.h"
@@ -182,6 +183,8 @@ static int settle(struct config_draft *draft, struct err *err)
 		ret = config_settle_adis(&draft->config, err);
 	if (!ret)
 		ret = config_settle_devices(&draft->config, err);
+	if (!ret)
+		ret = config_settle_slots(&draft->config, err);
 	if (!ret)
 		ret = settle_hotplug(&draft->config, err);
 	return ret;

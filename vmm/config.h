@@ -57,6 +57,7 @@ struct config_adi {
 	bool event_log;
 	bool pasid_allow;
 	uint32_t pasid_width; /* bits, 1 to 20 */
+	uint32_t slot;	      /* on the bus, 1 to 31; 0: any. Of each device below, too */
 };
 
 /* A window of guest memory that a PASID may reach. */
@@ -125,6 +126,7 @@ struct config_device {
 	char *vf_token;	   /* UUID or NULL */
 	char *socket;	   /* always NULL once it is parsed: see config_user_device */
 	uint32_t share;	   /* likewise */
+	uint32_t slot;
 	struct {
 		char *type, *parent; /* "mtty-2", "mtty" */
 		char *uuid;	     /* NULL: a random one */
@@ -151,6 +153,7 @@ struct config_disk {
 	bool raw;    /* stated: do not look for image formats */
 	bool packed; /* offer packed queues */
 	uint32_t queues, queue_size;
+	uint32_t slot;
 	struct config_limits limits;
 };
 
@@ -171,6 +174,7 @@ struct config_console {
 	struct config_sink sink;
 	struct config_port *ports;
 	size_t n_ports;
+	uint32_t slot;
 };
 
 struct config_net {
@@ -184,6 +188,7 @@ struct config_net {
 	uint32_t num_queues, queue_size; /* num_queues: two for each pair */
 	bool csum, tso, uso, packed;
 	bool vhost; /* frames are moved by the kernel */
+	uint32_t slot;
 	struct config_limits limits;
 };
 
@@ -191,17 +196,20 @@ struct config_vsock {
 	bool present;
 	uint32_t cid; /* 0: absent, only before parsing is over */
 	char *socket;
+	uint32_t slot;
 };
 
 struct config_balloon {
 	bool present, deflate_on_oom, reporting;
 	uint64_t size; /* bytes, below the guest's memory */
 	uint32_t stats_ms;
+	uint32_t slot;
 };
 
 struct config_rng {
 	bool present;
 	char *src; /* a file to read from; NULL: getrandom(2) */
+	uint32_t slot;
 };
 
 enum config_share {
@@ -214,6 +222,7 @@ struct config_user_device {
 	char *id;
 	char *socket;
 	enum config_share share;
+	uint32_t slot;
 };
 
 struct config {

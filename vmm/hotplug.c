@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "passthrough/pci/pci.h"
 #include "util/bits.h"
 #include "vmm/adis.h"
 #include "vmm/devices.h"
@@ -195,6 +196,32 @@ static int add(struct hotplug *hotplug, const struct hotplug_part *part, struct 
 	return ret;
 }
 
+/* 0: any. */
+static unsigned int slot_of(const struct hotplug_part *part)
+{
+	if (part->disk)
+		return part->disk->slot;
+	if (part->net)
+		return part->net->slot;
+	if (part->adi)
+		return part->adi->slot;
+	return part->device ? part->device->slot : part->user_device->slot;
+}
+
+static int add_to_slot(struct hotplug *hotplug, const struct hotplug_part *part, struct err *err)
+{
+	struct pci_bus *bus = hotplug->parts.bus;
+	unsigned int slot = slot_of(part);
+	int ret = slot ? pci_bus_reserve(bus, id_of(part), slot, err) : 0;
+
+	if (ret)
+		return ret;
+	ret = add(hotplug, part, err);
+	if (ret && slot)
+		pci_bus_unreserve(bus, id_of(part));
+	return ret;
+}
+
 int hotplug_add(struct hotplug *hotplug, const struct hotplug_part *part, struct err *err)
 {
 	const char *id = id_of(part);
@@ -203,7 +230,7 @@ int hotplug_add(struct hotplug *hotplug, const struct hotplug_part *part, struct
 
 	if (hotplug_slot(hotplug, id))
 		return err_set(err, EEXIST, "\"%s\" is there already; choose another id", id);
-	ret = add(hotplug, part, err);
+	ret = add_to_slot(hotplug, part, err);
 	if (ret)
 		return ret;
 	slot = hotplug_slot(hotplug, id);

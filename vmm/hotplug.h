@@ -28,6 +28,7 @@ struct virtio_devices;
 struct hotplug_parts {
 	const struct log *log;
 	struct power *power;
+	struct pci_bus *bus;
 	struct adis *adis;
 	struct virtio_devices *virtio;
 	struct devices *devices;

@@ -18,6 +18,7 @@
 #include "vmm/acpi.h"
 #include "vmm/adis.h"
 #include "vmm/boot.h"
+#include "vmm/config-slots.h"
 #include "vmm/config.h"
 #include "vmm/devices.h"
 #include "vmm/hot-ram.h"
@@ -283,7 +284,20 @@ static int make_chipset(struct machine *machine, struct err *err)
 	return ret;
 }
 
-/* Where functions were: before there are any. */
+static int reserve_slots(struct machine *machine, struct err *err)
+{
+	struct config_slot all[CONFIG_MAX_SLOTTED];
+	size_t n = config_slots(machine->config, all);
+	int ret = 0;
+
+	for (size_t i = 0; i < n && !ret; i++) {
+		if (all[i].slot)
+			ret = pci_bus_reserve(machine->bus, all[i].name, all[i].slot, err);
+	}
+	return ret;
+}
+
+/* Where functions were, or shall be: before there are any. */
 static int plan_slots(struct machine *machine, const struct snapshot *snapshot, struct err *err)
 {
 	struct state_in in;
@@ -291,7 +305,9 @@ static int plan_slots(struct machine *machine, const struct snapshot *snapshot, 
 
 	if (!ret && snapshot)
 		ret = pci_bus_plan(machine->bus, &in);
-	return ret ? err_prefix(err, "the snapshot") : 0;
+	if (!ret)
+		ret = reserve_slots(machine, err);
+	return ret && snapshot ? err_prefix(err, "the snapshot") : ret;
 }
 
 static int make_virtio(struct machine *machine, struct err *err)
@@ -519,6 +535,7 @@ int machine_create(struct machine **out, const struct machine_options *options, 
 	hotplug_connect(machine->hotplug, &(struct hotplug_parts){
 						  .log = machine->log,
 						  .power = machine->power,
+						  .bus = machine->bus,
 						  .adis = machine->adis,
 						  .virtio = machine->virtio,
 						  .devices = machine->devices,

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <linux/pci_regs.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "kvm-glue/vm.h"
@@ -121,6 +122,48 @@ static int choose_slot(const struct pci_bus *bus, const struct pci_function *fun
 		       function->name, PCI_SLOTS - 1);
 }
 
+static int check_reserve(const struct pci_bus *bus, const char *name, unsigned int slot,
+			 struct err *err)
+{
+	if (!slot || slot >= PCI_SLOTS || strlen(name) > PCI_NAME_MAX)
+		return err_set(err, EINVAL, "%s: slot %u: 1 to %u are possible", name, slot,
+			       PCI_SLOTS - 1);
+	if (bus->slots[slot])
+		return err_set(err, EEXIST, "%s: slot %u holds %s: choose another", name, slot,
+			       bus->slots[slot]->name);
+	if (*bus->planned[slot] && strcmp(bus->planned[slot], name) != 0)
+		return err_set(err, EEXIST, "%s: slot %u is that of %s: choose another", name, slot,
+			       bus->planned[slot]);
+	for (unsigned int s = 1; s < PCI_SLOTS; s++) {
+		if (s != slot && !strcmp(bus->planned[s], name))
+			return err_set(err, ENOTUNIQ, "%s: slot %u: it was in slot %u", name, slot,
+				       s);
+	}
+	return 0;
+}
+
+int pci_bus_reserve(struct pci_bus *bus, const char *name, unsigned int slot, struct err *err)
+{
+	int ret;
+
+	pthread_mutex_lock(&bus->lock);
+	ret = check_reserve(bus, name, slot, err);
+	if (!ret)
+		snprintf(bus->planned[slot], sizeof(bus->planned[slot]), "%s", name);
+	pthread_mutex_unlock(&bus->lock);
+	return ret;
+}
+
+void pci_bus_unreserve(struct pci_bus *bus, const char *name)
+{
+	pthread_mutex_lock(&bus->lock);
+	for (unsigned int s = 1; s < PCI_SLOTS; s++) {
+		if (!strcmp(bus->planned[s], name))
+			*bus->planned[s] = 0;
+	}
+	pthread_mutex_unlock(&bus->lock);
+}
+
 /* With the lock held. */
 static int plug(struct pci_bus *bus, struct pci_function *function, unsigned int slot,
 		struct err *err)
@@ -145,6 +188,8 @@ static int plug(struct pci_bus *bus, struct pci_function *function, unsigned int
 	if (function->msix && !function->msix->deliver_arg)
 		function->msix->deliver_arg = bus->vm;
 	bus->slots[slot] = function;
+	/* Once it has gone the slot is anybody's. */
+	*bus->planned[slot] = 0;
 	pci_config_apply(function);
 	return 0;
 }

@@ -305,6 +305,14 @@ void pci_function_block(struct pci_function *function, bool blocked);
  * was saved. -EPROTO.
  */
 int pci_bus_plan(struct pci_bus *bus, struct state_in *in);
+/*
+ * The slot is kept for the function of that name, which is added to the first free one (-1) later;
+ * whatever comes before it goes elsewhere. -EINVAL: no such slot. -EEXIST: a function is there, or
+ * it is kept for another. -ENOTUNIQ: pci_bus_plan has another for the name.
+ */
+int pci_bus_reserve(struct pci_bus *bus, const char *name, unsigned int slot, struct err *err);
+/* It does not come. */
+void pci_bus_unreserve(struct pci_bus *bus, const char *name);
 int pci_bus_save(struct pci_bus *bus, struct state_out *out, struct err *err);
 int pci_bus_load(struct pci_bus *bus, struct state_in *in);
 /* The device number it was given; functions are all function 0. */

@@ -31,7 +31,7 @@ info() { "$adit" ctl "$sock" info | python3 -c "import json, sys; v = json.load(
 # shellcheck disable=SC2317 # ok calls it
 removed() { until_says "$work/events" "\"device-removed\",\"detail\":\"$1\"" "${2:-1}"; }
 
-truncate -s 1M "$work/one" "$work/two"
+truncate -s 1M "$work/one" "$work/two" "$work/three"
 adi='{"id": "dsa", "type": "dsa", "wqs": [{"size": 8}]}'
 echo "$adi" >"$work/adi.json"
 
@@ -57,6 +57,13 @@ ok "and an event tells when it is gone" removed dsa
 ok "what has left can come again, in its slot" is "$(http PUT vm.add-disk \
 	-d '{"id": "disk0", "path": "'"$work/one"'", "image_type": "Raw"}')" 200
 ok "the first slot is free again" has "$work/body" '"bdf":"0000:00:01.0"'
+ok "a slot may be asked for" is "$(http PUT vm.add-disk \
+	-d '{"id": "far", "slot": 9, "path": "'"$work/three"'", "image_type": "Raw"}')" 200
+ok "and is given" has "$work/body" '"bdf":"0000:00:09.0"'
+ok "one that is taken is refused, and by whom" is "$(http PUT vm.add-disk \
+	-d '{"id": "near", "slot": 9, "path": "'"$work/three"'", "image_type": "Raw"}')" 400
+ok "is said" has "$work/body" 'slot: 9 is that of .*far'
+ok "it goes again" is "$(http PUT vm.remove-device -d '{"id": "far", "timeout": 60}')" 204
 ok "vm.info has what is there" is \
 	"$(info '[[d["id"] for d in v["config"]["disks"]], v["config"]["adis"]]')" "[['disk1', 'disk0'], []]"
 

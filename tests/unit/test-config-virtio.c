@@ -47,6 +47,15 @@ static void what_does_not_go_together_is_refused(void **state)
 		{ "\"disks\": [{\"path\": \"a\", \"id\": \"x\"}], \"net\": [{\"tap\": \"t\", "
 		  "\"id\": \"x\"}]",
 		  "/net/0/id: \"x\" is the name of /disks/0 already" },
+		{ "\"disks\": [{\"path\": \"a\", \"slot\": 0}]", "/disks/0/slot: " },
+		{ "\"disks\": [{\"path\": \"a\", \"slot\": 32}]", "/disks/0/slot: " },
+		{ "\"disks\": [{\"path\": \"a\", \"slot\": 3}], \"net\": [{\"tap\": \"t\", "
+		  "\"slot\": 3}]",
+		  "/net/0/slot: 3 is that of /disks/0 (\"disk0\")" },
+		{ "\"rng\": {\"slot\": 3}, \"balloon\": {\"slot\": 3}",
+		  "/balloon/slot: 3 is that of /rng" },
+		{ "\"disks\": [{\"path\": \"a\", \"id\": \"rng\", \"slot\": 3}], \"rng\": {}",
+		  "/disks/0/slot: needs a name of its own, and \"rng\" is that of /rng" },
 		{ "\"net\": [{}]", "/net/0: needs \"tap\" or \"fd\"" },
 		{ "\"net\": [{\"tap\": \"t\", \"fd\": 3}]", "/net/0: needs \"tap\" or \"fd\"" },
 		{ "\"net\": [{\"tap\": \"t\", \"num_queues\": 3}]", "/net/0/num_queues: 3" },

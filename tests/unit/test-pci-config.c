@@ -357,6 +357,42 @@ static void slots_are_chosen_and_guarded(void **state)
 	rig_close(&rig);
 }
 
+static struct pci_function *add_named(struct rig *rig, const char *name)
+{
+	struct pci_function *function = new_function(name, NULL, NULL);
+
+	add_function(rig, function, -1);
+	return function;
+}
+
+static void a_slot_is_kept_for_its_function(void **state)
+{
+	RIG(rig, &rig_windows);
+	struct pci_function *one;
+	struct err err = { 0 };
+
+	assert_int_equal(pci_bus_reserve(rig.bus, "one", 0, &err), -EINVAL);
+	assert_int_equal(pci_bus_reserve(rig.bus, "one", 32, &err), -EINVAL);
+	assert_int_equal(pci_bus_reserve(rig.bus, "one", 2, &err), 0);
+	assert_int_equal(pci_bus_reserve(rig.bus, "one", 2, &err), 0);
+	assert_int_equal(pci_bus_reserve(rig.bus, "other", 2, &err), -EEXIST);
+	assert_string_equal(err.text, "other: slot 2 is that of one: choose another");
+	assert_int_equal(pci_bus_reserve(rig.bus, "one", 5, &err), -ENOTUNIQ);
+	assert_int_equal(pci_function_slot(add_named(&rig, "first")), 1);
+	assert_int_equal(pci_function_slot(add_named(&rig, "second")), 3);
+	one = add_named(&rig, "one");
+	assert_int_equal(pci_function_slot(one), 2);
+	assert_int_equal(pci_bus_reserve(rig.bus, "other", 2, &err), -EEXIST);
+	assert_string_equal(err.text, "other: slot 2 holds one: choose another");
+	/* Kept for as long as it comes once. */
+	pci_bus_remove(rig.bus, one);
+	assert_int_equal(pci_function_slot(add_named(&rig, "third")), 2);
+	assert_int_equal(pci_bus_reserve(rig.bus, "late", 4, &err), 0);
+	pci_bus_unreserve(rig.bus, "late");
+	assert_int_equal(pci_function_slot(add_named(&rig, "fourth")), 4);
+	rig_close(&rig);
+}
+
 static void impossible_functions_and_buses_are_refused(void **state)
 {
 	RIG(rig, &rig_windows);
@@ -442,6 +478,7 @@ int main(void)
 		cmocka_unit_test(capabilities_that_do_not_fit_are_refused),
 		cmocka_unit_test(function_level_reset_brings_power_on_back),
 		cmocka_unit_test(slots_are_chosen_and_guarded),
+		cmocka_unit_test(a_slot_is_kept_for_its_function),
 		cmocka_unit_test(impossible_functions_and_buses_are_refused),
 	};
 
