@@ -36,6 +36,30 @@ static uint32_t dword(const struct vfio_config *c, uint32_t offset)
 	return offset + 4 <= c->size ? (uint32_t)load_le(c->bytes + offset, 4) : 0;
 }
 
+/* What cannot be read is all ones, as on a bus. */
+static void read_range(struct vfio_function *f, uint32_t from, uint32_t to)
+{
+	uint8_t *bytes = f->config.bytes + from;
+	size_t n = vfio_region_copy(&f->space, from, bytes, to - from) & ~(size_t)3;
+
+	memset(bytes + n, 0xff, to - from - n);
+}
+
+/* In as few calls as can be; without a first extended capability there are no others. */
+static void read_bytes(struct vfio_function *f, uint32_t size)
+{
+	const uint32_t ext = PCI_CFG_SPACE_SIZE;
+	uint32_t first;
+
+	read_range(f, 0, MIN(size, ext));
+	if (size <= ext)
+		return;
+	read_range(f, ext, ext + 4);
+	first = dword(&f->config, ext);
+	if (first && first != ~0u)
+		read_range(f, ext + 4, size);
+}
+
 int vfio_config_read(struct vfio_function *f, struct err *err)
 {
 	struct vfio_config *c = &f->config;
@@ -49,8 +73,7 @@ int vfio_config_read(struct vfio_function *f, struct err *err)
 		return err_set(err, EINVAL,
 			       "%s: a configuration space of %llu bytes: a header alone has %u",
 			       f->name, (unsigned long long)f->space.size, PCI_STD_HEADER_SIZEOF);
-	for (unsigned int i = 0; i + 4 <= MIN(c->size, f->space.size); i += 4)
-		store_le(c->bytes + i, vfio_region_read(&f->space, i, 4), 4);
+	read_bytes(f, (uint32_t)MIN(c->size, f->space.size) & ~3u);
 	if (word(c, PCI_VENDOR_ID) == 0xffff)
 		return err_set(err, EIO,
 			       "%s does not answer (vendor id 0xffff): it is gone or powered down",

@@ -150,6 +150,9 @@ int vfio_set_ioeventfd(struct vfio_function *f, const struct vfio_region *region
 int vfio_reset_bus(struct vfio_function *f, const struct vfio_group *groups, unsigned int n_groups);
 /* Of a region. Reads give ones where the device does not answer. size: 1 to 8. */
 uint64_t vfio_region_read(struct vfio_region *region, uint64_t offset, unsigned int size);
+/* Bytes that the device gave: where there are fewer than `size`, it does not answer from there on.
+ */
+size_t vfio_region_copy(struct vfio_region *region, uint64_t offset, void *data, size_t size);
 void vfio_region_write(struct vfio_region *region, uint64_t offset, uint64_t value,
 		       unsigned int size);
 

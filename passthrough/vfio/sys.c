@@ -328,21 +328,28 @@ out:
 }
 
 /* vfio-pci may take an access in pieces: what is not aligned, or wider than it can do at once. */
-uint64_t vfio_region_read(struct vfio_region *region, uint64_t offset, unsigned int size)
+size_t vfio_region_copy(struct vfio_region *region, uint64_t offset, void *data, size_t size)
 {
 	struct vfio_function *f = region->function;
-	uint8_t data[8];
-	unsigned int done = 0;
+	size_t done = 0;
 
 	while (done < size && range_inside(offset, size, 0, region->size)) {
-		ssize_t n = f->sys->pread(f->sys->opaque, f->fd, data + done, size - done,
+		ssize_t n = f->sys->pread(f->sys->opaque, f->fd, (char *)data + done, size - done,
 					  region->offset + offset + done);
 
 		if (n <= 0)
 			break;
-		done += (unsigned int)n;
+		done += (size_t)n;
 	}
-	return done == size ? load_le(data, size) : mask_bytes(size);
+	return done;
+}
+
+uint64_t vfio_region_read(struct vfio_region *region, uint64_t offset, unsigned int size)
+{
+	uint8_t data[8];
+
+	return vfio_region_copy(region, offset, data, size) == size ? load_le(data, size)
+								    : mask_bytes(size);
 }
 
 void vfio_region_write(struct vfio_region *region, uint64_t offset, uint64_t value,
