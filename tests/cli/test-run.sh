@@ -111,6 +111,17 @@ kill -TERM "$pid"
 end
 ok "a reset starts the machine anew" [ "$(grep -c reset_reached "$work/boots")" -ge 3 ]
 
+# What was killed lets go of its image when its io_uring is down, and that is a little later.
+truncate -s 1M "$work/image"
+disk='"disks": [{"path": "'"$work"'/image"}], "shutdown_timeout": 0'
+for i in 1 2 3 4 5 6 7 8 9 10; do
+	begin "$(config spin "$disk")"
+	until_says "$work/out" ready || break
+	kill -KILL "$pid"
+	end
+done
+ok "a VM that was killed can be started again at once" is "$i $status" '10 137'
+
 # A payload that only who starts adit can open, over resets of the guest.
 echo '{"payload": {"flat_fd": 7}, "serial": {"mode": "File", "file": "'"$work"'/given"}}' >"$work/given.json"
 exec 7<"$build/guest/reset.bin"

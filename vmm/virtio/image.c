@@ -9,11 +9,14 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "util/bits.h"
 
-#define SECTOR 512u
+#define SECTOR	      512u
+#define LOCK_TRIES    200u
+#define LOCK_PAUSE_NS 10000000L
 
 static const struct {
 	const char *name, *magic;
@@ -43,17 +46,25 @@ static int refuse_formats(const struct image *image, const char *path, struct er
 	return 0;
 }
 
+/*
+ * A VM that was killed holds its image until its io_uring is down, which is when the last of its
+ * writes has ended: some milliseconds after the process.
+ */
 static int lock_image(const struct image *image, const struct image_options *options,
 		      struct err *err)
 {
+	const struct timespec pause = { .tv_nsec = LOCK_PAUSE_NS };
 	struct flock lock = { .l_type = options->readonly ? F_RDLCK : F_WRLCK,
 			      .l_whence = SEEK_SET };
 
-	if (!fcntl(image->fd, F_OFD_SETLK, &lock))
-		return 0;
-	/* A file system without locks is no reason to refuse. */
-	if (errno != EAGAIN && errno != EACCES)
-		return 0;
+	for (unsigned int tries = LOCK_TRIES; tries; tries--) {
+		if (!fcntl(image->fd, F_OFD_SETLK, &lock))
+			return 0;
+		/* A file system without locks is no reason to refuse. */
+		if (errno != EAGAIN && errno != EACCES)
+			return 0;
+		(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+	}
 	return err_set(err, EBUSY,
 		       "%s: is in use by another VM: give each its own image, or share it "
 		       "\"readonly\" in all of them",

@@ -34,7 +34,8 @@ struct image {
 
 /*
  * A writable image is locked against every other adit that would open it, a read-only one against
- * writers (open file description locks; -EBUSY). A block device that the host itself uses (mounted,
+ * writers (open file description locks; -EBUSY, after two seconds, for one that was killed lets go
+ * of its image a little after its end). A block device that the host itself uses (mounted,
  * swap, a part of something) is not opened for writing by its path: -EBUSY.
  */
 int image_open(struct image *image, const struct image_options *options, struct err *err);
