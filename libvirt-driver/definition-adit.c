@@ -97,7 +97,9 @@ int on_adi(struct reader *reader, xmlNode *node)
 	reader->device = append(reader->config, "adis");
 	copy_strings(reader->device, node, NAMES("id", "type", "backend", "node"));
 	copy_bools(reader->device, node, NAMES("fixed", "interrupt_handles", "event_log"));
-	return copy_numbers(reader, reader->device, node, NAMES("engines"));
+	if (copy_numbers(reader, reader->device, node, NAMES("engines", "slot")))
+		return CALL_REFUSED;
+	return reader_place(reader, PLACE_ADI, node, reader->device);
 }
 
 int on_wq(struct reader *reader, xmlNode *node)

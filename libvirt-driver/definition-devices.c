@@ -143,7 +143,7 @@ static void name_device(struct reader *reader, const xmlNode *node)
 int on_disk(struct reader *reader, xmlNode *node)
 {
 	begin_device(reader, "disks");
-	return 0;
+	return reader_place(reader, PLACE_DISK, node, reader->device);
 }
 
 int leave_disk(struct reader *reader, xmlNode *node)
@@ -225,7 +225,7 @@ int on_disk_serial(struct reader *reader, xmlNode *node)
 int on_interface(struct reader *reader, xmlNode *node)
 {
 	begin_device(reader, "net");
-	return 0;
+	return reader_place(reader, PLACE_INTERFACE, node, reader->device);
 }
 
 int on_mac(struct reader *reader, xmlNode *node)
@@ -424,7 +424,7 @@ int leave_sink(struct reader *reader, xmlNode *node)
 int on_vsock(struct reader *reader, xmlNode *node)
 {
 	reader->device = reader_object(reader->config, "vsock");
-	return 0;
+	return reader_place(reader, PLACE_VSOCK, node, reader->device);
 }
 
 int on_cid(struct reader *reader, xmlNode *node)
@@ -447,7 +447,7 @@ int leave_vsock(struct reader *reader, xmlNode *node)
 int on_rng(struct reader *reader, xmlNode *node)
 {
 	reader->device = reader_object(reader->config, "rng");
-	return 0;
+	return reader_place(reader, PLACE_RNG, node, reader->device);
 }
 
 int on_rng_backend(struct reader *reader, xmlNode *node)
@@ -477,7 +477,7 @@ int on_balloon(struct reader *reader, xmlNode *node)
 		reader_bool(reader->device, "deflate_on_oom", true);
 	if (reader_says_yes(node, "freePageReporting"))
 		reader_bool(reader->device, "free_page_reporting", true);
-	return 0;
+	return reader_place(reader, PLACE_BALLOON, node, reader->device);
 }
 
 int on_balloon_stats(struct reader *reader, xmlNode *node)
@@ -503,7 +503,7 @@ int on_hostdev(struct reader *reader, xmlNode *node)
 	begin_device(reader, "devices");
 	if (reader_says_yes(node, "managed"))
 		reader_bool(reader->device, "managed", true);
-	return 0;
+	return reader_place(reader, PLACE_HOSTDEV, node, reader->device);
 }
 
 int leave_hostdev(struct reader *reader, xmlNode *node)
@@ -521,9 +521,8 @@ int on_hostdev_driver(struct reader *reader, xmlNode *node)
 	return 0;
 }
 
-/* "0x3b" or "59"; a PCI address is written in hexadecimal. */
-static int hex_part(struct reader *reader, const xmlNode *node, const char *name, uint32_t max,
-		    uint32_t *out)
+int reader_hex(struct reader *reader, const xmlNode *node, const char *name, uint32_t max,
+	       uint32_t *out)
 {
 	const char *text = node_attribute(node, name);
 	unsigned long value;
@@ -559,10 +558,10 @@ int on_hostdev_address(struct reader *reader, xmlNode *node)
 						       uuid);
 		uuid_format(text, bytes);
 	} else {
-		if (hex_part(reader, node, "domain", 0xffff, &domain) ||
-		    hex_part(reader, node, "bus", 0xff, &bus) ||
-		    hex_part(reader, node, "slot", 0x1f, &slot) ||
-		    hex_part(reader, node, "function", 7, &function))
+		if (reader_hex(reader, node, "domain", 0xffff, &domain) ||
+		    reader_hex(reader, node, "bus", 0xff, &bus) ||
+		    reader_hex(reader, node, "slot", 0x1f, &slot) ||
+		    reader_hex(reader, node, "function", 7, &function))
 			return CALL_REFUSED;
 		snprintf(text, sizeof(text), "%04x:%02x:%02x.%x", domain, bus, slot, function);
 	}

@@ -22,12 +22,22 @@ void reader_int(struct json_object *object, const char *key, uint64_t value);
 /* "yes" or "on". */
 bool reader_says_yes(const xmlNode *node, const char *name);
 
+/* "0x3b" or "59"; a PCI address is written in hexadecimal. */
+int reader_hex(struct reader *reader, const xmlNode *node, const char *name, uint32_t max,
+	       uint32_t *out);
+
+/* It shall have a slot. Refused where there are no more. */
+int reader_place(struct reader *reader, enum place place, xmlNode *node,
+		 struct json_object *object);
+
 int definition_finish_devices(struct reader *reader);
 int definition_finish_adit(struct reader *reader);
+int definition_finish_slots(struct reader *reader);
 
 typedef int reader_fn(struct reader *reader, xmlNode *node);
 
 reader_fn on_emulator, on_alias;
+reader_fn on_controller, on_controller_address, on_guest_address;
 reader_fn on_disk, leave_disk, on_disk_driver, on_disk_source, on_disk_target, on_disk_readonly;
 reader_fn on_disk_serial;
 reader_fn on_interface, leave_interface, on_mac, on_mtu;

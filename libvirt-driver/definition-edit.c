@@ -115,6 +115,15 @@ static void remove_node(xmlNode *node)
 	xmlFreeNode(node);
 }
 
+/* Where the guest finds it does not change with it, unless it is said. */
+static void keep_place(const xmlNode *from, xmlNode *to)
+{
+	xmlNode *address = child_of(from, "address");
+
+	if (address && !child_of(to, "address"))
+		xmlAddChild(to, xmlDocCopyNode(address, to->doc, 1));
+}
+
 static int change_device(xmlNode *devices, enum device_change change, const xmlNode *device,
 			 struct refusal *refusal)
 {
@@ -144,6 +153,7 @@ static int change_device(xmlNode *devices, enum device_change change, const xmlN
 
 		if (!copy || !xmlAddNextSibling(same, copy))
 			return refuse(refusal, FAULT_NO_MEMORY, "no memory for a device");
+		keep_place(same, copy);
 	}
 	remove_node(same);
 	return 0;

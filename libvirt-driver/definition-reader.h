@@ -10,12 +10,32 @@
 
 #define READER_PATH 512u
 
+/* In the order that adit gives slots in where none are said. */
+enum place {
+	PLACE_ADI,
+	PLACE_HOSTDEV,
+	PLACE_DISK,
+	PLACE_INTERFACE,
+	PLACE_RNG,
+	PLACE_CONSOLE,
+	PLACE_VSOCK,
+	PLACE_BALLOON,
+	PLACES
+};
+
+/* A device that has a slot: its element, and what "slot" is a member of. */
+struct placed {
+	enum place place;
+	xmlNode *node;
+	struct json_object *object;
+};
+
 struct reader {
 	struct definition *definition;
 	const struct definition_host *host;
 	struct refusal *refusal;
-	struct json_object *config;  /* the root */
-	struct json_object *more;    /* of <adit:hostdev>, until the devices are known */
+	struct json_object *config; /* the root */
+	struct json_object *more; /* of <adit:hostdev>, until the devices are known; controllers */
 	struct json_object *bridges; /* of taps, by their names */
 	struct json_object *device;  /* what the element around the current one has made, or NULL */
 	xmlNode *root, *after_name;
@@ -23,6 +43,8 @@ struct reader {
 	bool has_uuid, has_machine, hvm;
 	bool has_serial; /* by <serial>; a <console> of the serial port only repeats it */
 	bool console_is_serial;
+	struct placed placed[31];
+	size_t n_placed;
 };
 
 struct rule {

@@ -349,7 +349,7 @@ int definition_finish(struct reader *reader)
 		reader->definition->vcpus = 1;
 	reader_int(reader_object(reader->config, "cpus"), "boot_vcpus", reader->definition->vcpus);
 	return finish_memory(reader) || definition_finish_devices(reader) ||
-			       definition_finish_adit(reader)
+			       definition_finish_adit(reader) || definition_finish_slots(reader)
 		       ? CALL_REFUSED
 		       : 0;
 }
@@ -361,6 +361,7 @@ int definition_finish(struct reader *reader)
 #define ONCE  RULE_ONCE
 #define TEXT  RULE_TEXT
 #define SINKS "!type=pty|file|unix|null"
+#define PCI   "!type=pci domain bus slot function multifunction=off"
 
 const struct rule definition_rules[] = {
 	{ "domain", "!type=kvm id", 0, on_domain },
@@ -394,7 +395,8 @@ const struct rule definition_rules[] = {
 	{ "domain/iommufd", "!enabled=yes|no fdgroup", ONCE, on_iommufd },
 	{ "domain/devices", "", ONCE },
 	{ D "emulator", "", ONCE | TEXT, on_emulator },
-	{ D "controller", "!type=pci index=0 model=pcie-root", 0 },
+	{ D "controller", "!type=pci|virtio-serial index=0 model=pcie-root", 0, on_controller },
+	{ D "controller/address", PCI, ONCE, on_controller_address },
 
 	{ D "disk", "!type=file|block device=disk", 0, on_disk, leave_disk },
 	{ D "disk/driver", "name=adit|qemu !type=raw cache=none|default", ONCE, on_disk_driver },
@@ -403,6 +405,7 @@ const struct rule definition_rules[] = {
 	{ D "disk/readonly", "", ONCE, on_disk_readonly },
 	{ D "disk/serial", "", ONCE | TEXT, on_disk_serial },
 	{ D "disk/alias", "!name", ONCE, on_alias },
+	{ D "disk/address", PCI, ONCE, on_guest_address },
 
 	{ D "interface", "!type=ethernet|bridge", 0, on_interface, leave_interface },
 	{ D "interface/source", "!bridge", ONCE },
@@ -411,6 +414,7 @@ const struct rule definition_rules[] = {
 	{ D "interface/model", "!type=virtio", ONCE },
 	{ D "interface/mtu", "!size", ONCE, on_mtu },
 	{ D "interface/alias", "!name", ONCE, on_alias },
+	{ D "interface/address", PCI, ONCE, on_guest_address },
 
 	{ D "serial", SINKS, ONCE, on_serial, leave_sink },
 	{ D "serial/source", "path mode=bind", ONCE, on_sink_source },
@@ -425,11 +429,14 @@ const struct rule definition_rules[] = {
 
 	{ D "vsock", "model=virtio", ONCE, on_vsock, leave_vsock },
 	{ D "vsock/cid", "auto=no !address", ONCE, on_cid },
+	{ D "vsock/address", PCI, ONCE, on_guest_address },
 	{ D "rng", "!model=virtio", ONCE, on_rng },
 	{ D "rng/backend", "!model=random", ONCE | TEXT, on_rng_backend },
+	{ D "rng/address", PCI, ONCE, on_guest_address },
 	{ D "memballoon", "!model=virtio|none autodeflate=on|off freePageReporting=on|off", ONCE,
 	  on_balloon },
 	{ D "memballoon/stats", "!period", ONCE, on_balloon_stats },
+	{ D "memballoon/address", PCI, ONCE, on_guest_address },
 
 	{ D "hostdev", "!mode=subsystem !type=pci|mdev managed=yes|no model=vfio-pci", 0,
 	  on_hostdev, leave_hostdev },
@@ -438,13 +445,14 @@ const struct rule definition_rules[] = {
 	{ D "hostdev/source/address", "domain bus slot function uuid", ONCE, on_hostdev_address },
 	{ D "hostdev/rom", "bar=on|off", ONCE, on_hostdev_rom },
 	{ D "hostdev/alias", "!name", ONCE, on_alias },
+	{ D "hostdev/address", PCI, ONCE, on_guest_address },
 
 	{ "adit:machine", "", ONCE, on_machine },
 	{ A "adit:flat", "!path address", ONCE, on_flat },
 	{ A "adit:debug-exit", "", ONCE, on_debug_exit },
 	{ A "adit:shutdown-timeout", "!seconds", ONCE, on_shutdown_timeout },
 	{ A "adit:adi",
-	  "!id !type=dsa backend=soft|idxd node engines fixed=yes|no interrupt_handles=yes|no "
+	  "!id !type=dsa backend=soft|idxd node engines slot fixed=yes|no interrupt_handles=yes|no "
 	  "event_log=yes|no",
 	  0, on_adi },
 	{ A "adit:adi/adit:wq", "mode=dedicated|shared size threshold group", 0, on_wq },

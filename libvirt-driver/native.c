@@ -221,6 +221,14 @@ static void write_memory(xmlNode *root, struct json_object *config)
 
 /* --- devices --------------------------------------------------------------------------------- */
 
+static void write_slot(xmlNode *node, struct json_object *device)
+{
+	xmlNode *address = get(device, "slot") ? add(node, "address") : NULL;
+
+	set(address, "type", "pci");
+	set(address, "slot", address ? word_of(get(device, "slot")) : NULL);
+}
+
 /* libvirt's own bus of a disk is told by its name; any other name says it beside. */
 static void write_disk(xmlNode *devices, struct json_object *disk, size_t index)
 {
@@ -248,6 +256,7 @@ static void write_disk(xmlNode *devices, struct json_object *disk, size_t index)
 		add_text(node, "serial", json_word(disk, "serial", ""));
 	if (named)
 		set(add(node, "alias"), "name", id);
+	write_slot(node, disk);
 }
 
 /* -1: it is a tap of the daemon's, whose bridge is not told. */
@@ -277,6 +286,7 @@ static int write_net(xmlNode *devices, struct json_object *net, size_t index,
 		set(add(node, "mtu"), "size", word_of(get(net, "mtu")));
 	if (!strncmp(id, "ua-", 3))
 		set(add(node, "alias"), "name", id);
+	write_slot(node, net);
 	return 0;
 }
 
@@ -315,6 +325,13 @@ static void write_console(xmlNode *devices, struct json_object *console)
 		set(target, "type", "virtio");
 		set(target, "port", "0");
 	}
+	if (get(console, "slot")) {
+		xmlNode *controller = add(devices, "controller");
+
+		set(controller, "type", "virtio-serial");
+		set(controller, "index", "0");
+		write_slot(controller, console);
+	}
 	for (size_t i = 0; i < count(ports); i++) {
 		struct json_object *port = json_object_array_get_idx(ports, i);
 
@@ -330,13 +347,17 @@ static void write_single(xmlNode *devices, struct json_object *config)
 	struct json_object *balloon = get_object(config, "balloon");
 	xmlNode *node;
 
-	if (vsock)
-		set(add(add(devices, "vsock"), "cid"), "address", word_of(get(vsock, "cid")));
+	if (vsock) {
+		node = add(devices, "vsock");
+		set(add(node, "cid"), "address", word_of(get(vsock, "cid")));
+		write_slot(node, vsock);
+	}
 	if (rng) {
 		node = add(devices, "rng");
 		set(node, "model", "virtio");
 		set(add_text(node, "backend", json_word(rng, "src", "/dev/urandom")), "model",
 		    "random");
+		write_slot(node, rng);
 	}
 	if (!balloon)
 		return;
@@ -346,6 +367,7 @@ static void write_single(xmlNode *devices, struct json_object *config)
 	set(node, "freePageReporting", is_true(balloon, "free_page_reporting") ? "on" : NULL);
 	if (get(balloon, "statistics_interval"))
 		set(add(node, "stats"), "period", word_of(get(balloon, "statistics_interval")));
+	write_slot(node, balloon);
 }
 
 /* "0000:3b:00.0" in its parts, which the definition's reader judges. */
@@ -388,6 +410,7 @@ static void write_hostdev(xmlNode *devices, xmlNode *machine, struct json_object
 		set(add(node, "rom"), "bar", is_true(device, "rom") ? "on" : "off");
 	if (!strncmp(id, "ua-", 3))
 		set(add(node, "alias"), "name", id);
+	write_slot(node, device);
 	for (const char *const *name = beside; *name; name++) {
 		if (get(device, *name) && !more)
 			more = add(machine, "hostdev");
@@ -407,7 +430,7 @@ static void write_adi(xmlNode *machine, struct json_object *adi)
 	xmlNode *node = add(machine, "adi");
 
 	copy(node, adi,
-	     NAMES("id", "type", "backend", "node", "engines", "fixed", "interrupt_handles",
+	     NAMES("id", "type", "backend", "node", "engines", "slot", "fixed", "interrupt_handles",
 		   "event_log"));
 	for (size_t i = 0; i < count(wqs); i++)
 		copy(add(node, "wq"), json_object_array_get_idx(wqs, i),

@@ -163,6 +163,18 @@ ok "a device that adit has not is refused" fails "/video" v attach-device one "$
 echo "<disk><x/></disk>" >"$work/video.xml"
 ok "a device that does not say which it is is refused" fails "/disk/target: is missing" \
 	v attach-device one "$work/video.xml" --config
+v dumpxml one
+cp "$work/out" "$work/with-disk.xml"
+ok "a device has an address" has "$work/out" '<address type="pci" domain="0x0000" bus="0x00" slot="0x02" function="0x0"/>'
+sed 's/slot="0x02"/slot="0x1e"/' "$work/with-disk.xml" >"$work/moved.xml"
+ok "another one" does v define "$work/moved.xml"
+sed "s/vdb/vdc/; /<address/d; s,disk.img,other.img," "$work/with-disk.xml" | sed -n '/<disk/,/<.disk>/p' >"$work/second.xml"
+ok "a second device" does v attach-device one "$work/second.xml" --config
+v dumpxml one
+ok "does not move it" has "$work/out" 'slot="0x1e"'
+ok "and is where there is room" has "$work/out" 'slot="0x02"'
+v detach-disk one vdc --config
+v define "$work/with-disk.xml"
 ok "detach-disk --config" does v detach-disk one vdb --config
 v dumpxml one
 ok "the definition is what it was" cmp "$work/out" "$work/dump1"
@@ -368,6 +380,19 @@ if [ -e "$build/guest/hotplug.bin" ]; then
 	ok "neither in the definition" sh -c '! grep -q no-such "$1"' -- "$work/out"
 	v dumpxml plugged
 	ok "nor in what runs" sh -c '! grep -q no-such "$1"' -- "$work/out"
+	cat >"$work/placed.xml" <<-END
+		<disk type='file'><driver type='raw'/><source file='$work/third.img'/><target dev='vdp' bus='virtio'/>
+		<address type='pci' domain='0' bus='0' slot='0x0a' function='0'/></disk>
+	END
+	ok "a disk for a slot" does v attach-device plugged "$work/placed.xml" --live
+	ok "is there to the guest" "$until" "$work/plugged.out" "up 10 id"
+	ok "and in its XML" says 'slot="0x0a"' v dumpxml plugged
+	sed -i 's/vdp/vdq/; s/third/other/' "$work/placed.xml"
+	ok "another for that slot is refused" fails "slot 10 of the bus is given to a second device" \
+		v attach-device plugged "$work/placed.xml" --live
+	sed -i 's/0x0a/0x0b/; s/function=.0./function="1"/' "$work/placed.xml"
+	ok "a function that is not 0 is refused" fails "@function: must be 0" v attach-device plugged "$work/placed.xml" --live
+	v detach-disk plugged vdp --live
 	echo "<rng model='virtio'><backend model='random'/></rng>" >"$work/rng.xml"
 	ok "what stays with its machine is refused" fails "stays as long as its machine" \
 		v attach-device plugged "$work/rng.xml" --live

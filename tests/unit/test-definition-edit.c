@@ -179,6 +179,27 @@ static void current_memory_may_be_less_with_a_balloon(void **state)
 	definition_free(all);
 }
 
+static void places_stay_when_others_come_and_go(void **state)
+{
+	struct definition *first = start();
+	struct definition *more = changed(first, DEVICE_ATTACH, DISK("vdb", "/b"));
+	struct definition *less = changed(more, DEVICE_DETACH, DISK("vda", "/a"));
+	struct definition *last = changed(less, DEVICE_ATTACH, DISK("vdc", "/c"));
+	struct definition *other = changed(last, DEVICE_UPDATE, DISK("vdb", "/x"));
+
+	/* The function came first, as with adit itself. */
+	assert_non_null(strstr(more->config, "\"id\":\"vdb\",\"slot\":3"));
+	assert_non_null(strstr(less->config, "\"id\":\"vdb\",\"slot\":3"));
+	assert_non_null(strstr(last->config, "\"id\":\"vdb\",\"slot\":3"));
+	assert_non_null(strstr(last->config, "\"id\":\"vdc\",\"slot\":2"));
+	assert_non_null(strstr(other->config, "\"path\":\"/x\",\"id\":\"vdb\",\"slot\":3"));
+	definition_free(first);
+	definition_free(more);
+	definition_free(less);
+	definition_free(last);
+	definition_free(other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -187,6 +208,7 @@ int main(void)
 		cmocka_unit_test(an_update_keeps_the_place),
 		cmocka_unit_test(names_stay_when_others_go),
 		cmocka_unit_test(what_is_wrong_is_refused),
+		cmocka_unit_test(places_stay_when_others_come_and_go),
 		cmocka_unit_test(the_text_of_an_element_is_set),
 		cmocka_unit_test(current_memory_is_all_of_it_where_none_can_be_given_back),
 		cmocka_unit_test(current_memory_may_be_less_with_a_balloon),

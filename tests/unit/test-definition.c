@@ -333,6 +333,96 @@ static void depth_and_length_are_bounded(void **state)
 	free(xml);
 }
 
+#define AT(slot) "<address type='pci' slot='" slot "'/>"
+#define PCI(slot) \
+	"<address type=\"pci\" domain=\"0x0000\" bus=\"0x00\" slot=\"" slot "\" function=\"0x0\"/>"
+#define DISK(dev, more)                                                                    \
+	"<disk type='file'><driver type='raw'/><source file='/" dev "'/><target dev='" dev \
+	"'/>" more "</disk>"
+
+/* Where adit would have put them by itself. */
+static void places_that_nobody_gives_are_adits_own(void **state)
+{
+	struct definition *one = parse(DOMAIN("<devices>" DISK("vda", "") DISK(
+		"vdb",
+		"") "<rng model='virtio'><backend "
+		    "model='random'/></rng><console type='pty'><target type='virtio'/></console>"
+		    "<hostdev mode='subsystem' type='pci'><source><address bus='3' slot='0' "
+		    "function='0'/></source></hostdev></devices><adit:machine xmlns:adit='" DEFINITION_NS
+		    "'><adit:adi id='d' type='dsa'><adit:wq size='8'/></adit:adi></adit:machine>"));
+	struct definition *again = parse(one->xml);
+	struct config config;
+	struct err err;
+
+	assert_string_equal(one->xml, again->xml);
+	assert_string_equal(one->config, again->config);
+	assert_ok(config_parse(&config, one->config, strlen(one->config), &err), &err);
+	assert_int_equal(config.adis[0].slot, 1);
+	assert_int_equal(config.devices[0].slot, 2);
+	assert_int_equal(config.disks[0].slot, 3);
+	assert_int_equal(config.disks[1].slot, 4);
+	assert_int_equal(config.rng.slot, 5);
+	assert_int_equal(config.console.slot, 6);
+	assert_non_null(strstr(one->xml, "<controller type=\"virtio-serial\" index=\"0\">"));
+	config_free(&config);
+	definition_free(one);
+	definition_free(again);
+}
+
+static void places_that_are_given_are_kept(void **state)
+{
+	struct definition *one = parse(DEVICES(DISK("vda", "") DISK("vdb", AT("1"))
+						       DISK("vdc", "<address type='pci'/>")
+							       DISK("vdd", AT("0x1f"))));
+	struct config config;
+	struct err err;
+
+	assert_ok(config_parse(&config, one->config, strlen(one->config), &err), &err);
+	assert_int_equal(config.disks[0].slot, 2);
+	assert_int_equal(config.disks[1].slot, 1);
+	assert_int_equal(config.disks[2].slot, 3);
+	assert_int_equal(config.disks[3].slot, 31);
+	assert_non_null(strstr(one->xml, PCI("0x1f")));
+	config_free(&config);
+	definition_free(one);
+}
+
+static void places_that_are_none_are_refused(void **state)
+{
+	unsupported(DEVICES(DISK("vda", AT("0"))), "/domain/devices/disk/address/@slot: must be 1");
+	unsupported(DEVICES(DISK("vda", AT("32"))), "/domain/devices/disk/address/@slot: ");
+	unsupported(DEVICES(DISK("vda", "<address type='pci' bus='1' slot='1'/>")),
+		    "/domain/devices/disk/address/@bus: must be 0, for a guest has one bus");
+	unsupported(DEVICES(DISK("vda", "<address type='pci' slot='1' function='2'/>")),
+		    "/domain/devices/disk/address/@function: must be 0");
+	unsupported(DEVICES(DISK("vda", "<address type='drive'/>")),
+		    "/domain/devices/disk/address/@type: ");
+	unsupported(DEVICES(DISK("vda", AT("3")) DISK("vdb", AT("3"))),
+		    "/domain/devices: slot 3 of the bus is given to a second device, <disk>");
+	unsupported(ADIT("<adit:adi id='d' type='dsa' slot='0'/>"),
+		    "adit:machine/adit:adi/@slot: ");
+	unsupported(DEVICES("<controller type='pci' model='pcie-root'>" AT("1") "</controller>"),
+		    "/domain/devices/controller/address: is not supported");
+	unsupported(DEVICES("<controller type='virtio-serial'/><controller type='virtio-serial'/>"),
+		    "/domain/devices/controller[2]: is there twice");
+}
+
+/* One that comes takes what is free; one that goes leaves the rest where it was. */
+static void there_are_31_places(void **state)
+{
+	char xml[8192] = "", *at = xml;
+
+	for (unsigned int i = 0; i < 32; i++)
+		at += sprintf(at,
+			      "<hostdev mode='subsystem' type='pci'><source><address bus='%u' "
+			      "slot='0' function='0'/></source></hostdev>",
+			      i);
+	at = NULL;
+	assert_true(asprintf(&at, DEVICES("%s"), xml) > 0);
+	unsupported(at, "/domain/devices/hostdev[32]: is one more than the 31 devices");
+	free(at);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -348,6 +438,10 @@ int main(void)
 		cmocka_unit_test(xml_that_is_none_is_an_xml_error),
 		cmocka_unit_test(document_types_and_entities_are_refused),
 		cmocka_unit_test(depth_and_length_are_bounded),
+		cmocka_unit_test(places_that_nobody_gives_are_adits_own),
+		cmocka_unit_test(places_that_are_given_are_kept),
+		cmocka_unit_test(places_that_are_none_are_refused),
+		cmocka_unit_test(there_are_31_places),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

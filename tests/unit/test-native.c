@@ -52,7 +52,7 @@ static const char everything[] =
 	"<os><type>hvm</type><kernel>/k</kernel><initrd>/i</initrd><cmdline>a &lt; \"b\"</cmdline>"
 	"</os><iommufd enabled='yes'/><devices>"
 	"<disk type='file'><driver type='raw' cache='none'/><source file='/d/a&amp;b'/>"
-	"<target dev='vdc'/><serial>A1</serial></disk>"
+	"<target dev='vdc'/><serial>A1</serial><address type='pci' slot='30'/></disk>"
 	"<disk type='block'><driver type='raw'/><source dev='/dev/sdz'/><target dev='vda'/>"
 	"<readonly/><alias name='ua-root'/></disk>"
 	"<interface type='ethernet'><mac address='52:54:00:00:00:01'/>"
