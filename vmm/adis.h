@@ -22,12 +22,21 @@ struct config_pasid;
 struct dsa;
 struct dsa_options;
 struct hot_ram;
+struct idxd_spawner;
 struct ioasid_space;
 struct layout;
 struct pci_bus;
 struct ram;
 struct sandbox;
 struct vm;
+
+/*
+ * Whether helpers of host work queues may be needed once a guest has run; config and api_socket may
+ * be NULL. Then who starts them, for the queues that config names now and for any /dev/dsa/wqN.M:
+ * passthrough/adi/idxd-spawner.h says when.
+ */
+bool adis_need_spawner(const struct config *config, const char *api_socket);
+int adis_start_spawner(struct idxd_spawner **out, const struct config *config, struct err *err);
 
 /* Also where the configuration has none: they can come later. */
 int adis_create(struct adis **out, const struct config *config, struct vm *vm, struct pci_bus *bus,

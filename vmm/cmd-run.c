@@ -13,10 +13,12 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "passthrough/adi/idxd-spawner.h"
 #include "util/bits.h"
 #include "util/log.h"
 #include "util/loop.h"
 #include "util/sandbox.h"
+#include "vmm/adis.h"
 #include "vmm/api/server.h"
 #include "vmm/command.h"
 #include "vmm/config.h"
@@ -249,6 +251,16 @@ static int confine(const struct run *run, struct err *err)
 	return ret;
 }
 
+/* Before there is another thread, or memory of a guest; as whom the VM is, with its files. */
+static int start_spawner(struct run *run, struct err *err)
+{
+	const struct config *config = run->path ? life_config(run->life) : NULL;
+
+	if (run->unconfined || !adis_need_spawner(config, run->socket))
+		return 0;
+	return adis_start_spawner(&run->sandbox.spawner, config, err);
+}
+
 static int run_all(struct run *run)
 {
 	const struct life_options options = {
@@ -276,7 +288,7 @@ static int run_all(struct run *run)
 		keeper_exec(life_config(run->life), run->run_dir, run->socket, run->argv, &err);
 		log_line(&run->log, LOG_ERROR, "run", "%s", err.text);
 		status = EXIT_FAILED;
-	} else if (settle(run, &err) || confine(run, &err)) {
+	} else if (settle(run, &err) || confine(run, &err) || start_spawner(run, &err)) {
 		log_line(&run->log, LOG_ERROR, "run", "%s", err.text);
 		status = EXIT_FAILED;
 	} else {
@@ -285,6 +297,7 @@ static int run_all(struct run *run)
 	unwatch_signals(run);
 	server_destroy(run->server);
 	life_destroy(run->life);
+	idxd_spawner_end(run->sandbox.spawner);
 	return status;
 }
 

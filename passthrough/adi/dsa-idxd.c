@@ -8,72 +8,21 @@
  * Untested on hardware: there was none.
  */
 #include <errno.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "passthrough/adi/dsa-hardware.h"
 #include "passthrough/adi/idxd-helper.h"
+#include "passthrough/adi/idxd-spawner.h"
 #include "util/bits.h"
-
-struct idxd {
-	int fd;	     /* the socket */
-	int process; /* a descriptor of the helper, so that nobody else is ever ended */
-	pid_t pid;
-	bool reaped;
-};
-
-extern char **environ;
+#include "util/sandbox.h"
 
 static const char *const steps[] = { "its start", "its greeting", "mapping the window",
 				     "opening the queue" };
 
-static void wait_for(struct idxd *idxd)
-{
-	while (waitpid(idxd->pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	idxd->reaped = true;
-}
-
-/* This same program, told to be a helper. */
-static int start_helper(struct idxd *idxd, struct err *err)
-{
-	static char name[] = "adit", word[] = IDXD_HELPER_WORD;
-	char *argv[] = { name, word, NULL };
-	posix_spawn_file_actions_t actions;
-	int pair[2], ret;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
-		return err_set(err, errno, "socketpair: %s", strerror(errno));
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_adddup2(&actions, pair[1], IDXD_HELPER_FD);
-	ret = posix_spawn(&idxd->pid, "/proc/self/exe", &actions, NULL, argv, environ);
-	posix_spawn_file_actions_destroy(&actions);
-	close(pair[1]);
-	if (ret) {
-		close(pair[0]);
-		return err_set(err, ret, "starting a helper: %s%s", strerror(ret),
-			       ret == EPERM ? " (the sandbox lets no process be started once a "
-					      "guest has run: bind at start, and reset by a new "
-					      "adit run; or use --sandbox=off)"
-					    : "");
-	}
-	idxd->fd = pair[0];
-	idxd->process = (int)syscall(SYS_pidfd_open, idxd->pid, 0);
-	if (idxd->process >= 0)
-		return 0;
-	ret = errno;
-	close(idxd->fd); /* by which it ends */
-	wait_for(idxd);
-	return err_set(err, ret, "a helper cannot be held: pidfd_open: %s", strerror(ret));
-}
-
-static int send_hello(const struct idxd *idxd, const struct idxd_hello *hello, int memory)
+static int send_hello(const struct idxd_process *idxd, const struct idxd_hello *hello, int memory)
 {
 	union {
 		struct cmsghdr header;
@@ -98,11 +47,6 @@ static int make_hello(const struct dsa *dsa, const struct dsa_piece *pieces, uns
 		      struct idxd_hello *hello, struct err *err)
 {
 	*hello = (struct idxd_hello){ .n = n };
-	if (!dsa->host.node || strlen(dsa->host.node) >= sizeof(hello->node))
-		return err_set(err, EINVAL,
-			       "%s: the host work queue's path is missing or longer than %zu",
-			       dsa->id, sizeof(hello->node) - 1);
-	memcpy(hello->node, dsa->host.node, strlen(dsa->host.node) + 1);
 	for (unsigned int i = 0; i < n; i++) {
 		if (pieces[i].fd < 0 || pieces[i].fd != pieces[0].fd)
 			return err_set(err, EINVAL,
@@ -116,7 +60,7 @@ static int make_hello(const struct dsa *dsa, const struct dsa_piece *pieces, uns
 	return n ? 0 : err_set(err, EINVAL, "%s: the space maps nothing", dsa->id);
 }
 
-static int greet(struct dsa *dsa, struct idxd *idxd, struct dsa_channel *channel,
+static int greet(struct dsa *dsa, struct idxd_process *idxd, struct dsa_channel *channel,
 		 const struct dsa_piece *pieces, unsigned int n, struct err *err)
 {
 	struct idxd_ready ready = { 0 };
@@ -146,31 +90,22 @@ static int greet(struct dsa *dsa, struct idxd *idxd, struct dsa_channel *channel
 	return 0;
 }
 
-static void end_helper(struct idxd *idxd)
-{
-	if (idxd->reaped)
-		return;
-	syscall(SYS_pidfd_send_signal, idxd->process, SIGKILL, NULL, 0);
-	wait_for(idxd);
-	close(idxd->process);
-}
-
 static int idxd_open(struct dsa *dsa, struct dsa_channel *channel, const struct dsa_piece *pieces,
 		     unsigned int n, struct err *err)
 {
-	struct idxd *idxd = calloc(1, sizeof(*idxd));
+	struct idxd_process *idxd = calloc(1, sizeof(*idxd));
 	int ret;
 
 	if (!idxd)
 		return err_set(err, ENOMEM, "no memory for a helper");
-	ret = start_helper(idxd, err);
+	ret = idxd_spawn(dsa->sandbox ? dsa->sandbox->spawner : NULL, dsa->host.node, idxd, err);
 	if (ret) {
 		free(idxd);
-		return ret;
+		return err_prefix(err, "%s", dsa->id);
 	}
 	ret = greet(dsa, idxd, channel, pieces, n, err);
 	if (ret) {
-		end_helper(idxd);
+		idxd_process_end(idxd);
 		close(idxd->fd);
 		free(idxd);
 		return ret;
@@ -182,7 +117,7 @@ static int idxd_open(struct dsa *dsa, struct dsa_channel *channel, const struct 
 static int idxd_run(struct dsa_channel *channel, const struct dsa_job *live,
 		    struct dsa_descriptor *descriptor, struct dsa_record *record)
 {
-	const struct idxd *idxd = channel->priv;
+	const struct idxd_process *idxd = channel->priv;
 	struct idxd_end end;
 	ssize_t n;
 
@@ -201,14 +136,14 @@ static int idxd_run(struct dsa_channel *channel, const struct dsa_job *live,
 
 static void idxd_stop(struct dsa_channel *channel)
 {
-	end_helper(channel->priv);
+	idxd_process_end(channel->priv);
 }
 
 static void idxd_close(struct dsa_channel *channel)
 {
-	struct idxd *idxd = channel->priv;
+	struct idxd_process *idxd = channel->priv;
 
-	end_helper(idxd);
+	idxd_process_end(idxd);
 	close(idxd->fd);
 	free(idxd);
 }

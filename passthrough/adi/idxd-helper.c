@@ -46,8 +46,7 @@ static int receive_hello(int fd, struct idxd_hello *hello, int *memory)
 	if (n < 0)
 		return -errno;
 	if (n != sizeof(*hello) || !header || header->cmsg_type != SCM_RIGHTS ||
-	    header->cmsg_len != CMSG_LEN(sizeof(int)) || hello->n > DSA_MAX_PIECES ||
-	    !memchr(hello->node, 0, sizeof(hello->node)))
+	    header->cmsg_len != CMSG_LEN(sizeof(int)) || hello->n > DSA_MAX_PIECES)
 		return -EPROTO;
 	memcpy(memory, CMSG_DATA(header), sizeof(*memory));
 	return 0;
@@ -80,7 +79,7 @@ static int map_window(const struct idxd_hello *hello, int memory, struct idxd_re
 }
 
 /* 0, or -errno with ready->step: 1 the greeting, 2 the window, 3 the queue. */
-static int set_up(int fd, struct idxd_ready *ready, int *queue)
+static int set_up(int fd, const char *node, struct idxd_ready *ready, int *queue)
 {
 	struct idxd_hello hello;
 	int memory = -1, ret;
@@ -95,7 +94,7 @@ static int set_up(int fd, struct idxd_ready *ready, int *queue)
 	if (ret)
 		return ret;
 	ready->step = 3;
-	*queue = open(hello.node, O_RDWR | O_CLOEXEC);
+	*queue = open(node, O_RDWR | O_CLOEXEC);
 	return *queue < 0 ? -errno : 0;
 }
 
@@ -147,7 +146,7 @@ static int serve(int fd, int queue, struct private_page *page)
 	return n ? 1 : 0;
 }
 
-int idxd_helper_main(int fd)
+int idxd_helper_main(int fd, const char *node)
 {
 	static struct private_page page;
 	struct idxd_ready ready = { 0 };
@@ -155,7 +154,7 @@ int idxd_helper_main(int fd)
 
 	/* Its memory holds what a tenant's does: nothing else of the same user may look at it. */
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	ready.error = -set_up(fd, &ready, &queue);
+	ready.error = -set_up(fd, node, &ready, &queue);
 	if (send(fd, &ready, sizeof(ready), MSG_NOSIGNAL) != sizeof(ready) || ready.error)
 		return 1;
 	return serve(fd, queue, &page);

@@ -17,11 +17,11 @@
 #include "passthrough/adi/dsa-regs.h"
 #include "passthrough/adi/dsa.h"
 
-#define IDXD_HELPER_WORD "idxd-helper" /* the first argument of a program that is to be one */
-#define IDXD_HELPER_FD	 3
+#define IDXD_HELPER_WORD \
+	"idxd-helper" /* first argument of a program that is to be one; then the queue */
+#define IDXD_HELPER_FD 3
 
 struct idxd_hello {
-	char node[108]; /* of the queue, NUL-terminated */
 	uint32_t n;
 	struct {
 		uint64_t size, fd_offset;
@@ -41,7 +41,10 @@ struct idxd_end {
 	struct dsa_record record;
 };
 
-/* Serves the socket until its end. The process's exit status. */
-int idxd_helper_main(int fd);
+/*
+ * Serves the socket until its end, on the queue at `node`: which one it is says who starts the
+ * process, and nobody who speaks to it later. The process's exit status.
+ */
+int idxd_helper_main(int fd, const char *node);
 
 #endif

@@ -803,6 +803,6 @@ int main(int argc, char **argv)
 
 	/* The back end starts this program again as its helper. */
 	if (argc > 1 && !strcmp(argv[1], IDXD_HELPER_WORD))
-		return idxd_helper_main(IDXD_HELPER_FD);
+		return idxd_helper_main(IDXD_HELPER_FD, argc > 2 ? argv[2] : "");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
