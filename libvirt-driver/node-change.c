@@ -19,7 +19,7 @@ struct node_change {
 	struct node_change *next;
 	struct node_task task;
 	struct ticket ticket;
-	void (*then)(struct daemon *daemon); /* NULL: nothing */
+	struct node_then then; /* fn NULL: nobody */
 	pid_t pid;
 	int fd;
 	struct loop_watch *watch;
@@ -73,6 +73,18 @@ static int autostart(const struct host *host, struct err *err)
 	return ret;
 }
 
+/* The last first; one that cannot be given back keeps no other from it. */
+static int give_all_back(const struct host *host, const struct node_task *task, struct err *err)
+{
+	int ret = 0;
+
+	for (size_t i = task->n_functions; i--;) {
+		if (change_function_return(host, &task->functions[i], err))
+			ret = -EIO;
+	}
+	return ret;
+}
+
 static int carry_out(const struct host *host, const struct node_task *task, struct err *err)
 {
 	switch (task->verb) {
@@ -86,6 +98,10 @@ static int carry_out(const struct host *host, const struct node_task *task, stru
 		return node_defined_make(&task->mdev, host, err);
 	case NODE_REMOVE:
 		return change_mdev_remove(host, &task->mdev.mdev, err);
+	case NODE_TAKE:
+		return change_function_take(host, task->functions, err);
+	case NODE_RETURN:
+		return give_all_back(host, task, err);
 	case NODE_AUTOSTART:
 		return autostart(host, err);
 	}
@@ -135,11 +151,13 @@ static void on_end(void *arg, uint32_t ready)
 {
 	struct node_change *change = arg;
 	struct daemon *daemon = change->daemon;
-	void (*then)(struct daemon *) = change->then;
+	struct node_then then = change->then;
 	struct xdr_out body = { .max = WIRE_MAX_STRING };
 	struct refusal refusal = { 0 };
 	char text[sizeof(refusal.err.text)];
 	ssize_t n = read(change->fd, text, sizeof(text) - 1);
+	bool failed = false;
+	struct node_task task;
 	int status = 0;
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -153,14 +171,17 @@ static void on_end(void *arg, uint32_t ready)
 	} else {
 		refuse(&refusal, FAULT_OPERATION_FAILED, "%s",
 		       n > 0 ? text : "it could not be done");
-		if (!change->ticket.session)
-			log_line(change->daemon->log, LOG_ERROR, "node", "%s", refusal.err.text);
+		failed = true;
+		if (!then.fn && !change->ticket.session)
+			log_line(daemon->log, LOG_ERROR, "node", "%s", refusal.err.text);
 		ticket_answer(change->daemon, &change->ticket, NULL, &refusal);
 	}
 	free(body.bytes);
+	task = change->task;
+	task.mdev.attributes = NULL;
 	forget(change);
-	if (then)
-		then(daemon);
+	if (then.fn)
+		then.fn(then.arg, daemon, &task, failed ? &refusal : NULL);
 }
 
 static int spawn(struct node_change *change, const struct host *host)
@@ -188,8 +209,14 @@ static struct node_change *begin(struct daemon *daemon, const struct node_task *
 	unsigned int n = 0;
 	int ret;
 
-	for (change = daemon->changes; change; change = change->next)
+	for (change = daemon->changes; change; change = change->next) {
 		n++;
+		if (*task->bdf && !strcmp(change->task.bdf, task->bdf)) {
+			refuse(refusal, FAULT_RESOURCE_BUSY, "%s is being changed already",
+			       task->bdf);
+			return NULL;
+		}
+	}
 	if (n >= AT_ONCE) {
 		refuse(refusal, FAULT_OPERATION_FAILED,
 		       "%u changes to devices are under way already", AT_ONCE);
@@ -207,6 +234,7 @@ static struct node_change *begin(struct daemon *daemon, const struct node_task *
 	change->next = daemon->changes;
 	daemon->changes = change;
 	ret = spawn(change, daemon->host);
+	change->task.functions = NULL;
 	if (!ret)
 		return change;
 	if (change->pid > 0)
@@ -238,17 +266,26 @@ static bool is_marked(const struct host *host)
 	return is;
 }
 
-bool node_autostart(struct daemon *daemon, void (*fn)(struct daemon *daemon))
+int node_change_then(struct daemon *daemon, const struct node_task *task,
+		     const struct node_then *then, struct refusal *refusal)
 {
+	struct node_change *change = begin(daemon, task, refusal);
+
+	if (!change)
+		return CALL_REFUSED;
+	change->then = *then;
+	return 0;
+}
+
+bool node_autostart(struct daemon *daemon, const struct node_then *then)
+{
+	const struct node_task task = { .verb = NODE_AUTOSTART };
 	struct refusal refusal = { 0 };
-	struct node_change *change;
 
 	if (!daemon->host || !is_marked(daemon->host))
 		return false;
-	change = begin(daemon, &(struct node_task){ .verb = NODE_AUTOSTART }, &refusal);
-	if (change)
-		change->then = fn;
-	else
-		log_line(daemon->log, LOG_ERROR, "node", "%s", refusal.err.text);
-	return change;
+	if (!node_change_then(daemon, &task, then, &refusal))
+		return true;
+	log_line(daemon->log, LOG_ERROR, "node", "%s", refusal.err.text);
+	return false;
 }

@@ -35,9 +35,18 @@ static void start_marked(struct daemon *daemon)
 	}
 }
 
+static void on_mdevs(void *arg, struct daemon *daemon, const struct node_task *task,
+		     const struct refusal *failure)
+{
+	if (failure)
+		log_line(daemon->log, LOG_ERROR, "node", "%s", failure->err.text);
+	start_marked(daemon);
+}
+
 void run_autostart(struct daemon *daemon)
 {
 	/* Mdevs first: a domain may be marked that has one. */
-	if (run_first_time(daemon) && !node_autostart(daemon, start_marked))
+	if (run_first_time(daemon) &&
+	    !node_autostart(daemon, &(struct node_then){ on_mdevs, NULL }))
 		start_marked(daemon);
 }

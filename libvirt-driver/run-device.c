@@ -8,6 +8,8 @@
 
 #include "libvirt-driver/definition-devices.h"
 #include "libvirt-driver/json.h"
+#include "libvirt-driver/run-files.h"
+#include "libvirt-driver/run-user.h"
 #include "util/bits.h"
 
 static const struct {
@@ -93,16 +95,52 @@ int device_request(const struct definition *before, const struct definition *aft
 	return ret;
 }
 
-int device_request_open(struct device_request *request, struct given *given,
+bool device_request_takes(const struct device_request *request, char bdf[HOST_NAME_CHARS + 1])
+{
+	struct json_object *device, *managed;
+	bool is = false;
+
+	*bdf = 0;
+	if (strcmp(request->verb, "vm.add-device") != 0)
+		return false;
+	device = json_tokener_parse(request->body);
+	if (json_object_object_get_ex(device, "managed", &managed) &&
+	    json_object_get_boolean(managed))
+		is = !host_bdf_parse(bdf, json_word(device, "path", ""));
+	json_object_put(device);
+	return is;
+}
+
+static int open_device(const struct domain *domain, const struct definition *after,
+		       struct json_object *device, struct given *given, struct refusal *refusal)
+{
+	struct json_object *config;
+	int ret;
+
+	if (!user_is_own(domain->daemon))
+		return 0;
+	config = json_tokener_parse(after->config);
+	ret = given_open_device(given, domain->daemon->host, device, config, !run_has_iommu(domain),
+				refusal);
+	json_object_put(config);
+	return ret;
+}
+
+int device_request_open(const struct domain *domain, const struct definition *after,
+			struct device_request *request, struct given *given,
 			struct refusal *refusal)
 {
 	struct json_object *device = json_tokener_parse(request->body);
+	bool own = user_is_own(domain->daemon);
 	int ret = 0;
 
-	if (!strcmp(request->verb, "vm.add-disk"))
+	if (!strcmp(request->verb, "vm.add-disk") && own)
 		ret = given_open_disk(given, device, refusal);
-	else if (!strcmp(request->verb, "vm.add-net"))
+	else if (!strcmp(request->verb, "vm.add-net") && own)
 		ret = given_open_net(given, device, refusal);
+	else if (!strcmp(request->verb, "vm.add-device"))
+		ret = open_device(domain, after, device, given, refusal);
+	json_object_object_del(device, "managed");
 	if (!ret) {
 		free(request->body);
 		request->body = write_body(device, true);

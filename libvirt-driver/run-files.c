@@ -21,6 +21,7 @@
 
 #define LAST_WORDS  480u
 #define AUTOSTARTED "autostarted"
+#define IOMMU_GIVEN "iommu"
 
 int run_path(const struct daemon *daemon, const uint8_t uuid[XDR_UUID], const char *name,
 	     char path[RUN_PATH])
@@ -33,8 +34,7 @@ int run_path(const struct daemon *daemon, const uint8_t uuid[XDR_UUID], const ch
 		       : -ENAMETOOLONG;
 }
 
-/* The domain's directory, made where asked; -errno. */
-static int open_own(const struct daemon *daemon, const uint8_t uuid[XDR_UUID], bool make)
+int run_open(const struct daemon *daemon, const uint8_t uuid[XDR_UUID], bool make)
 {
 	char text[UUID_TEXT];
 	struct err err = { 0 };
@@ -114,7 +114,7 @@ int run_prepare(const struct domain *domain, struct given *given, struct refusal
 {
 	const struct daemon *daemon = domain->daemon;
 	char *xml = definition_xml_with_id(domain->live, domain->id);
-	int dir = open_own(daemon, domain->live->uuid, true), ret = dir;
+	int dir = run_open(daemon, domain->live->uuid, true), ret = dir;
 
 	given->n = 0;
 	if (dir >= 0) {
@@ -134,7 +134,7 @@ int run_prepare(const struct domain *domain, struct given *given, struct refusal
 
 uint32_t run_owner(const struct daemon *daemon, const uint8_t uuid[XDR_UUID])
 {
-	int dir = open_own(daemon, uuid, false);
+	int dir = run_open(daemon, uuid, false);
 	struct stat st;
 	bool known;
 
@@ -145,10 +145,48 @@ uint32_t run_owner(const struct daemon *daemon, const uint8_t uuid[XDR_UUID])
 	return known ? st.st_uid : geteuid();
 }
 
+/* With a device from the start there is a keeper, which opens what it needs. */
+bool run_has_iommu(const struct domain *domain)
+{
+	int dir = run_open(domain->daemon, domain_uuid(domain), false);
+	struct json_object *config = NULL, *devices, *iommu;
+	struct stat st;
+	char *text = NULL;
+	size_t len;
+	bool has;
+
+	if (dir < 0)
+		return false;
+	has = !fstatat(dir, IOMMU_GIVEN, &st, AT_SYMLINK_NOFOLLOW);
+	if (!has)
+		text = store_read(dir, "config.json", DEFINITION_MAX_XML, &len);
+	close(dir);
+	if (text)
+		config = json_tokener_parse(text);
+	if (json_object_object_get_ex(config, "devices", &devices))
+		has = json_object_array_length(devices) > 0;
+	if (json_object_object_get_ex(config, "iommu", &iommu))
+		has |= json_object_object_get_ex(iommu, "fd", NULL);
+	json_object_put(config);
+	free(text);
+	return has;
+}
+
+int run_had_iommu(const struct domain *domain)
+{
+	int dir = run_open(domain->daemon, domain_uuid(domain), false), ret = dir;
+
+	if (dir < 0)
+		return ret;
+	ret = store_write(dir, IOMMU_GIVEN, "", false);
+	close(dir);
+	return ret;
+}
+
 int run_keep_live(struct daemon *daemon, const struct definition *live, int32_t id)
 {
 	char *xml = definition_xml_with_id(live, id);
-	int dir = open_own(daemon, live->uuid, false), ret = dir;
+	int dir = run_open(daemon, live->uuid, false), ret = dir;
 
 	if (dir >= 0) {
 		ret = xml ? store_write(dir, "live.xml", xml, false) : -ENOMEM;
@@ -160,7 +198,7 @@ int run_keep_live(struct daemon *daemon, const struct definition *live, int32_t 
 
 static int open_log(const struct daemon *daemon, const uint8_t uuid[XDR_UUID])
 {
-	int dir = open_own(daemon, uuid, false), fd;
+	int dir = run_open(daemon, uuid, false), fd;
 
 	if (dir < 0)
 		return dir;
@@ -249,7 +287,7 @@ pid_t run_spawn(const struct domain *domain, const struct given *given, unsigned
 
 int run_last_words(struct daemon *daemon, const uint8_t uuid[XDR_UUID], struct err *err)
 {
-	int dir = open_own(daemon, uuid, false), fd;
+	int dir = run_open(daemon, uuid, false), fd;
 	char text[LAST_WORDS + 1], *line;
 	ssize_t n = 0;
 	off_t size;
@@ -280,9 +318,9 @@ int run_last_words(struct daemon *daemon, const uint8_t uuid[XDR_UUID], struct e
 
 void run_clean(struct daemon *daemon, const uint8_t uuid[XDR_UUID])
 {
-	static const char *const own[] = { "live.xml", "config.json" };
+	static const char *const own[] = { "live.xml", "config.json", "taken.json", IOMMU_GIVEN };
 	static const char *const made[] = { "api", "serial", "console", "vsock" };
-	int dir = open_own(daemon, uuid, false), vm;
+	int dir = run_open(daemon, uuid, false), vm;
 
 	if (dir < 0)
 		return;
@@ -302,7 +340,7 @@ struct definition *run_read_live(struct daemon *daemon, const uint8_t uuid[XDR_U
 	const struct definition_host host = { daemon->run_dir, daemon->adit };
 	struct definition *definition = NULL;
 	struct refusal refusal = { 0 };
-	int dir = open_own(daemon, uuid, false);
+	int dir = run_open(daemon, uuid, false);
 	size_t len;
 	char *text;
 

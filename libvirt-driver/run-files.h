@@ -16,6 +16,8 @@
 /* RUN/UUID/NAME; -ENAMETOOLONG. */
 int run_path(const struct daemon *daemon, const uint8_t uuid[XDR_UUID], const char *name,
 	     char path[RUN_PATH]);
+/* The domain's directory, made where asked; -errno. */
+int run_open(const struct daemon *daemon, const uint8_t uuid[XDR_UUID], bool make);
 /*
  * Makes RUN/UUID with all that a start of domain->live needs; *given is what goes to the process,
  * and is closed by the caller, also after a refusal.
@@ -23,6 +25,12 @@ int run_path(const struct daemon *daemon, const uint8_t uuid[XDR_UUID], const ch
 int run_prepare(const struct domain *domain, struct given *given, struct refusal *refusal);
 /* As whom the process of a domain that runs was started. */
 uint32_t run_owner(const struct daemon *daemon, const uint8_t uuid[XDR_UUID]);
+/*
+ * Whether a process that runs as another user has a node for I/O address spaces, or somebody who
+ * opens one for it; and that it was given one since it started.
+ */
+bool run_has_iommu(const struct domain *domain);
+int run_had_iommu(const struct domain *domain);
 /* Its live.xml, written anew where it changed while it runs. */
 int run_keep_live(struct daemon *daemon, const struct definition *live, int32_t id);
 /*

@@ -6,9 +6,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "keeper/node.h"
 #include "libvirt-driver/bridge.h"
 #include "libvirt-driver/json.h"
+#include "libvirt-driver/run-taken.h"
 #include "util/bits.h"
+
+#define CONFIG_DEVICES 64u /* more than a VM has */
 
 static bool is_set(struct json_object *object, const char *key)
 {
@@ -113,6 +117,44 @@ int given_open_net(struct given *given, struct json_object *net, struct refusal 
 {
 	given->n = 0;
 	return give(given, net, "tap", NULL, open_tap, refusal);
+}
+
+/* As adit would have it: type1 knows groups alone. */
+static enum host_way way_of(struct json_object *device, struct json_object *config)
+{
+	const char *via = json_word(device, "via", "auto"), *provider = "auto";
+	struct json_object *iommu;
+
+	if (json_object_object_get_ex(config, "iommu", &iommu))
+		provider = json_word(iommu, "provider", "auto");
+	if (!strcmp(via, "cdev"))
+		return HOST_WAY_CDEV;
+	return !strcmp(via, "group") || !strcmp(provider, "type1") ? HOST_WAY_GROUP : HOST_WAY_AUTO;
+}
+
+int given_open_device(struct given *given, const struct host *host, struct json_object *device,
+		      struct json_object *config, bool with_iommu, struct refusal *refusal)
+{
+	const char *with[CONFIG_DEVICES], *path = json_word(device, "path", "");
+	size_t n = taken_names(config, with, ARRAY_SIZE(with));
+	struct host_found found;
+	struct host_name name;
+	int fd;
+
+	given->n = 0;
+	refusal->fault = FAULT_OPERATION_FAILED;
+	if (host_name_parse(&name, path))
+		return refuse(refusal, FAULT_OPERATION_FAILED, "%s names no device", path);
+	if (host_find_device(host, &name, way_of(device, config), with, n, &found, &refusal->err))
+		return CALL_REFUSED;
+	fd = host_open_found(host, &found, &refusal->err);
+	if (fd < 0)
+		return CALL_REFUSED;
+	given->fds[given->n++] = fd;
+	fd = with_iommu ? host_open_iommu(host, NULL, found.by_group, &refusal->err) : -1;
+	if (fd >= 0)
+		given->fds[given->n++] = fd;
+	return with_iommu && fd < 0 ? CALL_REFUSED : 0;
 }
 
 int given_take(struct given *given, int fd, struct refusal *refusal)

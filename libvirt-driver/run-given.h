@@ -10,6 +10,7 @@
 
 #include "libvirt-driver/call.h"
 
+struct host;
 struct json_object;
 
 #define GIVEN_MAX 128u
@@ -24,6 +25,12 @@ int given_open(struct given *given, struct json_object *config, struct refusal *
 /* One of a request to add it, which takes the descriptor beside its body. */
 int given_open_disk(struct given *given, struct json_object *disk, struct refusal *refusal);
 int given_open_net(struct given *given, struct json_object *net, struct refusal *refusal);
+/*
+ * A device of the host, which is on a VFIO driver; config: what the domain will have, with it.
+ * Where with_iommu, also the node for its I/O address space, which goes behind it.
+ */
+int given_open_device(struct given *given, const struct host *host, struct json_object *device,
+		      struct json_object *config, bool with_iommu, struct refusal *refusal);
 /* A copy of one that somebody has opened already. */
 int given_take(struct given *given, int fd, struct refusal *refusal);
 /* Also after a refusal. */

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <json-c/json.h>
 #include <poll.h>
 #include <signal.h>
@@ -21,19 +20,16 @@
 
 #include "libvirt-driver/api.h"
 #include "libvirt-driver/bridge.h"
-#include "libvirt-driver/definition-edit.h"
-#include "libvirt-driver/run-device.h"
 #include "libvirt-driver/run-files.h"
+#include "libvirt-driver/run-internal.h"
+#include "libvirt-driver/run-taken.h"
 #include "libvirt-driver/run-user.h"
 #include "libvirt-driver/session.h"
 #include "util/bits.h"
 
-#define NS_PER_MS    1000000ull
-#define CONNECT_NS   (5 * NS_PER_MS) /* between two looks for a new process's socket */
-#define DESTROY_NS   (10000 * NS_PER_MS)
-#define WAITERS	     16u /* clients that wait for one domain's end */
-#define QUESTIONS    16u /* requests under way to one domain */
-#define DETAIL_BYTES 256u
+#define NS_PER_MS  1000000ull
+#define CONNECT_NS (5 * NS_PER_MS) /* between two looks for a new process's socket */
+#define DESTROY_NS (10000 * NS_PER_MS)
 
 enum {
 	STARTED_BOOTED = 0,
@@ -45,76 +41,13 @@ enum {
 	STOPPED_FAILED = 5,
 };
 
-/* What holds once adit has done what it was asked. */
-struct change {
-	enum {
-		CHANGE_ATTACH,
-		CHANGE_DETACH,
-		CHANGE_MEMORY,
-	} kind;
-	bool connected; /* taps were made for it */
-	char id[DEVICE_ID];
-	struct definition *live, *kept;
-	const struct definition *kept_from; /* what the new one was made of */
-};
-
-struct question {
-	struct run *run;
-	struct api *api; /* NULL: free */
-	struct ticket ticket;
-	bool destroys;
-	struct change *change; /* NULL: it is about no device */
-};
-
-struct run {
-	struct domain *domain;
-	pid_t pid;
-	int pidfd; /* -1: none yet */
-	bool child;
-	bool seen;	/* its state is known */
-	bool destroyed; /* a client asked for the end */
-	bool cycles;	/* it starts again when the guest has switched itself off */
-	char ended[16]; /* the last "ended" event's detail */
-	char failed[DETAIL_BYTES];
-	struct loop_watch *watch;
-	struct loop_timer *timer; /* to connect; then to kill */
-	struct api *events;
-	struct api *info; /* what its machine has, asked when it was found again */
-	bool with_domain;
-	struct ticket starter;
-	struct ticket waiters[WAITERS];
-	struct question questions[QUESTIONS];
-};
-
-static struct daemon *daemon_of(const struct run *run)
-{
-	return run->domain->daemon;
-}
-
-static const char *name_of(const struct run *run)
-{
-	return domain_definition(run->domain)->name;
-}
-
 /* --- the end --------------------------------------------------------------------------------- */
-
-/* One that was not carried out leaves no tap. */
-static void free_change(struct change *change, const struct domain *domain)
-{
-	if (!change)
-		return;
-	if (change->connected && change->live && domain)
-		bridges_disconnect(change->live, domain->live);
-	definition_free(change->live);
-	definition_free(change->kept);
-	free(change);
-}
 
 static void drop_question(struct question *question)
 {
 	api_close(question->api);
 	question->api = NULL;
-	free_change(question->change, question->run ? question->run->domain : NULL);
+	change_free(question->change, question->run ? question->run->domain : NULL);
 	question->change = NULL;
 }
 
@@ -128,6 +61,9 @@ void run_free(struct run *run)
 	api_close(run->info);
 	for (size_t i = 0; i < QUESTIONS; i++)
 		drop_question(&run->questions[i]);
+	/* What is under way goes on; its record says whose it is. */
+	change_free(run->taking.change, NULL);
+	free(run->taking.request.body);
 	if (run->pidfd >= 0)
 		close(run->pidfd);
 	free(run);
@@ -174,6 +110,7 @@ static void answer_end(struct run *run, bool started)
 	ticket_answer(daemon, &run->starter, NULL, &refusal);
 	for (size_t i = 0; i < QUESTIONS; i++)
 		ticket_answer(daemon, &run->questions[i].ticket, NULL, &refusal);
+	ticket_answer(daemon, &run->taking.ticket, NULL, &refusal);
 	if (!started)
 		log_line(daemon->log, LOG_WARN, "domain", "%s", refusal.err.text);
 }
@@ -237,13 +174,32 @@ static void over(struct run *run)
 	domain_let_go(domain);
 }
 
+static void on_all_returned(void *arg, struct daemon *daemon, const struct node_task *task,
+			    const struct refusal *failure)
+{
+	if (failure)
+		log_line(daemon->log, LOG_ERROR, "domain", "%s", failure->err.text);
+	over(arg);
+}
+
+void run_wind_up(struct run *run)
+{
+	const struct node_then then = { on_all_returned, run };
+
+	/* One that is being taken now is given back with the others. */
+	if (!run->taking.change && !taken_return_all(run->domain, &then))
+		over(run);
+}
+
 static void on_pidfd(void *arg, uint32_t ready)
 {
 	struct run *run = arg;
 
+	loop_unwatch(run->watch);
+	run->watch = NULL;
 	if (run->child)
 		waitpid(run->pid, NULL, 0);
-	over(run);
+	run_wind_up(run);
 }
 
 static int watch_process(struct run *run, pid_t pid)
@@ -256,7 +212,7 @@ static int watch_process(struct run *run, pid_t pid)
 			  NULL);
 }
 
-static void set_live(struct domain *domain, struct definition *live)
+void run_set_live(struct domain *domain, struct definition *live)
 {
 	definition_free(domain->live);
 	domain->live = live;
@@ -305,37 +261,6 @@ static void on_state(struct run *run, const char *state)
 		set_state(run, DOMAIN_PAUSED, PAUSED_USER);
 }
 
-/* The guest has let go of a device, asked or not. */
-static void on_removed(struct run *run, const char *id)
-{
-	struct daemon *daemon = daemon_of(run);
-	const struct definition_host host = { daemon->run_dir, daemon->adit };
-	struct refusal refusal = { 0 };
-	struct definition *live = definition_detach_alias(run->domain->live, id, &host, &refusal);
-
-	if (!live) {
-		log_line(daemon->log, LOG_WARN, "domain", "%s: %s is gone: %s", name_of(run), id,
-			 refusal.err.text);
-		return;
-	}
-	bridges_disconnect(run->domain->live, live);
-	set_live(run->domain, live);
-	/* What another change was made of had it still. */
-	for (size_t i = 0; i < QUESTIONS; i++) {
-		struct change *change = run->questions[i].change;
-		struct definition *less =
-			change && change->kind != CHANGE_DETACH
-				? definition_detach_alias(change->live, id, &host, &refusal)
-				: NULL;
-
-		if (!less)
-			continue;
-		definition_free(change->live);
-		change->live = less;
-	}
-	sessions_tell_device(daemon, run->domain, id, false);
-}
-
 static void take_event(struct run *run, const char *event, const char *detail)
 {
 	if (!strcmp(event, "state")) {
@@ -357,7 +282,7 @@ static void take_event(struct run *run, const char *event, const char *detail)
 		if (!strcmp(detail, "reset"))
 			sessions_tell_reboot(daemon_of(run), run->domain);
 	} else if (!strcmp(event, "device-removed")) {
-		on_removed(run, detail);
+		change_removed(run, detail);
 	} else if (!strcmp(event, "failed")) {
 		snprintf(run->failed, sizeof(run->failed), "%s", detail);
 	}
@@ -501,31 +426,6 @@ static void kill_it(void *arg)
 		pidfd_send_signal(run->pidfd, SIGKILL, NULL, 0);
 }
 
-/* adit has done it: what is known of the domain follows. False: its definition could not. */
-static bool commit(struct question *question, struct refusal *refusal)
-{
-	struct domain *domain = question->run->domain;
-	struct change *change = question->change;
-	struct definition *kept = change->kept;
-
-	/* One that goes is gone when the guest has let go of it. */
-	if (change->kind != CHANGE_DETACH) {
-		set_live(domain, change->live);
-		change->live = NULL;
-	}
-	if (change->kind == CHANGE_ATTACH)
-		sessions_tell_device(domain->daemon, domain, change->id, true);
-	change->kept = NULL;
-	if (!kept)
-		return true;
-	if (domain->kept == change->kept_from)
-		return domain_define(domain->daemon, kept, refusal) != NULL;
-	definition_free(kept);
-	refuse(refusal, FAULT_OPERATION_FAILED,
-	       "the definition was changed meanwhile: the running domain alone has the change");
-	return false;
-}
-
 static void answer_question(struct question *question, unsigned int status, const char *body)
 {
 	struct daemon *daemon = daemon_of(question->run);
@@ -533,7 +433,7 @@ static void answer_question(struct question *question, unsigned int status, cons
 	struct json_object *object, *text;
 
 	if (status >= 200 && status <= 299) {
-		bool whole = !question->change || commit(question, &refusal);
+		bool whole = !question->change || change_commit(question, &refusal);
 
 		ticket_answer(daemon, &question->ticket, NULL, whole ? NULL : &refusal);
 		return;
@@ -559,8 +459,8 @@ static void on_answer(void *arg, unsigned int status, const char *body)
 	drop_question(question);
 }
 
-static struct question *ask_with(struct run *run, const char *verb, const char *body,
-				 const struct given *given, struct refusal *refusal)
+struct question *run_ask_with(struct run *run, const char *verb, const char *body,
+			      const struct given *given, struct refusal *refusal)
 {
 	const struct api_request request = {
 		.method = "PUT",
@@ -595,10 +495,10 @@ static struct question *ask_with(struct run *run, const char *verb, const char *
 
 static struct question *ask(struct run *run, const char *verb, struct refusal *refusal)
 {
-	return ask_with(run, verb, NULL, &(struct given){ .n = 0 }, refusal);
+	return run_ask_with(run, verb, NULL, &(struct given){ .n = 0 }, refusal);
 }
 
-static int refuse_inactive(const struct domain *domain, struct refusal *refusal)
+int run_refuse_inactive(const struct domain *domain, struct refusal *refusal)
 {
 	return refuse(refusal, FAULT_OPERATION_INVALID, "domain '%s' is not running",
 		      domain_definition(domain)->name);
@@ -617,7 +517,7 @@ int run_ask(struct domain *domain, enum run_verb verb, const struct ticket *tick
 	struct question *question;
 
 	if (!domain->run)
-		return refuse_inactive(domain, refusal);
+		return run_refuse_inactive(domain, refusal);
 	question = ask(domain->run, verbs[verb], refusal);
 	if (!question)
 		return CALL_REFUSED;
@@ -628,116 +528,6 @@ int run_ask(struct domain *domain, enum run_verb verb, const struct ticket *tick
 	return CALL_LATER;
 }
 
-static bool is_changing(const struct run *run)
-{
-	for (size_t i = 0; i < QUESTIONS; i++) {
-		if (run->questions[i].change)
-			return true;
-	}
-	return false;
-}
-
-static bool connect_new(struct change *change, const struct domain *domain, struct refusal *refusal)
-{
-	bool attach = change->kind == CHANGE_ATTACH;
-
-	change->connected = attach && !bridges_connect(change->live, domain->live, refusal);
-	return change->connected || !attach;
-}
-
-/* Takes both definitions over, also where there is no memory for a change. */
-static struct change *begin_change(struct domain *domain, struct definition *live,
-				   struct definition *kept, struct refusal *refusal)
-{
-	struct change *change = calloc(1, sizeof(*change));
-
-	if (change) {
-		*change = (struct change){ .live = live, .kept = kept, .kept_from = domain->kept };
-		return change;
-	}
-	definition_free(live);
-	definition_free(kept);
-	refuse(refusal, FAULT_NO_MEMORY, "no memory for a change");
-	return NULL;
-}
-
-/* False: it is not the time for one. Two that were made of one definition would undo each other. */
-static bool may_change(const struct domain *domain, struct refusal *refusal)
-{
-	if (!domain->run)
-		refuse_inactive(domain, refusal);
-	else if (is_changing(domain->run))
-		refuse(refusal, FAULT_OPERATION_INVALID, "the domain is being changed already");
-	else
-		return true;
-	return false;
-}
-
-/* The change is the question's, or gone with the refusal. */
-static int end_change(struct change *change, struct question *question, struct domain *domain,
-		      const struct ticket *ticket)
-{
-	if (!question) {
-		free_change(change, domain);
-		return CALL_REFUSED;
-	}
-	question->change = change;
-	question->ticket = *ticket;
-	return CALL_LATER;
-}
-
-int run_change_device(struct domain *domain, bool attach, struct definition *live,
-		      struct definition *kept, const struct ticket *ticket, struct refusal *refusal)
-{
-	struct change *change = begin_change(domain, live, kept, refusal);
-	struct device_request request = { 0 };
-	struct question *question = NULL;
-	struct given given = { .n = 0 };
-
-	if (!change)
-		return CALL_REFUSED;
-	change->kind = attach ? CHANGE_ATTACH : CHANGE_DETACH;
-	if (may_change(domain, refusal) &&
-	    !device_request(domain->live, live, attach, &request, refusal) &&
-	    connect_new(change, domain, refusal) &&
-	    (!attach || !user_is_own(domain->daemon) ||
-	     !device_request_open(&request, &given, refusal)))
-		question = ask_with(domain->run, request.verb, request.body, &given, refusal);
-	given_close(&given);
-	free(request.body);
-	memcpy(change->id, request.id, sizeof(change->id));
-	return end_change(change, question, domain, ticket);
-}
-
-int run_change_memory(struct domain *domain, struct definition *live, struct definition *kept,
-		      const struct ticket *ticket, struct refusal *refusal)
-{
-	struct change *change = begin_change(domain, live, kept, refusal);
-	struct question *question = NULL;
-	char body[64];
-
-	if (!change)
-		return CALL_REFUSED;
-	change->kind = CHANGE_MEMORY;
-	snprintf(body, sizeof(body), "{\"desired_balloon\": %" PRIu64 "}",
-		 (uint64_t)((live->memory_kib - live->current_kib) * KIB));
-	if (may_change(domain, refusal))
-		question = ask_with(domain->run, "vm.resize", body, &(struct given){ .n = 0 },
-				    refusal);
-	return end_change(change, question, domain, ticket);
-}
-
-int run_change_words(struct domain *domain, struct definition *live, struct refusal *refusal)
-{
-	if (is_changing(domain->run)) {
-		definition_free(live);
-		return refuse(refusal, FAULT_OPERATION_INVALID,
-			      "a device of the domain is being changed");
-	}
-	set_live(domain, live);
-	return 0;
-}
-
 int run_destroy(struct domain *domain, const struct ticket *ticket, struct refusal *refusal)
 {
 	struct run *run = domain->run;
@@ -745,7 +535,7 @@ int run_destroy(struct domain *domain, const struct ticket *ticket, struct refus
 	size_t i = 0;
 
 	if (!run)
-		return refuse_inactive(domain, refusal);
+		return run_refuse_inactive(domain, refusal);
 	while (i < WAITERS && run->waiters[i].session)
 		i++;
 	if (i == WAITERS)
@@ -804,7 +594,7 @@ static void on_info(void *arg, unsigned int status, const char *body)
 	while (json_object_object_get_ex(info, "config", &config) &&
 	       device_is_gone(run->domain->live, config, id) && strcmp(id, last) != 0) {
 		memcpy(last, id, sizeof(last));
-		on_removed(run, id);
+		change_removed(run, id);
 	}
 	json_object_put(info);
 	api_close(run->info);
@@ -866,6 +656,7 @@ static void find_one(struct daemon *daemon, const uint8_t uuid[XDR_UUID])
 			 domain->run->pid);
 		return;
 	}
+	taken_return_all(domain, NULL);
 	clean(domain);
 	domain->reason = SHUTOFF_UNKNOWN;
 	give_up(domain, &refusal);

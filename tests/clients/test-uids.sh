@@ -105,6 +105,16 @@ ok "a disk comes while it runs" does v attach-disk two "$work/private/more.img" 
 ok "and is there" says "vdb *$work/private/more.img" v domblklist two
 ok "one that is not there is refused by name" fails "more/none cannot be opened: " \
 	v attach-disk two "$work/more/none" vdc --subdriver raw --live
+for managed in yes no; do
+	echo "<hostdev mode='subsystem' type='pci' managed='$managed'><source>
+		<address domain='0xffff' bus='0xff' slot='0x1f' function='0x7'/></source></hostdev>" >"$work/function.xml"
+	ok "a function that is not there, managed $managed, is refused by name" \
+		fails "ffff:ff:1f.7: there is no such PCI function" v attach-device two "$work/function.xml" --live
+done
+echo "<hostdev mode='subsystem' type='mdev' model='vfio-pci'><source>
+	<address uuid='c2177883-f1bb-47f0-914d-32a22e3a8804'/></source></hostdev>" >"$work/mdev.xml"
+ok "so is an mdev" fails "c2177883-f1bb-47f0-914d-32a22e3a8804: there is no such mdev" v attach-device two "$work/mdev.xml" --live
+ok "the domain has none of them" sh -c '! virsh -q -c "adit:///system?socket=$1" dumpxml two | grep -q hostdev' -- "$sock"
 ok "a reset starts it from the same descriptors" does v reset one
 ok "it runs on" says running v domstate one
 
