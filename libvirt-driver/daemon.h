@@ -17,6 +17,7 @@ struct console;
 struct domain;
 struct host;
 struct node_change;
+struct node_watch;
 struct session;
 struct stats;
 
@@ -38,7 +39,8 @@ struct daemon {
 
 	const struct host *host; /* whose devices clients may ask for; NULL: none */
 	struct node_change *changes;
-	struct console *consoles; /* that clients have open */
+	struct node_watch *node_watch; /* while somebody wants to know of them */
+	struct console *consoles;      /* that clients have open */
 	struct association *associations;
 	struct stats *stats; /* calls that wait for the domains' processes */
 	struct session *sessions;

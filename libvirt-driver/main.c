@@ -18,6 +18,7 @@
 #include "libvirt-driver/daemon.h"
 #include "libvirt-driver/domain.h"
 #include "libvirt-driver/node-change.h"
+#include "libvirt-driver/node-watch.h"
 #include "libvirt-driver/run.h"
 #include "libvirt-driver/server.h"
 #include "libvirt-driver/stats.h"
@@ -428,6 +429,7 @@ static void go_down(struct virtaditd *all)
 		listener_close(all->listeners[i]);
 	stats_free_all(&all->daemon);
 	node_changes_forget(&all->daemon);
+	node_watch_end(&all->daemon);
 	domains_free(&all->daemon);
 	loop_unwatch(all->watch);
 	loop_timer_cancel(all->timer);

@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "libvirt-driver/node-watch.h"
+
 #define AT_ONCE 16u
 
 struct node_change {
@@ -180,6 +182,7 @@ static void on_end(void *arg, uint32_t ready)
 	task = change->task;
 	task.mdev.attributes = NULL;
 	forget(change);
+	node_watch_look(daemon);
 	if (then.fn)
 		then.fn(then.arg, daemon, &task, failed ? &refusal : NULL);
 }

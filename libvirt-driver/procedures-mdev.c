@@ -3,6 +3,7 @@
 #include <json-c/json.h>
 #include <string.h>
 
+#include "libvirt-driver/node-watch.h"
 #include "libvirt-driver/procedures-node.h"
 #include "util/bits.h"
 
@@ -131,8 +132,10 @@ static int start(struct call *call)
 
 static int keep(struct call *call, const struct node_defined *mdev)
 {
-	if (!node_defined_write(mdev, call->daemon->host, &call->refusal.err))
+	if (!node_defined_write(mdev, call->daemon->host, &call->refusal.err)) {
+		node_watch_look(call->daemon);
 		return CALL_DONE;
+	}
 	call->refusal.fault = FAULT_OPERATION_FAILED;
 	return CALL_REFUSED;
 }
@@ -191,8 +194,10 @@ static int undefine(struct call *call)
 	    !find_defined(call, name, &mdev))
 		return CALL_REFUSED;
 	json_object_put(mdev.attributes);
-	if (!node_defined_remove(&mdev.mdev, call->daemon->host, &call->refusal.err))
+	if (!node_defined_remove(&mdev.mdev, call->daemon->host, &call->refusal.err)) {
+		node_watch_look(call->daemon);
 		return CALL_DONE;
+	}
 	call->refusal.fault = FAULT_OPERATION_FAILED;
 	return CALL_REFUSED;
 }

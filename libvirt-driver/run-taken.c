@@ -146,18 +146,23 @@ int taken_take(const struct domain *domain, const char *bdf, struct json_object 
 		return 0;
 	record = read_record(daemon, domain_uuid(domain));
 	add_to_record(record, &before);
-	ret = write_record(daemon, domain_uuid(domain), record);
-	json_object_put(record);
-	if (ret)
-		return refuse(refusal, FAULT_OPERATION_FAILED,
-			      "%s: what it is now cannot be written down: %s", bdf, strerror(-ret));
 	memcpy(task.bdf, before.bdf, sizeof(task.bdf));
 	task.functions = &before;
 	task.n_functions = 1;
-	if (!node_change_then(daemon, &task, then, refusal))
-		return CALL_LATER;
-	taken_forget(daemon, domain_uuid(domain), bdf);
-	return CALL_REFUSED;
+	ret = write_record(daemon, domain_uuid(domain), record);
+	if (ret) {
+		ret = refuse(refusal, FAULT_OPERATION_FAILED,
+			     "%s: what it is now cannot be written down: %s", bdf, strerror(-ret));
+	} else if (!node_change_then(daemon, &task, then, refusal)) {
+		ret = CALL_LATER;
+	} else {
+		/* What was written down before stays. */
+		ret = CALL_REFUSED;
+		json_object_array_del_idx(record, json_object_array_length(record) - 1, 1);
+		write_record(daemon, domain_uuid(domain), record);
+	}
+	json_object_put(record);
+	return ret;
 }
 
 static void on_returned(void *arg, struct daemon *daemon, const struct node_task *task,

@@ -28,10 +28,16 @@ static const struct event reboot = { 1, 319 };
 static const struct event device_removed = { 15, 333 };
 static const struct event device_added = { 19, 354 };
 
+/* Of devices of the host, whose ids are their own (virNodeDeviceEventID). */
+static const struct event node_lifecycle = { 0, 376 };
+static const struct event node_update = { 1, 377 };
+
 struct callback {
 	int32_t id; /* 0: free */
 	int32_t event;
-	bool one; /* of one domain */
+	bool node;  /* of devices of the host; else of domains */
+	char *name; /* of one such device; NULL: of all */
+	bool one;   /* of one domain */
 	uint8_t uuid[XDR_UUID];
 };
 
@@ -87,6 +93,8 @@ void session_destroy(struct session *session)
 		return;
 	associations_end(session->daemon, session->id);
 	close_fds(session, session->n_fds);
+	for (size_t i = 0; i < CALLBACKS; i++)
+		free(session->callbacks[i].name);
 	if (session->prev)
 		session->prev->next = session->next;
 	else
@@ -390,7 +398,8 @@ int session_feed(struct session *session, const void *bytes, size_t len)
 
 /* --- events ---------------------------------------------------------------------------------- */
 
-int session_register(struct session *session, int32_t event, const uint8_t uuid[XDR_UUID])
+/* A free one with an id; NULL past the limit. */
+static struct callback *add_callback(struct session *session, int32_t event)
 {
 	for (size_t i = 0; i < CALLBACKS; i++) {
 		struct callback *callback = &session->callbacks[i];
@@ -398,21 +407,45 @@ int session_register(struct session *session, int32_t event, const uint8_t uuid[
 		if (callback->id)
 			continue;
 		if (session->last_callback == INT32_MAX)
-			return -ENOSPC;
+			return NULL;
 		callback->id = ++session->last_callback;
 		callback->event = event;
-		callback->one = uuid != NULL;
-		if (uuid)
-			memcpy(callback->uuid, uuid, XDR_UUID);
-		return callback->id;
+		return callback;
 	}
-	return -ENOSPC;
+	return NULL;
+}
+
+int session_register(struct session *session, int32_t event, const uint8_t uuid[XDR_UUID])
+{
+	struct callback *callback = add_callback(session, event);
+
+	if (!callback)
+		return -ENOSPC;
+	callback->one = uuid != NULL;
+	if (uuid)
+		memcpy(callback->uuid, uuid, XDR_UUID);
+	return callback->id;
+}
+
+int session_register_node(struct session *session, int32_t event, const char *name)
+{
+	char *copy = name ? strdup(name) : NULL;
+	struct callback *callback = name && !copy ? NULL : add_callback(session, event);
+
+	if (!callback) {
+		free(copy);
+		return -ENOSPC;
+	}
+	callback->node = true;
+	callback->name = copy;
+	return callback->id;
 }
 
 int session_deregister(struct session *session, int32_t id)
 {
 	for (size_t i = 0; i < CALLBACKS; i++) {
 		if (id && session->callbacks[i].id == id) {
+			free(session->callbacks[i].name);
 			session->callbacks[i] = (struct callback){ 0 };
 			return 0;
 		}
@@ -439,7 +472,7 @@ static void tell(struct daemon *daemon, const struct domain *domain, const struc
 			const struct callback *callback = &session->callbacks[i];
 			size_t at;
 
-			if (!callback->id || callback->event != event->id ||
+			if (!callback->id || callback->node || callback->event != event->id ||
 			    (callback->one &&
 			     memcmp(callback->uuid, domain_uuid(domain), XDR_UUID) != 0))
 				continue;
@@ -479,4 +512,60 @@ void sessions_tell_device(struct daemon *daemon, const struct domain *domain, co
 	xdr_put_string(&more, alias);
 	tell(daemon, domain, added ? &device_added : &device_removed, &more);
 	free(more.bytes);
+}
+
+static void tell_node(struct session *session, const struct callback *callback,
+		      const struct event *event, const char *name, const struct xdr_out *more)
+{
+	const struct wire_header header = {
+		.program = WIRE_PROGRAM_REMOTE,
+		.version = WIRE_VERSION,
+		.procedure = event->message,
+		.type = WIRE_MESSAGE,
+	};
+	size_t at = wire_begin(&session->out, &header);
+
+	xdr_put_i32(&session->out, callback->id);
+	xdr_put_string(&session->out, name);
+	xdr_put_raw(&session->out, more->bytes, more->len);
+	wire_end(&session->out, at);
+}
+
+void sessions_tell_node(struct daemon *daemon, const char *name, enum node_event event)
+{
+	const struct event *which = event == NODE_UPDATED ? &node_update : &node_lifecycle;
+	struct xdr_out more = { .max = WIRE_MAX_STRING };
+
+	if (event != NODE_UPDATED) {
+		xdr_put_i32(&more, event);
+		xdr_put_i32(&more, 0); /* there are no details */
+	}
+	for (struct session *session = daemon->sessions, *next; session; session = next) {
+		bool told = false;
+
+		next = session->next;
+		for (size_t i = 0; i < CALLBACKS; i++) {
+			const struct callback *callback = &session->callbacks[i];
+
+			if (!callback->id || !callback->node || callback->event != which->id ||
+			    (callback->name && strcmp(callback->name, name) != 0))
+				continue;
+			tell_node(session, callback, which, name, &more);
+			told = true;
+		}
+		if (told)
+			say_ready(session);
+	}
+	free(more.bytes);
+}
+
+bool sessions_want_nodes(const struct daemon *daemon)
+{
+	for (const struct session *session = daemon->sessions; session; session = session->next) {
+		for (size_t i = 0; i < CALLBACKS; i++) {
+			if (session->callbacks[i].id && session->callbacks[i].node)
+				return true;
+		}
+	}
+	return false;
 }

@@ -51,6 +51,8 @@ bool session_is_over(const struct session *session);
 
 /* Callbacks for events. A client's ids are its own. -ENOSPC past the limit, -ENOENT. */
 int session_register(struct session *session, int32_t event, const uint8_t uuid[XDR_UUID]);
+/* For events of the host's devices; name: of one, or NULL. */
+int session_register_node(struct session *session, int32_t event, const char *name);
 int session_deregister(struct session *session, int32_t callback);
 uint64_t session_id(const struct session *session);
 void session_end(struct session *session);
@@ -75,5 +77,17 @@ void sessions_tell_reboot(struct daemon *daemon, const struct domain *domain);
 /* By the device's alias, or the name that adit gives it. */
 void sessions_tell_device(struct daemon *daemon, const struct domain *domain, const char *alias,
 			  bool added);
+
+/* virNodeDeviceEventLifecycleType, and the other event that devices of the host have. */
+enum node_event {
+	NODE_CREATED = 0,
+	NODE_DELETED = 1,
+	NODE_DEFINED = 2,
+	NODE_UNDEFINED = 3,
+	NODE_UPDATED,
+};
+void sessions_tell_node(struct daemon *daemon, const char *name, enum node_event event);
+/* Whether anybody has asked for them. */
+bool sessions_want_nodes(const struct daemon *daemon);
 
 #endif

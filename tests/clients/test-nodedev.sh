@@ -121,6 +121,16 @@ cat >"$work/kept.xml" <<'END'
 <device><parent>mtty</parent><capability type='mdev'><type id='mtty-2'/>
 <uuid>c2177883-f1bb-47f0-914d-32a22e3a8806</uuid><attr name='speed' value='96 &lt;'/></capability></device>
 END
+# Who wants to know of changes, from before them: until it is heard, another is defined and undefined.
+until=$(dirname "$0")/../cli/until
+virsh -q -c "adit:///system?socket=$work/s" nodedev-event --event lifecycle --loop >"$work/events" 2>&1 &
+events=$!
+sed 's/8806/8809/' "$work/kept.xml" >"$work/heard.xml"
+heard=mdev_c2177883_f1bb_47f0_914d_32a22e3a8809_mtty
+until grep -q "$heard: Undefined" "$work/events"; do
+	v nodedev-define "$work/heard.xml"
+	v nodedev-undefine $heard
+done
 ok "an mdev is defined" does v nodedev-define "$work/kept.xml"
 ok "in mdevctl's words" is "$(tr -d '\n ' <"$file")" '{"mdev_type":"mtty-2","start":"manual","attrs":[{"speed":"96<"}]}'
 ok "and told among what is not there" says "^$kept" v nodedev-list --inactive
@@ -135,6 +145,14 @@ ok "and not started then" has "$work/out" "^Autostart: *no"
 ok "that can be had" does v nodedev-autostart $kept
 ok "in mdevctl's words too" has "$file" '"start": *"auto"'
 ok "with all else as it was" has "$file" '"speed": *"96 <"'
+# Its own listener may come late: what it waits for is done again, and again.
+virsh -q -c "adit:///system?socket=$work/s" nodedev-event --event update --device $kept --loop >"$work/updates" 2>&1 &
+updates=$!
+until grep -q "update" "$work/updates"; do
+	v nodedev-autostart $kept --disable
+	v nodedev-autostart $kept
+done
+ok "its listener hears of it alone" sh -c '! grep -v "update.*$1" "$2"' -- $kept "$work/updates"
 ok "it is told" says "^Autostart: *yes" v nodedev-info $kept
 ok "and taken back" does v nodedev-autostart $kept --disable
 ok "one that is not there cannot be destroyed" fails "is not active" v nodedev-destroy $kept
@@ -157,6 +175,9 @@ ok "a type that nobody makes is refused" fails "makes no mtty-3" v nodedev-defin
 ok "undefined it is gone" does v nodedev-undefine $kept
 ok "with its file" test ! -e "$file"
 ok "and its name" fails "matching name" v nodedev-info $kept
+ok "all of that was told" "$until" "$work/events" "$kept: Undefined"
+ok "in its order" is "$(sed -n "s/.*\($kept\|$mdev\): //p" "$work/events" | tr '\n' ' ')" \
+	"Defined Defined Undefined Undefined "
 v nodedev-destroy $mdev
 ok "an mdev is removed by what it says" is "$(cat "$mtty/$uuid/remove")" 1
 ok "a function is reset" v nodedev-reset pci_0000_3b_00_0
@@ -168,6 +189,12 @@ ok "and nothing was written" is "$(cat "$function/driver_override")" "(null)"
 ok "a read-only client looks" sh -c 'virsh -q -r -c "adit:///system?socket=$1" nodedev-list >/dev/null' -- "$work/s-ro"
 ok "and changes nothing" sh -c '! virsh -q -r -c "adit:///system?socket=$1" nodedev-reset pci_0000_3b_00_0 2>/dev/null' \
 	-- "$work/s-ro"
+# The kernel's part: it is gone, which the next change brings to light.
+rm "$host/sys/bus/mdev/devices/$uuid"
+v nodedev-reset pci_0000_3b_00_0
+ok "that it is gone was told" "$until" "$work/events" "$mdev: Deleted"
+kill $events $updates
+wait $events $updates 2>/dev/null
 kill $daemon
 wait $daemon
 ok "the daemon ends well" is $? 0

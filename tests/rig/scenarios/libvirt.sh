@@ -1,8 +1,8 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: Apache-2.0
-# virtaditd on the real kernel, asked by virsh: a domain with two functions and an mdev, one more that
-# comes and goes, a daemon that is killed meanwhile, and the host's own drivers afterwards. And an
-# iommufd that its client has opened, in which a device does DMA.
+# virtaditd on the real kernel, asked by virsh: a domain with two functions and an mdev, others that
+# come and go, a daemon that is killed meanwhile, and the host's own drivers afterwards. And an iommufd
+# that its client has opened, in which a device does DMA. Domains are of users of their own.
 # shellcheck disable=SC2034,SC2154 # settings for tests/rig/run, and from it
 TITLE='virsh gives a domain devices of the host, and the host has them back'
 SMOKE=''
@@ -18,13 +18,13 @@ LIMIT=3000
 guest_work() {
 	cat <<-'EOF'
 		modprobe -a nvme e1000e 8250_pci
-		seen() { # what is there with a driver, one word each
+		seen() { # what is there with a driver, and where, one word each
 			for d in /sys/bus/pci/devices/*; do
 				id=$(cat "$d/vendor" "$d/device" 2>/dev/null | sed s/0x// | words)
 				driver=$(readlink "$d/driver")
 				case $id in
-				'1b36 0010' | '4348 3253' | '8086 10d3') echo "$id:${driver##*/}" ;;
-				'1234 11e8') echo "$id:none" ;;
+				'1b36 0010' | '4348 3253' | '8086 10d3') echo "$id:${driver##*/}@${d##*:}" ;;
+				'1234 11e8') echo "$id:none@${d##*:}" ;;
 				esac
 			done | tr ' ' - | words
 		}
@@ -59,9 +59,9 @@ refused() { # refused TEXT COMMAND...
 	return 1
 }
 v() { virsh -q -c adit:///system "$@"; }
-up() { # up OPTIONS...: the daemon, and whoever asks before it listens is told when it does
+up() { # the daemon, each of whose domains is of a user of its own; it returns when it serves
 	rm -f /tmp/said && mkfifo /tmp/said
-	/adit/build/virtaditd "$@" 2>/tmp/said &
+	/adit/build/virtaditd --uids 70001-70009 2>/tmp/said &
 	daemon=$!
 	while read -r line; do
 		echo "$line" >>/out/daemon
@@ -73,18 +73,32 @@ up() { # up OPTIONS...: the daemon, and whoever asks before it listens is told w
 killed() {
 	kill -KILL "$daemon"
 	wait "$daemon"
-	up "$@"
+	up
+}
+told() { # told TEXT: until a listener was
+	until grep -q "$1" /out/events; do
+		kill -0 "$daemon" || return
+		sleep 0.2
+	done
+}
+without() { # without TEXT: until the domain's XML is
+	while v dumpxml vm | grep -q "$1"; do sleep 0.2; done
+	v domstate vm | grep -q running
+}
+back() { # back BDF DRIVER: until it is there
+	while v domstate vm | grep -q running && [ "$(driver_of "$1")" != "$2" ]; do sleep 0.2; done
+	is "$(driver_of "$1")" "$2"
 }
 # Until the guest has said it so often; it fails when the domain ends or SECONDS pass before.
 heard() { # heard TEXT [N] [SECONDS]
-	until=$(($(cut -d. -f1 /proc/uptime) + ${3:-1500}))
+	until=$(($(cut -d. -f1 /proc/uptime) + ${3:-300}))
 	while [ "$(grep -c "$1" "$console")" -lt "${2:-1}" ]; do
 		[ "$(cut -d. -f1 /proc/uptime)" -lt $until ] && v domstate vm | grep -q running && {
 			sleep 0.5
 			continue
 		}
 		echo "'$1' was not seen ${2:-1} times"
-		tail -n 20 "$console" /run/adit/libvirt/*/log
+		tail -n 20 "$console" /run/adit/libvirt/*/log; v dumpxml vm; cat /run/adit/libvirt/*/taken.json
 		return 1
 	done
 }
@@ -143,10 +157,29 @@ l1() {
 	port=83b8f4f2-509f-382f-3c1e-e6bfe0fa1001
 	guest_work >/tmp/work
 	image=$(l2_image generic /tmp/work) console=/out/l2-vm
+	# What a domain's user writes to.
 	: >$console
+	: >/out/own
+	chmod 666 $console /out/own /dev/kvm
 	check 'the host has its drivers' on_drivers ' nvme e1000e'
 	up
 	check 'devices are listed' eval 'v nodedev-list --cap pci | grep -q "^$(name_of "$nvme")"'
+	# What comes by itself is told of. Until both listeners are there, that is done which they hear.
+	v nodedev-event --event lifecycle --loop >/out/events &
+	v nodedev-event --event update --loop >/out/updates &
+	other=83b8f4f2-509f-382f-3c1e-e6bfe0fa1003
+	mdev_node $other >/tmp/other.xml
+	until [ -s /out/updates ] && [ -s /out/events ]; do
+		v nodedev-detach "$(name_of "$nic")"
+		v nodedev-reattach "$(name_of "$nic")"
+		v nodedev-define /tmp/other.xml
+		v nodedev-undefine "$(node_of $other)"
+	done | note
+	echo $other >/sys/class/mdev_bus/mtty/mdev_supported_types/mtty-2/create
+	check 'an mdev that somebody else has made is told of' told "$(node_of $other): Created"
+	echo 1 >/sys/bus/mdev/devices/$other/remove
+	check 'and that it is gone' told "$(node_of $other): Deleted"
+
 	mdev_node $port >/tmp/port.xml
 	check 'an mdev is made' eval "v nodedev-create /tmp/port.xml && mdev_is $port"
 
@@ -167,15 +200,40 @@ l1() {
 	check 'it is attached while the domain runs' v attach-device vm /tmp/nic.xml --live
 	check 'the guest has it' heard 'L2 came=8086-10d3:e1000e'
 	check 'and loses it' eval 'v detach-device vm /tmp/nic.xml --live && heard L2\ left=8086-10d3'
-	check 'then the XML is without it' eval 'while v dumpxml vm | grep -q "$(address "$nic")"; do sleep 0.2; done; v domstate vm'
+	check 'then the XML is without it' without "$(address "$nic")"
 	check 'its driver has it again' eval 'v nodedev-reattach "$(name_of "$nic")" && on_drivers "vfio-pci vfio-pci e1000e"'
 
-	check 'the daemon is killed once more' killed
+	late=83b8f4f2-509f-382f-3c1e-e6bfe0fa1002
+	mdev_node $late >/tmp/late-node.xml
+	mdev_xml $late >/tmp/late.xml
+	check 'an mdev is defined' eval 'v nodedev-define /tmp/late-node.xml && v nodedev-list --inactive | grep -q "^$(node_of $late)" && ! mdev_is $late'
+	check 'it is started' eval 'v nodedev-start "$(node_of $late)" && mdev_is $late'
+	check 'and attached' eval 'v attach-device vm /tmp/late.xml --live && heard L2\ came=4348-3253:serial 2'
+	check 'it is detached' eval 'v detach-device vm /tmp/late.xml --live && without $late'
+	check 'destroyed, it is defined' eval 'v nodedev-destroy "$(node_of $late)" && ! mdev_is $late && v nodedev-list --inactive | grep -q "^$(node_of $late)"'
+	check 'undefined, it is gone' eval 'v nodedev-undefine "$(node_of $late)" && ! v nodedev-info "$(node_of $late)"'
+
+	function_xml "$nic" yes >/tmp/nic.xml
+	check 'a function is taken from its driver for a domain that runs' eval 'v attach-device vm /tmp/nic.xml --live && on_drivers "vfio-pci vfio-pci vfio-pci"'
+	check 'the guest has it too' heard 'L2 came=8086-10d3:e1000e' 2
+	check 'the next daemon' killed
+	check 'gives it back when the guest has let go' eval 'v detach-device vm /tmp/nic.xml --live && without "$(address "$nic")" && back "$nic" e1000e'
+	check 'it is taken once more' eval 'v attach-device vm /tmp/nic.xml --live && heard L2\ came=8086-10d3:e1000e 3'
+
+	check 'the daemon is killed a third time' killed
 	check 'the domain is destroyed' v destroy vm
 	check 'its drivers have the functions again' on_drivers ' nvme e1000e'
 	check 'the drive is as it was' eval 'until [ -b /dev/nvme0n1 ]; do sleep 0.1; done
 		cmp /dev/nvme0n1 /out/disk-d0'
 	check 'the mdev is there until it is destroyed' eval 'mdev_is $port && v nodedev-destroy "$(node_of $port)" && ! mdev_is $port'
+
+	cat >/tmp/bare.xml <<-EOF
+		<domain type='kvm'><name>bare</name><memory unit='MiB'>64</memory><os><type>hvm</type></os>
+		<adit:machine xmlns:adit='urn:adit:domain:1'><adit:flat path='/adit/build/guest/spin.bin'/></adit:machine></domain>
+	EOF
+	check 'a domain without devices runs' v create /tmp/bare.xml
+	check 'and gets its first' eval 'v attach-device bare /tmp/nic.xml --live && on_drivers " nvme vfio-pci"'
+	check 'destroyed, it has none' eval 'v destroy bare && on_drivers " nvme e1000e"'
 
 	if [ -e /usr/bin/python3 ]; then
 		check 'a device does DMA in an iommufd that its client has opened' associated
