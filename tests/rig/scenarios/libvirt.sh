@@ -209,7 +209,7 @@ l1() {
 	check 'an mdev is defined' eval 'v nodedev-define /tmp/late-node.xml && v nodedev-list --inactive | grep -q "^$(node_of $late)" && ! mdev_is $late'
 	check 'it is started' eval 'v nodedev-start "$(node_of $late)" && mdev_is $late'
 	check 'and attached' eval 'v attach-device vm /tmp/late.xml --live && heard L2\ came=4348-3253:serial 2'
-	check 'it is detached' eval 'v detach-device vm /tmp/late.xml --live && without $late'
+	check 'it is detached' eval 'v detach-device vm /tmp/late.xml --live && heard L2\ left=4348-3253 && without $late'
 	check 'destroyed, it is defined' eval 'v nodedev-destroy "$(node_of $late)" && ! mdev_is $late && v nodedev-list --inactive | grep -q "^$(node_of $late)"'
 	check 'undefined, it is gone' eval 'v nodedev-undefine "$(node_of $late)" && ! v nodedev-info "$(node_of $late)"'
 
@@ -217,7 +217,7 @@ l1() {
 	check 'a function is taken from its driver for a domain that runs' eval 'v attach-device vm /tmp/nic.xml --live && on_drivers "vfio-pci vfio-pci vfio-pci"'
 	check 'the guest has it too' heard 'L2 came=8086-10d3:e1000e' 2
 	check 'the next daemon' killed
-	check 'gives it back when the guest has let go' eval 'v detach-device vm /tmp/nic.xml --live && without "$(address "$nic")" && back "$nic" e1000e'
+	check 'gives it back when the guest has let go' eval 'v detach-device vm /tmp/nic.xml --live && heard L2\ left=8086-10d3 2 && without "$(address "$nic")" && back "$nic" e1000e'
 	check 'it is taken once more' eval 'v attach-device vm /tmp/nic.xml --live && heard L2\ came=8086-10d3:e1000e 3'
 
 	check 'the daemon is killed a third time' killed
