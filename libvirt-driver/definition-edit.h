@@ -28,6 +28,13 @@ struct definition *definition_detach_alias(const struct definition *from, const 
 					   const struct definition_host *host,
 					   struct refusal *refusal);
 
+/*
+ * Nothing of a machine that runs changes in place: refused by the path of what would be another, 0
+ * where the two are the same.
+ */
+int definition_refuse_difference(const struct definition *from, const struct definition *to,
+				 struct refusal *refusal);
+
 /* The element of that name under <domain>: with the text, or gone where text is NULL. */
 struct definition *definition_set_text(const struct definition *from, const char *element,
 				       const char *text, const struct definition_host *host,

@@ -59,6 +59,29 @@ static int change_both(struct call *call, struct domain *domain, uint32_t flags,
 	return keep(call, kept);
 }
 
+/* A running domain is not changed: what it has already is there in any case, the rest is refused.
+ */
+static int update(struct call *call, struct domain *domain, const char *xml, uint32_t flags)
+{
+	const struct definition_host host = host_of(call);
+	struct definition *live;
+	int ret;
+
+	if (flags & AFFECT_LIVE) {
+		live = definition_change_device(domain->live, DEVICE_UPDATE, xml, &host,
+						&call->refusal);
+		ret = live ? definition_refuse_difference(domain->live, live, &call->refusal)
+			   : CALL_REFUSED;
+		definition_free(live);
+		if (ret)
+			return ret;
+	}
+	if (!(flags & AFFECT_CONFIG))
+		return CALL_DONE;
+	return keep(call, definition_change_device(domain->kept, DEVICE_UPDATE, xml, &host,
+						   &call->refusal));
+}
+
 static int change(struct call *call, enum device_change change, bool has_flags)
 {
 	enum {
@@ -80,10 +103,8 @@ static int change(struct call *call, enum device_change change, bool has_flags)
 		return refuse_unknown(call, &name);
 	if (resolve(call, domain, &flags))
 		return CALL_REFUSED;
-	if (flags & AFFECT_LIVE && change == DEVICE_UPDATE)
-		return refuse(&call->refusal, FAULT_OPERATION_UNSUPPORTED,
-			      "a device of a running domain is not changed in place: detach it and "
-			      "attach it, or use --config");
+	if (change == DEVICE_UPDATE)
+		return update(call, domain, xml, flags);
 	if (flags & AFFECT_LIVE)
 		live = definition_change_device(domain->live, change, xml, &host, &call->refusal);
 	if (flags & AFFECT_CONFIG && (live || !(flags & AFFECT_LIVE)))

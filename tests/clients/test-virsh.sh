@@ -372,6 +372,24 @@ if [ -e "$build/guest/hotplug.bin" ]; then
 	ok "domblklist has it" says "vdb *$work/disk.img" v domblklist plugged
 	ok "and so has the definition" says "vdb *$work/disk.img" v domblklist plugged --inactive
 	ok "an event tells it" "$until" "$work/plug-events" "'device-added' for domain 'plugged': vdb"
+	v dumpxml plugged
+	sed -n '/<disk/,/<.disk>/p' "$work/out" >"$work/same.xml"
+	ok "update-device of what is as it was" does v update-device plugged "$work/same.xml" --live
+	sed 's/disk.img/other.img/' "$work/same.xml" >"$work/changed.xml"
+	ok "another source is refused by its path" fails "/domain/devices/disk/source/@file: stays as it is" \
+		v update-device plugged "$work/changed.xml" --live
+	sed 's,<target,<readonly/>&,' "$work/same.xml" >"$work/changed.xml"
+	ok "so is an element more" fails "/domain/devices/disk/readonly: stays as it is" \
+		v update-device plugged "$work/changed.xml" --live --config
+	v dumpxml plugged --inactive
+	ok "which leaves the definition alone as well" sh -c '! grep -q readonly "$1"' -- "$work/out"
+	ok "the definition alone may change" does v update-device plugged "$work/changed.xml" --config
+	ok "for the next start" says "readonly" v dumpxml plugged --inactive
+	ok "and back" does v update-device plugged "$work/same.xml" --live --config
+	v dumpxml plugged --inactive
+	ok "in the definition" sh -c '! grep -q readonly "$1"' -- "$work/out"
+	echo "<disk type='file'><driver type='raw'/><source file='/x'/><target dev='vdy'/></disk>" >"$work/changed.xml"
+	ok "one that is not there is refused" fails "no such disk" v update-device plugged "$work/changed.xml" --live
 	ok "the same disk again is refused" fails "has this disk already" \
 		v attach-disk plugged "$work/disk.img" vdb --subdriver raw
 	ok "what adit refuses is refused with its sentence, and leaves no trace" fails "no-such" \

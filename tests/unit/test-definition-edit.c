@@ -119,6 +119,42 @@ static void what_is_wrong_is_refused(void **state)
 	refused(DEVICE_UPDATE, DISK("vdb", "/b"), FAULT_DEVICE_MISSING);
 }
 
+static void a_difference_is_told_by_its_path(void **state)
+{
+	static const struct {
+		const char *xml, *path;
+	} rows[] = {
+		{ DISK("vda", "/b"), "/domain/devices/disk/source/@file: " },
+		{ "<disk type='block'><driver type='raw'/><source dev='/a'/><target dev='vda'/>"
+		  "</disk>",
+		  "/domain/devices/disk/@type: " },
+		{ "<disk type='file'><driver type='raw' cache='none'/><source file='/a'/>"
+		  "<target dev='vda'/></disk>",
+		  "/domain/devices/disk/driver/@cache: " },
+		{ "<disk type='file'><driver type='raw'/><source file='/a'/><target dev='vda'/>"
+		  "<serial>X</serial></disk>",
+		  "/domain/devices/disk/serial: " },
+		{ "<disk type='file'><driver type='raw'/><source file='/a'/><target dev='vda'/>"
+		  "<address type='pci' slot='9'/></disk>",
+		  "/domain/devices/disk/address/@slot: " },
+	};
+	struct definition *first = start(),
+			  *other = changed(first, DEVICE_UPDATE, DISK("vda", "/a"));
+	struct refusal refusal = { 0 };
+
+	assert_int_equal(definition_refuse_difference(first, other, &refusal), 0);
+	definition_free(other);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		other = changed(first, DEVICE_UPDATE, rows[i].xml);
+		assert_int_equal(definition_refuse_difference(first, other, &refusal), -1);
+		assert_int_equal(refusal.fault, FAULT_OPERATION_UNSUPPORTED);
+		if (strncmp(refusal.err.text, rows[i].path, strlen(rows[i].path)) != 0)
+			fail_msg("not %s: %s", rows[i].path, refusal.err.text);
+		definition_free(other);
+	}
+	definition_free(first);
+}
+
 static void the_text_of_an_element_is_set(void **state)
 {
 	struct refusal refusal = { 0 };
@@ -209,6 +245,7 @@ int main(void)
 		cmocka_unit_test(names_stay_when_others_go),
 		cmocka_unit_test(what_is_wrong_is_refused),
 		cmocka_unit_test(places_stay_when_others_come_and_go),
+		cmocka_unit_test(a_difference_is_told_by_its_path),
 		cmocka_unit_test(the_text_of_an_element_is_set),
 		cmocka_unit_test(current_memory_is_all_of_it_where_none_can_be_given_back),
 		cmocka_unit_test(current_memory_may_be_less_with_a_balloon),
