@@ -7,10 +7,8 @@
 #include <linux/capability.h>
 #include <linux/kvm.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "keeper/change.h"
@@ -18,14 +16,13 @@
 #include "kvm-glue/coherency.h"
 #include "util/bits.h"
 #include "vmm/config.h"
+#include "vmm/map-estimate.h"
 
 typedef struct json_object json;
 
-#define SAMPLE	     (16 * MIB) /* taken for a moment, to see what memory costs here */
-#define MAP_ENTRY_NS 100	/* of pinning a page and writing its entry: an assumption */
-#define QUIRK_PAT    (1 << 9)	/* KVM_X86_QUIRK_IGNORE_GUEST_PAT, Linux 6.16 */
-#define CAP_QUIRKS2  213	/* KVM_CAP_DISABLE_QUIRKS2 */
-#define MEMBERS	     64
+#define QUIRK_PAT   (1 << 9) /* KVM_X86_QUIRK_IGNORE_GUEST_PAT, Linux 6.16 */
+#define CAP_QUIRKS2 213	     /* KVM_CAP_DISABLE_QUIRKS2 */
+#define MEMBERS	    64
 
 static const struct host here = { .root = "" };
 
@@ -293,28 +290,6 @@ static bool may_lock_all(void)
 	       data[CAP_TO_INDEX(CAP_IPC_LOCK)].effective & CAP_TO_MASK(CAP_IPC_LOCK);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-/* What it takes to get that much memory from this host and to enter it into an IOMMU. */
-static uint64_t map_ms(uint64_t size, uint64_t page)
-{
-	uint64_t start = now_ns(), sample;
-	void *memory = mmap(NULL, SAMPLE, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-
-	sample = now_ns() - start;
-	if (memory == MAP_FAILED)
-		return 0;
-	munmap(memory, SAMPLE);
-	return (size / SAMPLE * sample + size / page * MAP_ENTRY_NS) / 1000000;
-}
-
 static void check_huge_pages(struct planner *planner, uint64_t size, uint64_t page)
 {
 	uint64_t free_pages =
@@ -336,6 +311,10 @@ static json *plan_budget(struct planner *planner)
 	const struct config *config = planner->config;
 	uint64_t size = config->memory.size, huge = config->memory.hugepage_size;
 	uint64_t needed = planner->pins ? size + planner->bars : 0;
+	const struct map_estimate memory = { .size = size,
+					     .hugepage = huge,
+					     .shared = config->memory.shared,
+					     .by_group = planner->by_group };
 	struct rlimit limit = { 0 };
 	json *object = json_object_new_object();
 	char text[200];
@@ -347,7 +326,7 @@ static json *plan_budget(struct planner *planner)
 	else
 		put_int(object, "allowed", limit.rlim_cur);
 	put_int(object, "huge_page_percent", huge ? 100 : 0);
-	put_int(object, "map_ms", needed ? map_ms(size, huge ? huge : 4 * KIB) : 0);
+	put_int(object, "map_ms", needed ? map_estimate_ns(&memory) / 1000000 : 0);
 	put(object, "why",
 	    needed ? "guest memory and the BARs are pinned and counted; the time is an estimate"
 	    : config->n_devices ? "an mdev's driver pins what it works on"
