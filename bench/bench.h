@@ -30,7 +30,7 @@ struct bench_options {
 	/* boot: a Linux kernel instead of flat payloads; NULL: none */
 	const char *kernel, *initramfs, *cmdline;
 	const char *marker;   /* what its user space says first */
-	unsigned int devices; /* and with that many functions of vfio-pci's; 0: none */
+	unsigned int devices; /* and with that many functions of vfio-pci's; 0: none. Of map too */
 	unsigned int vms;     /* fleet: how many at once */
 	/* map: a VFIO character device; a VFIO group and a device of it. NULL: none */
 	const char *cdev, *group, *device;
@@ -86,5 +86,8 @@ int bench_boot_kernel(struct bench_run *run, struct err *err);
 
 /* The first n of them by address. 0, or -ENODEV with a sentence that says how many there are. */
 int functions_find(char (*bdf)[BDF_CHARS + 1], unsigned int n, struct err *err);
+/* Its character device, and its group's; "": there is none. */
+void function_cdev(const char *bdf, char *path, size_t size);
+void function_group(const char *bdf, char *path, size_t size);
 
 #endif

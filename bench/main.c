@@ -35,6 +35,7 @@ static int usage(void)
 		"       adit bench copy|submit|io|dma --job FILE\n"
 		"       adit bench map|dma [--cdev /dev/vfio/devices/vfioN] "
 		"[--group /dev/vfio/N] [--device BDF]\n"
+		"       adit bench map --devices N\n"
 		"       adit bench dma --device vfio-user:SOCKET\n"
 		"       adit bench boot --kernel FILE --initramfs FILE --marker TEXT "
 		"[--cmdline WORDS]\n"
@@ -198,9 +199,9 @@ static bool parse(int argc, char **argv, struct bench_options *options)
 	take_served(options);
 	if (!!options->kernel != !!options->initramfs || !!options->kernel != !!options->marker)
 		return false;
-	if (options->devices && !options->kernel)
+	if (optind >= argc || (options->group && !options->device))
 		return false;
-	return (!options->group || options->device) && optind < argc;
+	return !options->devices || options->kernel || !strcmp(argv[optind], "map");
 }
 
 /* --- a run ----------------------------------------------------------------------------------- */

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "bench/child.h"
@@ -31,6 +30,7 @@ enum row {
 struct budget {
 	const struct bench_options *options;
 	const struct map_contest *provider;
+	unsigned int page_shift;
 	char config[PATH_MAX], adit[PATH_MAX];
 };
 
@@ -57,18 +57,19 @@ static int read_locked(int pid, void *arg)
 	return 0;
 }
 
-/* As adit does it at its start: memory that nobody has touched, into a space with the device. */
+/* As adit does it at its start: a memfd that nobody has touched, into a space with the device. */
 static int time_map(const struct budget *budget, double *ms, struct err *err)
 {
 	const struct ioasid_space_options wanted = { .name = "bench" };
-	void *memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct ioasid_device *device = NULL;
 	struct ioasid_space *space = NULL;
+	struct map_memory memory;
 	struct ioasid_ctx *ctx;
 	int r;
 
-	if (memory == MAP_FAILED)
-		return err_set(err, errno, "%llu bytes of memory: %m", SIZE);
+	if (map_memory_empty(&memory, budget->page_shift, SIZE))
+		return err_set(err, ENOMEM, "%llu bytes of memory in %s pages are not there", SIZE,
+			       memory.pages);
 	r = ioasid_ctx_open(&ctx, budget->provider->provider, NULL, err);
 	if (r)
 		goto out;
@@ -79,11 +80,17 @@ static int time_map(const struct budget *budget, double *ms, struct err *err)
 		r = ioasid_attach(device, space, err);
 	*ms = map_now_us() / -1e3;
 	if (!r)
-		r = ioasid_map_hva(space, MAP_IOVA, SIZE, memory, IOASID_READ | IOASID_WRITE, err);
+		r = ioasid_map(space,
+			       &(struct ioasid_mapping){ .iova = MAP_IOVA,
+							 .size = SIZE,
+							 .hva = memory.at,
+							 .rights = IOASID_READ | IOASID_WRITE,
+							 .fd = memory.fd },
+			       err);
 	*ms += map_now_us() / 1e3;
 	ioasid_ctx_close(ctx);
 out:
-	munmap(memory, SIZE);
+	map_memory_free(&memory);
 	return r;
 }
 
@@ -170,9 +177,10 @@ static int write_config(struct budget *budget, struct bench_run *run, struct err
 		return err_set(err, errno, "%s: %m", budget->config);
 	fprintf(to,
 		"{\"payload\": {\"flat\": \"%s/guest/spin.bin\", \"address\": \"2M\"}, "
-		"\"memory\": {\"size\": \"" SIZE_TEXT "\"}, \"serial\": {\"mode\": \"Tty\"}, "
+		"\"memory\": {\"size\": \"" SIZE_TEXT "\"%s}, \"serial\": {\"mode\": \"Tty\"}, "
 		"\"devices\": [{\"path\": \"%s\", \"via\": \"%s\", \"allow_no_reset\": true}]}",
-		run->options->build, run->options->device,
+		run->options->build, budget->page_shift > 12 ? ", \"hugepages\": true" : "",
+		run->options->device,
 		budget->provider->provider == IOASID_PROVIDER_IOMMUFD ? "cdev" : "group");
 	return fclose(to) ? err_set(err, EIO, "%s: it cannot be written", budget->config) : 0;
 }
@@ -188,7 +196,22 @@ static void say_error(struct bench_run *run, const char *name, const struct cont
 			     said, (said / is - 1) * 100);
 }
 
-int bench_map_budget(const struct map_contest *provider, struct bench_run *run, struct err *err)
+/* Whether there are so many of such pages. */
+static bool have_pages(const struct budget *budget, struct bench_run *run)
+{
+	struct map_memory memory;
+
+	if (!map_memory_new(&memory, budget->page_shift, SIZE)) {
+		map_memory_free(&memory);
+		return true;
+	}
+	results_note(run->results, "%s: budget in %s pages: this host has too few free",
+		     budget->provider->name, memory.pages);
+	return false;
+}
+
+int bench_map_budget(const struct map_contest *provider, unsigned int page_shift,
+		     struct bench_run *run, struct err *err)
 {
 	struct budget *budget = calloc(1, sizeof(*budget));
 	char names[ROWS][64];
@@ -206,14 +229,22 @@ int bench_map_budget(const struct map_contest *provider, struct bench_run *run, 
 		.turn = budget_turn,
 		.opaque = budget,
 	};
+	const char *pages = page_shift > 12 ? "2M" : "4K";
 	int ret;
 
 	if (!budget)
 		return err_set(err, ENOMEM, "no memory");
 	budget->options = run->options;
 	budget->provider = provider;
-	snprintf(names[LOCKED], sizeof(names[LOCKED]), "%s: budget: locked memory", provider->name);
-	snprintf(names[TIME], sizeof(names[TIME]), "%s: budget: time to map", provider->name);
+	budget->page_shift = page_shift;
+	if (!have_pages(budget, run)) {
+		free(budget);
+		return 0;
+	}
+	snprintf(names[LOCKED], sizeof(names[LOCKED]), "%s, %s pages: budget: locked memory",
+		 provider->name, pages);
+	snprintf(names[TIME], sizeof(names[TIME]), "%s, %s pages: budget: time to map",
+		 provider->name, pages);
 	ret = write_config(budget, run, err);
 	if (!ret)
 		ret = contest_run(&contest, run, err);

@@ -15,6 +15,8 @@
 #include "util/err.h"
 
 int bench_map_kernel(struct bench_run *run, struct err *err);
+int bench_map_devices(struct bench_run *run, struct err *err);
+int bench_map_pasids(struct bench_run *run, struct err *err);
 int bench_map_soft(struct bench_run *run, struct err *err);
 int bench_map_share(struct bench_run *run, struct err *err);
 
@@ -34,6 +36,8 @@ struct map_memory {
 /* Guest memory, all of it there; -ENOMEM where the host has too little of such pages. At least a
  * page, whatever the size. */
 int map_memory_new(struct map_memory *memory, unsigned int page_shift, uint64_t size);
+/* The same without its pages: whoever touches it first makes them. */
+int map_memory_empty(struct map_memory *memory, unsigned int page_shift, uint64_t size);
 void map_memory_free(struct map_memory *memory);
 /* The row of populating as much. */
 int bench_map_populate(struct bench_run *run, unsigned int page_shift, struct err *err);
@@ -63,8 +67,9 @@ struct map_contest {
 		    bool by_file, double us[MAP_PARTS], struct err *err);
 };
 
-/* The rows of what adit check predicts; needs --device. */
-int bench_map_budget(const struct map_contest *provider, struct bench_run *run, struct err *err);
+/* The rows of what adit check predicts of memory in such pages; needs --device. */
+int bench_map_budget(const struct map_contest *provider, unsigned int page_shift,
+		     struct bench_run *run, struct err *err);
 
 /* Opens and binds it, for a context. */
 int map_bind(const struct map_contest *provider, const struct bench_options *options,

@@ -26,7 +26,8 @@ l1() {
 	check type1_is_measured grep -q '"type1, 256 MiB in 4K pages: unmap"' /out/bench.json
 	check populating_is_measured grep -q '"memory, 4K pages: populate"' /out/bench.json
 	check teardown_is_measured grep -q '"type1, 16 MiB in 4K pages: teardown"' /out/bench.json
-	check the_budget_is_compared grep -q '"iommufd: budget: locked memory"' /out/bench.json
+	check the_budget_is_compared grep -q '"iommufd, 4K pages: budget: locked memory"' /out/bench.json
+	check the_budget_in_huge_pages_is_compared grep -q '"type1, 2M pages: budget: time to map"' /out/bench.json
 	check map_by_file_is_measured grep -q '"iommufd by file, 256 MiB in 2M pages: map"' /out/bench.json
 	end
 }
