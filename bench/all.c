@@ -11,7 +11,8 @@
 static const struct bench benches[] = {
 	{ "boot", bench_boot, "exec to first output and to exit, memory, and the cost of an exit",
 	  .needs_kvm = true },
-	{ "map", bench_map, "map, attach and unmap; translations and PASIDs of the soft provider" },
+	{ "map", bench_map, "map, attach and unmap; translations and PASIDs of the soft provider",
+	  .takes_function = true },
 	{ "copy", bench_copy, "memory moves by the software engine beside memcpy",
 	  .needs_kvm = true, .takes_jobs = true },
 	{ "submit", bench_submit, "a trapped submission beside a minimal KVM program's exit",
@@ -20,7 +21,8 @@ static const struct bench benches[] = {
 	  .needs_kvm = true, .takes_jobs = true },
 	{ "fault", bench_fault, "faults of an ADI, and a PASID's way to its next use under load",
 	  .needs_kvm = true },
-	{ "dma", bench_dma, "DMA of a device, from here and from a guest", .takes_jobs = true },
+	{ "dma", bench_dma, "DMA of a device, from here and from a guest", .takes_jobs = true,
+	  .takes_function = true },
 	{ "libvirt", bench_libvirt,
 	  "virsh with a thousand domains, beside libvirtd's test driver" },
 	{ "fleet", bench_fleet, "many VMs with an ADI each, started, verified and stopped at once",
@@ -44,11 +46,60 @@ void bench_list(FILE *to)
 		fprintf(to, "  %-8s %s\n", benches[i].name, benches[i].summary);
 }
 
+/* A function that nobody named, for the benches that take one: the first that vfio-pci has. */
+struct picked {
+	char bdf[BDF_CHARS + 1], cdev[64], group[64];
+	struct bench_options options;
+};
+
+static bool pick(struct picked *picked, const struct bench_options *options)
+{
+	struct err err = { 0 };
+
+	if (options->cdev || options->group || options->device || options->socket ||
+	    functions_find(&picked->bdf, 1, &err))
+		return false;
+	function_cdev(picked->bdf, picked->cdev, sizeof(picked->cdev));
+	function_group(picked->bdf, picked->group, sizeof(picked->group));
+	picked->options = *options;
+	picked->options.device = picked->bdf;
+	if (picked->cdev[0])
+		picked->options.cdev = picked->cdev;
+	if (picked->group[0])
+		picked->options.group = picked->group;
+	return picked->options.cdev || picked->options.group;
+}
+
+/* With the picked function; without it where it is somebody's, or none that the bench knows. */
+static int run_one(const struct bench *bench, struct bench_run *run, const struct picked *picked,
+		   struct err *err)
+{
+	unsigned int rows = results_count(run->results);
+	struct bench_run with = *run;
+	struct err why = { 0 };
+	int ret;
+
+	if (!picked || !bench->takes_function)
+		return bench->run(run, err);
+	with.options = &picked->options;
+	ret = bench->run(&with, &why);
+	if (!ret)
+		results_note(run->results, "%s: with %s, the first function that vfio-pci has",
+			     bench->name, picked->bdf);
+	if (!ret || results_count(run->results) > rows)
+		return ret ? err_set(err, -ret, "%s", why.text) : 0;
+	results_note(run->results, "%s: %s, the first function that vfio-pci has, cannot: %s",
+		     bench->name, picked->bdf, why.text);
+	return bench->run(run, err);
+}
+
 /* One that fails does not keep the others from their rows; it is the end's status. */
 int bench_all(struct bench_run *run, struct err *err)
 {
 	bool kvm = !access("/dev/kvm", R_OK | W_OK);
 	unsigned int failed = 0;
+	struct picked picked;
+	bool has_function = pick(&picked, run->options);
 
 	for (size_t i = 0; i < ARRAY_SIZE(benches); i++) {
 		struct bench_run one = *run;
@@ -62,7 +113,7 @@ int bench_all(struct bench_run *run, struct err *err)
 		}
 		one.bench = benches[i].name;
 		results_bench(run->results, one.bench);
-		if (!benches[i].run(&one, &why))
+		if (!run_one(&benches[i], &one, has_function ? &picked : NULL, &why))
 			continue;
 		failed++;
 		results_note(run->results, "%s FAILED: %s", one.bench, why.text);

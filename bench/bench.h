@@ -60,6 +60,7 @@ struct bench {
 	const char *summary;
 	bool needs_kvm;
 	bool takes_jobs;
+	bool takes_function; /* of vfio-pci's */
 };
 
 /* NULL: there is none of that name. */
