@@ -18,7 +18,7 @@
 #define DMA_LANES   64u	       /* operations under way, at most */
 #define DMA_OWN	    (1u << 20) /* bytes at the begin of memory: queues and lists */
 #define DMA_PAGE    4096u
-#define DMA_IDS	    4u
+#define DMA_IDS	    12u
 #define DMA_BUCKETS (64u * 32u) /* of latencies: 32 for each power of two, 3 % */
 
 struct dma_device;
@@ -27,7 +27,6 @@ struct dma_driver {
 	const char *name;
 	uint16_t vendor, devices[DMA_IDS];
 	uint32_t class_code; /* any of that class; 0: by their numbers */
-	const char *refused; /* why it is known by name only; NULL: it is driven */
 	bool portals;	     /* BAR 2 takes what is submitted, 64 bytes in one piece */
 	/* From reset to ready; false: describe says where it stopped. */
 	bool (*start)(struct dma_device *d);
@@ -72,6 +71,15 @@ struct dma_dsa {
 	uint64_t busy; /* lanes */
 };
 
+/* Intel I/OAT 3: one channel. */
+struct dma_ioat {
+	uint32_t next; /* descriptor, ever */
+	uint32_t head, tail;
+	struct dma_ioat_wait {
+		uint32_t lane, index; /* of the descriptor that ends it */
+	} waits[DMA_LANES];
+};
+
 struct dma_device {
 	const struct dma_driver *driver;
 	volatile uint8_t *registers; /* BAR 0 where it is mapped */
@@ -95,6 +103,7 @@ struct dma_device {
 	uint32_t error; /* of the last that failed */
 	struct dma_nvme nvme;
 	struct dma_dsa dsa;
+	struct dma_ioat ioat;
 	bool busy;	/* edu has one lane */
 	const char *at; /* what was tried last, for whoever reads that it failed */
 };
@@ -127,7 +136,7 @@ unsigned int dma_bucket(uint64_t ticks); /* of dma_result.latency */
 /* Ticks below which so many of a thousand operations were. */
 uint64_t dma_latency(const struct dma_result *result, unsigned int of_1000);
 
-extern const struct dma_driver dma_edu, dma_nvme_driver, dma_dsa_driver;
+extern const struct dma_driver dma_edu, dma_nvme_driver, dma_dsa_driver, dma_ioat_driver;
 /* The same moves by this CPU's memcpy, for comparison: no device, and found by nobody. */
 extern const struct dma_driver dma_cpu;
 
@@ -143,6 +152,29 @@ void dma_fill_source(struct dma_device *d);
 static inline uint64_t dma_ticks(void)
 {
 	return __builtin_ia32_rdtsc();
+}
+
+static inline uint8_t dma_read8(const struct dma_device *d, uint32_t at)
+{
+	if (d->read)
+		return (uint8_t)d->read(d, at, 1);
+	return *(volatile uint8_t *)(d->registers + at);
+}
+
+static inline void dma_write8(struct dma_device *d, uint32_t at, uint8_t value)
+{
+	if (d->write)
+		d->write(d, at, value, 1);
+	else
+		*(volatile uint8_t *)(d->registers + at) = value;
+}
+
+static inline void dma_write16(struct dma_device *d, uint32_t at, uint16_t value)
+{
+	if (d->write)
+		d->write(d, at, value, 2);
+	else
+		*(volatile uint16_t *)(d->registers + at) = value;
 }
 
 static inline uint32_t dma_read32(const struct dma_device *d, uint32_t at)

@@ -142,11 +142,8 @@ static int find_driver(struct dma_port *port, uint64_t config, struct err *err)
 	if (!port->device.driver)
 		return err_set(err, ENOTSUP,
 			       "%04x:%04x, class %06x: no driver of this bench knows it; there are "
-			       "dsa, edu and nvme",
+			       "dsa, edu, ioat and nvme",
 			       vendor, device, class_code >> 8);
-	if (port->device.driver->refused)
-		return err_set(err, ENOTSUP, "%04x:%04x: %s", vendor, device,
-			       port->device.driver->refused);
 	command |= PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
 	if (sys->pwrite(sys->opaque, port->fd, &command, 2, config + PCI_COMMAND) != 2)
 		return err_set(err, EIO, "the device cannot be made bus master");

@@ -2,15 +2,6 @@
 /* Keeping a device at work for a while, whatever it is, and how long each operation took. */
 #include "bench/dma-device.h"
 
-#define IOAT "I/OAT is not driven by this bench"
-
-static const struct dma_driver ioat = {
-	.name = "ioat",
-	.vendor = 0x8086,
-	.devices = { 0x2021, 0x0b00 }, /* Skylake, Ice Lake */
-	.refused = IOAT,
-};
-
 static bool is_one_of(const struct dma_driver *driver, uint16_t vendor, uint16_t device)
 {
 	if (driver->vendor != vendor)
@@ -25,7 +16,7 @@ static bool is_one_of(const struct dma_driver *driver, uint16_t vendor, uint16_t
 const struct dma_driver *dma_find(uint16_t vendor, uint16_t device, uint32_t class_code)
 {
 	static const struct dma_driver *const drivers[] = { &dma_edu, &dma_nvme_driver,
-							    &dma_dsa_driver, &ioat };
+							    &dma_dsa_driver, &dma_ioat_driver };
 
 	for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++) {
 		const struct dma_driver *driver = drivers[i];
@@ -198,7 +189,7 @@ static bool take(struct dma_device *d, const struct dma_load *load, struct lanes
 	uint64_t done = d->driver->reap(d), now = dma_ticks();
 
 	if (!done)
-		return may_wait(d, now, *last);
+		return !d->failed && may_wait(d, now, *last);
 	*last = now;
 	done &= lanes->busy;
 	lanes->busy &= ~done;

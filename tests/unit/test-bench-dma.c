@@ -265,7 +265,9 @@ static void devices_are_known_by_number_or_class(void **state)
 	assert_ptr_equal(dma_find(0x1b36, 0x0010, 0x010802), &dma_nvme_driver);
 	assert_ptr_equal(dma_find(0x144d, 0xa80a, 0x010802), &dma_nvme_driver);
 	assert_null(dma_find(0x8086, 0x10d3, 0x020000));
-	assert_non_null(dma_find(0x8086, 0x2021, 0x088000)->refused);
+	assert_ptr_equal(dma_find(0x8086, 0x2021, 0x088000), &dma_ioat_driver);
+	assert_ptr_equal(dma_find(0x8086, 0x6f27, 0x088000), &dma_ioat_driver);
+	assert_null(dma_find(0x1234, 0x2021, 0x088000));
 	assert_ptr_equal(dma_find(0x8086, 0x0b25, 0x088000), &dma_dsa_driver);
 	assert_ptr_equal(dma_find(0x8086, 0x1212, 0x088000), &dma_dsa_driver);
 }

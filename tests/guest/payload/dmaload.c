@@ -14,6 +14,7 @@
 #include "bench/dma-device.h"
 #include "bench/dma-dsa.c"
 #include "bench/dma-edu.c"
+#include "bench/dma-ioat.c"
 #include "bench/dma-nvme.c"
 #include "bench/dma-run.c"
 
@@ -59,7 +60,7 @@ static bool find_device(struct dma_device *d)
 			continue;
 		d->driver = dma_find((uint16_t)id, (uint16_t)(id >> 16),
 				     (uint32_t)pci_read(slot, CLASS_REG, 4) >> 8);
-		if (!d->driver || d->driver->refused)
+		if (!d->driver)
 			continue;
 		d->registers = (volatile uint8_t *)pci_bar_map(slot, 0);
 		pci_command(slot, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 0);
