@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "bench/host.h"
+#include "util/bits.h"
 
 struct results {
 	struct json_object *json, *list, *notes;
@@ -215,12 +216,26 @@ static void verdict(const struct json_object *row, char *target, char *text, siz
 		 clear ? "" : "?");
 }
 
-static void print_row(const struct json_object *row, FILE *to)
+#define NAME_COLUMN	 42
+#define NAME_COLUMN_MOST 84
+
+/* As wide as the longest name, within reason. */
+static int name_column(const struct results *results)
+{
+	size_t widest = NAME_COLUMN;
+
+	for (size_t i = 0; i < json_object_array_length(results->list); i++)
+		widest = MAX(widest,
+			     strlen(string(json_object_array_get_idx(results->list, i), "name")));
+	return (int)MIN(widest, (size_t)NAME_COLUMN_MOST);
+}
+
+static void print_row(const struct json_object *row, int column, FILE *to)
 {
 	const struct json_object *interval = json_object_object_get(row, "interval");
 	char target[32], text[32];
 
-	fprintf(to, "%-42s %9.4g %-5s", string(row, "name"), number(row, "adit"),
+	fprintf(to, "%-*s %9.4g %-5s", column, string(row, "name"), number(row, "adit"),
 		string(row, "unit"));
 	if (!interval) {
 		fprintf(to, "\n");
@@ -235,10 +250,11 @@ static void print_row(const struct json_object *row, FILE *to)
 
 void results_print(struct results *results, FILE *to)
 {
+	int column = name_column(results);
 	const char *bench = "";
 
-	fprintf(to, "%-42s %9s %-5s %9s %-14s %7s [%.0f %% interval] target verdict\n", "name",
-		"adit", "", "reference", "", "ratio", INTERVAL_LEVEL * 100);
+	fprintf(to, "%-*s %9s %-5s %9s %-14s %7s [%.0f %% interval] target verdict\n", column,
+		"name", "adit", "", "reference", "", "ratio", INTERVAL_LEVEL * 100);
 	for (size_t i = 0; i < json_object_array_length(results->list); i++) {
 		const struct json_object *row = json_object_array_get_idx(results->list, i);
 
@@ -246,7 +262,7 @@ void results_print(struct results *results, FILE *to)
 			bench = string(row, "bench");
 			fprintf(to, "%s:\n", bench);
 		}
-		print_row(row, to);
+		print_row(row, column, to);
 	}
 	for (size_t i = 0; i < json_object_array_length(results->notes); i++)
 		fprintf(to, "note: %s\n",
