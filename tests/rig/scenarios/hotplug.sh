@@ -6,6 +6,7 @@
 TITLE='disks, ADIs, functions and mdevs come and go under a Linux guest'
 SMOKE=''
 IOMMU='none amd intel'
+FULL=intel
 DEVICES='edu,dma_mask=0xffffffffffffffff
 nvme,serial=x,drive=d0'
 DISKS='d0=2M'
