@@ -125,7 +125,7 @@ bool session_is_over(const struct session *session)
 const uint8_t *session_pending(const struct session *session, size_t *len)
 {
 	*len = session->out.bad ? 0 : session->out.len - session->sent;
-	return session->out.bytes + session->sent;
+	return *len ? session->out.bytes + session->sent : NULL;
 }
 
 void session_sent(struct session *session, size_t len)
