@@ -13,9 +13,8 @@
 #include "libvirt-driver/json.h"
 #include "libvirt-driver/store.h"
 
-#define DIRECTORY "/etc/mdevctl.d"
-#define FILE_MAX  (64u << 10)
-#define LIST_MAX  4096u /* more than any host has; a folder of rubbish does not grow us */
+#define FILE_MAX (64u << 10)
+#define LIST_MAX 4096u /* more than any host has; a folder of rubbish does not grow us */
 
 /* --- reading --------------------------------------------------------------------------------- */
 
@@ -68,7 +67,8 @@ static bool read_one(struct node_defined *out, const struct host *host, const ch
 
 	*out = (struct node_defined){ 0 };
 	if (!host_part_is_sane(parent) || host_uuid_parse(out->mdev.uuid, name) ||
-	    strcmp(out->mdev.uuid, name) != 0 || sysfs_path(host, path, DIRECTORY "/%s", parent))
+	    strcmp(out->mdev.uuid, name) != 0 ||
+	    sysfs_path(host, path, NODE_DEFINED_DIR "/%s", parent))
 		return false;
 	memcpy(out->mdev.parent, parent, strlen(parent) + 1);
 	dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -88,7 +88,7 @@ static int read_parent(struct node_defined_list *list, const struct host *host, 
 {
 	struct sysfs_names names;
 	struct node_defined *more;
-	int ret = sysfs_list(host, &names, DIRECTORY "/%s", parent);
+	int ret = sysfs_list(host, &names, NODE_DEFINED_DIR "/%s", parent);
 
 	if (!ret && names.n) {
 		more = realloc(list->item, (list->n + names.n) * sizeof(*more));
@@ -109,7 +109,7 @@ int node_defined_read(struct node_defined_list *list, const struct host *host)
 	int ret;
 
 	*list = (struct node_defined_list){ 0 };
-	ret = sysfs_list(host, &parents, DIRECTORY);
+	ret = sysfs_list(host, &parents, NODE_DEFINED_DIR);
 	for (size_t i = 0; !ret && i < parents.n && list->n < LIST_MAX; i++)
 		ret = read_parent(list, host, parents.name[i]);
 	sysfs_names_free(&parents);
@@ -132,12 +132,12 @@ void node_defined_free(struct node_defined_list *list)
 static int open_directory(const struct host *host, const char *parent, struct err *err)
 {
 	char path[SYSFS_PATH_MAX];
-	int ret = sysfs_path(host, path, DIRECTORY);
+	int ret = sysfs_path(host, path, NODE_DEFINED_DIR);
 
 	if (!ret)
 		ret = mkdir(path, 0755) < 0 && errno != EEXIST ? -errno : 0;
 	if (!ret)
-		ret = sysfs_path(host, path, DIRECTORY "/%s", parent);
+		ret = sysfs_path(host, path, NODE_DEFINED_DIR "/%s", parent);
 	if (!ret)
 		ret = mkdir(path, 0755) < 0 && errno != EEXIST ? -errno : 0;
 	return ret ? err_set(err, -ret, "%s: cannot be made: %s", path, strerror(-ret))
@@ -172,7 +172,7 @@ int node_defined_write(const struct node_defined *defined, const struct host *ho
 	if (!ret)
 		fchmodat(dir, uuid, 0644, 0);
 	close(dir);
-	return ret ? err_set(err, -ret, DIRECTORY "/%s/%s: cannot be written: %s",
+	return ret ? err_set(err, -ret, NODE_DEFINED_DIR "/%s/%s: cannot be written: %s",
 			     defined->mdev.parent, uuid, strerror(-ret))
 		   : 0;
 }
@@ -187,8 +187,8 @@ int node_defined_remove(const struct change_mdev *mdev, const struct host *host,
 	if (!ret && fsync(dir) < 0)
 		ret = -errno;
 	close(dir);
-	return ret ? err_set(err, -ret, DIRECTORY "/%s/%s: cannot be removed: %s", mdev->parent,
-			     mdev->uuid, strerror(-ret))
+	return ret ? err_set(err, -ret, NODE_DEFINED_DIR "/%s/%s: cannot be removed: %s",
+			     mdev->parent, mdev->uuid, strerror(-ret))
 		   : 0;
 }
 

@@ -9,6 +9,7 @@
 
 #include "keeper/change.h"
 
+#define NODE_DEFINED_DIR    "/etc/mdevctl.d"
 #define NODE_ATTRIBUTES_MAX 64u
 
 struct json_object;

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -29,8 +30,9 @@ struct node_watch {
 	struct daemon *daemon;
 	struct was *was;
 	size_t n;
-	int fd; /* -1: the kernel tells nothing */
-	struct loop_watch *watch;
+	int fd;	   /* -1: the kernel tells nothing */
+	int files; /* -1: nor who writes definitions */
+	struct loop_watch *watch, *files_watch;
 	struct loop_timer *timer;
 };
 
@@ -47,6 +49,8 @@ static struct was what_is(const struct node *node)
 		memcpy(was.driver, node->function->driver, sizeof(was.driver));
 	return was;
 }
+
+static void watch_files(const struct node_watch *watch);
 
 static int take(struct was **out, size_t *n, const struct host *host)
 {
@@ -109,6 +113,7 @@ void node_watch_look(struct daemon *daemon)
 		node_watch_end(daemon);
 		return;
 	}
+	watch_files(watch);
 	if (take(&now, &n, daemon->host))
 		return;
 	for (size_t i = 0; i < watch->n; i++) {
@@ -149,6 +154,13 @@ static bool is_about_us(const char *text, size_t n)
 	return false;
 }
 
+/* One look is for all that comes within a burst. */
+static void look_soon(struct node_watch *watch)
+{
+	if (!watch->timer)
+		loop_timer(watch->daemon->loop, BURST_NS, on_burst, watch, &watch->timer, NULL);
+}
+
 static void on_kernel(void *arg, uint32_t ready)
 {
 	struct node_watch *watch = arg;
@@ -169,8 +181,8 @@ static void on_kernel(void *arg, uint32_t ready)
 	}
 	/* What was lost could have been about anything. */
 	look |= errno == ENOBUFS;
-	if (look && !watch->timer)
-		loop_timer(watch->daemon->loop, BURST_NS, on_burst, watch, &watch->timer, NULL);
+	if (look)
+		look_soon(watch);
 }
 
 /* Without it, a client is told of what clients do alone. */
@@ -193,6 +205,55 @@ static void listen_to_kernel(struct node_watch *watch)
 		 strerror(errno));
 }
 
+/* --- definitions ----------------------------------------------------------------------------- */
+
+static void on_files(void *arg, uint32_t ready)
+{
+	char events[4096] __attribute__((aligned(8)));
+	struct node_watch *watch = arg;
+
+	while (read(watch->files, events, sizeof(events)) > 0)
+		;
+	look_soon(watch);
+}
+
+/* Of mdevctl, or of a person; one that is watched already stays so. A parent may be new. */
+static void watch_files(const struct node_watch *watch)
+{
+	const uint32_t events = IN_CREATE | IN_CLOSE_WRITE | IN_DELETE | IN_MOVED_TO |
+				IN_MOVED_FROM | IN_ONLYDIR | IN_DONT_FOLLOW;
+	const struct host *host = watch->daemon->host;
+	struct sysfs_names parents;
+	char path[SYSFS_PATH_MAX];
+
+	if (watch->files < 0)
+		return;
+	/* Where the folder itself is not there yet, it comes into this one. */
+	if (!sysfs_path(host, path, "/etc"))
+		inotify_add_watch(watch->files, path, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR);
+	if (!sysfs_path(host, path, NODE_DEFINED_DIR))
+		inotify_add_watch(watch->files, path, events);
+	sysfs_list(host, &parents, NODE_DEFINED_DIR);
+	for (size_t i = 0; i < parents.n; i++) {
+		if (!sysfs_path(host, path, NODE_DEFINED_DIR "/%s", parents.name[i]))
+			inotify_add_watch(watch->files, path, events);
+	}
+	sysfs_names_free(&parents);
+}
+
+static void listen_to_files(struct node_watch *watch)
+{
+	watch->files = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (watch->files >= 0 && !loop_watch(watch->daemon->loop, watch->files, POLLIN, on_files,
+					     watch, &watch->files_watch, NULL))
+		watch_files(watch);
+	else
+		log_line(watch->daemon->log, LOG_WARN, "node",
+			 NODE_DEFINED_DIR
+			 " cannot be watched: what mdevctl changes is told of with "
+			 "the next change");
+}
+
 int node_watch_begin(struct daemon *daemon, struct refusal *refusal)
 {
 	struct node_watch *watch;
@@ -202,15 +263,17 @@ int node_watch_begin(struct daemon *daemon, struct refusal *refusal)
 	if (!daemon->host)
 		return refuse(refusal, FAULT_NO_SUPPORT, "this daemon knows no devices");
 	watch = calloc(1, sizeof(*watch));
-	if (!watch || take(&watch->was, &watch->n, daemon->host)) {
-		free(watch);
+	if (!watch)
 		return refuse(refusal, FAULT_NO_MEMORY, "no memory for the host's devices");
-	}
-	watch->daemon = daemon;
-	watch->fd = -1;
+	*watch = (struct node_watch){ .daemon = daemon, .fd = -1, .files = -1 };
 	daemon->node_watch = watch;
+	/* What comes between is heard of, and seen already. */
 	listen_to_kernel(watch);
-	return 0;
+	listen_to_files(watch);
+	if (!take(&watch->was, &watch->n, daemon->host))
+		return 0;
+	node_watch_end(daemon);
+	return refuse(refusal, FAULT_NO_MEMORY, "no memory for the host's devices");
 }
 
 void node_watch_end(struct daemon *daemon)
@@ -221,9 +284,12 @@ void node_watch_end(struct daemon *daemon)
 		return;
 	daemon->node_watch = NULL;
 	loop_unwatch(watch->watch);
+	loop_unwatch(watch->files_watch);
 	loop_timer_cancel(watch->timer);
 	if (watch->fd >= 0)
 		close(watch->fd);
+	if (watch->files >= 0)
+		close(watch->files);
 	free(watch->was);
 	free(watch);
 }

@@ -186,6 +186,9 @@ void run_wind_up(struct run *run)
 {
 	const struct node_then then = { on_all_returned, run };
 
+	/* Nobody will listen any more. */
+	loop_timer_cancel(run->timer);
+	run->timer = NULL;
 	/* One that is being taken now is given back with the others. */
 	if (!run->taking.change && !taken_return_all(run->domain, &then))
 		over(run);
@@ -314,7 +317,7 @@ static void on_events_over(void *arg, unsigned int status, const char *body)
 
 	api_close(run->events);
 	run->events = NULL;
-	if (!run->timer)
+	if (!run->timer && run->watch)
 		loop_timer(daemon_of(run)->loop, CONNECT_NS, on_connect, run, &run->timer, NULL);
 }
 

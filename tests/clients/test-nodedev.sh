@@ -189,6 +189,16 @@ ok "and nothing was written" is "$(cat "$function/driver_override")" "(null)"
 ok "a read-only client looks" sh -c 'virsh -q -r -c "adit:///system?socket=$1" nodedev-list >/dev/null' -- "$work/s-ro"
 ok "and changes nothing" sh -c '! virsh -q -r -c "adit:///system?socket=$1" nodedev-reset pci_0000_3b_00_0 2>/dev/null' \
 	-- "$work/s-ro"
+# Somebody else's, as mdevctl would write it, and forget it.
+other=mdev_c2177883_f1bb_47f0_914d_32a22e3a8808_mtty
+echo '{"mdev_type": "mtty-2"}' >"${file%6}8"
+ok "what somebody else defines is told" "$until" "$work/events" "$other: Defined"
+rm -r "${file%/*}"
+ok "and what they undefine, with its folder" "$until" "$work/events" "$other: Undefined"
+mkdir "${file%/*}"
+echo '{"mdev_type": "mtty-2"}' >"${file%6}8"
+ok "and one in a new folder" "$until" "$work/events" "$other: Defined" 2
+rm -r "${file%/*}"
 # The kernel's part: it is gone, which the next change brings to light.
 rm "$host/sys/bus/mdev/devices/$uuid"
 v nodedev-reset pci_0000_3b_00_0

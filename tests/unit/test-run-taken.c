@@ -202,13 +202,9 @@ static void two_changes_of_one_function_are_refused(void **state)
 
 static void a_record_that_was_tampered_with_leads_nowhere(void **state)
 {
-	static const char *const texts[] = {
-		"",
-		"{}",
-		"[7]",
-		"[{\"function\": \"../../x\", \"driver\": \"e1000e\"}]",
-		"[{\"function\": \"" NIC "\", \"driver\": \"../e1000e\"}]",
-	};
+	static const char driver[] = "[{\"function\": \"" NIC "\", \"driver\": \"../e1000e\"}]";
+	static const char function[] = "[{\"function\": \"../../x\", \"driver\": \"e1000e\"}]";
+	static const char *const texts[] = { "", "{}", "[7]", function, driver };
 	struct scene *scene = *state;
 	char path[RUN_PATH];
 
