@@ -22,6 +22,7 @@ struct session;
 struct stats;
 
 #define DAEMON_MAX_DOMAINS 16384u /* what one list may hold by the protocol */
+#define DAEMON_BUCKETS	   4096u  /* that they are found in: every call names one by its UUID */
 
 struct daemon {
 	struct loop *loop;
@@ -34,6 +35,8 @@ struct daemon {
 	uint32_t last_uid;
 
 	struct domain *domains; /* in the order of their definition */
+	struct domain *last_domain;
+	struct domain *by_uuid[DAEMON_BUCKETS];
 	size_t n_domains;
 	int32_t last_id;
 

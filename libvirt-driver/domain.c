@@ -31,6 +31,16 @@ void domain_put(struct xdr_out *out, const struct domain *domain)
 	xdr_put_i32(out, domain->id);
 }
 
+/* Most UUIDs are random; who makes up others finds them a little later. */
+static struct domain **bucket_of(const struct daemon *daemon, const uint8_t uuid[XDR_UUID])
+{
+	unsigned int hash = 0;
+
+	for (unsigned int i = 0; i < XDR_UUID; i++)
+		hash = hash * 31 + uuid[i];
+	return (struct domain **)&daemon->by_uuid[hash % DAEMON_BUCKETS];
+}
+
 /* A domain that is just being made has neither definition yet. */
 static const struct definition *any(const struct domain *domain)
 {
@@ -39,10 +49,10 @@ static const struct definition *any(const struct domain *domain)
 
 struct domain *domain_by_uuid(const struct daemon *daemon, const uint8_t uuid[XDR_UUID])
 {
-	struct domain *domain = daemon->domains;
+	struct domain *domain = *bucket_of(daemon, uuid);
 
-	while (domain && (!any(domain) || memcmp(any(domain)->uuid, uuid, XDR_UUID) != 0))
-		domain = domain->next;
+	while (domain && (!any(domain) || memcmp(domain->uuid, uuid, XDR_UUID) != 0))
+		domain = domain->beside;
 	return domain;
 }
 
@@ -64,9 +74,11 @@ struct domain *domain_by_id(const struct daemon *daemon, int32_t id)
 	return domain;
 }
 
-static struct domain *add(struct daemon *daemon, struct refusal *refusal)
+static struct domain *add(struct daemon *daemon, const uint8_t uuid[XDR_UUID],
+			  struct refusal *refusal)
 {
-	struct domain *domain, *last = daemon->domains;
+	struct domain **bucket = bucket_of(daemon, uuid);
+	struct domain *domain;
 
 	if (daemon->n_domains >= DAEMON_MAX_DOMAINS) {
 		refuse(refusal, FAULT_OPERATION_FAILED,
@@ -81,25 +93,34 @@ static struct domain *add(struct daemon *daemon, struct refusal *refusal)
 	domain->daemon = daemon;
 	domain->id = -1;
 	domain->state = DOMAIN_SHUTOFF;
-	while (last && last->next)
-		last = last->next;
-	domain->prev = last;
-	if (last)
-		last->next = domain;
+	memcpy(domain->uuid, uuid, XDR_UUID);
+	domain->beside = *bucket;
+	*bucket = domain;
+	domain->prev = daemon->last_domain;
+	if (domain->prev)
+		domain->prev->next = domain;
 	else
 		daemon->domains = domain;
+	daemon->last_domain = domain;
 	daemon->n_domains++;
 	return domain;
 }
 
 static void take_out(struct domain *domain)
 {
+	struct domain **at = bucket_of(domain->daemon, domain->uuid);
+
+	while (*at != domain)
+		at = &(*at)->beside;
+	*at = domain->beside;
 	if (domain->prev)
 		domain->prev->next = domain->next;
 	else
 		domain->daemon->domains = domain->next;
 	if (domain->next)
 		domain->next->prev = domain->prev;
+	else
+		domain->daemon->last_domain = domain->prev;
 	domain->daemon->n_domains--;
 	run_free(domain->run);
 	definition_free(domain->kept);
@@ -131,7 +152,7 @@ struct domain *domain_for(struct daemon *daemon, const struct definition *defini
 	char uuid[UUID_TEXT];
 
 	if (named == domain)
-		return domain ? domain : add(daemon, refusal);
+		return domain ? domain : add(daemon, definition->uuid, refusal);
 	uuid_format(uuid, domain_uuid(named ? named : domain));
 	refuse(refusal, FAULT_DOM_EXIST, "domain '%s' is there already with UUID %s",
 	       domain_definition(named ? named : domain)->name, uuid);

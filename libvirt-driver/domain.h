@@ -34,6 +34,8 @@ struct run;
 struct domain {
 	struct daemon *daemon;
 	struct domain *prev, *next;
+	struct domain *beside; /* in its bucket */
+	uint8_t uuid[XDR_UUID];
 	struct definition *kept;	/* NULL: transient, gone with its end */
 	struct definition *live;	/* NULL: not running */
 	struct run *run;		/* there where live is */
