@@ -14,7 +14,7 @@ rows() { grep -c " $1 .*\[" /out/bench.txt; } # rows PARTY: how many are against
 
 l1() {
 	modprobe tun
-	/adit/build/adit bench io --rounds 5 --directory /tmp --json /out/bench.json >/out/bench.txt 2>&1
+	/adit/build/adit bench io --rounds "$rig_rounds" --directory /tmp --json /out/bench.json >/out/bench.txt 2>&1
 	status=$?
 	cat /out/bench.txt
 	check 'it ends well' test $status = 0
