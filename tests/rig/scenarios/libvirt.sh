@@ -146,7 +146,9 @@ associated() {
 	EOF
 	/usr/bin/python3 -I /tmp/own.py || return
 	until v domstate own | grep -q 'shut off'; do sleep 0.5; done
-	is "$(grep -c '^ok' /out/own) $(grep -c '^not ok' /out/own)" '5 0' || cat /out/own /run/adit/libvirt/*/log
+	is "$(grep -c '^ok' /out/own) $(grep -c '^not ok' /out/own)" '5 0' && return
+	cat /out/own /run/adit/libvirt/*/log
+	return 1
 }
 
 l1() {
