@@ -6,6 +6,7 @@
  *   live.xml     the domain as it was started, with its id
  *   config.json  what adit was given
  *   taken.json   what was taken from host drivers since
+ *   iommu        there where it was given a node for I/O address spaces since
  *   log          what adit said
  *   vm/api       its API socket: who answers there is the domain, if it is the directory's owner
  *   vm/          and what else it listens on or leads to; it is the process's
