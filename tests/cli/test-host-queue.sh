@@ -22,7 +22,7 @@ begin() { # begin OPTIONS...
 	until runs; do kill -0 "$pid" || return; done
 }
 # shellcheck disable=SC2317 # ok calls it
-none_is_left() { while [ "$(helpers)" != 0 ] || pgrep -f "$work/spin.json"; do :; done; }
+none_is_left() { while [ "$(helpers)" != 0 ] || grep -qs "$work/[s]pin.json" /proc/[0-9]*/cmdline; do :; done; }
 late() { # late NODE: an ADI that comes later
 	printf '{"id": "late", "type": "dsa", "backend": "idxd", "node": "%s", "pasid": {"allow": true},
 		"wqs": [{"size": 4}], "pasids": [{"guest": 3, "space": "window"}]}' "$1" >"$work/late.json"
