@@ -296,11 +296,6 @@ void pci_bus_remove(struct pci_bus *bus, struct pci_function *function);
  */
 void pci_function_block(struct pci_function *function, bool blocked);
 /*
- * The sections "bus" and "function NAME" of each function, while no vCPU runs. -EOPNOTSUPP names a
- * function that is not carried. Loaded into a bus that has the same functions; what devices keep
- * behind them is theirs to save.
- */
-/*
  * Before functions are added: each goes where it was in the state, whatever came and went before it
  * was saved. -EPROTO.
  */
@@ -313,6 +308,11 @@ int pci_bus_plan(struct pci_bus *bus, struct state_in *in);
 int pci_bus_reserve(struct pci_bus *bus, const char *name, unsigned int slot, struct err *err);
 /* It does not come. */
 void pci_bus_unreserve(struct pci_bus *bus, const char *name);
+/*
+ * The sections "bus" and "function NAME" of each function, while no vCPU runs. -EOPNOTSUPP names a
+ * function that is not carried. Loaded into a bus that has the same functions; what devices keep
+ * behind them is theirs to save.
+ */
 int pci_bus_save(struct pci_bus *bus, struct state_out *out, struct err *err);
 int pci_bus_load(struct pci_bus *bus, struct state_in *in);
 /* The device number it was given; functions are all function 0. */

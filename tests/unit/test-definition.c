@@ -407,7 +407,6 @@ static void places_that_are_none_are_refused(void **state)
 		    "/domain/devices/controller[2]: is there twice");
 }
 
-/* One that comes takes what is free; one that goes leaves the rest where it was. */
 static void there_are_31_places(void **state)
 {
 	char xml[8192] = "", *at = xml;
