@@ -15,7 +15,7 @@
 #include "ioasid-client/providers/iommufd-uapi.h"
 #include "util/bits.h"
 
-#define MEMORY	    (64 * MIB)
+#define MEMORY	    MIB /* there is some; none of it is entered anew for a PASID */
 #define OTHERS	    255u
 #define WIDTH_LEAST 10u /* bits, of so many and those that come and go */
 #define PAIRS	    32u
@@ -30,7 +30,8 @@ enum row {
 };
 
 struct pasids {
-	const struct bench_options *options;
+	struct bench_options options; /* its cdev: a device that has them */
+	char cdev[64];
 	struct map_memory memory;
 };
 
@@ -101,7 +102,7 @@ static int open_ours(struct ours *ours, struct ioasid_ctx *ctx, const struct pas
 {
 	const struct ioasid_space_options wanted = { .name = "bench", .pasid_capable = true };
 	struct ioasid_device_info info;
-	int r = map_bind(&map_iommufd, pasids->options, ctx, &ours->device, err);
+	int r = map_bind(&map_iommufd, &pasids->options, ctx, &ours->device, err);
 
 	if (r)
 		return r;
@@ -180,7 +181,7 @@ static int bare_open(struct bare *bare, const struct pasids *pasids, struct err 
 	};
 
 	bare->iommufd = bind.iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
-	bare->device = open(pasids->options->cdev, O_RDWR | O_CLOEXEC);
+	bare->device = open(pasids->options.cdev, O_RDWR | O_CLOEXEC);
 	if (ioctl(bare->device, VFIO_CDEV_BIND, &bind) ||
 	    ioctl(bare->iommufd, IFD_IOAS_ALLOC, &alloc))
 		return err_set(err, errno, "iommufd by the bare ioctls: %m");
@@ -248,26 +249,44 @@ static int hold(struct pasids *pasids, struct bench_run *run, struct err *err)
 	return contest_hold(&contest, run, err);
 }
 
+static void say_none(struct bench_run *run, const struct err *why)
+{
+	results_note(run->results, "iommufd: PASIDs: not measured: %s", why->text);
+}
+
+/* The device of --cdev; with --devices of all functions that vfio-pci has the first that can. */
+static bool find_one(struct pasids *pasids, struct bench_run *run)
+{
+	char bdf[FUNCTIONS_MAX][BDF_CHARS + 1];
+	unsigned int n = run->options->devices ? FUNCTIONS_MAX : 0;
+	struct err why = { 0 };
+
+	if (run->options->cdev && !our_turn(pasids, NULL, &why))
+		return true;
+	while (n && functions_find(bdf, n, &why))
+		n--;
+	pasids->options.cdev = pasids->cdev;
+	for (unsigned int i = 0; i < n; i++) {
+		function_cdev(bdf[i], pasids->cdev, sizeof(pasids->cdev));
+		why = (struct err){ 0 };
+		if (pasids->cdev[0] && !our_turn(pasids, NULL, &why))
+			return true;
+	}
+	say_none(run, &why);
+	return false;
+}
+
 int bench_map_pasids(struct bench_run *run, struct err *err)
 {
-	struct pasids pasids = { .options = run->options };
-	struct err why = { 0 };
-	int ret;
+	struct pasids pasids = { .options = *run->options };
+	int ret = 0;
 
-	if (!run->options->cdev)
+	if (!run->options->cdev && !run->options->devices)
 		return 0; /* map-kernel.c says so */
 	if (map_memory_new(&pasids.memory, 12, MEMORY))
 		return err_set(err, ENOMEM, "%llu bytes of memory", MEMORY);
-	/* Whether it has any. */
-	ret = our_turn(&pasids, NULL, &why);
-	if (ret == -EOPNOTSUPP) {
-		results_note(run->results, "iommufd: PASIDs: not measured: %s", why.text);
-		ret = 0;
-	} else if (ret) {
-		ret = err_set(err, -ret, "%s", why.text);
-	} else {
+	if (find_one(&pasids, run))
 		ret = hold(&pasids, run, err);
-	}
 	map_memory_free(&pasids.memory);
 	return ret;
 }

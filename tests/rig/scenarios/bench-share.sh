@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: Apache-2.0
 # adit bench map: what functions cost that share a space of iommufd, and PASIDs of one that has them,
-# beside the bare ioctls; and adit bench all, which finds a function by itself.
+# beside the bare ioctls.
 # The figures are in the report; whether they are good is for `make bench`, not for a test.
 # shellcheck disable=SC2034 # settings of tests/rig/run
 TITLE='what a space costs that functions share, and PASIDs, beside the bare ioctls'
@@ -20,8 +20,7 @@ l1() {
 	for f in $(pci_find 1234:11e8) $(pci_find 1b36:0005) "$endpoint"; do
 		check "$f goes to vfio-pci" vfio_bind "$f"
 	done
-	/adit/build/adit bench map --devices 3 --cdev "$(vfio_cdev "$endpoint")" --rounds "$rig_rounds" \
-		--json /out/bench.json >/out/bench.txt 2>&1
+	/adit/build/adit bench map --devices 3 --rounds "$rig_rounds" --json /out/bench.json >/out/bench.txt 2>&1
 	status=$?
 	note </out/bench.txt
 	check 'it ends well' test $status = 0
