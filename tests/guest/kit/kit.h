@@ -127,6 +127,16 @@ unsigned int try_write8(uint64_t address, uint8_t value);
 unsigned int try_movdir64b(uint64_t destination, const void *source);
 uint64_t fault_address(void);
 
+/*
+ * An exit that is no MMIO, after an exception and before the first MMIO. Under QEMU's TCG what was
+ * injected last stays in the VMCB up to the next exit, without its valid bit; Linux's kvm_amd looks
+ * at its type, and emulates nothing that seems to come while an event is delivered.
+ */
+static inline void settle(void)
+{
+	(void)inb(0x80);
+}
+
 /* --- interrupts (cpu.c) ---------------------------------------------------------------------- */
 
 extern uint64_t kit_irq_count[256]; /* by vector, over all CPUs; counted, then EOI */

@@ -52,6 +52,7 @@ bool map_device(uint64_t address, uint64_t size)
 		if (!(*pde & PAGE_PRESENT))
 			*pde = address | TABLE_FLAGS | PAGE_UNCACHED | PAGE_LARGE;
 	}
+	settle();
 	return true;
 }
 

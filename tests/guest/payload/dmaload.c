@@ -37,6 +37,8 @@ static void store64(struct dma_device *d, uint32_t at, const void *data)
 	__asm__ volatile("sfence" : : : "memory");
 	if (!d->torn && !try_movdir64b(portals + at, data))
 		return;
+	if (!d->torn)
+		settle();
 	d->torn = true;
 	for (unsigned int i = 0; i < SLOT_BYTES / sizeof(*words); i++)
 		write64(portals + at + sizeof(*words) * i, words[i]);
