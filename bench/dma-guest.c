@@ -9,12 +9,11 @@
 #include "bench/dma-internal.h"
 #include "util/bits.h"
 
-#define GUEST_MEMORY "256M"
-
 _Static_assert(DMA_GUEST_WALK < 256 * MIB, "what is walked over lies in the guest's memory");
 
-static void write_jobs(const struct dma *dma, FILE *to)
+void dma_guest_words(const struct dma *dma, FILE *to)
 {
+	fprintf(to, "hertz=%.0f ", dma->hertz);
 	for (unsigned int i = 0; i < dma->jobs.count; i++) {
 		const struct dma_load load = dma_load_of(dma, &dma->jobs.job[i]);
 		char row = (char)('a' + i);
@@ -47,10 +46,10 @@ int dma_guest_prepare(struct dma *dma, struct err *err)
 		return err_set(err, errno, "%s: %m", dma->config);
 	fprintf(to,
 		"{\"payload\": {\"flat\": \"%s/guest/dmaload.bin\", \"address\": \"2M\", "
-		"\"cmdline\": \"hertz=%.0f ",
-		dma->options.build, dma->hertz);
-	write_jobs(dma, to);
-	fprintf(to, "\"}, \"memory\": {\"size\": \"" GUEST_MEMORY "\"}, \"debug_exit\": true, "
+		"\"cmdline\": \"",
+		dma->options.build);
+	dma_guest_words(dma, to);
+	fprintf(to, "\"}, \"memory\": {\"size\": \"" DMA_GUEST_MEMORY "\"}, \"debug_exit\": true, "
 		    "\"serial\": {\"mode\": \"Tty\"}, \"devices\": [");
 	write_device(dma, to);
 	fprintf(to, "]}");
@@ -74,20 +73,27 @@ static void on_line(void *arg, int pid, char *text)
 	}
 }
 
-int dma_guest_turn(struct dma *dma, struct turn *turn, struct err *err)
+int dma_guest_run(struct dma *dma, struct turn *turn, char *const argv[], int good, struct err *err)
 {
-	char adit[PATH_MAX];
-	char *argv[] = { adit, (char *)"run", dma->config, NULL };
 	int status = 0, ret;
 
-	snprintf(adit, sizeof(adit), "%.4000s/adit", dma->options.build);
 	dma->turn = turn;
 	dma->ended = 0;
 	dma->complaint[0] = 0;
 	ret = child_lines(turn, argv, on_line, dma, &status);
-	if (!ret && (!WIFEXITED(status) || WEXITSTATUS(status) || dma->ended != dma->jobs.count))
+	if (!ret &&
+	    (!WIFEXITED(status) || WEXITSTATUS(status) != good || dma->ended != dma->jobs.count))
 		ret = -EIO;
 	return ret ? err_set(err, -ret, "the guest ended with status %#x after %u loads of %u%s",
 			     (unsigned int)status, dma->ended, dma->jobs.count, dma->complaint)
 		   : 0;
+}
+
+int dma_guest_turn(struct dma *dma, struct turn *turn, struct err *err)
+{
+	char adit[PATH_MAX];
+	char *argv[] = { adit, (char *)"run", dma->config, NULL };
+
+	snprintf(adit, sizeof(adit), "%.4000s/adit", dma->options.build);
+	return dma_guest_run(dma, turn, argv, 0, err);
 }

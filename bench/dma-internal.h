@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The bench of dma.c and its parts: turns of a guest (dma-guest.c), and the server that it starts
- * where nobody named a device (dma-server.c).
+ * The bench of dma.c and its parts: turns of a guest (dma-guest.c) and of QEMU's (dma-qemu.c),
+ * and the server that it starts where nobody named a device (dma-server.c).
  */
 #ifndef ADIT_BENCH_DMA_INTERNAL_H
 #define ADIT_BENCH_DMA_INTERNAL_H
@@ -12,7 +12,8 @@
 #include "bench/dma-port.h"
 #include "bench/job.h"
 
-#define DMA_GUEST_WALK (192 * MIB) /* of a guest's memory, at most */
+#define DMA_GUEST_MEMORY "256M"
+#define DMA_GUEST_WALK	 (192 * MIB) /* of it, at most */
 
 enum dma_figure {
 	DMA_RATE,
@@ -27,6 +28,7 @@ enum dma_way {
 	DMA_BARE,  /* by the bare ioctls */
 	DMA_CPU,   /* memcpy */
 	DMA_GUEST, /* a guest of adit's */
+	DMA_QEMU,  /* the same under QEMU's microvm */
 };
 
 struct dma {
@@ -38,7 +40,7 @@ struct dma {
 	double hertz; /* of the TSC */
 	enum dma_way way[PARTIES_MAX];
 	/* What turns are made of. */
-	char config[PATH_MAX];
+	char work[PATH_MAX - 16], config[PATH_MAX];
 	bool serves; /* a server of our own, anew for each turn */
 	char server_config[PATH_MAX], socket[96];
 	/* Of a guest's turn. */
@@ -55,9 +57,16 @@ void dma_put(const struct dma *dma, struct turn *turn, unsigned int job, double 
 /* The configuration of a guest with the device, for the jobs that are chosen. */
 int dma_guest_prepare(struct dma *dma, struct err *err);
 int dma_guest_turn(struct dma *dma, struct turn *turn, struct err *err);
+/* What its payload is told of the jobs, each word with a space behind it. */
+void dma_guest_words(const struct dma *dma, FILE *to);
+/* A monitor with that payload, which ends with status `good` where all went well. */
+int dma_guest_run(struct dma *dma, struct turn *turn, char *const argv[], int good,
+		  struct err *err);
+/* -ENOTSUP: QEMU is not there, or cannot. */
+int dma_qemu_turn(struct dma *dma, struct turn *turn, struct err *err);
 
-/* `work`: a directory for its socket and configuration. */
-int dma_server_prepare(struct dma *dma, const char *work, struct err *err);
+/* Its socket and configuration are in dma->work. */
+int dma_server_prepare(struct dma *dma, struct err *err);
 /* Runs body while it serves. */
 int dma_server_with(struct dma *dma, struct turn *turn,
 		    int (*body)(struct dma *dma, struct turn *turn, struct err *err),

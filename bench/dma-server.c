@@ -13,12 +13,12 @@
 
 #define ENTRIES 64 /* as many as there are lanes */
 
-int dma_server_prepare(struct dma *dma, const char *work, struct err *err)
+int dma_server_prepare(struct dma *dma, struct err *err)
 {
 	FILE *to;
 
-	snprintf(dma->socket, sizeof(dma->socket), "%.80s/socket", work);
-	snprintf(dma->server_config, sizeof(dma->server_config), "%.4000s/served", work);
+	snprintf(dma->socket, sizeof(dma->socket), "%.80s/socket", dma->work);
+	snprintf(dma->server_config, sizeof(dma->server_config), "%.4000s/served", dma->work);
 	dma->options.socket = dma->socket;
 	dma->serves = true;
 	to = fopen(dma->server_config, "we");

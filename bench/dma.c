@@ -166,6 +166,8 @@ static int one_turn(struct dma *dma, struct turn *turn, struct err *err)
 
 	if (way == DMA_GUEST)
 		return dma_guest_turn(dma, turn, err);
+	if (way == DMA_QEMU)
+		return dma_qemu_turn(dma, turn, err);
 	turn_state(turn, "opening the device");
 	if (way == DMA_CPU)
 		dma_port_open_cpu(&port, dma->memory);
@@ -195,7 +197,8 @@ static unsigned int choose_parties(struct dma *dma, struct contest *contest, boo
 	static const char *const names[] = { [DMA_OURS] = "adit",
 					     [DMA_BARE] = "bare ioctls",
 					     [DMA_CPU] = "memcpy",
-					     [DMA_GUEST] = "adit" };
+					     [DMA_GUEST] = "adit",
+					     [DMA_QEMU] = "qemu-microvm" };
 	bool served = dma->provider == &dma_served;
 	unsigned int n = 0;
 
@@ -204,7 +207,9 @@ static unsigned int choose_parties(struct dma *dma, struct contest *contest, boo
 		dma->way[n++] = DMA_OURS;
 	else if (!served)
 		dma->way[n++] = DMA_BARE;
-	if (dma->moves && !guest)
+	if (guest)
+		dma->way[n++] = DMA_QEMU;
+	else if (dma->moves)
 		dma->way[n++] = DMA_CPU;
 	for (unsigned int i = 0; i < n; i++)
 		contest->parties[i] =
@@ -394,7 +399,7 @@ static int take_jobs(struct dma *dma, struct err *err)
 }
 
 /* By all ways that there are to the devices that were named, or to one of our own. */
-static int measure_all(struct dma *dma, struct bench_run *run, const char *work, struct err *err)
+static int measure_all(struct dma *dma, struct bench_run *run, struct err *err)
 {
 	bool named = dma->options.cdev || dma->options.group || dma->options.socket;
 	int ret = 0;
@@ -409,7 +414,7 @@ static int measure_all(struct dma *dma, struct bench_run *run, const char *work,
 		results_note(run->results,
 			     "a function of software, served by adit: one of vfio-pci's takes "
 			     "--cdev, or --group and --device");
-		ret = dma_server_prepare(dma, work, err);
+		ret = dma_server_prepare(dma, err);
 	}
 	if (!ret && dma->options.cdev)
 		ret = measure(dma, run, &map_iommufd, err);
@@ -423,7 +428,6 @@ static int measure_all(struct dma *dma, struct bench_run *run, const char *work,
 int bench_dma(struct bench_run *run, struct err *err)
 {
 	struct dma *dma = calloc(1, sizeof(*dma));
-	char work[PATH_MAX - 16];
 	int ret;
 
 	if (!dma)
@@ -432,10 +436,10 @@ int bench_dma(struct bench_run *run, struct err *err)
 	dma->hertz = host_tsc_hertz();
 	ret = take_jobs(dma, err);
 	if (!ret)
-		ret = watch_scratch(run->watch, NULL, work, sizeof(work), err);
+		ret = watch_scratch(run->watch, NULL, dma->work, sizeof(dma->work), err);
 	if (!ret) {
-		snprintf(dma->config, sizeof(dma->config), "%s/config", work);
-		ret = measure_all(dma, run, work, err);
+		snprintf(dma->config, sizeof(dma->config), "%s/config", dma->work);
+		ret = measure_all(dma, run, err);
 	}
 	free(dma);
 	return ret;

@@ -183,6 +183,8 @@ run "$bench" noise --numa-node 1000
 ok "a NUMA node that is not there is refused" has "$work/err" "--numa-node 1000: this host has no such node"
 run "$bench" fleet --vms 0
 ok "no VMs are a usage error" is "$status" 2
+run "$bench" noise --devices 2
+ok "functions for a bench that takes none are a usage error" is "$status" 2
 run "$bench" noise --rounds 0
 ok "no rounds are a usage error" is "$status" 2
 ok "and the limits are named" has "$work/err" "--rounds 0: a number from 1 to 1001"

@@ -6,7 +6,8 @@
  *
  * Words, as of diskload.c: rowa=, rowb=, ...: in order << 62 | depth << 32 | bytes; mixa= of a
  * hundred are writes, sizea= bytes of memory that are walked over, cyclesa= of the TSC, batcha=
- * moves of one operation; hertz= of the TSC.
+ * moves of one operation; hertz= of the TSC. window=: where BARs go that nobody gave an address, as
+ * under a QEMU without firmware.
  */
 #include "kit.h"
 #include "pci.h"
@@ -24,6 +25,7 @@
 #define SLOTS	  32u
 #define PATIENCE  20u /* seconds */
 #define CLASS_REG 8u
+#define BARS	  6u
 
 #define SLOT_BYTES 64u
 
@@ -53,6 +55,23 @@ static bool map_portals(struct dma_device *d, unsigned int slot)
 	return portals;
 }
 
+/* One behind the other, each at a multiple of its size. */
+static void place_bars(unsigned int slot)
+{
+	uint64_t next = command_number("window", 0);
+
+	for (unsigned int i = 0; next && i < BARS; i++) {
+		struct pci_bar bar = pci_bar(slot, i);
+
+		if (bar.size && !bar.io && !bar.address) {
+			next = (next + bar.size - 1) / bar.size * bar.size;
+			pci_bar_set(slot, i, next);
+			next += bar.size;
+		}
+		i += bar.is64;
+	}
+}
+
 static bool find_device(struct dma_device *d)
 {
 	for (unsigned int slot = 1; slot < SLOTS; slot++) {
@@ -64,6 +83,7 @@ static bool find_device(struct dma_device *d)
 				     (uint32_t)pci_read(slot, CLASS_REG, 4) >> 8);
 		if (!d->driver)
 			continue;
+		place_bars(slot);
 		d->registers = (volatile uint8_t *)pci_bar_map(slot, 0);
 		pci_command(slot, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 0);
 		return d->registers && map_portals(d, slot);

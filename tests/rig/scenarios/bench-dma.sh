@@ -1,19 +1,20 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: Apache-2.0
 # adit bench dma: edu and an NVMe controller driven from user space by cdev and by group, and from
-# within a guest, beside the bare ioctls. The device is emulated: that everything arrives is tested here,
-# the figures are in the report.
+# within a guest of adit's and of QEMU's, beside the bare ioctls; and a DSA that adit serves, by both as
+# vfio-user's clients. The devices are emulated: that everything arrives is tested here, the figures are
+# in the report.
 # shellcheck disable=SC2034 # settings of tests/rig/run
-TITLE='DMA of real devices, from the host and from a guest, beside the bare ioctls'
+TITLE='DMA of devices, from the host and from guests of adit and of QEMU, beside the bare ioctls'
 SMOKE=''
 IOMMU='intel intel-legacy amd'
 DEVICES='edu,dma_mask=0xffffffffffffffff
 nvme,serial=adit,drive=d0'
 DISKS='d0=16M'
-NEED='adit bench'
+NEED='adit bench qemu'
 APPEND='hugepages=140'
 MEMORY=2G
-LIMIT=900
+LIMIT=1200
 
 measure() { # measure NAME BDF
 	/adit/build/adit bench dma --cdev "$(vfio_cdev "$2")" --device "$2" \
@@ -25,6 +26,16 @@ measure() { # measure NAME BDF
 	check "dma_of_${1}_by_cdev" grep -q '"iommufd, 4K pages: read 4 KiB, depth 1"' "/out/$1.json"
 	check "dma_of_${1}_by_group" grep -q '"type1, 4K pages: read 4 KiB, depth 1"' "/out/$1.json"
 	check "dma_of_${1}_in_a_guest" grep -q '"iommufd, guest: read 4 KiB, depth 1"' "/out/$1.json"
+	check "dma_of_${1}_beside_qemu_by_cdev" grep -q '^iommufd, guest: read 4 KiB, depth 1 .* qemu-microvm' "/out/$1.txt"
+	check "dma_of_${1}_beside_qemu_by_group" grep -q '^type1, guest: read 4 KiB, depth 1 .* qemu-microvm' "/out/$1.txt"
+}
+
+served() {
+	/adit/build/adit bench dma --brief --rounds 2 --warm-up 0 --json /out/served.json >/out/served.txt 2>&1
+	status=$?
+	note </out/served.txt
+	check dma_of_a_served_function_runs_to_its_end test $status = 0
+	check dma_of_a_served_function_beside_qemu grep -q '^vfio-user, guest: read 4 KiB, depth 1 .* qemu-microvm' /out/served.txt
 }
 
 l1() {
@@ -34,5 +45,6 @@ l1() {
 	check nvme_goes_to_vfio_pci vfio_bind "$nvme"
 	measure nvme "$nvme"
 	measure edu "$edu"
+	served
 	end
 }
