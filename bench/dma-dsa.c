@@ -177,7 +177,7 @@ static uint64_t dsa_reap(struct dma_device *d)
 
 	for (uint64_t left = d->dsa.busy; left; left &= left - 1) {
 		unsigned int lane = (unsigned int)__builtin_ctzll(left);
-		uint8_t status = dsa_record(d, lane)->status;
+		uint8_t status = __atomic_load_n(&dsa_record(d, lane)->status, __ATOMIC_ACQUIRE);
 
 		if (!status)
 			continue;
@@ -187,7 +187,6 @@ static uint64_t dsa_reap(struct dma_device *d)
 			d->error = status;
 		}
 	}
-	__asm__ volatile("" : : : "memory");
 	d->dsa.busy &= ~done;
 	return done;
 }

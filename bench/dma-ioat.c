@@ -69,7 +69,7 @@ static void ioat_write_address(struct dma_device *d, uint32_t at, uint64_t addre
 
 static uint64_t ioat_completed(const struct dma_device *d)
 {
-	return *(volatile uint64_t *)(d->memory + AT_COMPLETE);
+	return __atomic_load_n((const uint64_t *)(d->memory + AT_COMPLETE), __ATOMIC_ACQUIRE);
 }
 
 /* --- set-up ---------------------------------------------------------------------------------- */
@@ -166,7 +166,6 @@ static uint64_t ioat_reap(struct dma_device *d)
 		done |= 1ULL << wait->lane;
 		ioat->head++;
 	}
-	__asm__ volatile("" : : : "memory");
 	return done;
 }
 
