@@ -4,7 +4,7 @@
 # within a guest of adit's and of QEMU's, beside the bare ioctls; and a DSA that adit serves, by both as
 # vfio-user's clients. The devices are emulated: that everything arrives is tested here, the figures are
 # in the report.
-# shellcheck disable=SC2034 # settings of tests/rig/run
+# shellcheck disable=SC2034,SC2154 # settings of tests/rig/run, and from it
 TITLE='DMA of devices, from the host and from guests of adit and of QEMU, beside the bare ioctls'
 SMOKE=''
 IOMMU='intel intel-legacy amd'
@@ -19,7 +19,7 @@ LIMIT=1200
 measure() { # measure NAME BDF
 	/adit/build/adit bench dma --cdev "$(vfio_cdev "$2")" --device "$2" \
 		--group "/dev/vfio/$(basename "$(readlink "/sys/bus/pci/devices/$2/iommu_group")")" \
-		--rounds 2 --warm-up 0 --json "/out/$1.json" >"/out/$1.txt" 2>&1
+		--rounds "$rig_rounds" --warm-up 0 --json "/out/$1.json" >"/out/$1.txt" 2>&1
 	status=$?
 	note <"/out/$1.txt"
 	check "dma_of_${1}_runs_to_its_end" test $status = 0
@@ -31,7 +31,7 @@ measure() { # measure NAME BDF
 }
 
 served() {
-	/adit/build/adit bench dma --brief --rounds 2 --warm-up 0 --json /out/served.json >/out/served.txt 2>&1
+	/adit/build/adit bench dma --brief --rounds "$rig_rounds" --warm-up 0 --json /out/served.json >/out/served.txt 2>&1
 	status=$?
 	note </out/served.txt
 	check dma_of_a_served_function_runs_to_its_end test $status = 0

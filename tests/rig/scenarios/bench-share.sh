@@ -3,7 +3,7 @@
 # adit bench map: what functions cost that share a space of iommufd, and PASIDs of one that has them,
 # beside the bare ioctls.
 # The figures are in the report; whether they are good is for `make bench`, not for a test.
-# shellcheck disable=SC2034 # settings of tests/rig/run
+# shellcheck disable=SC2034,SC2154 # settings of tests/rig/run, and from it
 TITLE='what a space costs that functions share, and PASIDs, beside the bare ioctls'
 SMOKE=''
 IOMMU=intel
