@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # adit bench boot --kernel: the same Linux under adit and under QEMU microvm, in one interleaved run.
 # The bzImage: QEMU microvm hands a PVH kernel no ACPI tables. The figures are in the report; whether they are good is for `make bench`, not for a test.
-# shellcheck disable=SC2034 # settings of tests/rig/run
+# shellcheck disable=SC2034,SC2154 # settings of tests/rig/run, and from it
 TITLE='what booting Linux costs, beside QEMU microvm'
 SMOKE=
 IOMMU=none

@@ -3,7 +3,7 @@
 # adit bench io: the same guests with a disk and with a network interface under adit and under QEMU
 # microvm, in one interleaved run, and the host without a guest. The figures are in the report; whether
 # they are good is for `make bench`, not for a test.
-# shellcheck disable=SC2034 # settings of tests/rig/run
+# shellcheck disable=SC2034,SC2154 # settings of tests/rig/run, and from it
 TITLE='what a disk and a network interface cost, beside QEMU microvm'
 SMOKE=
 IOMMU=none

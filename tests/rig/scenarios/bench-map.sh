@@ -3,7 +3,7 @@
 # adit bench map on a function of vfio-pci: ioasid-client beside the bare ioctls of iommufd and type1
 # in one interleaved run.
 # The figures are in the report; whether they are good is for `make bench`, not for a test.
-# shellcheck disable=SC2034 # settings of tests/rig/run
+# shellcheck disable=SC2034,SC2154 # settings of tests/rig/run, and from it
 TITLE='what mapping memory for a device costs, beside the bare ioctls'
 SMOKE=''
 IOMMU='intel intel-legacy amd'
