@@ -21,7 +21,8 @@ die() {
 # waits stands at the gate (descriptor 6), so that runs which follow each other let a build in.
 rig_lock() {
 	if [ "$1" = shared ]; then
-		exec 9<"$rig/lock" 6<"$rig/gate" # who runs need not be who built
+		# Who runs need not be who built.
+		exec 9<"$rig/lock" 6<"$rig/gate" || die "the rig in $rig is not whole: build it with tests/rig/build"
 		set -- -s
 	else
 		mkdir -p "$rig"
