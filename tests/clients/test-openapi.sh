@@ -18,7 +18,7 @@ server=$!
 pid=$!
 trap 'kill $server $pid 2>/dev/null; rm -rf "$work"' EXIT
 until [ -S "$work/api" ] && [ -S "$work/served" ]; do
-	kill -0 "$pid" && kill -0 "$server" || break
+	if ! kill -0 "$pid" || ! kill -0 "$server"; then break; fi
 done
 python3 "$here/openapi.py" "$work/client.py" "$work/api" "$work" "$(realpath "$build/guest/spin.bin")" "$work/served"
 status=$?
