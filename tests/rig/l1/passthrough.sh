@@ -37,3 +37,21 @@ l2_edu() {
 		}
 	EOF
 }
+
+# For a guest whose function `seen` prints a word for each thing that is there: which have come and
+# which have left since the last time.
+l2_tell() {
+	cat <<-'EOF'
+		old=start
+		tell() {
+			new=$(seen)
+			for w in $new; do
+				case " $old " in *" $w "*) ;; *) echo "L2 came=$w" ;; esac
+			done
+			for w in $old; do
+				case " $new " in *" $w "*) ;; *) echo "L2 left=$w" ;; esac
+			done
+			old=$new
+		}
+	EOF
+}

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What comes to an unmodified Debian guest and leaves it while it works: it notices by itself, its
 # own drivers take each and let go of each. Everything is asked over the API.
-# shellcheck disable=SC2034,SC2154 # settings for tests/rig/run, and from it
+# shellcheck disable=SC1091,SC2034,SC2154 # settings for tests/rig/run, and from it
 TITLE='disks, ADIs, functions and mdevs come and go under a Linux guest'
 SMOKE=''
 IOMMU='none amd intel'
@@ -10,7 +10,7 @@ FULL=intel
 DEVICES='edu,dma_mask=0xffffffffffffffff
 nvme,serial=x,drive=d0'
 DISKS='d0=2M'
-NEED='adit generic'
+NEED='adit generic passthrough'
 LIMIT=9000
 
 # The guest only looks and works: Linux finds, binds, and lets go by itself. Disks are read all the
@@ -33,19 +33,9 @@ guest_work() {
 				[ ! -e "$b" ] || dd if="/dev/${b##*/}" of=/dev/null bs=64k iflag=direct 2>/dev/null
 			done
 		done &
-		old=start
 		echo "L2 works"
 		while [ ! -e /tmp/over ]; do
-			new=$(seen)
-			if [ "$new" != "$old" ]; then
-				for w in $new; do
-					case " $old " in *" $w "*) ;; *) echo "L2 came=$w" ;; esac
-				done
-				for w in $old; do
-					case " $new " in *" $w "*) ;; *) echo "L2 left=$w" ;; esac
-				done
-				old=$new
-			fi
+			tell
 			sleep 0.2
 		done
 	EOF
@@ -71,10 +61,11 @@ rounds() {
 }
 
 l1() {
+	. /passthrough.sh
 	[ "$rig_tier" = long ] && times=50 || times=3
 	truncate -s 2M /tmp/disk
 	echo '{"id": "dsa", "type": "dsa", "wqs": [{"size": 16}]}' >/tmp/adi.json
-	guest_work >/tmp/work
+	{ l2_tell; guest_work; } >/tmp/work
 	l2_config hot /kernels/generic/vmlinux "$(l2_image generic /tmp/work)" 2 256M 'quiet'
 	l2_start hot --api-socket /tmp/api
 	check the_guest_works l2_wait_for hot 'L2 works' 1 1500

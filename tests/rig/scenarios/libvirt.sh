@@ -3,7 +3,7 @@
 # virtaditd on the real kernel, asked by virsh: a domain with two functions and an mdev, others that
 # come and go, a daemon that is killed meanwhile, and the host's own drivers afterwards. And an iommufd
 # that its client has opened, in which a device does DMA. Domains are of users of their own.
-# shellcheck disable=SC2034,SC2154 # settings for tests/rig/run, and from it
+# shellcheck disable=SC1091,SC2034,SC2154 # settings for tests/rig/run, and from it
 TITLE='virsh gives a domain devices of the host, and the host has them back'
 SMOKE=''
 IOMMU='intel amd'
@@ -11,7 +11,7 @@ DEVICES='edu,dma_mask=0xffffffffffffffff
 nvme,serial=adit,drive=d0
 e1000e'
 DISKS='d0=2M'
-NEED='adit virsh generic'
+NEED='adit virsh generic passthrough'
 LIMIT=3000
 
 # The guest only looks: Linux finds, binds, and lets go by itself.
@@ -30,18 +30,8 @@ guest_work() {
 		}
 		until [ -b /dev/nvme0n1 ]; do sleep 0.1; done
 		say sum "$(md5sum </dev/nvme0n1 | cut -d' ' -f1)"
-		old=start
 		while :; do
-			new=$(seen)
-			if [ "$new" != "$old" ]; then
-				for w in $new; do
-					case " $old " in *" $w "*) ;; *) echo "L2 came=$w" ;; esac
-				done
-				for w in $old; do
-					case " $new " in *" $w "*) ;; *) echo "L2 left=$w" ;; esac
-				done
-				old=$new
-			fi
+			tell
 			sleep 0.2
 		done
 	EOF
@@ -152,12 +142,13 @@ associated() {
 }
 
 l1() {
+	. /passthrough.sh
 	# Where libvirt's clients look, as distributions have it.
 	mkdir -p /var && ln -s /run /var/run
 	modprobe -a nvme e1000e mtty
 	edu=$(pci_find 1234:11e8) nvme=$(pci_find 1b36:0010) nic=$(pci_find 8086:10d3)
 	port=83b8f4f2-509f-382f-3c1e-e6bfe0fa1001
-	guest_work >/tmp/work
+	{ l2_tell; guest_work; } >/tmp/work
 	image=$(l2_image generic /tmp/work) console=/out/l2-vm
 	# What a domain's user writes to.
 	: >$console
