@@ -591,8 +591,10 @@ static void a_connection_that_ends_at_any_byte_is_not_felt_by_the_other(void **s
 		live_and_end(a, b, &s, cut);
 	/* Its commands take their time: on a busy machine it may have submitted too early each
 	 * time. */
-	for (; accepted(a) == neighbours; neighbours++)
+	for (int more = 50; more && accepted(a) == neighbours; more--, neighbours++)
 		live_and_end(a, b, &s, s.size);
+	if (accepted(a) == neighbours)
+		print_message("SKIPPED: no client lived until a descriptor was taken\n");
 	assert_int_equal(rig->resets, 1);
 	connect_tenant(a);
 	move_and_check(a, 4);
