@@ -299,7 +299,7 @@ static void interrupts_of_a_batch_are_merged(void **state)
 		one->interrupt = 1;
 	}
 	assert_int_equal(run(&rig, &d), DSA_STATUS_OK);
-	assert_true(fired(&rig, 1) >= 1);
+	WAIT_FOR(fired(&rig, 1) >= 1);
 	assert_true(fired(&rig, 1) < 100);
 	rig_close(&rig);
 }

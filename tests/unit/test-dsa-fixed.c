@@ -170,7 +170,7 @@ static void handle_names_the_vector(void **state)
 	d.flags |= DSA_FLAG_INTERRUPT;
 	d.interrupt = handle;
 	assert_int_equal(run(&rig, &d), DSA_STATUS_OK);
-	assert_int_equal(fired(&rig, 1), 1);
+	WAIT_FOR(fired(&rig, 1) == 1);
 	/* The index is no handle, and neither is one of another vector. */
 	d.interrupt = 1;
 	assert_int_equal(run(&rig, &d), DSA_STATUS_INTERRUPT);

@@ -430,7 +430,7 @@ static void a_descriptor_goes_through_the_helper_and_back(void **state)
 	d.interrupt = 1;
 	assert_int_equal(run(&q.rig, &d), DSA_STATUS_OK);
 	assert_memory_equal(q.rig.memory + IN, q.rig.memory + IN + 0x1000, 0x1000);
-	assert_int_equal(fired(&q.rig, 1), 1);
+	WAIT_FOR(fired(&q.rig, 1) == 1);
 	WAIT_FOR(served(&q) == 1);
 	/* What the queue got: no PASID (the kernel's business), no interrupt, its own record. */
 	assert_int_equal(q.last.pasid, 0);
