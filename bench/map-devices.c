@@ -170,6 +170,8 @@ static int bare_open(struct bare *bare, const struct devices *devices)
 	struct ifd_ioas_alloc alloc = { .size = sizeof(alloc) };
 
 	bare->iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
+	if (bare->iommufd < 0)
+		return -1;
 	for (unsigned int i = 0; i < devices->n; i++) {
 		struct vfio_cdev_bind bind = { .argsz = sizeof(bind), .iommufd = bare->iommufd };
 

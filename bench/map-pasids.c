@@ -181,8 +181,9 @@ static int bare_open(struct bare *bare, const struct pasids *pasids, struct err 
 	};
 
 	bare->iommufd = bind.iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
-	bare->device = open(pasids->options.cdev, O_RDWR | O_CLOEXEC);
-	if (ioctl(bare->device, VFIO_CDEV_BIND, &bind) ||
+	if (bare->iommufd >= 0)
+		bare->device = open(pasids->options.cdev, O_RDWR | O_CLOEXEC);
+	if (bare->iommufd < 0 || bare->device < 0 || ioctl(bare->device, VFIO_CDEV_BIND, &bind) ||
 	    ioctl(bare->iommufd, IFD_IOAS_ALLOC, &alloc))
 		return err_set(err, errno, "iommufd by the bare ioctls: %m");
 	map.ioas_id = hwpt.pt_id = alloc.out_ioas_id;

@@ -611,7 +611,6 @@ static void on_info(void *arg, unsigned int status, const char *body)
 static int watch_spawned(struct run *run, pid_t listener)
 {
 	pid_t leader = getsid(listener);
-
 	bool spawned = leader > 0 && leader != getsid(0);
 
 	/* A leader that has ended leaves its number, and nothing to watch. */

@@ -148,6 +148,17 @@ static bool set_path(struct sockaddr_un *address, const char *path)
 	return true;
 }
 
+/* A socket, for that path. */
+static int open_for(struct sockaddr_un *address, const char *path, int flags)
+{
+	int fd;
+
+	if (!set_path(address, path))
+		return -ENAMETOOLONG;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+	return fd < 0 ? -errno : fd;
+}
+
 int unix_socket_clear(const char *path)
 {
 	struct sockaddr_un address;
@@ -170,11 +181,9 @@ int unix_socket_listen(const char *path, mode_t mode, int backlog, int flags, st
 	struct turn turn;
 	int fd, ret;
 
-	if (!set_path(&address, path))
-		return -ENAMETOOLONG;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+	fd = open_for(&address, path, flags);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	ret = turn_take(&turn, path);
 	if (!ret) {
 		ret = listen_at(fd, &address, mode, backlog, made);
@@ -190,11 +199,9 @@ int unix_socket_connect(const char *path, int flags)
 	struct sockaddr_un address;
 	int fd, ret;
 
-	if (!set_path(&address, path))
-		return -ENAMETOOLONG;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+	fd = open_for(&address, path, flags);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (!connect(fd, (const struct sockaddr *)&address, sizeof(address)))
 		return fd;
 	ret = -errno;
