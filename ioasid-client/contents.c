@@ -7,23 +7,15 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <time.h>
 
 #include "util/bits.h"
+#include "util/clock.h"
 
 /* --- how long it takes ----------------------------------------------------------------------- */
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 static void count(uint64_t *calls, uint64_t *sum, uint64_t *longest, uint64_t since)
 {
-	uint64_t took = now_ns() - since, before = __atomic_load_n(longest, __ATOMIC_RELAXED);
+	uint64_t took = clock_ns() - since, before = __atomic_load_n(longest, __ATOMIC_RELAXED);
 
 	while (took > before && !__atomic_compare_exchange_n(longest, &before, took, true,
 							     __ATOMIC_RELAXED, __ATOMIC_RELAXED))
@@ -172,7 +164,7 @@ int ioasid_map_batch(struct ioasid_space *space, const struct ioasid_mapping *ma
 	pthread_mutex_lock(&ctx->lock);
 	r = check_open(space, err);
 	while (!r && done < n) {
-		uint64_t since = now_ns();
+		uint64_t since = clock_ns();
 
 		r = ctx->provider->map(space, &mappings[done], &garbage, err);
 		count_map(space, since, r ? 0 : mappings[done].size);
@@ -206,7 +198,7 @@ int ioasid_unmap(struct ioasid_space *space, uint64_t iova, uint64_t size, struc
 	if (r)
 		return r;
 	pthread_mutex_lock(&ctx->lock);
-	since = now_ns();
+	since = clock_ns();
 	r = unmap_locked(space, iova, size, &garbage, err);
 	pthread_mutex_unlock(&ctx->lock);
 	ctx->provider->quiesce(ctx);
@@ -236,7 +228,7 @@ int ioasid_copy(struct ioasid_space *space, const struct ioasid_copy *copy, stru
 	pthread_mutex_lock(&ctx->lock);
 	r = check_open(space, err);
 	if (!r) {
-		uint64_t since = now_ns();
+		uint64_t since = clock_ns();
 
 		r = ctx->provider->copy(space, copy, &garbage, err);
 		count_map(space, since, r ? 0 : copy->size);

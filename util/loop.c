@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "util/bits.h"
+#include "util/clock.h"
 #include "util/ring.h"
 
 #define SQ_ENTRIES 16 /* one page of entries; more requests are submitted in several calls */
@@ -500,18 +501,10 @@ static void end(struct loop *loop)
 	pthread_mutex_unlock(&loop->lock);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 static void count_turn(struct loop *loop, uint64_t since)
 {
 	struct loop_stats *stats = &loop->stats;
-	uint64_t ns = now_ns() - since;
+	uint64_t ns = clock_ns() - since;
 
 	__atomic_store_n(&stats->turns, stats->turns + 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&stats->busy_ns, stats->busy_ns + ns, __ATOMIC_RELAXED);
@@ -539,7 +532,7 @@ int loop_run(struct loop *loop)
 		rc = enter(loop);
 		if (rc < 0)
 			break;
-		since = now_ns();
+		since = clock_ns();
 		run_completions(loop);
 		run_posted(loop);
 		count_turn(loop, since);

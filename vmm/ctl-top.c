@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "util/bits.h"
+#include "util/clock.h"
 #include "vmm/command.h"
 #include "vmm/ctl-request.h"
 #include "vmm/json-strict.h"
@@ -125,14 +126,6 @@ static int get(const struct top *top, const char *verb, struct json_object **out
 	return ret;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
-
 static void forget(struct sample *sample)
 {
 	json_object_put(sample->info);
@@ -143,7 +136,7 @@ static void forget(struct sample *sample)
 
 static int take(struct top *top)
 {
-	struct sample sample = { .at = now_ns() };
+	struct sample sample = { .at = clock_ns() };
 	int ret = get(top, "vm.info", &sample.info);
 
 	if (!ret)

@@ -9,10 +9,10 @@
 
 #include <linux/memfd.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "util/bits.h"
+#include "util/clock.h"
 
 #ifndef MFD_HUGE_SHIFT
 #define MFD_HUGE_SHIFT 26
@@ -29,14 +29,6 @@ static const unsigned int entry_ns[2][2] = {
 	[false] = { [false] = 32, [true] = 4 },
 	[true] = { [false] = 64, [true] = 8 },
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static void *take(const struct map_estimate *what, uint64_t size)
 {
@@ -61,12 +53,12 @@ static void *take(const struct map_estimate *what, uint64_t size)
 /* ns for `size` bytes; 0: there are none. */
 static uint64_t sample(const struct map_estimate *what, uint64_t size)
 {
-	uint64_t start = now_ns();
+	uint64_t start = clock_ns();
 	void *memory = take(what, size);
 
 	if (memory == MAP_FAILED)
 		return 0;
-	start = now_ns() - start;
+	start = clock_ns() - start;
 	munmap(memory, size);
 	return start;
 }

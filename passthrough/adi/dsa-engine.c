@@ -16,6 +16,7 @@
 #include "passthrough/adi/dsa-threads.h"
 #include "passthrough/adi/dsa-work.h"
 #include "util/bits.h"
+#include "util/clock.h"
 #include "util/sandbox.h"
 
 #define ROUND_BYTES	 INT64_C(65536) /* of a queue of priority 1 */
@@ -54,14 +55,6 @@ struct soft {
 	struct engine engine[DSA_MAX_ENGINES];
 };
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 /* --- interrupts ------------------------------------------------------------------------------ */
 
 static void fire(struct engine *engine, bool now)
@@ -70,7 +63,7 @@ static void fire(struct engine *engine, bool now)
 
 	if (!engine->vectors)
 		return;
-	time = now_ns();
+	time = clock_ns();
 	if (!now && time - engine->fired_at < INTERRUPT_GAP_NS)
 		return;
 	engine->fired_at = time;
@@ -98,7 +91,7 @@ static bool may_look(struct engine *engine, struct slot *slot)
 	blocked = dsa_work_blocked(&slot->work);
 	if (!blocked) /* a drain */
 		return slot->ended != __atomic_load_n(&soft->ended, __ATOMIC_RELAXED);
-	return blocked->blocked.request ? dsa_work_answered(blocked) : now_ns() >= slot->look_at;
+	return blocked->blocked.request ? dsa_work_answered(blocked) : clock_ns() >= slot->look_at;
 }
 
 /* With the lock held: there is a descriptor to go on with. */
@@ -163,7 +156,7 @@ static bool rests(struct engine *engine, struct slot *slot)
 
 static void wait_for_more(struct engine *engine, struct slot *slot)
 {
-	slot->look_at = now_ns() + slot->pause_ns;
+	slot->look_at = clock_ns() + slot->pause_ns;
 	slot->pause_ns = MIN(2 * slot->pause_ns, (uint64_t)RETRY_MAX_NS);
 	pthread_mutex_lock(&engine->thread.dsa->lock);
 	lay_aside(engine, slot, true);
@@ -260,7 +253,7 @@ static uint64_t next_look(struct engine *engine)
 		uint64_t at = slot->look_at;
 
 		if (blocked && blocked->blocked.request)
-			at = now_ns() + RETRY_MAX_NS;
+			at = clock_ns() + RETRY_MAX_NS;
 		if (blocked && (!first || at < first))
 			first = at;
 	}

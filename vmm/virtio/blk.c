@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "util/bits.h"
+#include "util/clock.h"
 #include "vmm/virtio/blk-internal.h"
 
 #define BLK_TYPE     2u
@@ -236,7 +237,7 @@ static void on_timer(void *arg)
 /* True where more may be done now; else a timer looks again. */
 static bool within_limits(struct blk *blk)
 {
-	uint64_t wait = limiter_wait(&blk->limiter, limiter_now());
+	uint64_t wait = limiter_wait(&blk->limiter, clock_ns());
 	struct err err;
 
 	if (!wait)
@@ -486,7 +487,7 @@ int blk_create(struct blk **out, const struct virtio_host *host, const struct bl
 	blk->readonly = options->image.readonly;
 	blk->direct = options->image.direct;
 	blk->pinned = options->pinned;
-	limiter_init(&blk->limiter, &options->bytes, &options->ops, limiter_now());
+	limiter_init(&blk->limiter, &options->bytes, &options->ops, clock_ns());
 	ret = image_open(&blk->image, &options->image, err);
 	if (!ret) {
 		fill_config(blk, options);

@@ -1,19 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/virtio/limiter.h"
 
-#include <time.h>
-
 #include "util/bits.h"
+#include "util/clock.h"
 
 #define NS_PER_MS 1000000.0
-
-uint64_t limiter_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
-}
 
 void limiter_init(struct limiter *limiter, const struct bucket *bytes, const struct bucket *ops,
 		  uint64_t now_ns)

@@ -27,7 +27,5 @@ void limiter_init(struct limiter *limiter, const struct bucket *bytes, const str
 /* Nanoseconds until something is allowed, 0: now. */
 uint64_t limiter_wait(struct limiter *limiter, uint64_t now_ns);
 void limiter_take(struct limiter *limiter, uint64_t bytes);
-/* CLOCK_MONOTONIC. */
-uint64_t limiter_now(void);
 
 #endif

@@ -23,6 +23,7 @@
 
 #include "passthrough/pci/pci.h"
 #include "util/bits.h"
+#include "util/clock.h"
 #include "vmm/virtio/tap.h"
 #include "vmm/virtio/vectors.h"
 #include "vmm/virtio/vhost.h"
@@ -160,7 +161,7 @@ static void rx_timer(void *arg)
 static bool within(struct net_pair *pair, struct limiter *limiter, struct loop_timer **timer,
 		   void (*fn)(void *arg))
 {
-	uint64_t wait = limiter_wait(limiter, limiter_now());
+	uint64_t wait = limiter_wait(limiter, clock_ns());
 	struct err err;
 
 	/* Without a timer the limit would be a stop: then it is none. */
@@ -587,8 +588,8 @@ static int make_pairs(struct net *net, const struct net_options *options, struct
 
 		pair->net = net;
 		pair->index = i;
-		limiter_init(&pair->rx, &options->bytes, &options->ops, limiter_now());
-		limiter_init(&pair->tx, &options->bytes, &options->ops, limiter_now());
+		limiter_init(&pair->rx, &options->bytes, &options->ops, clock_ns());
+		limiter_init(&pair->tx, &options->bytes, &options->ops, clock_ns());
 		pair->frame = malloc(FRAME_MAX);
 		if (!pair->frame)
 			return err_set(err, ENOMEM, "%s: no memory for a frame", net->id);
