@@ -108,7 +108,7 @@ test-long: test-packages test-programs fuzzers
 
 C_FILES = $(shell git ls-files '*.c' '*.h' 2>/dev/null || find . -name '*.[ch]' -not -path './build*')
 SHELL_FILES := .ci/run .ci/packages tests/run tests/arrows tests/fuzz/long $(wildcard tests/cli/*.sh tests/clients/*.sh) \
-	tests/clients/build tests/clients/newer tests/clients/start tests/clients/steps/tree
+	tests/clients/build tests/clients/house tests/clients/newer tests/clients/start tests/clients/steps/tree
 .PHONY: check check-format check-arrows check-tidy check-cppcheck check-words check-clang
 check: check-format check-arrows check-words check-cppcheck check-clang check-tidy
 	@echo "check: all clean"
