@@ -190,22 +190,25 @@ static uint64_t mmio_read(void *opaque, uint64_t offset, unsigned int size)
 	return value & mask_bytes(size);
 }
 
-static HOT void mmio_write(void *opaque, uint64_t offset, uint64_t value, unsigned int size)
+COLD static void mmio_write_other(struct ioapic *ioapic, uint64_t offset, uint64_t value,
+				  unsigned int size)
 {
-	struct ioapic *ioapic = opaque;
-
-	if (offset == REG_EOI) {
-		ioapic_eoi(ioapic, (uint8_t)value);
-		return;
-	}
-	if (offset == REG_SELECT) {
-		__atomic_store_n(&ioapic->select, value & 0xff, __ATOMIC_RELAXED);
-		return;
-	}
 	pthread_mutex_lock(&ioapic->lock);
 	if (offset == REG_WINDOW && size >= 4)
 		window_write(ioapic, (uint32_t)value);
 	pthread_mutex_unlock(&ioapic->lock);
+}
+
+HOT static void mmio_write(void *opaque, uint64_t offset, uint64_t value, unsigned int size)
+{
+	struct ioapic *ioapic = opaque;
+
+	if (offset == REG_SELECT)
+		__atomic_store_n(&ioapic->select, value & 0xff, __ATOMIC_RELAXED);
+	else if (offset == REG_EOI)
+		ioapic_eoi(ioapic, (uint8_t)value);
+	else
+		mmio_write_other(ioapic, offset, value, size);
 }
 
 static const struct io_ops mmio_ops = { .read = mmio_read, .write = mmio_write };

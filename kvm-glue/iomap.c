@@ -213,7 +213,7 @@ static void region_write(const struct io_region *r, uint64_t addr, uint64_t valu
 		r->ops->write(r->opaque, addr - r->base, value, len);
 }
 
-bool iomap_read(const struct iomap *map, uint64_t addr, void *data, unsigned int len)
+COLD bool iomap_read(const struct iomap *map, uint64_t addr, void *data, unsigned int len)
 {
 	const struct io_region *r = iomap_find(map, addr);
 	uint8_t *bytes = data;
@@ -231,7 +231,7 @@ bool iomap_read(const struct iomap *map, uint64_t addr, void *data, unsigned int
 	return whole;
 }
 
-bool iomap_write(const struct iomap *map, uint64_t addr, const void *data, unsigned int len)
+COLD bool iomap_write(const struct iomap *map, uint64_t addr, const void *data, unsigned int len)
 {
 	const struct io_region *r = iomap_find(map, addr);
 	const uint8_t *bytes = data;
@@ -250,17 +250,12 @@ bool iomap_write(const struct iomap *map, uint64_t addr, const void *data, unsig
 	return whole;
 }
 
-/* Whether the cache answers this access; it is filled where it can. */
-static inline bool cached(const struct iomap *map, struct iomap_cache *cache, uint64_t addr,
-			  unsigned int len)
+/* False: no access to one region. */
+COLD static bool fill(const struct iomap *map, struct iomap_cache *cache, uint64_t generation,
+		      uint64_t addr, unsigned int len)
 {
-	uint64_t generation = __atomic_load_n(&map->generation, __ATOMIC_ACQUIRE);
-	const struct io_region *r;
+	const struct io_region *r = iomap_find(map, addr);
 
-	if (cache->generation == generation && is_pow2(len) &&
-	    range_inside(addr, len, cache->base, cache->size))
-		return true;
-	r = iomap_find(map, addr);
 	if (!r || !one_access(r, addr, len))
 		return false;
 	*cache = (struct iomap_cache){
@@ -272,6 +267,19 @@ static inline bool cached(const struct iomap *map, struct iomap_cache *cache, ui
 		.write = r->ops->write,
 	};
 	return true;
+}
+
+/* Whether the cache answers this access; it is filled where it can. */
+static inline bool cached(const struct iomap *map, struct iomap_cache *cache, uint64_t addr,
+			  unsigned int len)
+{
+	/* Before the table is looked at: what is kept of an older one is not believed. */
+	uint64_t generation = __atomic_load_n(&map->generation, __ATOMIC_ACQUIRE);
+
+	if (cache->generation == generation && is_pow2(len) &&
+	    range_inside(addr, len, cache->base, cache->size))
+		return true;
+	return fill(map, cache, generation, addr, len);
 }
 
 HOT bool iomap_read_cached(const struct iomap *map, struct iomap_cache *cache, uint64_t addr,

@@ -21,6 +21,8 @@
 
 /* What each exit runs: such functions lie side by side, on few pages. */
 #define HOT __attribute__((hot))
+/* What they seldom come to, which would make them long. */
+#define COLD __attribute__((noinline, cold))
 
 static inline bool is_pow2(uint64_t v)
 {

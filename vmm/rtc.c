@@ -244,14 +244,9 @@ static void set_index(struct rtc *rtc, uint8_t value)
 	__atomic_store_n(&rtc->index, value % RAM_SIZE, __ATOMIC_RELAXED);
 }
 
-static HOT void rtc_write(void *opaque, uint64_t offset, uint64_t value, unsigned int size)
+/* What more than the index is written. */
+COLD static void write_bytes(struct rtc *rtc, uint64_t offset, uint64_t value, unsigned int size)
 {
-	struct rtc *rtc = opaque;
-
-	if (PORT_RTC_INDEX + offset == PORT_RTC_INDEX && size == 1) {
-		set_index(rtc, (uint8_t)value);
-		return;
-	}
 	pthread_mutex_lock(&rtc->lock);
 	for (unsigned int i = 0; i < size; i++) {
 		uint8_t byte = (uint8_t)(value >> (8 * i));
@@ -262,6 +257,16 @@ static HOT void rtc_write(void *opaque, uint64_t offset, uint64_t value, unsigne
 			set_index(rtc, byte);
 	}
 	pthread_mutex_unlock(&rtc->lock);
+}
+
+HOT static void rtc_write(void *opaque, uint64_t offset, uint64_t value, unsigned int size)
+{
+	struct rtc *rtc = opaque;
+
+	if (PORT_RTC_INDEX + offset == PORT_RTC_INDEX && size == 1)
+		set_index(rtc, (uint8_t)value);
+	else
+		write_bytes(rtc, offset, value, size);
 }
 
 static const struct io_ops rtc_ops = { .read = rtc_read, .write = rtc_write };
