@@ -39,13 +39,9 @@ enum sandbox_role {
 	SANDBOX_ROLES,
 };
 
-struct idxd_spawner;
-
 /* Handed to whoever starts threads, and outlives them; NULL where there is no sandbox. */
 struct sandbox {
 	const struct log *log; /* for the last sentence */
-	/* Who starts the helpers of host work queues, as no filter lets one do; NULL: nobody. */
-	struct idxd_spawner *spawner;
 };
 
 /*

@@ -34,6 +34,7 @@ struct adis {
 	const struct config *config;
 	const struct log *log;
 	const struct sandbox *sandbox;
+	struct idxd_spawner *spawner;
 	/* Who is there changes on the thread that makes machines only; others look. */
 	pthread_mutex_t lock;
 	bool open;	    /* the spaces are there, and all of them */
@@ -227,6 +228,7 @@ static int make_function(struct adis *adis, const struct config_adi *adi, struct
 	options.host.reach_arg = adis;
 	options.host.node = adi->node;
 	options.sandbox = adis->sandbox;
+	options.spawner = adis->spawner;
 	return dsa_create(out, adis->vm, adis->ctx, adis->guest, &options, err);
 }
 
@@ -340,7 +342,8 @@ int adis_add(struct adis *adis, const struct config *config, const struct config
 
 int adis_create(struct adis **out, const struct config *config, struct vm *vm, struct pci_bus *bus,
 		const struct ram *ram, struct hot_ram *hot, const struct layout *layout,
-		const struct log *log, const struct sandbox *sandbox, struct err *err)
+		const struct log *log, const struct sandbox *sandbox, struct idxd_spawner *spawner,
+		struct err *err)
 {
 	struct adis *adis = calloc(1, sizeof(*adis));
 	int ret = 0;
@@ -357,6 +360,7 @@ int adis_create(struct adis **out, const struct config *config, struct vm *vm, s
 		.config = config,
 		.log = log,
 		.sandbox = sandbox,
+		.spawner = spawner,
 	};
 	pthread_mutex_init(&adis->lock, NULL);
 	for (size_t i = 0; i < config->n_adis && !ret; i++)

@@ -38,10 +38,11 @@ struct vm;
 bool adis_need_spawner(const struct config *config, const char *api_socket);
 int adis_start_spawner(struct idxd_spawner **out, const struct config *config, struct err *err);
 
-/* Also where the configuration has none: they can come later. */
+/* Also where the configuration has none: they can come later. spawner may be NULL. */
 int adis_create(struct adis **out, const struct config *config, struct vm *vm, struct pci_bus *bus,
 		const struct ram *ram, struct hot_ram *hot, const struct layout *layout,
-		const struct log *log, const struct sandbox *sandbox, struct err *err);
+		const struct log *log, const struct sandbox *sandbox, struct idxd_spawner *spawner,
+		struct err *err);
 /* Removes the functions from the bus, then the context with all that it owns. */
 void adis_destroy(struct adis *adis);
 

@@ -46,6 +46,7 @@ struct run {
 	size_t n_rules;
 	struct log log;
 	struct sandbox sandbox;
+	struct idxd_spawner *spawner; /* NULL: none */
 	struct life *life;
 	struct server *server; /* NULL: no API */
 	struct loop *loop;     /* which signals are watched on: the server's, or the machine's */
@@ -255,10 +256,13 @@ static int confine(const struct run *run, struct err *err)
 static int start_spawner(struct run *run, struct err *err)
 {
 	const struct config *config = run->path ? life_config(run->life) : NULL;
+	int ret;
 
 	if (run->unconfined || !adis_need_spawner(config, run->socket))
 		return 0;
-	return adis_start_spawner(&run->sandbox.spawner, config, err);
+	ret = adis_start_spawner(&run->spawner, config, err);
+	life_has_spawner(run->life, run->spawner);
+	return ret;
 }
 
 static int run_all(struct run *run)
@@ -297,7 +301,7 @@ static int run_all(struct run *run)
 	unwatch_signals(run);
 	server_destroy(run->server);
 	life_destroy(run->life);
-	idxd_spawner_end(run->sandbox.spawner);
+	idxd_spawner_end(run->spawner);
 	return status;
 }
 

@@ -16,7 +16,8 @@ struct life {
 	struct life_listener listener;
 	int status_fd;		 /* for who listens, who may not open it (vmm/sandbox/table.h) */
 	unsigned int namespaces; /* of vmm/namespaces.h */
-	bool confined;		 /* by the thread of life_run, in its filter */
+	struct idxd_spawner *spawner; /* NULL: none */
+	bool confined;		      /* by the thread of life_run, in its filter */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;

@@ -213,6 +213,11 @@ void life_in_namespaces(struct life *life, unsigned int which)
 	life->namespaces = which;
 }
 
+void life_has_spawner(struct life *life, struct idxd_spawner *spawner)
+{
+	life->spawner = spawner;
+}
+
 const struct config *life_config(const struct life *life)
 {
 	return &life->config;
@@ -270,6 +275,7 @@ static int create_machine(struct life *life, const char *path, struct machine **
 		.event = on_machine_event,
 		.event_arg = life,
 		.sandbox = life->options.sandbox,
+		.spawner = life->spawner,
 		.errands = life_serve_errands,
 		.errands_arg = life,
 	};

@@ -17,6 +17,7 @@
 #include "vmm/config-edit.h"
 #include "vmm/machine.h"
 
+struct idxd_spawner;
 struct life;
 
 enum life_state {
@@ -83,6 +84,8 @@ int life_load(struct life *life, const char *path, bool kept, struct err *err);
 const struct config *life_config(const struct life *life);
 /* Which namespaces the process has of its own (vmm/namespaces.h); before life_run. */
 void life_in_namespaces(struct life *life, unsigned int which);
+/* Who starts the helpers of host work queues for its machines; borrowed, before life_run. */
+void life_has_spawner(struct life *life, struct idxd_spawner *spawner);
 
 /*
  * Serves operations until life_quit. boot: begins with a machine, and without `stay` returns when

@@ -520,7 +520,7 @@ int machine_create(struct machine **out, const struct machine_options *options, 
 	if (!ret)
 		ret = adis_create(&machine->adis, machine->config, machine->vm, machine->bus,
 				  &machine->ram, machine->hot, &machine->layout, machine->log,
-				  machine->sandbox, err);
+				  machine->sandbox, options->spawner, err);
 	if (!ret)
 		ret = make_devices(machine, err);
 	if (!ret)

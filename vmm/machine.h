@@ -21,6 +21,7 @@ struct devices;
 struct devices_coherency;
 struct dsa;
 struct hotplug;
+struct idxd_spawner;
 struct ioapic;
 struct loop;
 struct machine;
@@ -43,6 +44,7 @@ struct machine_options {
 	void (*event)(void *arg, const char *event, const char *detail);
 	void *event_arg;
 	const struct sandbox *sandbox; /* for the threads that it starts; NULL: none */
+	struct idxd_spawner *spawner;  /* of its ADIs' helpers; NULL: none */
 	/*
 	 * On machine_run's thread, where something was asked of it (vmm/hotplug.h: hotplug_wait);
 	 * it lets go of what the guest ejected and takes in who departed. NULL: the machine does.

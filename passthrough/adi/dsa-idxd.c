@@ -17,7 +17,6 @@
 #include "passthrough/adi/idxd-helper.h"
 #include "passthrough/adi/idxd-spawner.h"
 #include "util/bits.h"
-#include "util/sandbox.h"
 
 static const char *const steps[] = { "its start", "its greeting", "mapping the window",
 				     "opening the queue" };
@@ -98,7 +97,7 @@ static int idxd_open(struct dsa *dsa, struct dsa_channel *channel, const struct 
 
 	if (!idxd)
 		return err_set(err, ENOMEM, "no memory for a helper");
-	ret = idxd_spawn(dsa->sandbox ? dsa->sandbox->spawner : NULL, dsa->host.node, idxd, err);
+	ret = idxd_spawn(dsa->spawner, dsa->host.node, idxd, err);
 	if (ret) {
 		free(idxd);
 		return err_prefix(err, "%s", dsa->id);

@@ -152,6 +152,7 @@ struct dsa {
 	char id[64];
 	const struct log *log;
 	const struct sandbox *sandbox;
+	struct idxd_spawner *spawner;
 	struct log_limit limit;
 	struct pci_function *function;
 	struct ioasid_ctx *ctx;

@@ -110,6 +110,7 @@ static struct dsa *dsa_new(struct ioasid_ctx *ctx, const struct dsa_options *opt
 	dsa->ctx = ctx;
 	dsa->log = options->log;
 	dsa->sandbox = options->sandbox;
+	dsa->spawner = options->spawner;
 	dsa->wqs = options->wqs;
 	dsa->engines = options->engines;
 	dsa->gate.allow = options->pasid.allow;

@@ -26,6 +26,7 @@ struct dsa;
 struct dsa_descriptor;
 struct dsa_record;
 struct epoch;
+struct idxd_spawner;
 struct ioasid_ctx;
 struct ioasid_space;
 struct pci_function;
@@ -121,6 +122,8 @@ struct dsa_options {
 	} pasid;
 	const struct log *log;
 	const struct sandbox *sandbox; /* for the engines' threads */
+	/* Who starts the helpers of a host work queue; borrowed. NULL: they are this process's. */
+	struct idxd_spawner *spawner;
 };
 
 /*
