@@ -38,7 +38,8 @@ static const char role_names[SANDBOX_ROLES][12] = {
 	[SANDBOX_API] = "api",		 [SANDBOX_MEMORY] = "memory",
 	[SANDBOX_SERVER] = "server",	 [SANDBOX_SEAT] = "seat",
 	[SANDBOX_OWNER] = "owner",	 [SANDBOX_TENANT] = "tenant",
-	[SANDBOX_FUNCTION] = "function",
+	[SANDBOX_FUNCTION] = "function", [SANDBOX_STARTER] = "starter",
+	[SANDBOX_QUEUE] = "queue",
 };
 
 const char *sandbox_role_name(enum sandbox_role role)
@@ -62,6 +63,12 @@ static const char *call_name(int call)
 	return sandbox_calls[call];
 }
 
+/* Those of other processes than the VM's end nothing but themselves. */
+static const char *what_ends(enum sandbox_role role)
+{
+	return role == SANDBOX_STARTER || role == SANDBOX_QUEUE ? "its process" : "the VM";
+}
+
 /*
  * Synchronous: the thread is at its system call, which was not carried out. One that somebody sent
  * says nothing of this process, and ends it no more than it would a program without the signal.
@@ -75,10 +82,10 @@ static void on_sigsys(int sig, siginfo_t *info, void *context)
 		return;
 	log_line(log_of_thread, LOG_ERROR, "sandbox",
 		 "a %s thread asked for %s (number %d, arguments %#llx, %#llx, %#llx), which its "
-		 "filter does not allow: the VM ends here; please report this",
+		 "filter does not allow: %s ends here; please report this",
 		 role_names[role_of_thread], call_name(info->si_syscall), info->si_syscall,
 		 (unsigned long long)regs[REG_RDI], (unsigned long long)regs[REG_RSI],
-		 (unsigned long long)regs[REG_RDX]);
+		 (unsigned long long)regs[REG_RDX], what_ends(role_of_thread));
 	_exit(EXIT_FAILURE);
 }
 
@@ -168,9 +175,8 @@ void sandbox_enter(const struct sandbox *sandbox, enum sandbox_role role)
 		ret = install(role);
 	if (!ret)
 		return;
-	log_line(sandbox->log, LOG_ERROR, "sandbox",
-		 "a %s thread gets no filter: %s; the VM ends here", role_names[role],
-		 strerror(-ret));
+	log_line(sandbox->log, LOG_ERROR, "sandbox", "a %s thread gets no filter: %s; %s ends here",
+		 role_names[role], strerror(-ret), what_ends(role));
 	_exit(EXIT_FAILURE);
 }
 

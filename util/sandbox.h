@@ -36,6 +36,9 @@ enum sandbox_role {
 	SANDBOX_OWNER,	  /* waits for its end, and gives the function back */
 	SANDBOX_TENANT,	  /* serves the clients of one socket */
 	SANDBOX_FUNCTION, /* carries out descriptors on it, watches it, tells who it is lent to */
+	/* Processes of one thread each, beside the VM's. */
+	SANDBOX_STARTER, /* starts the helpers of host work queues */
+	SANDBOX_QUEUE,	 /* is one, and hands descriptors to its queue */
 	SANDBOX_ROLES,
 };
 
@@ -46,7 +49,7 @@ struct sandbox {
 
 /*
  * "life", "loop", "loop+vsock", "vcpu", "engine", "vfio-user", "api", "memory", "server", "seat",
- * "owner", "tenant", "function".
+ * "owner", "tenant", "function", "starter", "queue".
  */
 const char *sandbox_role_name(enum sandbox_role role);
 

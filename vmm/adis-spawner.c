@@ -31,10 +31,11 @@ bool adis_need_spawner(const struct config *config, const char *api_socket)
 	return find_nodes(config, nodes) || (api_socket && !access(QUEUES, F_OK));
 }
 
-int adis_start_spawner(struct idxd_spawner **out, const struct config *config, struct err *err)
+int adis_start_spawner(struct idxd_spawner **out, const struct config *config,
+		       const struct sandbox *sandbox, struct err *err)
 {
 	const char *nodes[CONFIG_MAX_ADIS];
 	size_t n = find_nodes(config, nodes);
 
-	return idxd_spawner_start(out, nodes, n, err);
+	return idxd_spawner_start(out, nodes, n, sandbox, err);
 }

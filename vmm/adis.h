@@ -36,7 +36,8 @@ struct vm;
  * passthrough/adi/idxd-spawner.h says when.
  */
 bool adis_need_spawner(const struct config *config, const char *api_socket);
-int adis_start_spawner(struct idxd_spawner **out, const struct config *config, struct err *err);
+int adis_start_spawner(struct idxd_spawner **out, const struct config *config,
+		       const struct sandbox *sandbox, struct err *err);
 
 /* Also where the configuration has none: they can come later. spawner may be NULL. */
 int adis_create(struct adis **out, const struct config *config, struct vm *vm, struct pci_bus *bus,

@@ -258,9 +258,9 @@ static int start_spawner(struct run *run, struct err *err)
 	const struct config *config = run->path ? life_config(run->life) : NULL;
 	int ret;
 
-	if (run->unconfined || !adis_need_spawner(config, run->socket))
+	if (!adis_need_spawner(config, run->socket))
 		return 0;
-	ret = adis_start_spawner(&run->spawner, config, err);
+	ret = adis_start_spawner(&run->spawner, config, sandbox_of(run), err);
 	life_has_spawner(run->life, run->spawner);
 	return ret;
 }

@@ -46,7 +46,7 @@ int main(int argc, char **argv)
 	}
 	/* Not a person's command: a VM's way to a host work queue. */
 	if (!strcmp(name, IDXD_HELPER_WORD))
-		return idxd_helper_main(IDXD_HELPER_FD, argc > 2 ? argv[2] : "");
+		return idxd_helper_main(IDXD_HELPER_FD, argc > 2 ? argv[2] : "", NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
 		if (!strcmp(name, commands[i].name))
 			return commands[i].run(argc - 1, argv + 1);

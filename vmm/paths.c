@@ -11,7 +11,6 @@
 
 #include "util/bits.h"
 #include "util/landlock.h"
-#include "vmm/beside.h"
 #include "vmm/config.h"
 
 #define READ_WRITE (LANDLOCK_READ | LANDLOCK_WRITE)
@@ -36,11 +35,6 @@ static const struct fixed of_terminals[] = { { "/dev/ptmx", READ_WRITE },
 static const struct fixed of_devices[] = { { "/dev/vfio", READ_WRITE },
 					   { "/dev/iommu", READ_WRITE },
 					   { "/dev/ioasid", READ_WRITE } };
-/* The process that has a work queue is adit once more, and reads its libraries. */
-static const struct fixed of_queues[] = { { "/lib", LANDLOCK_READ },
-					  { "/lib64", LANDLOCK_READ },
-					  { "/usr/lib", LANDLOCK_READ },
-					  { "/etc/ld.so.cache", LANDLOCK_READ } };
 
 struct builder {
 	int (*fn)(void *arg, const char *path, unsigned int what, struct err *err);
@@ -132,28 +126,13 @@ static void allow_virtio(struct builder *b, const struct config *config)
 			   config->console.ports[i].sink.path);
 }
 
-static void allow_helpers(struct builder *b)
-{
-	char self[PATH_MAX];
-
-	if (!program_self(self, sizeof(self)))
-		allow(b, self, LANDLOCK_READ);
-	allow_fixed(b, of_queues, ARRAY_SIZE(of_queues));
-}
-
 static void allow_assigned(struct builder *b, const struct config *config)
 {
-	bool queues = false;
-
 	/* Connecting to one takes no right of Landlock's. */
 	for (size_t i = 0; i < config->n_user_devices; i++)
 		allow_folder_of(b, config->user_devices[i].socket, 0);
-	for (size_t i = 0; i < config->n_adis; i++) {
+	for (size_t i = 0; i < config->n_adis; i++)
 		allow(b, config->adis[i].node, READ_WRITE);
-		queues |= !!config->adis[i].node;
-	}
-	if (queues)
-		allow_helpers(b);
 	if (config->n_devices)
 		allow_fixed(b, of_devices, ARRAY_SIZE(of_devices));
 	allow(b, config->iommu.node, READ_WRITE);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One file that needs nothing of the monitor's, for it runs in a process of its own: maps, opens,
+ * One file that needs little of the monitor's, for it runs in a process of its own: maps, opens,
  * submits, waits. Descriptors are submitted by write(), which the queue's driver offers since Linux
  * 6.10 (and stable kernels of May 2024): it checks them once more and fills in the PASID itself;
  * its mapped portal needs CAP_SYS_RAWIO on every device of the day.
@@ -18,6 +18,8 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "util/sandbox.h"
 
 #define SPINS 4096u /* looks at the record before the first nap */
 
@@ -146,15 +148,20 @@ static int serve(int fd, int queue, struct private_page *page)
 	return n ? 1 : 0;
 }
 
-int idxd_helper_main(int fd, const char *node)
+int idxd_helper_main(int fd, const char *node, const struct sandbox *sandbox)
 {
 	static struct private_page page;
 	struct idxd_ready ready = { 0 };
 	int queue = -1;
 
-	/* Its memory holds what a tenant's does: nothing else of the same user may look at it. */
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (!sandbox) /* else it had them taken before it was forked */
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	ready.error = -set_up(fd, node, &ready, &queue);
+	/*
+	 * The device reaches all that this process maps, not the window alone, and who leads it
+	 * astray leads the process: it may then open nothing, and ask for little.
+	 */
+	sandbox_enter(sandbox, SANDBOX_QUEUE);
 	if (send(fd, &ready, sizeof(ready), MSG_NOSIGNAL) != sizeof(ready) || ready.error)
 		return 1;
 	return serve(fd, queue, &page);

@@ -17,6 +17,8 @@
 #include "passthrough/adi/dsa-regs.h"
 #include "passthrough/adi/dsa.h"
 
+struct sandbox;
+
 #define IDXD_HELPER_WORD \
 	"idxd-helper" /* first argument of a program that is to be one; then the queue */
 #define IDXD_HELPER_FD 3
@@ -43,8 +45,9 @@ struct idxd_end {
 
 /*
  * Serves the socket until its end, on the queue at `node`: which one it is says who starts the
- * process, and nobody who speaks to it later. The process's exit status.
+ * process, and nobody who speaks to it later. When the queue is open it takes the role
+ * SANDBOX_QUEUE, unless sandbox is NULL. The process's exit status.
  */
-int idxd_helper_main(int fd, const char *node);
+int idxd_helper_main(int fd, const char *node, const struct sandbox *sandbox);
 
 #endif

@@ -19,8 +19,9 @@
 #include <unistd.h>
 
 #include "passthrough/adi/idxd-helper.h"
+#include "util/sandbox.h"
 
-#define SOCKET 3 /* the spawner's */
+#define SOCKET IDXD_HELPER_FD /* the spawner's */
 
 struct request {
 	char node[IDXD_NODE_ROOM];
@@ -65,7 +66,7 @@ void idxd_process_end(struct idxd_process *process)
 	process->process = -1;
 }
 
-/* As a child of this process: 0 or an errno. */
+/* As a child of this process, which may have threads and a guest's memory: 0 or an errno. */
 static int spawn_here(const char *node, struct idxd_process *out)
 {
 	static char name[] = "adit", word[] = IDXD_HELPER_WORD;
@@ -97,6 +98,43 @@ static int spawn_here(const char *node, struct idxd_process *out)
 }
 
 /* --- the spawner ----------------------------------------------------------------------------- */
+
+/* In the child: of what is open, its end of the pair and the log alone. */
+static __attribute__((noreturn)) void become_helper(int fd, const char *node,
+						    const struct sandbox *sandbox)
+{
+	prctl(PR_SET_NAME, "adit-queue");
+	if (dup3(fd, IDXD_HELPER_FD, O_CLOEXEC) < 0 ||
+	    syscall(SYS_close_range, IDXD_HELPER_FD + 1, ~0u, 0))
+		_exit(1);
+	_exit(idxd_helper_main(IDXD_HELPER_FD, node, sandbox));
+}
+
+/* The spawner has one thread and nothing of the guest's, so a fork of it is a helper. */
+static int fork_helper(const char *node, const struct sandbox *sandbox, struct idxd_process *out)
+{
+	int pair[2], ret = 0;
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		return errno;
+	pid = fork();
+	if (!pid)
+		become_helper(pair[1], node, sandbox);
+	if (pid < 0)
+		ret = errno;
+	close(pair[1]);
+	/* It waits to be greeted, or for the other end to close: until then it is this pid's. */
+	if (!ret) {
+		out->process = (int)syscall(SYS_pidfd_open, pid, 0);
+		ret = out->process < 0 ? errno : 0;
+	}
+	if (ret)
+		close(pair[0]);
+	else
+		out->fd = pair[0];
+	return ret;
+}
 
 /* /dev/dsa/wqN.M */
 static bool is_queue(const char *path)
@@ -138,7 +176,7 @@ static int send_answer(const struct answer *answer, const struct idxd_process *p
 }
 
 /* Until whoever asks has ended: the helpers that it has end by themselves then. */
-static void serve(const char *const *nodes, size_t n)
+static void serve(const char *const *nodes, size_t n, const struct sandbox *sandbox)
 {
 	struct request request;
 
@@ -149,7 +187,7 @@ static void serve(const char *const *nodes, size_t n)
 			    is_known(request.node, nodes, n);
 
 		if (good)
-			answer.error = spawn_here(request.node, &process);
+			answer.error = fork_helper(request.node, sandbox, &process);
 		if (send_answer(&answer, answer.error ? NULL : &process))
 			return;
 		if (!answer.error) {
@@ -161,8 +199,9 @@ static void serve(const char *const *nodes, size_t n)
 
 /* What a VM's process has open is not for its helpers: the socket and the log stay. */
 static __attribute__((noreturn)) void become_spawner(pid_t parent, int fd, const char *const *nodes,
-						     size_t n)
+						     size_t n, const struct sandbox *sandbox)
 {
+	struct err err;
 	sigset_t all;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -179,12 +218,17 @@ static __attribute__((noreturn)) void become_spawner(pid_t parent, int fd, const
 		_exit(1);
 	if (syscall(SYS_close_range, SOCKET + 1, ~0u, 0))
 		_exit(1);
-	serve(nodes, n);
+	if (sandbox_start(sandbox, &err)) {
+		log_line(sandbox->log, LOG_ERROR, "sandbox", "%s", err.text);
+		_exit(1);
+	}
+	sandbox_enter(sandbox, SANDBOX_STARTER);
+	serve(nodes, n, sandbox);
 	_exit(0);
 }
 
 int idxd_spawner_start(struct idxd_spawner **out, const char *const *nodes, size_t n,
-		       struct err *err)
+		       const struct sandbox *sandbox, struct err *err)
 {
 	struct idxd_spawner *spawner = calloc(1, sizeof(*spawner));
 	pid_t parent = getpid();
@@ -199,7 +243,7 @@ int idxd_spawner_start(struct idxd_spawner **out, const char *const *nodes, size
 	}
 	spawner->pid = fork();
 	if (!spawner->pid)
-		become_spawner(parent, pair[1], nodes, n);
+		become_spawner(parent, pair[1], nodes, n, sandbox);
 	close(pair[1]);
 	spawner->fd = pair[0];
 	if (spawner->pid < 0) {

@@ -13,6 +13,8 @@
 
 #include "util/err.h"
 
+struct sandbox;
+
 /* Bytes of a node's path, with the 0 at its end. */
 #define IDXD_NODE_ROOM 108
 
@@ -28,15 +30,16 @@ struct idxd_process {
 /*
  * Forks it: on the process's only thread, with the user, the namespaces and the files that helpers
  * are to have, before there is any memory of a guest. It takes /dev/dsa/wqN.M and the n paths of
- * `nodes`, and ends with the caller.
+ * `nodes`, has the filter of SANDBOX_STARTER unless sandbox is NULL, and ends with the caller. Its
+ * helpers are forks of it, and have the filter of SANDBOX_QUEUE before they are asked for anything.
  */
 int idxd_spawner_start(struct idxd_spawner **out, const char *const *nodes, size_t n,
-		       struct err *err);
+		       const struct sandbox *sandbox, struct err *err);
 void idxd_spawner_end(struct idxd_spawner *spawner);
 
 /*
- * Starts this program again as a helper for `node`. Any thread. spawner NULL: as a child of this
- * process.
+ * Starts a helper for `node`. Any thread. spawner NULL: as a child of this process, which has
+ * threads and a guest's memory, and so by starting this program again.
  */
 int idxd_spawn(struct idxd_spawner *spawner, const char *node, struct idxd_process *out,
 	       struct err *err);

@@ -50,6 +50,14 @@ ok "a queue that is not there is said by its helper" sh -c '! "$1" ctl "$2" add-
 ok "at the step that failed" has "$work/refused" 'failed at opening the queue: No such file'
 spawner=$(tr ' ' '\n' <"/proc/$pid/task/$pid/children" | head -n 1)
 ok "who starts them can gain no privilege" has "/proc/$spawner/status" '^NoNewPrivs:.*1'
+case $build in
+*address* | *thread*) skip "and has a filter" "a build with a sanitizer has none" ;;
+*)
+	ok "and has a filter" has "/proc/$spawner/status" '^Seccomp_filters:.1$'
+	helper=$(find /proc/[0-9]*/fd -lname "$work/wq0.0" 2>/dev/null | head -n 1 | cut -d/ -f3)
+	ok "within which a helper has one of its own" has "/proc/$helper/status" '^Seccomp_filters:.2$'
+	;;
+esac
 ok "and holds a socket and the log alone" is \
 	"$(find "/proc/$spawner/fd" -lname '/*' ! -lname '/dev/null' ! -lname "$work/err" ! -lname "$work/out" | wc -l)" 0
 ok "a reboot makes them anew" api vm.reboot

@@ -16,6 +16,8 @@
 
 #include "passthrough/adi/dsa-hardware.h"
 #include "passthrough/adi/idxd-helper.h"
+#include "passthrough/adi/idxd-spawner.h"
+#include "util/sandbox.h"
 
 #define IN     (WINDOW + 0x10000)
 #define OUT    (2 * MIB)
@@ -261,15 +263,16 @@ struct queue {
 	uint64_t unreachable; /* atomic: accesses that the helper's address space refused */
 	bool hold;	      /* atomic: take descriptors and never end them */
 	struct dsa_descriptor last;
+	struct idxd_spawner *spawner; /* NULL: none */
+	pid_t starter;		      /* it; 0: none */
 };
 
-/* The helper is the only child of this process. */
-static pid_t helper_of(void)
+static pid_t child_of(pid_t pid)
 {
 	char path[64], line[64] = "";
 	FILE *file;
 
-	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
 	file = fopen(path, "re");
 	if (!file)
 		return 0;
@@ -277,6 +280,14 @@ static pid_t helper_of(void)
 		line[0] = 0;
 	fclose(file);
 	return (pid_t)strtol(line, NULL, 10);
+}
+
+/* The helper is the only child of this process, or of who starts it, who is that then. */
+static pid_t helper_of(void)
+{
+	pid_t child = child_of(getpid()), of_child = child ? child_of(child) : 0;
+
+	return of_child ? of_child : child;
 }
 
 static bool helper_copy(struct queue *q, pid_t pid, uint64_t at, void *bytes, size_t n, bool write)
@@ -350,14 +361,34 @@ static int what_a_space_maps(void *arg, const struct ioasid_space *space, struct
 	return 0;
 }
 
-static bool queue_open(struct queue *q, bool pasids)
+static void remove_node(struct queue *q)
+{
+	idxd_spawner_end(q->spawner);
+	unlink(q->node);
+	rmdir(q->directory);
+}
+
+/* With a sandbox, helpers are of somebody who was there before the guest's memory. */
+static bool queue_open(struct queue *q, bool pasids, const struct sandbox *sandbox)
 {
 	struct dsa_options options = rig_options(pasids);
+	const char *const nodes[] = { q->node };
+	struct err err;
 
 	memset(q, 0, sizeof(*q));
 	q->fifo = -1;
-	if (!rig_open(&q->rig, NULL))
+	snprintf(q->directory, sizeof(q->directory), "/tmp/test-dsa-hardware.XXXXXX");
+	assert_non_null(mkdtemp(q->directory));
+	snprintf(q->node, sizeof(q->node), "%s/wq0.0", q->directory);
+	assert_int_equal(mkfifo(q->node, 0600), 0);
+	if (sandbox) {
+		assert_ok(idxd_spawner_start(&q->spawner, nodes, 1, sandbox, &err), &err);
+		q->starter = child_of(getpid());
+	}
+	if (!rig_open(&q->rig, NULL)) {
+		remove_node(q);
 		return false;
+	}
 	/* Guest memory as it is in a machine: one shared file. */
 	q->memory = memfd_create("guest", MFD_CLOEXEC);
 	assert_true(q->memory >= 0);
@@ -365,13 +396,10 @@ static bool queue_open(struct queue *q, bool pasids)
 	assert_ptr_equal(mmap(q->rig.memory, MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
 			      q->memory, 0),
 			 q->rig.memory);
-	snprintf(q->directory, sizeof(q->directory), "/tmp/test-dsa-hardware.XXXXXX");
-	assert_non_null(mkdtemp(q->directory));
-	snprintf(q->node, sizeof(q->node), "%s/wq0.0", q->directory);
-	assert_int_equal(mkfifo(q->node, 0600), 0);
 	q->fifo = open(q->node, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	assert_true(q->fifo >= 0);
 	options.backend = DSA_BACKEND_IDXD;
+	options.spawner = q->spawner;
 	options.host = (struct dsa_host){
 		.reach = what_a_space_maps,
 		.reach_arg = q,
@@ -387,17 +415,16 @@ static void queue_close(struct queue *q)
 	rig_close(&q->rig);
 	__atomic_store_n(&q->device_quit, true, __ATOMIC_RELAXED);
 	pthread_join(q->device, NULL);
-	assert_int_equal(helper_of(), 0);
+	assert_int_equal(helper_of(), q->starter);
 	close(q->fifo);
 	close(q->memory);
-	unlink(q->node);
-	rmdir(q->directory);
+	remove_node(q);
 }
 
 #define QUEUE(q, pasids)                                           \
 	struct queue q;                                            \
 	do {                                                       \
-		if (!queue_open(&(q), pasids))                     \
+		if (!queue_open(&(q), pasids, NULL))               \
 			skip_because("no VM: %s", q.rig.err.text); \
 	} while (0)
 
@@ -439,6 +466,31 @@ static void a_descriptor_goes_through_the_helper_and_back(void **state)
 	assert_int_equal(q.last.destination - q.last.source, 0x1000);
 	assert_int_equal(q.unreachable, 0);
 	assert_int_equal(counters(&q.rig).bytes, 0x1000);
+	queue_close(&q);
+}
+
+/* From the queue that it opens to the record that it waits for, within its filters. */
+static void filters_let_a_helper_work(void **state)
+{
+	struct dsa_descriptor d = move_with_record(IN + 0x1000, IN, 0x1000, WINDOW);
+	const struct log log = { .fd = STDERR_FILENO, .level = LOG_INFO };
+	const struct sandbox sandbox = { .log = &log };
+	struct queue q;
+
+	if (!queue_open(&q, true, &sandbox))
+		skip_because("no VM: %s", q.rig.err.text);
+	bind_window(&q, 5);
+	assert_int_not_equal(child_of(q.starter), 0);
+	device_enable(&q.rig);
+	wq_enable(&q.rig, 0, 5);
+	for (unsigned int i = 0; i < 3; i++) {
+		memset(q.rig.memory + IN, 0x3c + (int)i, 0x1000);
+		assert_int_equal(run(&q.rig, &d), DSA_STATUS_OK);
+		assert_memory_equal(q.rig.memory + IN, q.rig.memory + IN + 0x1000, 0x1000);
+	}
+	assert_int_equal(q.unreachable, 0);
+	assert_ok(dsa_pasid_unbind(q.rig.dsa, 5, &q.rig.err), &q.rig.err);
+	WAIT_FOR(!child_of(q.starter));
 	queue_close(&q);
 }
 
@@ -788,6 +840,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(hostile_descriptors_do_not_get_through),
 		cmocka_unit_test(random_descriptors_stay_inside),
 		cmocka_unit_test(a_descriptor_goes_through_the_helper_and_back),
+		cmocka_unit_test(filters_let_a_helper_work),
 		cmocka_unit_test(what_leaves_the_window_is_never_submitted),
 		cmocka_unit_test(without_a_binding_nothing_is_submitted),
 		cmocka_unit_test(helper_maps_nothing_else),
@@ -803,6 +856,6 @@ int main(int argc, char **argv)
 
 	/* The back end starts this program again as its helper. */
 	if (argc > 1 && !strcmp(argv[1], IDXD_HELPER_WORD))
-		return idxd_helper_main(IDXD_HELPER_FD, argc > 2 ? argv[2] : "");
+		return idxd_helper_main(IDXD_HELPER_FD, argc > 2 ? argv[2] : "", NULL);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

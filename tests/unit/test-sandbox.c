@@ -35,6 +35,7 @@
 #define EVERY	  ((1u << SANDBOX_ROLES) - 1)
 #define LOOPS	  (BIT(LOOP) | BIT(VSOCK))
 #define LENT	  (BIT(OWNER) | BIT(TENANT) | BIT(FUNCTION))
+#define APART	  (BIT(STARTER) | BIT(QUEUE))
 /* Those that the life starts. */
 #define OF_MACHINES (LOOPS | BIT(VCPU) | BIT(ENGINE) | BIT(RECEIVER) | BIT(MEMORY))
 #define SURVIVED    42
@@ -78,6 +79,14 @@ static const struct attempt attempts[] = {
 	  SYS_openat,
 	  { -1, 0, O_RDONLY | O_CLOEXEC },
 	  EVERY & ~(BIT(LIFE) | BIT(VCPU) | BIT(MEMORY) | BIT(TENANT)) },
+	{ "openat",
+	  SYS_openat,
+	  { -1, 0, O_RDWR | O_CLOEXEC },
+	  EVERY & ~(BIT(LIFE) | BIT(MEMORY) | BIT(STARTER)) },
+	{ "openat",
+	  SYS_openat,
+	  { -1, 0, O_RDWR | O_CLOEXEC | O_CREAT },
+	  EVERY & ~(BIT(LIFE) | BIT(MEMORY)) },
 	{ "unlink", SYS_unlink, { 0 }, EVERY & ~(BIT(LIFE) | BIT(SERVER) | BIT(OWNER)) },
 	{ "memfd_create", SYS_memfd_create, { 0 }, EVERY & ~BIT(LIFE) },
 	{ "io_uring_setup", SYS_io_uring_setup, { 0 }, EVERY & ~BIT(LIFE) },
@@ -87,7 +96,7 @@ static const struct attempt attempts[] = {
 	{ "kill", SYS_kill, { 0x7fffffff, SIGTERM }, EVERY },
 	{ "kill", SYS_kill, { 0x7fffffff, SIGKILL }, EVERY },
 	{ "kill", SYS_kill, { 0x7fffffff, 0 }, EVERY & ~BIT(LIFE) },
-	{ "pidfd_open", SYS_pidfd_open, { -1 }, EVERY },
+	{ "pidfd_open", SYS_pidfd_open, { -1 }, EVERY & ~BIT(STARTER) },
 	{ "pidfd_send_signal", SYS_pidfd_send_signal, { -1, SIGTERM }, EVERY },
 	{ "pidfd_send_signal",
 	  SYS_pidfd_send_signal,
@@ -102,7 +111,7 @@ static const struct attempt attempts[] = {
 	{ "seccomp",
 	  SYS_seccomp,
 	  { 1, -1 },
-	  EVERY & ~(BIT(LIFE) | BIT(VCPU) | BIT(SEAT) | BIT(TENANT)) },
+	  EVERY & ~(BIT(LIFE) | BIT(VCPU) | BIT(SEAT) | BIT(TENANT) | BIT(STARTER)) },
 	{ "mmap", SYS_mmap, { 0, 0, PROT_READ | PROT_EXEC }, EVERY },
 	{ "mprotect", SYS_mprotect, { 1, 0, PROT_EXEC }, EVERY },
 	{ "madvise", SYS_madvise, { 0, 0, MADV_DONTNEED }, 0 },
@@ -128,14 +137,26 @@ static const struct attempt attempts[] = {
 	{ "ioctl",
 	  SYS_ioctl,
 	  { -1, KVM_SIGNAL_MSI },
-	  BIT(RECEIVER) | BIT(MEMORY) | BIT(SERVER) | LENT },
+	  BIT(RECEIVER) | BIT(MEMORY) | BIT(SERVER) | LENT | APART },
 	{ "clone", SYS_clone, { CLONE_VM | CLONE_THREAD | CLONE_SIGHAND }, EVERY },
+	/* The others are answered: new_processes_are_refused_with_an_error. */
+	{ "clone",
+	  SYS_clone,
+	  { SIGCHLD },
+	  BIT(ENGINE) | BIT(RECEIVER) | BIT(SERVER) | BIT(OWNER) | BIT(FUNCTION) | APART },
+	{ "clone",
+	  SYS_clone,
+	  { CLONE_NEWUSER | SIGCHLD },
+	  BIT(ENGINE) | BIT(RECEIVER) | BIT(SERVER) | BIT(OWNER) | BIT(FUNCTION) | APART },
+	{ "socketpair", SYS_socketpair, { AF_UNIX, -1 }, EVERY & ~BIT(STARTER) },
+	{ "dup3", SYS_dup3, { -1 }, EVERY & ~BIT(STARTER) },
+	{ "close_range", SYS_close_range, { 1 }, EVERY & ~BIT(STARTER) },
 	{ "sendto", SYS_sendto, { -1 }, BIT(RECEIVER) | BIT(MEMORY) | BIT(SERVER) | LENT },
-	{ "sendmsg", SYS_sendmsg, { -1 }, BIT(MEMORY) | BIT(SERVER) | BIT(OWNER) },
+	{ "sendmsg", SYS_sendmsg, { -1 }, BIT(MEMORY) | BIT(SERVER) | BIT(OWNER) | BIT(QUEUE) },
 	{ "recvmsg",
 	  SYS_recvmsg,
 	  { -1 },
-	  BIT(ENGINE) | BIT(MEMORY) | BIT(SERVER) | BIT(OWNER) | BIT(FUNCTION) },
+	  BIT(ENGINE) | BIT(MEMORY) | BIT(SERVER) | BIT(OWNER) | BIT(FUNCTION) | BIT(QUEUE) },
 	{ "ioctl",
 	  SYS_ioctl,
 	  { -1, IFD_IOAS_MAP },
@@ -299,6 +320,16 @@ static void tenant_is_stopped(void **state)
 static void function_is_stopped(void **state)
 {
 	role_is_stopped(SANDBOX_FUNCTION);
+}
+
+static void starter_is_stopped(void **state)
+{
+	role_is_stopped(SANDBOX_STARTER);
+}
+
+static void queue_is_stopped(void **state)
+{
+	role_is_stopped(SANDBOX_QUEUE);
 }
 
 /* Where a library would use the call, it is told no and goes on. */
@@ -546,6 +577,8 @@ int main(void)
 		cmocka_unit_test(owner_is_stopped),
 		cmocka_unit_test(tenant_is_stopped),
 		cmocka_unit_test(function_is_stopped),
+		cmocka_unit_test(starter_is_stopped),
+		cmocka_unit_test(queue_is_stopped),
 		cmocka_unit_test(new_processes_are_refused_with_an_error),
 		cmocka_unit_test(vcpu_is_refused_files_with_an_error),
 		cmocka_unit_test(signals_go_to_the_process_itself),

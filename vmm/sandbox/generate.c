@@ -61,6 +61,12 @@ static const struct {
 	[SANDBOX_FUNCTION] = { "function", "`adit adi-serve` with a `/function`: carries out "
 					   "descriptors on one of its queues, waits for its "
 					   "interrupt, or tells one tenant of its loss." },
+	[SANDBOX_STARTER] = { "starter",
+			      "Another process, of one thread: starts the helpers of host work "
+			      "queues when it is asked.",
+			      QUEUE },
+	[SANDBOX_QUEUE] = { "queue", "Such a helper, from when its queue is open: hands "
+				     "descriptors to it and waits for their records." },
 };
 
 static void fail(const char *what, const char *name, int ret)

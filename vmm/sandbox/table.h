@@ -48,6 +48,8 @@
 #define OWNER	 (1u << SANDBOX_OWNER)
 #define TENANT	 (1u << SANDBOX_TENANT)
 #define FUNCTION (1u << SANDBOX_FUNCTION)
+#define STARTER	 (1u << SANDBOX_STARTER)
+#define QUEUE	 (1u << SANDBOX_QUEUE)
 #define ALL	 ((1u << SANDBOX_ROLES) - 1)
 #define GUEST	 (LOOP | VCPU)		     /* they carry out what the guest asks of its devices */
 #define LENT	 (OWNER | TENANT | FUNCTION) /* they reach the function that is lent */
@@ -90,6 +92,7 @@ struct sandbox_row {
 	ONLY(roles, ioctl, 1, WORD, (uint32_t)(request), #request, reason)
 #define FCNTL(roles, command, reason) ONLY(roles, fcntl, 1, WORD, command, #command, reason)
 
+#define FORK_FLAGS   (CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | SIGCHLD) /* the C library's */
 #define THREAD_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
 
 static const struct sandbox_row sandbox_rows[] = {
@@ -136,10 +139,13 @@ static const struct sandbox_row sandbox_rows[] = {
 	       "its flags are in memory, which no filter sees: the C library then uses clone"),
 	REFUSE(LOOP | MEMORY, clone, 0, THREAD_FLAGS, THREAD_FLAGS, "threads of this process",
 	       EPERM, "large blocks and BARs are mapped by one thread"),
-	CALL(LIFE | VCPU | SEAT, set_robust_list, "a new thread's first call"),
+	ONLY(STARTER, clone, 0, WORD, FORK_FLAGS, "fork",
+	     "a helper, which begins in the filter of who starts it"),
+	CALL(LIFE | VCPU | SEAT | STARTER, set_robust_list, "a new thread's first call"),
 	CALL(LIFE | VCPU | SEAT, rseq, "a new thread's second"),
-	ONLY(LIFE | VCPU | SEAT, prctl, 0, WORD, PR_SET_NAME, "PR_SET_NAME", "a thread's name"),
-	ONLY(LIFE | VCPU | SEAT, seccomp, 0, WORD, SECCOMP_SET_MODE_FILTER,
+	ONLY(LIFE | VCPU | SEAT | STARTER, prctl, 0, WORD, PR_SET_NAME, "PR_SET_NAME",
+	     "a thread's name"),
+	ONLY(LIFE | VCPU | SEAT | STARTER, seccomp, 0, WORD, SECCOMP_SET_MODE_FILTER,
 	     "SECCOMP_SET_MODE_FILTER", "threads that are started narrow what they may do"),
 	ONLY(VCPU | ENGINE | SEAT | FUNCTION, rt_sigaction, 0, WORD, SIGBUS, "SIGBUS",
 	     "memory that a file has not got ends a descriptor, not the VM"),
@@ -169,14 +175,22 @@ static const struct sandbox_row sandbox_rows[] = {
 	CALL(LIFE | LOOP | API | SEAT, getsockopt,
 	     "who a peer is; whether a connection came about"),
 	CALL(LIFE | GUEST | RECEIVER | API | SERVER | SEAT, shutdown, "ending connections"),
-	CALL(LIFE | GUEST | ENGINE | RECEIVER | API | SEAT | FUNCTION, sendmsg, "vfio-user"),
-	CALL(LIFE | GUEST | RECEIVER | API | SEAT, recvmsg, "vfio-user; the keeper"),
-	CALL(LIFE | GUEST | ENGINE | API, sendto, "clients; a work queue's helper"),
-	CALL(LIFE | GUEST | ENGINE | API, recvfrom, "the same"),
+	CALL(STARTER, socketpair, "between a helper and the VM"),
+	CALL(LIFE | GUEST | ENGINE | RECEIVER | API | SEAT | FUNCTION | STARTER, sendmsg,
+	     "vfio-user; a helper that was started"),
+	CALL(LIFE | GUEST | RECEIVER | API | SEAT | STARTER, recvmsg,
+	     "vfio-user; the keeper; a helper's memory"),
+	CALL(LIFE | GUEST | ENGINE | API | QUEUE, sendto, "clients; a work queue's helper"),
+	CALL(LIFE | GUEST | ENGINE | API | STARTER | QUEUE, recvfrom, "the same"),
 	CALL(LIFE | API, geteuid, "whether a peer is welcome"),
 
 	/* --- files --- */
 	CALL(LIFE, openat, "the next machine's nodes, images and payload"),
+	ONLY(STARTER, openat, 2, WORD, O_RDWR | O_CLOEXEC, "O_RDWR, and nothing is made",
+	     "a helper's queue"),
+	CALL(STARTER, dup3, "a helper has its socket and the log alone"),
+	CALL(STARTER, close_range, "the same"),
+	CALL(STARTER, pidfd_open, "the VM can end a helper, and nobody else"),
 	REFUSE(MEMORY, openat, 0, 0, 0, "whatever", EACCES,
 	       "why memory cannot be locked is said without /proc/self/status"),
 	REFUSE(VCPU | TENANT, openat, 2, WORD, O_RDONLY | O_CLOEXEC, "for reading", EACCES,
