@@ -35,6 +35,7 @@ struct run {
 	const char *path, *run_dir, *socket; /* each may be NULL */
 	const char *user, *group;	     /* as whom; NULL: as who started it */
 	const char *restore;		     /* a snapshot to go on from; NULL: none */
+	int restore_fd;			     /* one that is open; 0: none */
 	char **argv;
 	int keeper; /* the keeper that started us; 0: none */
 	bool no_reboot;
@@ -274,6 +275,7 @@ static int run_all(struct run *run)
 		.no_reboot = run->no_reboot,
 		.stay = !run->path,
 		.restore = run->restore,
+		.restore_fd = run->restore_fd,
 		.paused = run->paused,
 		.begun = on_begun,
 		.ended = on_ended,
@@ -361,6 +363,7 @@ static int parse(struct run *run, int argc, char **argv)
 		{ "landlock-rules", required_argument, NULL, 'R' },
 		{ "namespaces", required_argument, NULL, 'N' },
 		{ "restore", required_argument, NULL, 'S' },
+		{ "restore-fd", required_argument, NULL, 'F' },
 		{ "paused", no_argument, NULL, 'P' },
 		{ 0 },
 	};
@@ -405,6 +408,14 @@ static int parse(struct run *run, int argc, char **argv)
 		case 'S':
 			run->restore = optarg;
 			break;
+		case 'F':
+			run->restore_fd = parse_fd(optarg);
+			if (run->restore_fd > 0)
+				break;
+			fprintf(stderr,
+				"adit run: --restore-fd %s: no descriptor past 2 that is open\n",
+				optarg);
+			return -EINVAL;
 		case 'P':
 			run->paused = true;
 			break;
@@ -433,15 +444,19 @@ static int parse(struct run *run, int argc, char **argv)
 				"[--log-json] [--log-level error|warn|info|debug] "
 				"[--run-dir DIR] [--sandbox=on|off] [--user USER [--group GROUP]] "
 				"[--landlock] [--namespaces=mount,pid,net,ipc,uts] "
-				"[--landlock-rules path=PATH,access=r|rw]... [--restore SNAPSHOT] "
-				"[--paused]\n"
+				"[--landlock-rules path=PATH,access=r|rw]... [--restore SNAPSHOT | "
+				"--restore-fd N] [--paused]\n"
 				"Without CONFIG there must be --api-socket.\n");
 		return -EINVAL;
 	}
 	run->path = argv[optind]; /* NULL where there is none */
-	if (run->restore && !run->path) {
+	if ((run->restore || run->restore_fd) && !run->path) {
 		fprintf(stderr, "adit run: --restore: only with CONFIG, which says what the VM is; "
 				"a VM of the API is restored by vm.restore\n");
+		return -EINVAL;
+	}
+	if (run->restore && run->restore_fd) {
+		fprintf(stderr, "adit run: --restore, --restore-fd: one of the two\n");
 		return -EINVAL;
 	}
 	if (run->paused && !(run->path && run->socket)) {

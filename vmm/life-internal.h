@@ -32,6 +32,7 @@ struct life {
 	struct err op_err;
 	bool quit, soft; /* soft: no machine follows the one that runs */
 	char *restore;	 /* where the next machine goes on from; NULL: it boots */
+	int restore_fd;	 /* the same, open; -1: none */
 	bool resume;	 /* and it runs at once */
 	bool held;	 /* somebody stopped the VM by request: the end of a machine is no end */
 	bool has_ended;

@@ -35,7 +35,7 @@ enum errand_state {
 struct errand {
 	struct errand *next;
 	enum errand_state state;
-	char *snapshot; /* the file to be made; NULL: something comes or goes */
+	char *snapshot; /* the file's name; NULL: something comes or goes */
 	bool adds;
 	enum config_list list;
 	char *entry;
@@ -366,7 +366,8 @@ int life_remove_pasid(struct life *life, const char *adi, uint32_t guest, uint64
 	return ret;
 }
 
-static int ask_snapshot(struct life *life, const char *path, uint64_t *ticket, struct err *err)
+static int ask_snapshot(struct life *life, const char *path, int fd, uint64_t *ticket,
+			struct err *err)
 {
 	struct errand *errand;
 
@@ -381,19 +382,23 @@ static int ask_snapshot(struct life *life, const char *path, uint64_t *ticket, s
 		free_errand(life, errand);
 		return err_set(err, ENOMEM, "out of memory");
 	}
+	if (fd >= 0)
+		errand->fds[errand->n_fds++] = fd;
 	*ticket = errand->done.ticket;
 	hotplug_wake(machine_hotplug(life->machine));
 	return 0;
 }
 
-int life_snapshot(struct life *life, const char *path, uint64_t *ticket, struct err *err)
+int life_snapshot(struct life *life, const char *path, int fd, uint64_t *ticket, struct err *err)
 {
 	int ret;
 
 	*ticket = 0;
 	pthread_mutex_lock(&life->lock);
-	ret = ask_snapshot(life, path, ticket, err);
+	ret = ask_snapshot(life, path, fd, ticket, err);
 	pthread_mutex_unlock(&life->lock);
+	if (ret && fd >= 0)
+		close(fd);
 	return ret;
 }
 
@@ -613,7 +618,8 @@ static void snapshot(struct life *life, struct errand *errand, struct machine *m
 
 	errand->state = ERRAND_RUNS;
 	pthread_mutex_unlock(&life->lock);
-	ret = machine_snapshot(machine, errand->snapshot, &err);
+	ret = errand->n_fds ? machine_snapshot_fd(machine, errand->fds[0], errand->snapshot, &err)
+			    : machine_snapshot(machine, errand->snapshot, &err);
 	pthread_mutex_lock(&life->lock);
 	if (!ret)
 		life_tell(life, "snapshotted", errand->snapshot);

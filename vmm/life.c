@@ -57,6 +57,7 @@ int life_create(struct life **out, const struct life_options *options, struct er
 		*out = NULL;
 		return err_set(err, ENOMEM, "no memory for a VM's life");
 	}
+	life->restore_fd = options->restore_fd ? options->restore_fd : -1;
 	pthread_mutex_init(&life->lock, NULL);
 	pthread_cond_init(&life->changed, NULL);
 	return 0;
@@ -73,6 +74,8 @@ void life_destroy(struct life *life)
 	config_free(&life->config);
 	free(life->text);
 	free(life->restore);
+	if (life->restore_fd >= 0)
+		close(life->restore_fd);
 	pthread_cond_destroy(&life->changed);
 	pthread_mutex_destroy(&life->lock);
 	free(life);
@@ -262,8 +265,11 @@ static void on_machine_event(void *arg, const char *event, const char *detail)
 	life_tell(arg, event, detail);
 }
 
-/* A machine of the configuration, from the snapshot at `path` where that is not NULL. */
-static int create_machine(struct life *life, const char *path, struct machine **machine,
+/*
+ * A machine of the configuration, from a snapshot: fd where that is not -1, or the one at `path`
+ * where that is not NULL.
+ */
+static int create_machine(struct life *life, const char *path, int fd, struct machine **machine,
 			  struct err *err)
 {
 	struct snapshot snapshot = { .fd = -1 };
@@ -279,9 +285,13 @@ static int create_machine(struct life *life, const char *path, struct machine **
 		.errands = life_serve_errands,
 		.errands_arg = life,
 	};
-	int ret = path ? snapshot_open(&snapshot, path, err) : 0;
+	int ret = 0;
 
-	if (path)
+	if (fd >= 0)
+		ret = snapshot_open_fd(&snapshot, fd, "--restore-fd", err);
+	else if (path)
+		ret = snapshot_open(&snapshot, path, err);
+	if (fd >= 0 || path)
 		options.snapshot = &snapshot;
 	if (!ret)
 		ret = machine_create(machine, &options, err);
@@ -293,14 +303,15 @@ static int create_machine(struct life *life, const char *path, struct machine **
 static int make_machine(struct life *life, struct machine **machine, bool *waits, struct err *err)
 {
 	char *path = life->restore;
-	int ret;
+	int fd = life->restore_fd, ret;
 
 	*waits = !life->resume;
 	life->restore = NULL;
+	life->restore_fd = -1;
 	life->resume = true;
 	life->state = LIFE_STARTING;
 	pthread_mutex_unlock(&life->lock);
-	ret = create_machine(life, path, machine, err);
+	ret = create_machine(life, path, fd, machine, err);
 	free(path);
 	if (!ret && life->options.begun)
 		ret = life->options.begun(life->options.arg, *machine, err);

@@ -45,6 +45,7 @@ struct life_options {
 	const struct sandbox *sandbox; /* which life_run enters before a guest runs; NULL: none */
 	bool stay;		       /* the end of a machine is not the end of life_run */
 	const char *restore; /* a snapshot, which the first machine goes on from; NULL: none */
+	int restore_fd;	     /* one that is open: the life's from here on; 0: none */
 	bool paused;	     /* the first machine waits for life_resume: nothing has run by then */
 	/*
 	 * On the thread of life_run, around each machine's run: what its loop shall watch beside.
@@ -107,10 +108,11 @@ bool life_collect(struct life *life, int *ret, struct err *err);
  */
 int life_restore(struct life *life, const char *path, bool resume, struct err *err);
 /*
- * The machine, which must be paused, into a file that is made: life_collect_errand has the answer.
- * -EBUSY: too much is asked already; else as life_pause.
+ * The machine, which must be paused, into a file that is made, or the empty one that fd is where
+ * that is not -1 (then it is taken over, and path is its name in sentences): life_collect_errand
+ * has the answer. -EBUSY: too much is asked already; else as life_pause.
  */
-int life_snapshot(struct life *life, const char *path, uint64_t *ticket, struct err *err);
+int life_snapshot(struct life *life, const char *path, int fd, uint64_t *ticket, struct err *err);
 
 /* -ENOENT, -EPERM as above. */
 int life_pause(struct life *life, struct err *err);

@@ -686,7 +686,8 @@ void machine_resume(struct machine *machine)
 	processors_resume(machine->processors);
 }
 
-int machine_snapshot(struct machine *machine, const char *path, struct err *err)
+/* fd: -1, or open already; path is its name then. */
+static int save(struct machine *machine, int fd, const char *path, struct err *err)
 {
 	const struct machine_state_parts parts = state_parts(machine);
 	struct state_out state = { 0 };
@@ -695,10 +696,21 @@ int machine_snapshot(struct machine *machine, const char *path, struct err *err)
 	machine_pause(machine);
 	ret = machine_state_save(&parts, &state, err);
 	if (!ret)
-		ret = snapshot_write(path, &state, &machine->ram, err);
+		ret = fd < 0 ? snapshot_write(path, &state, &machine->ram, err)
+			     : snapshot_write_fd(fd, path, &state, &machine->ram, err);
 	machine_resume(machine);
 	state_out_free(&state);
 	return ret;
+}
+
+int machine_snapshot(struct machine *machine, const char *path, struct err *err)
+{
+	return save(machine, -1, path, err);
+}
+
+int machine_snapshot_fd(struct machine *machine, int fd, const char *name, struct err *err)
+{
+	return save(machine, fd, name, err);
 }
 
 void machine_coherency(struct machine *machine, struct devices_coherency *out)

@@ -101,6 +101,8 @@ void machine_resume(struct machine *machine);
  * carry, -EBUSY what does not end; nothing has changed then.
  */
 int machine_snapshot(struct machine *machine, const char *path, struct err *err);
+/* The same into one that is open and empty; name: for sentences. */
+int machine_snapshot_fd(struct machine *machine, int fd, const char *name, struct err *err);
 
 /* From any thread: the image of this disk was made larger or smaller; the guest is told. */
 int machine_resize_disk(struct machine *machine, const char *id, struct err *err);

@@ -78,20 +78,14 @@ static int check_header(const struct header *h, uint64_t size, const char *path,
 	return 0;
 }
 
-static int open_file(const char *path, uint64_t *size, struct err *err)
+static int look_file(int fd, const char *path, uint64_t *size, struct err *err)
 {
 	struct stat st;
-	/* A pipe or a device is refused, not waited for. */
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
-	if (fd < 0)
-		return err_set(err, errno, "%s: %s", path, strerror(errno));
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
-		close(fd);
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
 		return refuse(path, "is no regular file", err);
-	}
 	*size = (uint64_t)st.st_size;
-	return fd;
+	return 0;
 }
 
 static int read_state(struct snapshot *s, const struct header *h, const char *path, struct err *err)
@@ -112,19 +106,28 @@ static int read_state(struct snapshot *s, const struct header *h, const char *pa
 
 int snapshot_open(struct snapshot *s, const char *path, struct err *err)
 {
+	/* A pipe or a device is refused, not waited for. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	*s = (struct snapshot){ .fd = -1 };
+	if (fd < 0)
+		return err_set(err, errno, "%s: %s", path, strerror(errno));
+	return snapshot_open_fd(s, fd, path, err);
+}
+
+int snapshot_open_fd(struct snapshot *s, int fd, const char *path, struct err *err)
+{
 	struct header header = { 0 };
 	uint64_t size = 0;
 	int ret;
 
-	*s = (struct snapshot){ .fd = open_file(path, &size, err) };
-	if (s->fd < 0) {
-		ret = s->fd;
-		s->fd = -1;
-		return ret;
-	}
+	*s = (struct snapshot){ .fd = fd };
+	ret = look_file(fd, path, &size, err);
 	/* A file that is too short for a header has none. */
-	(void)read_at(s->fd, 0, &header, MIN(sizeof(header), size));
-	ret = check_header(&header, size, path, err);
+	if (!ret)
+		(void)read_at(s->fd, 0, &header, MIN(sizeof(header), size));
+	if (!ret)
+		ret = check_header(&header, size, path, err);
 	if (!ret)
 		ret = read_state(s, &header, path, err);
 	if (ret) {
@@ -264,17 +267,40 @@ static int write_all(int fd, const struct state_out *state, const struct ram *ra
 	return ret;
 }
 
-int snapshot_write(const char *path, const struct state_out *state, const struct ram *ram,
-		   struct err *err)
+static int check_state(const struct state_out *state, struct err *err)
 {
-	int ret, fd;
-
 	if (state->ret)
 		return err_set(err, -state->ret, "the state to be saved: %s",
 			       strerror(-state->ret));
 	if (state->len > STATE_MAX)
 		return err_set(err, EFBIG, "the state to be saved has %zu bytes: %llu are possible",
 			       state->len, (unsigned long long)STATE_MAX);
+	return 0;
+}
+
+int snapshot_write_fd(int fd, const char *name, const struct state_out *state,
+		      const struct ram *ram, struct err *err)
+{
+	uint64_t size = 0;
+	int ret = check_state(state, err);
+
+	if (!ret)
+		ret = look_file(fd, name, &size, err);
+	if (!ret && size)
+		ret = refuse(name, "is not empty: a snapshot is written over nothing", err);
+	if (ret)
+		return ret;
+	ret = write_all(fd, state, ram);
+	return ret ? err_set(err, -ret, "%s: %s", name, strerror(-ret)) : 0;
+}
+
+int snapshot_write(const char *path, const struct state_out *state, const struct ram *ram,
+		   struct err *err)
+{
+	int ret = check_state(state, err), fd;
+
+	if (ret)
+		return ret;
 	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0 && errno == EEXIST)
 		return err_set(err, EEXIST, "%s: is there already: choose another name", path);

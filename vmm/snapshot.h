@@ -28,6 +28,8 @@ struct snapshot {
 
 /* -EINVAL: the sentence says what of the file is wrong. */
 int snapshot_open(struct snapshot *snapshot, const char *path, struct err *err);
+/* One that somebody has opened already: fd is taken over in any case. name: for sentences. */
+int snapshot_open_fd(struct snapshot *snapshot, int fd, const char *name, struct err *err);
 /* What is mapped of it stays so. */
 void snapshot_close(struct snapshot *snapshot);
 
@@ -37,6 +39,12 @@ void snapshot_close(struct snapshot *snapshot);
  */
 int snapshot_write(const char *path, const struct state_out *state, const struct ram *ram,
 		   struct err *err);
+/*
+ * Into a regular file that is open for writing, and empty: -EINVAL where it is not. It stays the
+ * caller's, also what a failure leaves in it. name: for sentences.
+ */
+int snapshot_write_fd(int fd, const char *name, const struct state_out *state,
+		      const struct ram *ram, struct err *err);
 
 /* The path that a URL names: file:///..., or an absolute path as it is. NULL, -EINVAL in err. */
 const char *snapshot_path(const char *url, struct err *err);

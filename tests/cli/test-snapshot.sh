@@ -93,6 +93,29 @@ ctl power-button
 end
 ok "with Landlock too" passed 8
 
+image "$work/disk.then"
+serve '' "$vm" --restore-fd 9 9<"$file"
+await Running
+ctl power-button
+end
+ok "and from a file that was opened before" passed 8
+serve '' "$vm" --paused
+ok "a file that comes with the request is written" python3 -c '
+import array, os, socket, sys
+file = os.open(sys.argv[2], os.O_RDWR | os.O_CREAT)
+for fds, status in ((0, b"400"), (2, b"400"), (1, b"204")):
+    sock = socket.socket(socket.AF_UNIX)
+    sock.connect(sys.argv[1])
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [file] * fds))] if fds else []
+    sock.sendmsg([b"PUT /api/v1/vm.snapshot HTTP/1.1\r\nHost: adit\r\nContent-Length: 2\r\n\r\n{}"], rights)
+    answer = sock.recv(4096)
+    assert answer.split()[1] == status, answer
+' "$sock" "$work/given"
+ctl vmm.shutdown
+end
+run "$adit" run "$vm" --restore-fd 9
+ok "a descriptor that is not open is refused" is "$status" 2
+
 # --- by the API: paused first
 image "$work/disk.then"
 serve ''

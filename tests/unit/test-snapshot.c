@@ -130,6 +130,45 @@ static void a_name_that_is_taken_is_refused(void **state)
 	assert_int_equal(before.st_size, after.st_size);
 }
 
+static void one_that_is_open_and_empty_is_written_and_read(void **state)
+{
+	struct fixture *f = *state;
+	struct state_out out = { 0 };
+	struct snapshot s;
+	struct err err;
+	int fd;
+
+	make(f, true);
+	state_begin(&out, 1, "some");
+	state_end(&out);
+	fd = open(f->path, O_RDWR | O_CLOEXEC);
+	assert_int_equal(snapshot_write_fd(fd, "it", &out, &f->ram, &err), -EINVAL);
+	assert_string_equal(err.text, "it: is not empty: a snapshot is written over nothing");
+	assert_int_equal(ftruncate(fd, 0), 0);
+	assert_ok(snapshot_write_fd(fd, "it", &out, &f->ram, &err), &err);
+	state_out_free(&out);
+	assert_ok(snapshot_open_fd(&s, fd, "it", &err), &err);
+	assert_int_equal(s.memory_size, SIZE);
+	snapshot_close(&s);
+}
+
+static void what_is_open_and_no_file_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct state_out out = { 0 };
+	struct snapshot s;
+	struct err err;
+	int fds[2];
+
+	make(f, true);
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+	assert_int_equal(snapshot_write_fd(fds[1], "it", &out, &f->ram, &err), -EINVAL);
+	assert_string_equal(err.text, "it: is no regular file");
+	assert_int_equal(snapshot_open_fd(&s, fds[0], "it", &err), -EINVAL);
+	assert_int_equal(s.fd, -1);
+	close(fds[1]);
+}
+
 static void refuses(struct fixture *f, const char *why)
 {
 	struct snapshot s;
@@ -263,6 +302,8 @@ int main(void)
 		TEST(memory_and_state_come_back_and_what_is_empty_takes_no_room),
 		TEST(memory_that_is_not_shared_comes_back_too),
 		TEST(a_name_that_is_taken_is_refused),
+		TEST(one_that_is_open_and_empty_is_written_and_read),
+		TEST(what_is_open_and_no_file_is_refused),
 		TEST(a_file_that_is_none_is_refused),
 		TEST(another_version_is_refused),
 		TEST(a_file_that_was_cut_short_is_refused),
