@@ -7,6 +7,7 @@
 #include "libvirt-driver/run.h"
 #include "libvirt-driver/session.h"
 #include "libvirt-driver/stats.h"
+#include "libvirt-driver/store.h"
 #include "util/bits.h"
 
 #define STATS_DOMAINS 256u /* named in one call */
@@ -106,7 +107,9 @@ bool is_listed(const struct domain *domain, uint32_t flags)
 	} groups[] = {
 		{ BIT_U64(0), BIT_U64(1), domain->live != NULL },
 		{ BIT_U64(2), BIT_U64(3), domain->kept != NULL },
-		{ BIT_U64(8), BIT_U64(9), false }, /* managed save images */
+		{ BIT_U64(8), BIT_U64(9),
+		  flags & (BIT_U64(8) | BIT_U64(9)) &&
+			  store_has_saved(domain->daemon, domain_uuid(domain)) },
 		{ BIT_U64(10), BIT_U64(11), domain->autostart },
 		{ BIT_U64(12), BIT_U64(13), false }, /* snapshots */
 		{ BIT_U64(14), BIT_U64(15), false }, /* checkpoints */
@@ -363,7 +366,7 @@ static int is_updated(struct call *call)
 	return put_flag(call, call_only_domain(call, NULL), false);
 }
 
-/* Managed save images, snapshots: there are none of either. */
+/* Snapshots: there are none. */
 static int has_none(struct call *call)
 {
 	uint32_t flags;
@@ -459,7 +462,6 @@ const struct procedure domain_procedures[] = {
 	{ 51, true, num_of_domains },
 	{ 150, true, is_active },
 	{ 151, true, is_persistent },
-	{ 183, true, has_none }, /* has managed save image */
 	{ 187, true, has_none }, /* number of snapshots */
 	{ 200, true, get_vcpus_flags },
 	{ 202, true, is_updated },

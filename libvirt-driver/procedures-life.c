@@ -6,6 +6,7 @@
 #include "libvirt-driver/console.h"
 #include "libvirt-driver/procedures.h"
 #include "libvirt-driver/run.h"
+#include "libvirt-driver/store.h"
 #include "util/bits.h"
 
 /* --- definitions ----------------------------------------------------------------------------- */
@@ -45,18 +46,34 @@ static int define_xml_flags(struct call *call)
 	return define(call, xml);
 }
 
+/* A saved state without a definition would be of nobody. */
+static int undefine_domain(struct call *call, struct domain *domain, bool with_saved)
+{
+	bool saved = store_has_saved(call->daemon, domain_uuid(domain));
+
+	if (saved && !with_saved)
+		return refuse(&call->refusal, FAULT_OPERATION_INVALID,
+			      "domain '%s' has a managed save image: remove it, or undefine both "
+			      "(--managed-save)",
+			      domain_definition(domain)->name);
+	if (saved && domain->kept &&
+	    store_remove_saved(call->daemon, domain_uuid(domain), &call->refusal))
+		return CALL_REFUSED;
+	return domain_undefine(domain, &call->refusal);
+}
+
 static int undefine(struct call *call)
 {
 	struct domain *domain = call_only_domain(call, NULL);
 
-	return domain ? domain_undefine(domain, &call->refusal) : CALL_REFUSED;
+	return domain ? undefine_domain(call, domain, false) : CALL_REFUSED;
 }
 
 static int undefine_flags(struct call *call)
 {
 	enum {
-		MANAGED_SAVE = 1, /* of things that there are none of */
-		SNAPSHOTS = 2,
+		MANAGED_SAVE = 1,
+		SNAPSHOTS = 2, /* of things that there are none of */
 		NVRAM = 4,
 		KEEP_NVRAM = 8,
 		CHECKPOINTS = 16
@@ -67,7 +84,7 @@ static int undefine_flags(struct call *call)
 	if (!domain ||
 	    refuse_flags(call, flags, MANAGED_SAVE | SNAPSHOTS | NVRAM | KEEP_NVRAM | CHECKPOINTS))
 		return CALL_REFUSED;
-	return domain_undefine(domain, &call->refusal);
+	return undefine_domain(call, domain, flags & MANAGED_SAVE);
 }
 
 static int mark(struct call *call, bool once)
@@ -97,8 +114,8 @@ static int set_autostart_once(struct call *call)
 /* virDomainCreateFlags */
 enum {
 	START_PAUSED = 1,
-	START_BYPASS_CACHE = 4, /* of a saved image, which there is none of */
-	START_FORCE_BOOT = 8,	/* nor one that it could come from */
+	START_BYPASS_CACHE = 4, /* of a saved image, where there is one */
+	START_FORCE_BOOT = 8,	/* which is removed */
 	START_VALIDATE = 16,	/* what is not known is refused in any case */
 	START_RESET_NVRAM = 32, /* there is none */
 };
@@ -111,7 +128,7 @@ static int start(struct call *call, struct domain *domain, unsigned int how)
 	domain->live = definition_copy(domain->kept);
 	if (!domain->live)
 		return refuse(&call->refusal, FAULT_NO_MEMORY, "no memory to start a domain");
-	return run_start(domain, &call->ticket, how, &call->refusal);
+	return run_start_or_restore(domain, &call->ticket, how, &call->refusal);
 }
 
 static int create(struct call *call)
@@ -125,10 +142,19 @@ static int create_flags(struct call *call)
 {
 	uint32_t flags;
 	struct domain *domain = call_only_domain(call, &flags);
+	bool saved;
 
 	if (!domain ||
 	    refuse_flags(call, flags,
 			 START_PAUSED | START_BYPASS_CACHE | START_FORCE_BOOT | START_RESET_NVRAM))
+		return CALL_REFUSED;
+	saved = store_has_saved(call->daemon, domain_uuid(domain));
+	if (saved && flags & START_BYPASS_CACHE)
+		return refuse(&call->refusal, FAULT_OPERATION_UNSUPPORTED,
+			      "a saved domain's memory is mapped from the host's page cache: it "
+			      "cannot be bypassed");
+	if (saved && flags & START_FORCE_BOOT && !domain->live &&
+	    store_remove_saved(call->daemon, domain_uuid(domain), &call->refusal))
 		return CALL_REFUSED;
 	return start(call, domain, RUN_WITH_DOMAIN | (flags & START_PAUSED ? RUN_PAUSED : 0));
 }

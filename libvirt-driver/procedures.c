@@ -16,6 +16,7 @@ const struct procedure *procedure_find(int32_t number)
 		{ life_procedures, n_life_procedures },
 		{ mdev_procedures, n_mdev_procedures },
 		{ node_procedures, n_node_procedures },
+		{ save_procedures, n_save_procedures },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {

@@ -29,7 +29,7 @@ static void start_marked(struct daemon *daemon)
 		domain->live = definition_copy(domain->kept);
 		if (!domain->live)
 			continue;
-		if (run_start(domain, NULL, 0, &refusal) == CALL_REFUSED)
+		if (run_start_or_restore(domain, NULL, 0, &refusal) == CALL_REFUSED)
 			log_line(daemon->log, LOG_ERROR, "domain", "%s: not started: %s",
 				 domain_definition(domain)->name, refusal.err.text);
 	}

@@ -105,7 +105,7 @@ bool change_commit(struct question *question, struct refusal *refusal)
 	return false;
 }
 
-static bool is_changing(const struct run *run)
+bool run_is_changing(const struct run *run)
 {
 	for (size_t i = 0; i < QUESTIONS; i++) {
 		if (run->questions[i].change)
@@ -143,7 +143,9 @@ static bool may_change(const struct domain *domain, struct refusal *refusal)
 {
 	if (!domain->run)
 		run_refuse_inactive(domain, refusal);
-	else if (is_changing(domain->run))
+	else if (domain->run->saving)
+		refuse(refusal, FAULT_OPERATION_INVALID, "the domain is being saved");
+	else if (run_is_changing(domain->run))
 		refuse(refusal, FAULT_OPERATION_INVALID, "the domain is being changed already");
 	else
 		return true;
@@ -269,7 +271,7 @@ int run_change_memory(struct domain *domain, struct definition *live, struct def
 
 int run_change_words(struct domain *domain, struct definition *live, struct refusal *refusal)
 {
-	if (is_changing(domain->run)) {
+	if (run_is_changing(domain->run)) {
 		definition_free(live);
 		return refuse(refusal, FAULT_OPERATION_INVALID,
 			      "a device of the domain is being changed");

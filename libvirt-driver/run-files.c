@@ -116,7 +116,7 @@ int run_prepare(const struct domain *domain, struct given *given, struct refusal
 	char *xml = definition_xml_with_id(domain->live, domain->id);
 	int dir = run_open(daemon, domain->live->uuid, true), ret = dir;
 
-	given->n = 0;
+	*given = (struct given){ .n = 0 };
 	if (dir >= 0) {
 		ret = make_vm(dir, domain->uid);
 		if (!ret)
@@ -256,7 +256,8 @@ pid_t run_spawn(const struct domain *domain, const struct given *given, unsigned
 	const struct definition *live = domain->live;
 	char program[] = "adit", verb[] = "run", api[] = "--api-socket", reboot[] = "--no-reboot";
 	char config[RUN_PATH], socket[RUN_PATH], user[32], group[32], paused[] = "--paused";
-	char *argv[10] = { program, verb, config, api, socket };
+	char saved[32];
+	char *argv[11] = { program, verb, config, api, socket };
 	int ret = run_path(daemon, live->uuid, "config.json", config), log = -1;
 	size_t n = 5;
 	pid_t pid = -1;
@@ -266,6 +267,10 @@ pid_t run_spawn(const struct domain *domain, const struct given *given, unsigned
 		snprintf(group, sizeof(group), "--group=%u", group_of(domain->uid));
 		argv[n++] = user;
 		argv[n++] = group;
+	}
+	if (given->saved) {
+		snprintf(saved, sizeof(saved), "--restore-fd=%d", given->saved);
+		argv[n++] = saved;
 	}
 	if (how & RUN_PAUSED)
 		argv[n++] = paused;

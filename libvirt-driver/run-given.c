@@ -170,6 +170,14 @@ int given_take(struct given *given, int fd, struct refusal *refusal)
 	return 0;
 }
 
+int given_take_saved(struct given *given, int fd, struct refusal *refusal)
+{
+	if (given_take(given, fd, refusal))
+		return CALL_REFUSED;
+	given->saved = given->fds[given->n - 1];
+	return 0;
+}
+
 void given_close(struct given *given)
 {
 	while (given->n)

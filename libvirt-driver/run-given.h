@@ -18,6 +18,7 @@ struct json_object;
 struct given {
 	int fds[GIVEN_MAX]; /* closed on exec; ours */
 	size_t n;
+	int saved; /* one of them, which the process goes on from; 0: none */
 };
 
 /* The payload, disks and taps of a whole configuration. Refused: one cannot be opened. */
@@ -33,6 +34,8 @@ int given_open_device(struct given *given, const struct host *host, struct json_
 		      struct json_object *config, bool with_iommu, struct refusal *refusal);
 /* A copy of one that somebody has opened already. */
 int given_take(struct given *given, int fd, struct refusal *refusal);
+/* The same, as what the process goes on from. */
+int given_take_saved(struct given *given, int fd, struct refusal *refusal);
 /* Also after a refusal. */
 void given_close(struct given *given);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Private to run.c and run-change.c: one domain's process (run.c), what it was asked and has not
- * answered yet, and what holds once it has (run-change.c).
+ * Private to run.c, run-change.c and run-save.c: one domain's process (run.c), what it was asked
+ * and has not answered yet, and what holds once it has (run-change.c, run-save.c).
  */
 #ifndef ADIT_LIBVIRT_DRIVER_RUN_INTERNAL_H
 #define ADIT_LIBVIRT_DRIVER_RUN_INTERNAL_H
@@ -41,8 +41,11 @@ struct question {
 	struct api *api; /* NULL: free */
 	struct ticket ticket;
 	bool destroys;
+	bool saves;	       /* a step of run->saving */
 	struct change *change; /* NULL: it is about no device */
 };
+
+struct saving;
 
 struct run {
 	struct domain *domain;
@@ -51,6 +54,12 @@ struct run {
 	bool child;
 	bool seen;	/* its state is known */
 	bool destroyed; /* a client asked for the end */
+	bool saved;	/* and this is why */
+	bool unsaved;	/* it could not be saved, and goes on */
+	bool restores;	/* it goes on from a file */
+	bool managed;	/* the one that the daemon keeps */
+	bool held;	/* it waits there as it was saved */
+	int32_t before; /* the reason of its last end */
 	bool cycles;	/* it starts again when the guest has switched itself off */
 	char ended[16]; /* the last "ended" event's detail */
 	char failed[DETAIL_BYTES];
@@ -63,6 +72,7 @@ struct run {
 	struct ticket waiters[WAITERS];
 	struct question questions[QUESTIONS];
 	struct taking taking;
+	struct saving *saving; /* NULL: it is not being saved */
 };
 
 static inline struct daemon *daemon_of(const struct run *run)
@@ -79,10 +89,16 @@ static inline const char *name_of(const struct run *run)
 
 /* What the domain is from now on, also for the next daemon. */
 void run_set_live(struct domain *domain, struct definition *live);
+/* A start; saved: the file that it goes on from, or NULL. As run_start. */
+int run_begin(struct domain *domain, const struct saved *saved, const struct ticket *ticket,
+	      unsigned int how, struct refusal *refusal);
+/* It does not start: CALL_REFUSED. */
+int run_give_up(struct domain *domain, struct refusal *refusal);
 /* NULL: refused. */
 struct question *run_ask_with(struct run *run, const char *verb, const char *body,
 			      const struct given *given, struct refusal *refusal);
-int run_refuse_inactive(const struct domain *domain, struct refusal *refusal);
+/* Asks the process to end, and ends it where it does not; what follows is as for any other end. */
+void run_end(struct run *run);
 /*
  * The process has ended: host drivers get their functions back, and then everybody is told that it
  * is over. The run is gone at some time after it.
@@ -97,5 +113,16 @@ void change_free(struct change *change, const struct domain *domain);
 bool change_commit(struct question *question, struct refusal *refusal);
 /* The guest has let go of a device, asked or not. */
 void change_removed(struct run *run, const char *id);
+/* Something that was asked for is under way. */
+bool run_is_changing(const struct run *run);
+
+/* --- run-save.c ------------------------------------------------------------------------------ */
+
+/* adit has done what it was asked for it, or has not: failure. */
+void run_save_step(struct run *run, const struct refusal *failure);
+/* The process has ended; refusal: what is told where that was not because it is saved. */
+void run_save_over(struct run *run, const struct refusal *refusal);
+/* A file that is not whole is removed. NULL is allowed. */
+void saving_free(struct saving *saving);
 
 #endif

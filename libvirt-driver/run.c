@@ -25,6 +25,7 @@
 #include "libvirt-driver/run-taken.h"
 #include "libvirt-driver/run-user.h"
 #include "libvirt-driver/session.h"
+#include "libvirt-driver/store.h"
 #include "util/bits.h"
 
 #define NS_PER_MS  1000000ull
@@ -33,11 +34,14 @@
 
 enum {
 	STARTED_BOOTED = 0,
+	STARTED_RESTORED = 2,
 	SUSPENDED_PAUSED = 0,
+	SUSPENDED_RESTORED = 4,
 	RESUMED_UNPAUSED = 0,
 	STOPPED_SHUTDOWN = 0,
 	STOPPED_DESTROYED = 1,
 	STOPPED_CRASHED = 2,
+	STOPPED_SAVED = 4,
 	STOPPED_FAILED = 5,
 };
 
@@ -64,6 +68,7 @@ void run_free(struct run *run)
 	/* What is under way goes on; its record says whose it is. */
 	change_free(run->taking.change, NULL);
 	free(run->taking.request.body);
+	saving_free(run->saving);
 	if (run->pidfd >= 0)
 		close(run->pidfd);
 	free(run);
@@ -81,7 +86,10 @@ static void end_reason(const struct run *run, int32_t *reason, int32_t *detail)
 {
 	*reason = SHUTOFF_CRASHED;
 	*detail = STOPPED_CRASHED;
-	if (run->destroyed) {
+	if (run->saved) {
+		*reason = SHUTOFF_SAVED;
+		*detail = STOPPED_SAVED;
+	} else if (run->destroyed) {
 		*reason = SHUTOFF_DESTROYED;
 		*detail = STOPPED_DESTROYED;
 	} else if (!run->seen || !strcmp(run->ended, "failed")) {
@@ -111,6 +119,7 @@ static void answer_end(struct run *run, bool started)
 	for (size_t i = 0; i < QUESTIONS; i++)
 		ticket_answer(daemon, &run->questions[i].ticket, NULL, &refusal);
 	ticket_answer(daemon, &run->taking.ticket, NULL, &refusal);
+	run_save_over(run, &refusal);
 	if (!started)
 		log_line(daemon->log, LOG_WARN, "domain", "%s", refusal.err.text);
 }
@@ -148,12 +157,16 @@ static void over(struct run *run)
 		api_drain(run->questions[i].api);
 	started = run->seen;
 	end_reason(run, &reason, &detail);
+	/* Where it could not go on from a file, it is what it was. */
+	if (run->restores && !started)
+		reason = run->before;
 	domain->state = DOMAIN_SHUTOFF;
 	domain->reason = reason;
 	log_line(daemon->log, LOG_INFO, "domain", "%s: ended: %s", name_of(run),
-		 run->destroyed ? "destroyed"
-		 : *run->ended	? run->ended
-				: "without a word");
+		 run->saved	  ? "saved"
+		 : run->destroyed ? "destroyed"
+		 : *run->ended	  ? run->ended
+				  : "without a word");
 	answer_end(run, started);
 	clean(domain);
 	if (run->cycles && reason == SHUTOFF_SHUTDOWN) {
@@ -238,22 +251,37 @@ static void answer_start(struct run *run)
 	free(body.bytes);
 }
 
+/* What it went on from is used up: from here on its disks are others. */
+static void forget_saved(struct run *run)
+{
+	struct refusal refusal = { 0 };
+
+	if (run->managed && store_remove_saved(daemon_of(run), domain_uuid(run->domain), &refusal))
+		log_line(daemon_of(run)->log, LOG_ERROR, "domain",
+			 "%s: runs, and its saved state must not be used again: %s", name_of(run),
+			 refusal.err.text);
+	run->managed = false;
+}
+
 static void set_state(struct run *run, int32_t state, int32_t reason)
 {
 	bool first = !run->seen;
 
+	if (first && run->restores && state == DOMAIN_RUNNING)
+		reason = RUNNING_RESTORED;
 	run->domain->state = state;
 	run->domain->reason = reason;
 	run->seen = true;
-	if (first) {
-		sessions_tell_lifecycle(daemon_of(run), run->domain, LIFECYCLE_STARTED,
-					STARTED_BOOTED);
-		/* As it was asked to start. */
-		if (state == DOMAIN_PAUSED)
-			sessions_tell_lifecycle(daemon_of(run), run->domain, LIFECYCLE_SUSPENDED,
-						SUSPENDED_PAUSED);
-		answer_start(run);
-	}
+	if (!first)
+		return;
+	forget_saved(run);
+	sessions_tell_lifecycle(daemon_of(run), run->domain, LIFECYCLE_STARTED,
+				run->restores ? STARTED_RESTORED : STARTED_BOOTED);
+	/* As it was asked to start. */
+	if (state == DOMAIN_PAUSED)
+		sessions_tell_lifecycle(daemon_of(run), run->domain, LIFECYCLE_SUSPENDED,
+					run->held ? SUSPENDED_RESTORED : SUSPENDED_PAUSED);
+	answer_start(run);
 }
 
 static void on_state(struct run *run, const char *state)
@@ -273,11 +301,13 @@ static void take_event(struct run *run, const char *event, const char *detail)
 		run->cycles = false;
 		on_state(run, strcmp(detail, "paused") != 0 ? "Running" : "Paused");
 	} else if (!strcmp(event, "paused")) {
-		set_state(run, DOMAIN_PAUSED, PAUSED_USER);
+		set_state(run, DOMAIN_PAUSED, run->saving ? PAUSED_SAVE : PAUSED_USER);
 		sessions_tell_lifecycle(daemon_of(run), run->domain, LIFECYCLE_SUSPENDED,
 					SUSPENDED_PAUSED);
 	} else if (!strcmp(event, "resumed")) {
-		set_state(run, DOMAIN_RUNNING, RUNNING_UNPAUSED);
+		set_state(run, DOMAIN_RUNNING,
+			  run->unsaved ? RUNNING_SAVE_CANCELED : RUNNING_UNPAUSED);
+		run->unsaved = false;
 		sessions_tell_lifecycle(daemon_of(run), run->domain, LIFECYCLE_RESUMED,
 					RESUMED_UNPAUSED);
 	} else if (!strcmp(event, "ended")) {
@@ -359,7 +389,7 @@ static struct run *make(struct domain *domain)
 	return run;
 }
 
-static int give_up(struct domain *domain, struct refusal *refusal)
+int run_give_up(struct domain *domain, struct refusal *refusal)
 {
 	run_free(domain->run);
 	domain->run = NULL;
@@ -369,8 +399,8 @@ static int give_up(struct domain *domain, struct refusal *refusal)
 	return CALL_REFUSED;
 }
 
-int run_start(struct domain *domain, const struct ticket *ticket, unsigned int how,
-	      struct refusal *refusal)
+int run_begin(struct domain *domain, const struct saved *saved, const struct ticket *ticket,
+	      unsigned int how, struct refusal *refusal)
 {
 	struct daemon *daemon = domain->daemon;
 	struct given given;
@@ -380,23 +410,26 @@ int run_start(struct domain *domain, const struct ticket *ticket, unsigned int h
 
 	if (!daemon->run_dir || !daemon->adit) {
 		refuse(refusal, FAULT_OPERATION_FAILED, "this daemon runs no domains");
-		return give_up(domain, refusal);
+		return run_give_up(domain, refusal);
 	}
 	run = make(domain);
 	if (!run) {
 		refuse(refusal, FAULT_NO_MEMORY, "no memory to run a domain");
-		return give_up(domain, refusal);
+		return run_give_up(domain, refusal);
 	}
 	if (domain->id < 0)
 		domain->id =
 			daemon->last_id < INT32_MAX ? ++daemon->last_id : (daemon->last_id = 1);
 	if (user_choose(domain, refusal) || bridges_connect(domain->live, NULL, refusal))
-		return give_up(domain, refusal);
-	pid = run_prepare(domain, &given, refusal) ? -1 : run_spawn(domain, &given, how, refusal);
+		return run_give_up(domain, refusal);
+	pid = -1;
+	if (!run_prepare(domain, &given, refusal) &&
+	    (!saved || !given_take_saved(&given, saved->fd, refusal)))
+		pid = run_spawn(domain, &given, how, refusal);
 	given_close(&given);
 	if (pid < 0) {
 		clean(domain);
-		return give_up(domain, refusal);
+		return run_give_up(domain, refusal);
 	}
 	run->child = true;
 	run->with_domain = how & RUN_WITH_DOMAIN;
@@ -409,12 +442,18 @@ int run_start(struct domain *domain, const struct ticket *ticket, unsigned int h
 		clean(domain);
 		refuse(refusal, FAULT_OPERATION_FAILED, "the process cannot be watched: %s",
 		       strerror(-ret));
-		return give_up(domain, refusal);
+		return run_give_up(domain, refusal);
 	}
 	if (ticket)
 		run->starter = *ticket;
 	log_line(daemon->log, LOG_INFO, "domain", "%s: started as pid %d", name_of(run), pid);
 	return CALL_LATER;
+}
+
+int run_start(struct domain *domain, const struct ticket *ticket, unsigned int how,
+	      struct refusal *refusal)
+{
+	return run_begin(domain, NULL, ticket, how, refusal);
 }
 
 /* --- questions ------------------------------------------------------------------------------- */
@@ -429,24 +468,35 @@ static void kill_it(void *arg)
 		pidfd_send_signal(run->pidfd, SIGKILL, NULL, 0);
 }
 
+static bool is_done(unsigned int status)
+{
+	return status >= 200 && status <= 299;
+}
+
+/* As adit said it. */
+static void refuse_as(struct refusal *refusal, unsigned int status, const char *body)
+{
+	struct json_object *object = json_tokener_parse(body), *text;
+
+	refuse(refusal, status == 409 ? FAULT_OPERATION_INVALID : FAULT_OPERATION_FAILED, "%s",
+	       json_object_object_get_ex(object, "error", &text) ? json_object_get_string(text)
+								 : "adit has not answered");
+	json_object_put(object);
+}
+
 static void answer_question(struct question *question, unsigned int status, const char *body)
 {
 	struct daemon *daemon = daemon_of(question->run);
 	struct refusal refusal = { 0 };
-	struct json_object *object, *text;
+	bool whole = is_done(status);
 
-	if (status >= 200 && status <= 299) {
-		bool whole = !question->change || change_commit(question, &refusal);
-
-		ticket_answer(daemon, &question->ticket, NULL, whole ? NULL : &refusal);
-		return;
-	}
-	object = json_tokener_parse(body);
-	refuse(&refusal, status == 409 ? FAULT_OPERATION_INVALID : FAULT_OPERATION_FAILED, "%s",
-	       json_object_object_get_ex(object, "error", &text) ? json_object_get_string(text)
-								 : "adit has not answered");
-	json_object_put(object);
-	ticket_answer(daemon, &question->ticket, NULL, &refusal);
+	if (!whole)
+		refuse_as(&refusal, status, body);
+	if (question->saves)
+		run_save_step(question->run, whole ? NULL : &refusal);
+	else if (whole && question->change)
+		whole = change_commit(question, &refusal);
+	ticket_answer(daemon, &question->ticket, NULL, whole ? NULL : &refusal);
 }
 
 static void on_answer(void *arg, unsigned int status, const char *body)
@@ -456,7 +506,7 @@ static void on_answer(void *arg, unsigned int status, const char *body)
 	/* The end of the process answers who asked for it. */
 	if (!question->destroys)
 		answer_question(question, status, body);
-	else if (status < 200 || status > 299)
+	else if (!is_done(status))
 		kill_it(question->run);
 	/* The body goes with it. */
 	drop_question(question);
@@ -521,6 +571,9 @@ int run_ask(struct domain *domain, enum run_verb verb, const struct ticket *tick
 
 	if (!domain->run)
 		return run_refuse_inactive(domain, refusal);
+	if (domain->run->saving)
+		return refuse(refusal, FAULT_OPERATION_INVALID, "domain '%s' is being saved",
+			      name_of(domain->run));
 	question = ask(domain->run, verbs[verb], refusal);
 	if (!question)
 		return CALL_REFUSED;
@@ -531,10 +584,27 @@ int run_ask(struct domain *domain, enum run_verb verb, const struct ticket *tick
 	return CALL_LATER;
 }
 
+void run_end(struct run *run)
+{
+	struct refusal refusal = { 0 };
+	struct question *question;
+
+	if (run->destroyed)
+		return;
+	run->destroyed = true;
+	question = ask(run, "vmm.shutdown", &refusal);
+	if (question)
+		question->destroys = true;
+	loop_timer_cancel(run->timer);
+	run->timer = NULL;
+	if (!question ||
+	    loop_timer(daemon_of(run)->loop, DESTROY_NS, kill_it, run, &run->timer, NULL))
+		kill_it(run);
+}
+
 int run_destroy(struct domain *domain, const struct ticket *ticket, struct refusal *refusal)
 {
 	struct run *run = domain->run;
-	struct question *question;
 	size_t i = 0;
 
 	if (!run)
@@ -545,17 +615,7 @@ int run_destroy(struct domain *domain, const struct ticket *ticket, struct refus
 		return refuse(refusal, FAULT_OPERATION_FAILED,
 			      "%u clients wait for the end of the domain already", WAITERS);
 	run->waiters[i] = *ticket;
-	if (run->destroyed)
-		return CALL_LATER;
-	run->destroyed = true;
-	question = ask(run, "vmm.shutdown", refusal);
-	if (question)
-		question->destroys = true;
-	loop_timer_cancel(run->timer);
-	run->timer = NULL;
-	if (!question ||
-	    loop_timer(daemon_of(run)->loop, DESTROY_NS, kill_it, run, &run->timer, NULL))
-		kill_it(run);
+	run_end(run);
 	return CALL_LATER;
 }
 
@@ -661,7 +721,7 @@ static void find_one(struct daemon *daemon, const uint8_t uuid[XDR_UUID])
 	taken_return_all(domain, NULL);
 	clean(domain);
 	domain->reason = SHUTOFF_UNKNOWN;
-	give_up(domain, &refusal);
+	run_give_up(domain, &refusal);
 	domain_let_go(domain);
 }
 

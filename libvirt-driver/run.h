@@ -19,10 +19,12 @@
 #include "libvirt-driver/api.h"
 #include "libvirt-driver/call.h"
 #include "libvirt-driver/domain.h"
+#include "libvirt-driver/saved.h"
 
 enum run_how {
 	RUN_WITH_DOMAIN = 1, /* the ticket is answered with the domain */
 	RUN_PAUSED = 2,	     /* nothing of the guest runs until it is resumed */
+	RUN_RUNNING = 4,     /* also where it was saved paused */
 };
 /*
  * Starts what live defines; how: of enum run_how. CALL_LATER: the ticket is answered once it runs
@@ -31,6 +33,17 @@ enum run_how {
 int run_start(struct domain *domain, const struct ticket *ticket, unsigned int how,
 	      struct refusal *refusal);
 
+/*
+ * The same from a file that is saved, which is closed in any case: the domain waits where it was
+ * paused then, or how says so, and runs elsewhere or with RUN_RUNNING. managed: the file is the one
+ * that the daemon keeps, and is removed once it runs.
+ */
+int run_restore(struct domain *domain, struct saved *saved, bool managed,
+		const struct ticket *ticket, unsigned int how, struct refusal *refusal);
+/* From the saved state of the domain where it has one, else as run_start. */
+int run_start_or_restore(struct domain *domain, const struct ticket *ticket, unsigned int how,
+			 struct refusal *refusal);
+
 enum run_verb {
 	RUN_POWER_BUTTON,
 	RUN_POWER_CYCLE, /* the power button, and a start when the guest has switched itself off */
@@ -38,11 +51,23 @@ enum run_verb {
 	RUN_PAUSE,
 	RUN_RESUME,
 };
+int run_refuse_inactive(const struct domain *domain, struct refusal *refusal);
 /* Asks the process; CALL_LATER: the ticket is answered with what it says. */
 int run_ask(struct domain *domain, enum run_verb verb, const struct ticket *ticket,
 	    struct refusal *refusal);
 /* Ends it, with force where it does not end by itself; the ticket is answered when it has. */
 int run_destroy(struct domain *domain, const struct ticket *ticket, struct refusal *refusal);
+
+/*
+ * Saves it to that file, which is taken over in any case, and ends it; the ticket is answered then,
+ * or, where it could not be saved, once it goes on.
+ */
+struct run_save_how {
+	bool running, paused; /* how it goes on; neither: as it is now */
+	const char *xml;      /* as what; NULL: as what it runs */
+};
+int run_save(struct domain *domain, struct saved_target *target, const struct run_save_how *how,
+	     const struct ticket *ticket, struct refusal *refusal);
 
 /*
  * A device comes or goes while the domain runs. live is the domain with it (or without it); kept is

@@ -69,7 +69,7 @@ out:
 	return text;
 }
 
-static int write_all(int fd, const char *text, size_t len)
+int store_write_all(int fd, const char *text, size_t len)
 {
 	while (len) {
 		ssize_t n = write(fd, text, len);
@@ -95,7 +95,7 @@ int store_write(int dir, const char *name, const char *text, bool sync)
 	fd = openat(dir, fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
-	ret = write_all(fd, text, strlen(text));
+	ret = store_write_all(fd, text, strlen(text));
 	if (!ret && sync && fsync(fd) < 0)
 		ret = -errno;
 	close(fd);
@@ -197,6 +197,79 @@ int store_autostart(struct daemon *daemon, const uint8_t uuid[XDR_UUID], bool on
 	name_file(mark, uuid, mark_name(once));
 	ret = on ? store_write(dir, mark, "", true) : remove_file(dir, mark);
 	return end(dir, ret, mark, refusal);
+}
+
+/* --- saved state ----------------------------------------------------------------------------- */
+
+bool store_has_saved(struct daemon *daemon, const uint8_t uuid[XDR_UUID])
+{
+	char name[FILE_NAME];
+	struct err err = { 0 };
+	struct stat st;
+	bool has;
+	int dir;
+
+	if (!daemon->state_dir)
+		return false;
+	dir = store_open_dir(daemon->state_dir, &err);
+	if (dir < 0)
+		return false;
+	name_file(name, uuid, "save");
+	has = !fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) && S_ISREG(st.st_mode);
+	close(dir);
+	return has;
+}
+
+/* The directory; refused where nothing is kept at all. */
+static int begin_kept(struct daemon *daemon, struct refusal *refusal)
+{
+	return daemon->state_dir
+		       ? begin(daemon, refusal)
+		       : refuse(refusal, FAULT_OPERATION_INVALID, "this daemon keeps nothing");
+}
+
+int store_begin_saved(struct daemon *daemon, const uint8_t uuid[XDR_UUID],
+		      struct saved_target *target, struct refusal *refusal)
+{
+	char name[FILE_NAME];
+	int dir = begin_kept(daemon, refusal);
+
+	*target = (struct saved_target){ .fd = -1 };
+	if (dir < 0)
+		return CALL_REFUSED;
+	name_file(name, uuid, "save");
+	return saved_begin_at(target, dir, name, uuid, refusal);
+}
+
+int store_open_saved(struct daemon *daemon, const uint8_t uuid[XDR_UUID], struct saved *saved,
+		     struct refusal *refusal)
+{
+	char name[FILE_NAME];
+	int dir = begin_kept(daemon, refusal), fd;
+
+	*saved = (struct saved){ .fd = -1 };
+	if (dir < 0)
+		return CALL_REFUSED;
+	name_file(name, uuid, "save");
+	fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return end(dir, -errno, name, refusal);
+	close(dir);
+	return saved_read(saved, fd, name, refusal);
+}
+
+int store_remove_saved(struct daemon *daemon, const uint8_t uuid[XDR_UUID], struct refusal *refusal)
+{
+	char name[FILE_NAME];
+	int dir = begin_kept(daemon, refusal), ret;
+
+	if (dir < 0)
+		return CALL_REFUSED;
+	name_file(name, uuid, "save");
+	ret = remove_file(dir, name);
+	if (!ret && fsync(dir) < 0)
+		ret = -errno;
+	return end(dir, ret, name, refusal);
 }
 
 /* --- loading --------------------------------------------------------------------------------- */

@@ -165,6 +165,48 @@ until_gone = error_of(domain.create)
 ok("it goes with the connection that lent it", until_gone == libvirt.VIR_ERR_OPERATION_INVALID, until_gone)
 domain.undefine()
 
+# --- saved, and going on
+saved = os.path.join(os.path.dirname(given), "bindings.save")
+domain = conn.createXML(domain_xml("saver", "spin", "<serial type='null'/>"))
+xml = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+domain.save(saved)
+ok("a saved domain that is not defined is gone", error_of(domain.info) == libvirt.VIR_ERR_NO_DOMAIN)
+ok("its end is an event of its own", wait_for("saver", libvirt.VIR_DOMAIN_EVENT_STOPPED,
+                                              libvirt.VIR_DOMAIN_EVENT_STOPPED_SAVED), events)
+ok("the file has its XML", conn.saveImageGetXMLDesc(saved) == xml)
+conn.restore(saved)
+domain = conn.lookupByName("saver")
+ok("so is its start", wait_for("saver", libvirt.VIR_DOMAIN_EVENT_STARTED,
+                               libvirt.VIR_DOMAIN_EVENT_STARTED_RESTORED), events)
+ok("its state says so", domain.state() == [libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_RESTORED],
+   domain.state())
+ok("what runs is not restored: VIR_ERR_OPERATION_INVALID",
+   error_of(conn.restore, saved) == libvirt.VIR_ERR_OPERATION_INVALID)
+ok("a domain that is not kept is not saved by the daemon: VIR_ERR_OPERATION_INVALID",
+   error_of(domain.managedSave) == libvirt.VIR_ERR_OPERATION_INVALID)
+ok("running and paused is VIR_ERR_INVALID_ARG, by the client or the daemon",
+   error_of(domain.saveFlags, saved, None, libvirt.VIR_DOMAIN_SAVE_RUNNING | libvirt.VIR_DOMAIN_SAVE_PAUSED) ==
+   libvirt.VIR_ERR_INVALID_ARG)
+domain.saveFlags(saved, None, libvirt.VIR_DOMAIN_SAVE_PAUSED)
+with_device = xml.replace("<devices>", "<devices><hostdev mode='subsystem' type='mdev' model='vfio-pci'><source>"
+                          "<address uuid='c2177883-f1bb-47f0-914d-32a22e3a8804'/></source></hostdev>")
+ok("what no file carries is VIR_ERR_CONFIG_UNSUPPORTED",
+   error_of(conn.restoreFlags, saved, with_device, 0) == libvirt.VIR_ERR_CONFIG_UNSUPPORTED)
+conn.restoreFlags(saved, None, 0)
+domain = conn.lookupByName("saver")
+ok("it waits, as it was saved", domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED, domain.state())
+if hasattr(domain, "saveParams"):
+    domain.saveParams({libvirt.VIR_DOMAIN_SAVE_PARAM_FILE: saved}, 0)
+    ok("a parameter that is not known is VIR_ERR_OPERATION_UNSUPPORTED",
+       error_of(conn.restoreParams, {libvirt.VIR_DOMAIN_SAVE_PARAM_FILE: saved,
+                                     "image_format": "zstd"}, 0) == libvirt.VIR_ERR_OPERATION_UNSUPPORTED)
+    conn.restoreParams({libvirt.VIR_DOMAIN_SAVE_PARAM_FILE: saved}, libvirt.VIR_DOMAIN_SAVE_RUNNING)
+    domain = conn.lookupByName("saver")
+    ok("with parameters it goes on as well", domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING, domain.state())
+else:
+    print("# no saveParams: these bindings are older than it (8.4)", flush=True)
+domain.destroy()
+
 looking = libvirt.openReadOnly(f"adit:///system?socket={socket_ro}")
 ok("a read-only connection may not define",
    error_of(looking.defineXML, domain_xml("no", "spin")) == libvirt.VIR_ERR_OPERATION_DENIED)
