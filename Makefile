@@ -181,6 +181,11 @@ $(O)/gen/sandbox-filters.h: $(O)/sandbox-generate
 	$(Q)$(O)/sandbox-generate header > $@
 $(call obj,util/sandbox.c): $(O)/gen/sandbox-filters.h
 
+# The API's document, whose schemas of the configuration are the table's of keys.
+$(O)/openapi-generate: $(call obj,vmm/openapi/generate.c) $(ARCHIVES)
+	$(say) LD $@
+	$(Q)$(CC) $(ADIT_LDFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
 # --- libioasid: ioasid-client for other programs ------------------------------------------------
 
 # One object with nothing but the public names, so that a program's own names cannot meet ours.

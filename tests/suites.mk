@@ -34,7 +34,7 @@ RUN := ADIT_BUILD=$(abspath $(O)) ADIT_TEST_TOTALS=$(TOTALS) tests/run
 .PHONY: test-packages
 test-packages:
 	@.ci/packages build test
-test-programs: all $(UNIT) $(GUEST_TESTS) $(FUZZ_REPLAY)
+test-programs: all $(O)/openapi-generate $(UNIT) $(GUEST_TESTS) $(FUZZ_REPLAY)
 
 # A failing suite does not keep the next from running; the sum line decides.
 test: test-packages
@@ -54,7 +54,7 @@ test-guest: test-packages all $(GUEST_TESTS)
 test-fuzz: test-packages $(FUZZ_REPLAY)
 	$(Q)$(RUN) fuzz $(LOGS) \
 		$(foreach f,$(FUZZERS),"$(O)/tests/fuzz/fuzz-$(f) tests/fuzz/corpus/$(f)")
-test-cli: test-packages all
+test-cli: test-packages all $(O)/openapi-generate
 	$(Q)$(RUN) cli $(LOGS) $(CLI_TESTS)
 test-clients: test-packages all
 	$(Q)$(RUN) clients $(LOGS) $(CLIENT_TESTS)

@@ -63,6 +63,9 @@ fi
 make -s --no-print-directory O="$build" uninstall DESTDIR="$work/root" PREFIX=/usr >"$work/out" 2>&1
 ok "make uninstall leaves no file" is "$(find "$work/root" -type f | wc -l)" 0
 
+"$build/openapi-generate" docs/openapi.json >"$work/openapi.json"
+ok "docs/openapi.json has the keys of the configuration as their table has them" cmp "$work/openapi.json" docs/openapi.json
+
 ok "the completion knows every command" sh -c 'for c in run check doctor bench; do
 	grep -qw "$c" docs/adit.bash-completion || exit 1; done'
 

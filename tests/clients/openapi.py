@@ -3,11 +3,13 @@
 """The generated client against a server: openapi.py CLIENT SOCKET FOLDER PAYLOAD SERVED.
 
 Every operation of the document is called by the client's method with bodies made from its schema:
-each alternative of each key, with and without what may be absent; and with such that the schema
-does not allow, which the server refuses with 400 as well. TAP on standard output.
+each alternative of each key, with and without what may be absent, and of a configuration and its
+entries each default that the schema has; and with such that the schema does not allow, which the
+server refuses with 400 as well. TAP on standard output.
 """
 import importlib.util
 import itertools
+import json
 import sys
 
 import jsonschema
@@ -23,7 +25,9 @@ schemas = generated.DOCUMENT["components"]["schemas"]
 # then for any.
 KNOWN = {
     "vm.create": {"payload": {"flat": payload}, "balloon": {}, "rng": {},
-                  "memory": {"size": "64M"},
+                  "memory": {"size": "64M"}, "console": {"ports": [{"name": "port"}]},
+                  "vsock": {"cid": 3, "socket": folder + "/vsock"},
+                  "disks": [], "net": [], "adis": [], "devices": [], "cpus": {}, "serial": {}, "iommu": {},
                   "spaces": [{"id": "window", "offset": "8M", "size": "8M"}]},
     "vm.add-disk": {"path": folder + "/disk", "id": "disk"},
     "vm.resize-disk": {"id": "disk", "desired_size": (8 << 20, "16M")},
@@ -40,6 +44,8 @@ KNOWN = {
 }
 # What they add is not here, or not everybody's to add; the document has their refusals.
 CANNOT = {"vm.add-net", "vm.add-device"}
+# Made from the table of the configuration's keys: what KNOWN has not is left to their defaults.
+ENTRIES = {"vm.create", "vm.add-disk", "vm.add-net", "vm.add-adi", "vm.add-device", "vm.add-user-device"}
 number = failures = 0
 called = {}
 
@@ -79,6 +85,8 @@ def bodies(name):
     if schema is None:
         return [None]
     keys = dict.fromkeys([*schema.get("properties", {}), *KNOWN.get(name, {})])
+    if name in ENTRIES:
+        keys = [k for k in keys if k in KNOWN[name]]
     least = [k for k in keys if k in schema.get("required", [])]
     found = []
     for chosen in (least, list(keys)):
@@ -90,6 +98,29 @@ def bodies(name):
             if body not in found and len(body) >= schema.get("minProperties", 0):
                 found.append(body)
     return found
+
+
+def defaults(schema, at=()):
+    """Where the schema has one, and which; in a list, of its first."""
+    for key, inner in schema.get("properties", {}).items():
+        if "default" in inner:
+            yield (*at, key), inner["default"]
+        yield from defaults(inner, (*at, key))
+        yield from defaults(inner.get("items", {}), (*at, key, 0))
+
+
+def with_one(body, at, value):
+    """A copy with the value there; None: there is another, or no such place, in a list of nothing."""
+    body = json.loads(json.dumps(body))
+    place = body
+    for key, following in zip(at, at[1:]):
+        if isinstance(place, list):
+            if key >= len(place):
+                return None
+            place = place[key]
+        else:
+            place = place.setdefault(key, [] if following == 0 else {})
+    return None if place.setdefault(at[-1], value) != value else body
 
 
 def wrong_bodies(name, good):
@@ -141,6 +172,19 @@ def each(name, between=None, expected=(200, 204)):
             between()
 
 
+def each_default(name, undo):
+    """What is said is what is meant where nothing is."""
+    good = bodies(name)[-1]
+    said = 0
+    for at, value in defaults(schema_of(name)):
+        body = with_one(good, at, value)
+        if body is not None:
+            said += 1
+            call(name, body)
+            undo()
+    ok(said, f"{name}: {said} defaults are said")
+
+
 def remove(key):
     return lambda: call("vm.remove-device", {"id": key, "force": True})
 
@@ -148,6 +192,7 @@ def remove(key):
 call("vmm.ping", None)
 call("metrics", None)
 call("events", None)
+each_default("vm.create", lambda: call("vm.delete", None))
 # Memory that is plugged goes with little else.
 full = bodies("vm.create")[-1]
 call("vm.create", {**full, "memory": {**full["memory"], "hotplug_size": "128M"}})
@@ -162,6 +207,7 @@ for add, key in ("vm.add-disk", "disk"), ("vm.add-adi", "adi"):
     full = bodies(add)[-1]
     call(add, full)
     remove(key)()
+    each_default(add, remove(key))
     call(add, full)
 each("vm.resize-disk")
 each("vm.pasid-bind", lambda: call("vm.pasid-unbind", {"adi": "adi", "guest": 7}))
