@@ -183,6 +183,21 @@ pid=$!
 until ctl vmm.ping; do kill -0 "$pid" 2>/dev/null || break; done
 ok "and is taken over by the next" ctl vmm.shutdown
 end
+config spin '"serial": {"mode": "Socket", "socket": "'"$work/serial"'"}, "vsock": {"cid": 3, "socket": "'"$work/vsock"'"},
+	"console": {"mode": "Pty", "link": "'"$work/link"'", "ports": [{"name": "a", "mode": "Socket", "socket": "'"$work/port"'"}]}' >/dev/null
+left() { find "$sock" "$work/serial" "$work/vsock" "$work/link" "$work/port" -maxdepth 0 2>/dev/null | wc -l; }
+serve "$work/spin.json"
+until [ "$(left)" = 5 ]; do kill -0 "$pid" 2>/dev/null || break; done
+kill -KILL "$pid"
+wait "$pid" 2>/dev/null
+ok "so do the others, and a terminal's link" is "$(left)" 5
+"$adit" run "$work/spin.json" --api-socket "$sock" >"$work/out" 2>"$work/err" </dev/null &
+pid=$!
+until ctl vm.info && [ "$(state)" = Running ]; do kill -0 "$pid" 2>/dev/null || break; done
+ok "which the same VM takes over as well" ctl vm.shutdown
+ctl vmm.shutdown
+end
+ok "and removes at its end" is "$(left)" 0
 
 # --- hostile and many
 serve "$(config spin '"spaces": [{"id": "window", "offset": "16M", "size": "4K"}],
