@@ -77,6 +77,8 @@ const char *node_attribute(const xmlNode *node, const char *name);
 /* "": none. */
 const char *node_text(const xmlNode *node);
 bool node_is(const xmlNode *node, const char *name);
+/* UTF-8 of which XML 1.0 §2.2 has every character, at least by its number. */
+bool text_is_writable(const char *text);
 
 /* Under the limits; the caller frees. NULL: refused. */
 xmlDoc *definition_read_xml(const char *xml, size_t len, struct refusal *refusal);

@@ -100,6 +100,17 @@ const char *node_text(const xmlNode *node)
 							 : "";
 }
 
+bool text_is_writable(const char *text)
+{
+	for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
+		if (*at < 0x20 && *at != '\t' && *at != '\n' && *at != '\r')
+			return false;
+		if (at[0] == 0xef && at[1] == 0xbf && at[2] >= 0xbe) /* U+FFFE, U+FFFF */
+			return false;
+	}
+	return xmlCheckUTF8((const xmlChar *)text);
+}
+
 bool node_is(const xmlNode *node, const char *name)
 {
 	return node && node->type == XML_ELEMENT_NODE && !strcmp((const char *)node->name, name);

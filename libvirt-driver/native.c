@@ -14,10 +14,11 @@
 
 #include "libvirt-driver/bridge.h"
 #include "libvirt-driver/definition-devices.h"
+#include "libvirt-driver/definition-reader.h"
 #include "libvirt-driver/json.h"
 #include "util/bits.h"
+#include "util/json-strict.h"
 
-#define MAX_DEPTH     16
 #define POINTER_BYTES 256u
 
 /* --- reading --------------------------------------------------------------------------------- */
@@ -73,28 +74,20 @@ static bool read_size(struct json_object *value, uint64_t *out)
 
 static struct json_object *read_text(const char *json, size_t len, struct refusal *refusal)
 {
-	struct json_tokener *tokener = json_tokener_new_ex(MAX_DEPTH);
 	struct json_object *object = NULL;
 
-	if (!tokener || len > NATIVE_MAX) {
-		refuse(refusal, tokener ? FAULT_INVALID_ARG : FAULT_NO_MEMORY,
-		       "a configuration has at most %u bytes", NATIVE_MAX);
-	} else {
-		json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
-		/* With its NUL, so that a number at the end ends. */
-		object = json_tokener_parse_ex(tokener, json, (int)len + 1);
-		if (!json_object_is_type(object, json_type_object))
-			refuse(refusal, FAULT_INVALID_ARG,
-			       "(document): it must be a JSON object as adit run takes it: %s",
-			       object ? "it is none"
-				      : json_tokener_error_desc(json_tokener_get_error(tokener)));
+	if (len > NATIVE_MAX) {
+		refuse(refusal, FAULT_INVALID_ARG, "a configuration has at most %u bytes",
+		       NATIVE_MAX);
+	} else if (json_strict_parse(&object, json, len, &refusal->err)) {
+		refusal->fault = FAULT_INVALID_ARG;
+	} else if (!json_object_is_type(object, json_type_object)) {
+		refuse(refusal, FAULT_INVALID_ARG,
+		       "(document): it must be a JSON object as adit run takes it");
+		json_object_put(object);
+		object = NULL;
 	}
-	if (tokener)
-		json_tokener_free(tokener);
-	if (json_object_is_type(object, json_type_object))
-		return object;
-	json_object_put(object);
-	return NULL;
+	return object;
 }
 
 /* --- writing --------------------------------------------------------------------------------- */
@@ -106,21 +99,9 @@ static xmlNode *add(xmlNode *parent, const char *name)
 	return parent ? xmlNewChild(parent, NULL, (const xmlChar *)name, NULL) : NULL;
 }
 
-/* XML 1.0 §2.2: the characters that cannot be written at all, not even by their numbers. */
-static bool is_writable(const char *text)
-{
-	for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
-		if (*at < 0x20 && *at != '\t' && *at != '\n' && *at != '\r')
-			return false;
-		if (at[0] == 0xef && at[1] == 0xbf && at[2] >= 0xbe) /* U+FFFE, U+FFFF */
-			return false;
-	}
-	return true;
-}
-
 static xmlNode *add_text(xmlNode *parent, const char *name, const char *text)
 {
-	return parent && is_writable(text)
+	return parent && text_is_writable(text)
 		       ? xmlNewTextChild(parent, NULL, (const xmlChar *)name, (const xmlChar *)text)
 		       : NULL;
 }
@@ -128,7 +109,7 @@ static xmlNode *add_text(xmlNode *parent, const char *name, const char *text)
 /* Nothing where value is NULL. */
 static void set(xmlNode *node, const char *name, const char *value)
 {
-	if (node && value && is_writable(value))
+	if (node && value && text_is_writable(value))
 		xmlSetProp(node, (const xmlChar *)name, (const xmlChar *)value);
 }
 

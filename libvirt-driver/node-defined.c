@@ -10,8 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "libvirt-driver/definition-reader.h"
 #include "libvirt-driver/json.h"
 #include "libvirt-driver/store.h"
+#include "util/json-strict.h"
 
 #define FILE_MAX (64u << 10)
 #define LIST_MAX 4096u /* more than any host has; a folder of rubbish does not grow us */
@@ -33,7 +35,8 @@ static bool is_attributes(struct json_object *list)
 		json_object_object_foreach(one, name, value)
 		{
 			if (!host_part_is_sane(name) ||
-			    !json_object_is_type(value, json_type_string))
+			    !json_object_is_type(value, json_type_string) ||
+			    !text_is_writable(json_object_get_string(value)))
 				return false;
 		}
 	}
@@ -56,11 +59,23 @@ static bool take(struct node_defined *out, struct json_object *object)
 	return true;
 }
 
+bool node_defined_parse(struct node_defined *out, const char *text, size_t len)
+{
+	struct json_object *object = NULL;
+	struct err err;
+	bool is;
+
+	if (json_strict_parse(&object, text, len, &err))
+		return false;
+	is = json_object_is_type(object, json_type_object) && take(out, object);
+	json_object_put(object);
+	return is;
+}
+
 static bool read_one(struct node_defined *out, const struct host *host, const char *parent,
 		     const char *name)
 {
 	char path[SYSFS_PATH_MAX], *text = NULL;
-	struct json_object *object;
 	bool is = false;
 	size_t len;
 	int dir;
@@ -76,10 +91,8 @@ static bool read_one(struct node_defined *out, const struct host *host, const ch
 		text = store_read(dir, name, FILE_MAX, &len);
 		close(dir);
 	}
-	object = text ? json_tokener_parse(text) : NULL;
-	if (object)
-		is = take(out, object);
-	json_object_put(object);
+	if (text)
+		is = node_defined_parse(out, text, len);
 	free(text);
 	return is;
 }
@@ -144,7 +157,7 @@ static int open_directory(const struct host *host, const char *parent, struct er
 		   : store_open_dir(path, err);
 }
 
-static struct json_object *describe(const struct node_defined *defined)
+struct json_object *node_defined_describe(const struct node_defined *defined)
 {
 	struct json_object *object = json_object_new_object();
 
@@ -165,7 +178,7 @@ int node_defined_write(const struct node_defined *defined, const struct host *ho
 
 	if (dir < 0)
 		return dir;
-	object = describe(defined);
+	object = node_defined_describe(defined);
 	ret = store_write(dir, uuid,
 			  json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY), true);
 	json_object_put(object);

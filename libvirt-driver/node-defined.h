@@ -26,6 +26,14 @@ struct node_defined_list {
 	size_t n;
 };
 
+/*
+ * The text of one file, without its parent and UUID, which its name has. False: mdevctl has not
+ * written that, or it could not be told to a client; nothing of it is kept then.
+ */
+bool node_defined_parse(struct node_defined *out, const char *text, size_t len);
+/* And back: the object is the caller's. */
+struct json_object *node_defined_describe(const struct node_defined *defined);
+
 /* -ENOMEM alone; what cannot be read, or is not what mdevctl writes, is not there. */
 int node_defined_read(struct node_defined_list *list, const struct host *host);
 void node_defined_free(struct node_defined_list *list);

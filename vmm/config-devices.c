@@ -11,7 +11,7 @@
 
 #include "keeper/name.h"
 #include "vmm/config-draft.h"
-#include "vmm/json-strict.h"
+#include "util/json-strict.h"
 
 /* Puts *text into its one spelling. */
 static int respell(char **text, const char *spelling, struct err *err)

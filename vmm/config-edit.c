@@ -9,7 +9,7 @@
 
 #include "util/bits.h"
 #include "vmm/config-draft.h"
-#include "vmm/json-strict.h"
+#include "util/json-strict.h"
 
 typedef struct json_object json;
 

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "util/err.h"
-#include "vmm/json-strict.h"
+#include "util/json-strict.h"
 
 enum schema_type {
 	SCHEMA_OBJECT,	/* -> bool: it is there; its keys are the rows under it */

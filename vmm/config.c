@@ -19,7 +19,7 @@
 #include "vmm/config-schema.h"
 #include "vmm/config-slots.h"
 #include "vmm/hot-ram.h"
-#include "vmm/json-strict.h"
+#include "util/json-strict.h"
 #include "vmm/layout.h"
 
 #define FLAT_DEFAULT (2 * MIB)

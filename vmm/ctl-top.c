@@ -20,7 +20,7 @@
 #include "util/clock.h"
 #include "vmm/command.h"
 #include "vmm/ctl-request.h"
-#include "vmm/json-strict.h"
+#include "util/json-strict.h"
 
 #define NS_PER_S     1000000000ull
 #define NAME_WIDTH   18

@@ -10,7 +10,7 @@
 #include "util/bits.h"
 #include "vmm/config-draft.h"
 #include "vmm/config-schema.h"
-#include "vmm/json-strict.h"
+#include "util/json-strict.h"
 #include "vmm/layout.h"
 
 /* The rows of a VM's keys store into its draft: that must come first. */

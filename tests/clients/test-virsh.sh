@@ -113,6 +113,8 @@ ok "which is the same configuration" cmp "$work/out" "$work/native1"
 echo '{"payload": {"kernel": "/k"}, "memory": {"size": "64M"}, "cpu": {}}' >"$work/strange.json"
 ok "what domain XML has no words for is refused by its pointer" fails "/cpu: domain XML has no words" \
 	v domxml-from-native adit-json "$work/strange.json"
+echo '{"payload": {"kernel": "/k"}, "payload": {"kernel": "/other"}}' >"$work/strange.json"
+ok "and what is said twice" fails "/payload: this key is there twice" v domxml-from-native adit-json "$work/strange.json"
 ok "and so is what is no JSON" fails "(document)" v domxml-from-native adit-json "$work/one.xml"
 ok "and another format" fails "the native format is adit-json" v domxml-from-native qemu-argv "$work/native1"
 sed 's/one/two/' "$work/dump1" >"$work/two.xml"

@@ -4,7 +4,7 @@
  * saturates integers, takes NaN and lets \u0000 end a C string early; each of these would make the
  * text mean something else than its author reads, so the walk refuses them by place.
  */
-#include "vmm/json-strict.h"
+#include "util/json-strict.h"
 
 #include <errno.h>
 #include <json-c/json.h>

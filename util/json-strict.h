@@ -3,8 +3,8 @@
  * JSON text as adit accepts it (RFC 8259, and stricter), and the JSON pointers that its refusals
  * start with. json-c builds the tree; what json-c lets pass is refused here before it sees it.
  */
-#ifndef ADIT_VMM_JSON_STRICT_H
-#define ADIT_VMM_JSON_STRICT_H
+#ifndef ADIT_UTIL_JSON_STRICT_H
+#define ADIT_UTIL_JSON_STRICT_H
 
 #include <stddef.h>
 
