@@ -3,6 +3,7 @@
 #include "libvirt-driver/node-watch.h"
 
 #include <errno.h>
+#include <json-c/json.h>
 #include <linux/netlink.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include "libvirt-driver/node.h"
 #include "libvirt-driver/session.h"
 #include "util/bits.h"
+#include "util/state.h"
 
 /* Kernel events come in bursts; one look is for all of a burst. */
 #define BURST_NS      20000000ull
@@ -24,6 +26,7 @@ struct was {
 	char name[NODE_NAME];
 	char driver[HOST_TEXT];
 	bool active, persistent, autostart;
+	uint32_t attributes; /* that are defined: a checksum */
 };
 
 struct node_watch {
@@ -43,7 +46,11 @@ static struct was what_is(const struct node *node)
 		.persistent = node_is_persistent(node),
 		.autostart = node->defined && node->defined->autostart,
 	};
+	const char *attributes = node->defined && node->defined->attributes
+					 ? json_object_to_json_string(node->defined->attributes)
+					 : "";
 
+	was.attributes = state_checksum(attributes, strlen(attributes));
 	memcpy(was.name, node->name, sizeof(was.name));
 	if (node->function)
 		memcpy(was.driver, node->function->driver, sizeof(was.driver));
@@ -97,7 +104,8 @@ static void tell_difference(struct daemon *daemon, const struct was *before, con
 	if (!now->persistent && before->persistent)
 		sessions_tell_node(daemon, name, NODE_UNDEFINED);
 	if (both && now->active == before->active &&
-	    (strcmp(now->driver, before->driver) != 0 || now->autostart != before->autostart))
+	    (strcmp(now->driver, before->driver) != 0 || now->autostart != before->autostart ||
+	     (now->persistent && before->persistent && now->attributes != before->attributes)))
 		sessions_tell_node(daemon, name, NODE_UPDATED);
 }
 

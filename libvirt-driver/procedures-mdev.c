@@ -58,21 +58,32 @@ static bool find_defined(struct call *call, const char *name, struct node_define
 	return false;
 }
 
-/* What <device> asks for. False: refused. */
-static bool read_device(struct call *call, struct node_defined *mdev)
+/* What <device> asks for, and the flags behind it. False: refused. */
+static bool read_device_flags(struct call *call, struct node_defined *mdev, uint32_t *flags)
 {
 	const char *xml = xdr_string(&call->in, DEFINITION_MAX_XML);
-	uint32_t flags = xdr_u32(&call->in);
 	struct nodes nodes;
 	int ret;
 
 	*mdev = (struct node_defined){ 0 };
-	if (!call_arguments(call) || refuse_flags(call, flags, VALIDATE) ||
-	    !read_nodes(call, &nodes))
+	*flags = xdr_u32(&call->in);
+	if (!call_arguments(call) || !read_nodes(call, &nodes))
 		return false;
 	ret = node_read_mdev(xml, &nodes, mdev, &call->refusal);
 	nodes_free(&nodes);
 	if (!ret)
+		return true;
+	json_object_put(mdev->attributes);
+	return false;
+}
+
+static bool read_device(struct call *call, struct node_defined *mdev)
+{
+	uint32_t flags;
+
+	if (!read_device_flags(call, mdev, &flags))
+		return false;
+	if (!refuse_flags(call, flags, VALIDATE))
 		return true;
 	json_object_put(mdev->attributes);
 	return false;
@@ -233,9 +244,71 @@ static int set_autostart(struct call *call)
 	return ret;
 }
 
+/* The same mdev, with other attributes. */
+static int check_update(struct call *call, const struct node_defined *was,
+			const struct node_defined *now)
+{
+	const struct {
+		const char *path, *was, *now;
+	} same[] = {
+		{ "/device/parent", was->mdev.parent, now->mdev.parent },
+		{ "/device/capability/type/@id", was->mdev.type, now->mdev.type },
+		{ "/device/capability/uuid", was->mdev.uuid, now->mdev.uuid },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(same); i++) {
+		if (strcmp(same[i].was, same[i].now) != 0)
+			return refuse(&call->refusal, FAULT_CONFIG_UNSUPPORTED,
+				      "%s: is %s and stays so: attributes alone can be updated",
+				      same[i].path, same[i].was);
+	}
+	return 0;
+}
+
+/* virNodeDeviceUpdateFlags; none: what is there, or else what is defined. */
+static int update(struct call *call)
+{
+	enum {
+		AFFECT_LIVE = 1,
+		AFFECT_CONFIG = 2
+	};
+	const char *name = xdr_string(&call->in, NAME_BYTES);
+	struct node_defined was, now;
+	struct found found;
+	uint32_t flags;
+	bool live;
+	int ret;
+
+	if (!read_device_flags(call, &now, &flags))
+		return CALL_REFUSED;
+	ret = refuse_flags(call, flags, AFFECT_LIVE | AFFECT_CONFIG);
+	if (!ret && !find_mdev(call, name, &found))
+		ret = CALL_REFUSED;
+	if (ret)
+		goto out;
+	live = flags ? flags & AFFECT_LIVE : found.active;
+	json_object_put(found.mdev.attributes);
+	ret = CALL_REFUSED;
+	if (live) {
+		refuse(&call->refusal, FAULT_OPERATION_UNSUPPORTED,
+		       "%.100s: what an mdev that is there has is its driver's to say; update its "
+		       "definition (--config), and start it anew",
+		       name);
+	} else if (find_defined(call, name, &was)) {
+		now.autostart = was.autostart;
+		ret = check_update(call, &was, &now);
+		json_object_put(was.attributes);
+		if (!ret)
+			ret = keep(call, &now);
+	}
+out:
+	json_object_put(now.attributes);
+	return ret;
+}
+
 const struct procedure mdev_procedures[] = {
 	{ 123, false, create },	       { 124, false, destroy }, { 428, false, define },
 	{ 429, false, undefine },      { 430, false, start },	{ 433, true, get_autostart },
-	{ 434, false, set_autostart },
+	{ 434, false, set_autostart }, { 447, false, update },
 };
 const size_t n_mdev_procedures = ARRAY_SIZE(mdev_procedures);

@@ -155,6 +155,28 @@ done
 ok "its listener hears of it alone" sh -c '! grep -v "update.*$1" "$2"' -- $kept "$work/updates"
 ok "it is told" says "^Autostart: *yes" v nodedev-info $kept
 ok "and taken back" does v nodedev-autostart $kept --disable
+v nodedev-dumpxml $mdev
+cp "$work/out" "$work/mdev-now.xml"
+if virsh help nodedev-update >/dev/null 2>&1; then
+	sed 's/96 &lt;/115200/' "$work/kept.xml" >"$work/faster.xml"
+	ok "nodedev-update" does v nodedev-update $kept "$work/faster.xml"
+	ok "changes an attribute" says '<attr name="speed" value="115200"/>' v nodedev-dumpxml $kept
+	ok "and no mark" says "^Autostart: *no" v nodedev-info $kept
+	ok "--config does so as well" does v nodedev-update $kept "$work/kept.xml" --config
+	# Three events of the marks may still be on their way.
+	heard=$(grep -c update "$work/updates")
+	for xml in faster kept faster kept; do
+		v nodedev-update $kept "$work/$xml.xml"
+	done
+	ok "which is told of" "$until" "$work/updates" update $((heard + 4))
+	sed 's/mtty-2/mtty-1/' "$work/kept.xml" >"$work/faster.xml"
+	ok "another type is refused by its path" fails "/device/capability/type/@id: is mtty-2" \
+		v nodedev-update $kept "$work/faster.xml"
+	ok "what is there is not updated" fails "start it anew" v nodedev-update $kept "$work/kept.xml" --live
+	ok "nor what is not defined" fails "is not defined" v nodedev-update $mdev "$work/mdev-now.xml" --config
+else
+	skip "nodedev-update" "this virsh is older than it (10.1)"
+fi
 ok "one that is not there cannot be destroyed" fails "is not active" v nodedev-destroy $kept
 ok "a start makes it" fails "was made and is not there" v nodedev-start $kept
 ok "by its UUID" is "$(cat "$types/create")" c2177883-f1bb-47f0-914d-32a22e3a8806
