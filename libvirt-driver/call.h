@@ -56,11 +56,11 @@ const struct procedure *procedure_find(int32_t number);
 
 /* The rows of the table, one file for each kind. */
 extern const struct procedure associate_procedures[], connect_procedures[], domain_procedures[],
-	edit_procedures[], life_procedures[], mdev_procedures[], node_procedures[],
-	save_procedures[];
+	edit_procedures[], event_procedures[], life_procedures[], mdev_procedures[],
+	node_procedures[], save_procedures[];
 extern const size_t n_associate_procedures, n_connect_procedures, n_domain_procedures,
-	n_edit_procedures, n_life_procedures, n_mdev_procedures, n_node_procedures,
-	n_save_procedures;
+	n_edit_procedures, n_event_procedures, n_life_procedures, n_mdev_procedures,
+	n_node_procedures, n_save_procedures;
 
 /* True where all arguments were there; else the call is refused. To be asked before they count. */
 bool call_arguments(struct call *call);

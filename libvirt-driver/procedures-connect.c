@@ -17,7 +17,6 @@
 #define AUTH_NONE	 0
 #define NAME_MAX_BYTES	 1024u
 #define MAX_VCPUS	 255
-#define EVENT_IDS	 64 /* more than libvirt has; those that never come may be asked for */
 #define LIBVIRT_VERSION	 9000000ull /* 9.0.0: the protocol as it is served here */
 #define HOST_MODEL_CHARS 32u
 
@@ -243,40 +242,6 @@ static int get_max_vcpus(struct call *call)
 	return CALL_DONE;
 }
 
-static int register_event(struct call *call)
-{
-	int32_t event = xdr_i32(&call->in), id;
-	bool one = xdr_bool(&call->in);
-	uint8_t uuid[XDR_UUID];
-
-	if (one) {
-		xdr_string(&call->in, NAME_MAX_BYTES);
-		xdr_bytes(&call->in, uuid, sizeof(uuid));
-		xdr_i32(&call->in);
-	}
-	if (!call_arguments(call))
-		return CALL_REFUSED;
-	if (event < 0 || event >= EVENT_IDS)
-		return refuse(&call->refusal, FAULT_INVALID_ARG, "there is no event %d", event);
-	id = session_register(call->session, event, one ? uuid : NULL);
-	if (id < 0)
-		return refuse(&call->refusal, FAULT_OPERATION_FAILED,
-			      "this connection has registered as many callbacks as it may");
-	xdr_put_i32(call->out, id);
-	return CALL_DONE;
-}
-
-static int deregister_event(struct call *call)
-{
-	int32_t id = xdr_i32(&call->in);
-
-	if (!call_arguments(call))
-		return CALL_REFUSED;
-	if (session_deregister(call->session, id))
-		return refuse(&call->refusal, FAULT_INVALID_ARG, "there is no callback %d", id);
-	return CALL_DONE;
-}
-
 const struct procedure connect_procedures[] = {
 	{ 1, true, connect_open },
 	{ 2, true, connect_close },
@@ -292,8 +257,6 @@ const struct procedure connect_procedures[] = {
 	{ 135, false, native_to_xml },
 	{ 136, true, xml_to_native },
 	{ 157, true, get_lib_version },
-	{ 316, true, register_event },
-	{ 317, true, deregister_event },
 	{ 342, true, get_domain_capabilities },
 	/* The closing of a connection is what tells its end; there is nothing to remember. */
 	{ 360, true, nothing },

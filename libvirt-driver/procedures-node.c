@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libvirt-driver/node-watch.h"
 #include "libvirt-driver/procedures-node.h"
 #include "libvirt-driver/session.h"
 #include "util/bits.h"
@@ -318,47 +317,11 @@ static int reset(struct call *call)
 	return change_function(call, xdr_string(&call->in, NAME_BYTES), NODE_RESET);
 }
 
-/* --- events ---------------------------------------------------------------------------------- */
-
-static int register_event(struct call *call)
-{
-	int32_t event = xdr_i32(&call->in), id;
-	const char *name = xdr_opt_string(&call->in, NAME_BYTES);
-
-	if (!call_arguments(call))
-		return CALL_REFUSED;
-	if (event != 0 && event != 1)
-		return refuse(&call->refusal, FAULT_INVALID_ARG,
-			      "devices of the host have no event %d", event);
-	if (node_watch_begin(call->daemon, &call->refusal))
-		return CALL_REFUSED;
-	id = session_register_node(call->session, event, name);
-	if (id < 0)
-		return refuse(&call->refusal, FAULT_OPERATION_FAILED,
-			      "this connection has registered as many callbacks as it may");
-	xdr_put_i32(call->out, id);
-	return CALL_DONE;
-}
-
-static int deregister_event(struct call *call)
-{
-	int32_t id = xdr_i32(&call->in);
-
-	if (!call_arguments(call))
-		return CALL_REFUSED;
-	if (session_deregister(call->session, id))
-		return refuse(&call->refusal, FAULT_INVALID_ARG, "there is no callback %d", id);
-	return CALL_DONE;
-}
-
 const struct procedure node_procedures[] = {
-	{ 111, true, count },	       { 112, true, list_names },
-	{ 113, true, lookup },	       { 114, true, get_xml },
-	{ 115, true, get_parent },     { 116, true, count_caps },
-	{ 117, true, list_caps },      { 118, false, detach },
-	{ 119, false, reattach },      { 120, false, reset },
-	{ 285, true, list_all },       { 301, false, detach_flags },
-	{ 374, true, register_event }, { 375, true, deregister_event },
-	{ 435, true, is_persistent },  { 436, true, is_active },
+	{ 111, true, count },	      { 112, true, list_names }, { 113, true, lookup },
+	{ 114, true, get_xml },	      { 115, true, get_parent }, { 116, true, count_caps },
+	{ 117, true, list_caps },     { 118, false, detach },	 { 119, false, reattach },
+	{ 120, false, reset },	      { 285, true, list_all },	 { 301, false, detach_flags },
+	{ 435, true, is_persistent }, { 436, true, is_active },
 };
 const size_t n_node_procedures = ARRAY_SIZE(node_procedures);

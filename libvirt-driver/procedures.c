@@ -13,6 +13,7 @@ const struct procedure *procedure_find(int32_t number)
 		{ connect_procedures, n_connect_procedures },
 		{ domain_procedures, n_domain_procedures },
 		{ edit_procedures, n_edit_procedures },
+		{ event_procedures, n_event_procedures },
 		{ life_procedures, n_life_procedures },
 		{ mdev_procedures, n_mdev_procedures },
 		{ node_procedures, n_node_procedures },
