@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #define DMA_LANES   64u	       /* operations under way, at most */
+#define DMA_QUEUES  16u	       /* of a device that has several, at most */
 #define DMA_OWN	    (1u << 20) /* bytes at the begin of memory: queues and lists */
 #define DMA_PAGE    4096u
 #define DMA_IDS	    12u
@@ -63,12 +64,14 @@ struct dma_nvme {
 	uint64_t next;	/* block */
 };
 
-/* Intel DSA 1.0 and later: one dedicated queue. */
+/* Intel DSA 1.0 and later: dedicated queues. */
 struct dma_dsa {
 	uint64_t grpcfg, wqcfg; /* where the tables are */
 	uint64_t gencap;
-	uint32_t slot; /* of the portal's page, in turn */
-	uint64_t busy; /* lanes */
+	uint32_t stride; /* bytes from one queue's configuration to the next */
+	uint32_t slot;	 /* of the portal's page, in turn */
+	uint64_t sent;	 /* operations, of a load */
+	uint64_t busy;	 /* lanes */
 };
 
 /* Intel I/OAT 3: one channel. */
@@ -80,8 +83,18 @@ struct dma_ioat {
 	} waits[DMA_LANES];
 };
 
+/*
+ * Queues that are wanted besides the first, before start: only a DSA has them. With PASIDs, queue
+ * n is under PASID n + 1; without, all are as a single one is.
+ */
+struct dma_queues {
+	unsigned int count; /* 0: one */
+	bool pasids;
+};
+
 struct dma_device {
 	const struct dma_driver *driver;
+	struct dma_queues wanted;
 	volatile uint8_t *registers; /* BAR 0 where it is mapped */
 	/* Else how it is reached; what cannot be read is all ones. */
 	uint64_t (*read)(const struct dma_device *d, uint32_t at, unsigned int size);
@@ -99,6 +112,7 @@ struct dma_device {
 	uint32_t bytes_max, bytes_step, batch_max;
 	/* Of the load that runs. */
 	uint32_t bytes, batch;
+	unsigned int queues, in_row;
 	uint64_t failed;
 	uint32_t error; /* of the last that failed */
 	struct dma_nvme nvme;
@@ -115,6 +129,8 @@ struct dma_load {
 	unsigned int writes; /* of a hundred; a write changes what the device holds */
 	bool random;	     /* where in memory; else one place after the other */
 	uint64_t size;	     /* of memory that is walked over, above DMA_OWN */
+	unsigned int queues; /* that operations go to in turn; 0: one */
+	unsigned int in_row; /* so many to one, before the next; 0: one */
 	uint64_t ticks;	     /* for so long, and at least `least` operations */
 	unsigned int least;
 };
@@ -126,8 +142,8 @@ struct dma_result {
 
 /*
  * Whether data arrives: an operation of each lane of the load, all at once, to memory that was
- * wiped; twice, with another pattern each time, and all bytes are looked at. False: they are not
- * what they have to be, or as below.
+ * wiped; twice, with another pattern each time, and all bytes are looked at; as often as it takes
+ * for each queue to have had one. False: they are not what they have to be, or as below.
  */
 bool dma_prove(struct dma_device *d, const struct dma_load *load);
 /* False: an operation failed or never ended; describe and failed say which. */

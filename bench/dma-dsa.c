@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Intel DSA: a group with every engine and one dedicated work queue, whose descriptors move memory
- * to memory, alone or in batches; commands and completion records are polled, and no interrupt is
- * ever asked for. A function that cannot be configured (GENCAP bit 31) is used as it was set up.
+ * to memory, alone or in batches; or several queues, each under a PASID, since that of a dedicated
+ * queue is its configuration's and no descriptor's. Commands and completion records are polled, and
+ * no interrupt is ever asked for. A function that cannot be configured (GENCAP bit 31) is used as
+ * it was set up.
  *
  * Own memory: lists of batches at 0, a completion record for each lane at 256 KiB; what moves to
  * memory comes from DMA_SOURCE, and what moves from there goes to DMA_SINK.
@@ -45,27 +47,39 @@ static bool dsa_command(struct dma_device *d, const char *at, enum dsa_command c
 	return false;
 }
 
-static uint64_t dsa_wqcfg(const struct dma_device *d, unsigned int word)
+static uint32_t dsa_wqcfg(const struct dma_device *d, unsigned int queue, unsigned int word)
 {
-	return d->dsa.wqcfg + 4ULL * word;
+	return (uint32_t)(d->dsa.wqcfg + (uint64_t)queue * d->dsa.stride + 4ULL * word);
+}
+
+static unsigned int dsa_queues(const struct dma_device *d)
+{
+	return d->wanted.count ? d->wanted.count : 1;
 }
 
 /* --- set-up ---------------------------------------------------------------------------------- */
 
-static void dsa_write_queue(struct dma_device *d, uint32_t entries)
+/* False: it is not under its PASID. */
+static bool dsa_write_queue(struct dma_device *d, unsigned int queue, uint32_t entries)
 {
+	const uint32_t under = DSA_WQCFG_PASID_ENABLE | DSA_DESCRIPTOR_PASID
+								<< DSA_WQCFG_PASID_SHIFT;
+	uint32_t mode = DSA_WQCFG_DEDICATED | 1u << DSA_WQCFG_PRIORITY_SHIFT, is;
 	uint64_t gencap = d->dsa.gencap, wqcap = dma_read64(d, DSA_WQCAP);
 	uint32_t limits = (uint32_t)(gencap >> DSA_GENCAP_MAX_XFER_SHIFT) & 31;
 
 	limits |= ((uint32_t)(gencap >> DSA_GENCAP_MAX_BATCH_SHIFT) & 15) << DSA_WQCFG_BATCH_SHIFT;
-	dma_write32(d, (uint32_t)dsa_wqcfg(d, DSA_WQCFG_ENTRIES), entries);
-	dma_write32(d, (uint32_t)dsa_wqcfg(d, DSA_WQCFG_THRESHOLD), 0);
-	dma_write32(d, (uint32_t)dsa_wqcfg(d, DSA_WQCFG_MODE),
-		    DSA_WQCFG_DEDICATED | 1u << DSA_WQCFG_PRIORITY_SHIFT);
-	dma_write32(d, (uint32_t)dsa_wqcfg(d, DSA_WQCFG_LIMITS), limits);
+	if (d->wanted.pasids)
+		mode |= DSA_WQCFG_PASID_ENABLE | (queue + 1) << DSA_WQCFG_PASID_SHIFT;
+	dma_write32(d, dsa_wqcfg(d, queue, DSA_WQCFG_ENTRIES), entries);
+	dma_write32(d, dsa_wqcfg(d, queue, DSA_WQCFG_THRESHOLD), 0);
+	dma_write32(d, dsa_wqcfg(d, queue, DSA_WQCFG_MODE), mode);
+	dma_write32(d, dsa_wqcfg(d, queue, DSA_WQCFG_LIMITS), limits);
 	for (unsigned int i = 0; i < 8 && wqcap & DSA_WQCAP_OPERATIONS; i++)
-		dma_write32(d, (uint32_t)dsa_wqcfg(d, DSA_WQCFG_OPERATIONS + i),
+		dma_write32(d, dsa_wqcfg(d, queue, DSA_WQCFG_OPERATIONS + i),
 			    dma_read32(d, DSA_OPCAP + 4 * i));
+	is = dma_read32(d, dsa_wqcfg(d, queue, DSA_WQCFG_MODE));
+	return !((is ^ mode) & under);
 }
 
 static void dsa_write_group(struct dma_device *d)
@@ -74,7 +88,7 @@ static void dsa_write_group(struct dma_device *d)
 	uint32_t buffers = (uint32_t)(dma_read64(d, DSA_GRPCAP) >> DSA_GRPCAP_RDBUFS_SHIFT) & 0xff;
 	uint32_t at = (uint32_t)d->dsa.grpcfg;
 
-	dma_write64(d, at, 1); /* work queue 0 */
+	dma_write64(d, at, (1ULL << dsa_queues(d)) - 1);
 	dma_write64(d, at + DSA_GRPCFG_ENGINES, engines < 64 ? (1ULL << engines) - 1 : ~0ULL);
 	dma_write64(d, at + DSA_GRPCFG_FLAGS, DSA_GROUP_CLASSES | buffers << DSA_GROUP_RDBUFS);
 }
@@ -96,17 +110,23 @@ static bool dsa_shape(struct dma_device *d)
 		.gencap = gencap,
 		.grpcfg = (offsets & 0xffff) * DSA_OFFSET_UNIT,
 		.wqcfg = (offsets >> 16 & 0xffff) * DSA_OFFSET_UNIT,
+		.stride = DSA_WQCFG_SIZE << (wqcap >> DSA_WQCAP_WQCFG_SHIFT & 15),
 	};
-	d->at = "its work queues, of which there are none for this";
-	if (!queues)
+	d->at = "its work queues, of which there are too few for this";
+	if (queues < dsa_queues(d))
 		return false;
 	if (gencap & DSA_GENCAP_CONFIG) {
 		entries = (uint32_t)(wqcap & 0xffff) / queues;
-		dsa_write_queue(d, entries);
+		d->at = "a work queue that is configured, and is not what was written";
+		for (unsigned int i = 0; i < dsa_queues(d); i++) {
+			if (!dsa_write_queue(d, i, entries))
+				return false;
+		}
 		dsa_write_group(d);
 	} else {
-		entries = dma_read32(d, (uint32_t)dsa_wqcfg(d, DSA_WQCFG_ENTRIES)) & 0xffff;
-		if (!(dma_read32(d, (uint32_t)dsa_wqcfg(d, DSA_WQCFG_MODE)) & DSA_WQCFG_DEDICATED))
+		entries = dma_read32(d, dsa_wqcfg(d, 0, DSA_WQCFG_ENTRIES)) & 0xffff;
+		if (d->wanted.count ||
+		    !(dma_read32(d, dsa_wqcfg(d, 0, DSA_WQCFG_MODE)) & DSA_WQCFG_DEDICATED))
 			return false;
 	}
 	d->lanes = dsa_least(entries, DMA_LANES);
@@ -129,15 +149,24 @@ static volatile struct dsa_record *dsa_record(struct dma_device *d, unsigned int
 	return (volatile struct dsa_record *)(d->memory + dsa_record_at(lane));
 }
 
-static void dsa_send(struct dma_device *d, unsigned int lane, struct dsa_descriptor *descriptor)
+static void dsa_send(struct dma_device *d, unsigned int queue, unsigned int lane,
+		     struct dsa_descriptor *descriptor)
 {
 	descriptor->flags |= DSA_FLAG_RECORD_VALID | DSA_FLAG_RECORD;
 	descriptor->record = d->address + dsa_record_at(lane);
 	dsa_record(d, lane)->status = 0;
 	d->dsa.busy |= 1ULL << lane;
 	/* The next 64 bytes of the page each time: stores of one address wait for each other. */
-	d->store64(d, PORTAL + d->dsa.slot++ % PORTAL_SLOTS * (uint32_t)sizeof(*descriptor),
+	d->store64(d,
+		   queue * DSA_WQ_PORTALS + PORTAL +
+			   d->dsa.slot++ % PORTAL_SLOTS * (uint32_t)sizeof(*descriptor),
 		   descriptor);
+}
+
+/* Whose turn it is. */
+static unsigned int dsa_next_queue(struct dma_device *d)
+{
+	return (unsigned int)(d->dsa.sent++ / d->in_row % d->queues);
 }
 
 static void dsa_describe_move(struct dma_device *d, struct dsa_descriptor *out, uint64_t address,
@@ -168,7 +197,7 @@ static void dsa_submit(struct dma_device *d, unsigned int lane, uint64_t address
 			.size = d->batch,
 		};
 	}
-	dsa_send(d, lane, &descriptor);
+	dsa_send(d, dsa_next_queue(d), lane, &descriptor);
 }
 
 static uint64_t dsa_reap(struct dma_device *d)
@@ -191,15 +220,15 @@ static uint64_t dsa_reap(struct dma_device *d)
 	return done;
 }
 
-/* Nothing but its record: whether the way to the portal and back works at all. */
-static bool dsa_try(struct dma_device *d)
+/* Nothing but its record: whether the way to a queue's portal and back works at all. */
+static bool dsa_try(struct dma_device *d, unsigned int queue)
 {
 	struct dsa_descriptor nothing __attribute__((aligned(64))) = { 0 };
 
 	d->at = d->torn ? "its first descriptor, which eight stores made for want of MOVDIR64B: "
 			  "adit's own function takes that, one of Intel's does not"
 			: "its first descriptor";
-	dsa_send(d, 0, &nothing);
+	dsa_send(d, queue, 0, &nothing);
 	for (uint64_t end = dma_ticks() + d->patience; dma_ticks() < end;) {
 		if (__atomic_load_n(&d->lost, __ATOMIC_RELAXED))
 			return false;
@@ -220,8 +249,13 @@ static bool dsa_start(struct dma_device *d)
 	d->at = "its reset, after which it is halted";
 	if ((dma_read32(d, DSA_GENSTS) & 3) == DSA_STATE_HALTED)
 		return false;
-	return dsa_shape(d) && dsa_command(d, "enabling it", DSA_ENABLE_DEVICE, 0) &&
-	       dsa_command(d, "enabling its work queue", DSA_ENABLE_WQ, 0) && dsa_try(d);
+	if (!dsa_shape(d) || !dsa_command(d, "enabling it", DSA_ENABLE_DEVICE, 0))
+		return false;
+	for (unsigned int i = 0; i < dsa_queues(d); i++) {
+		if (!dsa_command(d, "enabling its work queue", DSA_ENABLE_WQ, i) || !dsa_try(d, i))
+			return false;
+	}
+	return true;
 }
 
 /* It forgets its queues, so that it writes nowhere any more. */

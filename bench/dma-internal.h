@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The bench of dma.c and its parts: turns of a guest (dma-guest.c) and of QEMU's (dma-qemu.c),
- * and the server that it starts where nobody named a device (dma-server.c).
+ * The bench of dma.c and its parts: its loads (dma-loads.c), turns of a guest (dma-guest.c) and of
+ * QEMU's (dma-qemu.c), and the server that it starts where nobody named a device (dma-server.c).
  */
 #ifndef ADIT_BENCH_DMA_INTERNAL_H
 #define ADIT_BENCH_DMA_INTERNAL_H
 
+#include <errno.h>
 #include <limits.h>
 
 #include "bench/contest.h"
@@ -14,6 +15,9 @@
 
 #define DMA_GUEST_MEMORY "256M"
 #define DMA_GUEST_WALK	 (192 * MIB) /* of it, at most */
+
+#define DMA_RUNTIME	  0.2 /* seconds */
+#define DMA_RUNTIME_BRIEF 0.05
 
 enum dma_figure {
 	DMA_RATE,
@@ -24,30 +28,36 @@ enum dma_figure {
 
 /* Who takes a turn. */
 enum dma_way {
-	DMA_OURS,  /* this process, through ioasid-client or the vfio-user client */
-	DMA_BARE,  /* by the bare ioctls */
-	DMA_CPU,   /* memcpy */
-	DMA_GUEST, /* a guest of adit's */
-	DMA_QEMU,  /* the same under QEMU's microvm */
+	DMA_OURS,      /* this process, through ioasid-client or the vfio-user client */
+	DMA_BARE,      /* by the bare ioctls */
+	DMA_CPU,       /* memcpy */
+	DMA_GUEST,     /* a guest of adit's */
+	DMA_QEMU,      /* the same under QEMU's microvm */
+	DMA_PASIDS,    /* as DMA_OURS, by several queues with a PASID each */
+	DMA_NO_PASIDS, /* by as many queues without */
 };
 
 struct dma {
 	struct bench_options options; /* with a server of our own: its socket too */
 	const struct map_contest *provider;
 	const struct map_memory *memory;
-	struct jobs jobs;
-	bool moves;   /* the device moves memory to memory, as memcpy does */
-	double hertz; /* of the TSC */
+	struct jobs jobs;	  /* of the contest; at first of all that are under no PASID */
+	struct jobs under_pasids; /* the others */
+	bool moves;		  /* the device moves memory to memory, as memcpy does */
+	double hertz;		  /* of the TSC */
 	enum dma_way way[PARTIES_MAX];
 	/* What turns are made of. */
 	char work[PATH_MAX - 16], config[PATH_MAX];
 	bool serves; /* a server of our own, anew for each turn */
-	char server_config[PATH_MAX], socket[96];
+	char server_config[PATH_MAX], pasid_config[PATH_MAX], socket[96];
 	/* Of a guest's turn. */
 	struct turn *turn;
 	unsigned int ended;
 	char complaint[160];
 };
+
+/* --- dma-loads.c: of dma->options --- */
+int dma_take_jobs(struct dma *dma, struct err *err);
 
 struct dma_load dma_load_of(const struct dma *dma, const struct job *job);
 /* One load's figures: operations, ticks, and two latencies in ticks. */
@@ -64,6 +74,9 @@ int dma_guest_run(struct dma *dma, struct turn *turn, char *const argv[], int go
 		  struct err *err);
 /* -ENOTSUP: QEMU is not there, or cannot. */
 int dma_qemu_turn(struct dma *dma, struct turn *turn, struct err *err);
+
+/* dma-soft.c: under PASIDs of the soft provider. */
+int dma_soft_measure(const struct dma *dma, struct bench_run *run, struct err *err);
 
 /* Its socket and configuration are in dma->work. */
 int dma_server_prepare(struct dma *dma, struct err *err);

@@ -17,8 +17,6 @@
 #include "passthrough/vfio/vfio.h"
 #include "util/bits.h"
 
-#define DMA_PATIENCE_SECONDS 20
-
 /* --- the two ways ---------------------------------------------------------------------------- */
 
 static int open_ours(struct dma_port *port, const struct map_contest *provider,
@@ -251,13 +249,15 @@ void dma_port_open_cpu(struct dma_port *port, const struct map_memory *memory)
 
 int dma_port_open(struct dma_port *port, const struct map_contest *provider, bool bare,
 		  const struct bench_options *options, const struct map_memory *memory,
-		  struct err *err)
+		  const struct dma_queues *queues, struct err *err)
 {
 	struct vfio_region_info config;
 	char state[256];
 	int r;
 
 	*port = new_port(memory);
+	if (queues)
+		port->device.wanted = *queues;
 	if (provider == &dma_served)
 		r = dma_served_connect(port, options, memory, err);
 	else

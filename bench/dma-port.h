@@ -9,6 +9,8 @@
 #include "bench/dma-device.h"
 #include "bench/map.h"
 
+#define DMA_PATIENCE_SECONDS 20 /* for one operation */
+
 struct vfio_sys;
 struct vfu_client;
 
@@ -31,11 +33,11 @@ extern const struct map_contest dma_served;
 /*
  * Opens the device by the provider's way, through ioasid-client or by the bare ioctls, maps memory
  * at MAP_IOVA, lets it be bus master, and brings it to work. 0, or -errno with a sentence; close
- * comes after a failure too.
+ * comes after a failure too. queues: NULL for one.
  */
 int dma_port_open(struct dma_port *port, const struct map_contest *provider, bool bare,
 		  const struct bench_options *options, const struct map_memory *memory,
-		  struct err *err);
+		  const struct dma_queues *queues, struct err *err);
 /* No device: the same memory for this CPU's memcpy. close comes after it. */
 void dma_port_open_cpu(struct dma_port *port, const struct map_memory *memory);
 /* Stops the device before its memory goes. */

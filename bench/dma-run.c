@@ -71,6 +71,9 @@ static void take_load(struct dma_device *d, const struct dma_load *load, const c
 {
 	d->bytes = load->bytes;
 	d->batch = load->batch;
+	d->queues = load->queues ? load->queues : 1;
+	d->in_row = load->in_row ? load->in_row : 1;
+	d->dsa.sent = 0;
 	d->at = at;
 	d->failed = 0;
 }
@@ -142,12 +145,12 @@ static bool is_right(struct dma_device *d, const struct dma_load *load, unsigned
 	return true;
 }
 
-bool dma_prove(struct dma_device *d, const struct dma_load *load)
+/* Of as many lanes as the load has. */
+static bool prove_lanes(struct dma_device *d, const struct dma_load *load, unsigned int lanes)
 {
-	uint64_t places = load->size / size_of(load), first;
-	unsigned int lanes = places < load->depth ? (unsigned int)places : load->depth;
+	uint64_t first;
 
-	take_load(d, load, "the first operations of a load");
+	d->at = "the first operations of a load";
 	if (!once(d, load, lanes, 0x5a))
 		return false;
 	first = digest(d->memory + DMA_OWN, lanes * size_of(load));
@@ -157,6 +160,20 @@ bool dma_prove(struct dma_device *d, const struct dma_load *load)
 	if (digest(d->memory + DMA_OWN, lanes * size_of(load)) != first)
 		return false;
 	return is_right(d, load, lanes);
+}
+
+bool dma_prove(struct dma_device *d, const struct dma_load *load)
+{
+	uint64_t places = load->size / size_of(load);
+	unsigned int lanes = places < load->depth ? (unsigned int)places : load->depth;
+
+	take_load(d, load, "the first operations of a load");
+	d->in_row = 1;
+	for (unsigned int queue = 0; queue < d->queues; queue += lanes) {
+		if (!prove_lanes(d, load, lanes))
+			return false;
+	}
+	return true;
 }
 
 /* --- the loop -------------------------------------------------------------------------------- */

@@ -10,15 +10,42 @@
 
 #include "bench/child.h"
 #include "bench/dma-internal.h"
+#include "passthrough/adi/dsa.h"
 
-#define ENTRIES 64 /* as many as there are lanes */
+#define ENTRIES 64			       /* as many as there are lanes */
+#define SHARE	(DSA_MAX_WQ_SIZE / DMA_QUEUES) /* of each of several queues */
+
+static int end_file(FILE *file, const char *path, struct err *err)
+{
+	return fclose(file) ? err_set(err, EIO, "%s: it cannot be written", path) : 0;
+}
+
+/* PASIDs 1 to DMA_QUEUES, and none, are bound to all memory of the client. */
+static int write_pasid_config(const struct dma *dma, struct err *err)
+{
+	FILE *to = fopen(dma->pasid_config, "we");
+
+	if (!to)
+		return err_set(err, errno, "%s: %m", dma->pasid_config);
+	fprintf(to, "{\"adis\": [{\"id\": \"dsa0\", \"type\": \"dsa\", "
+		    "\"pasid\": {\"allow\": true}, \"wqs\": [");
+	for (unsigned int i = 0; i < DMA_QUEUES; i++)
+		fprintf(to, "%s{\"size\": %u}", i ? ", " : "", SHARE);
+	fprintf(to, "]}], \"pasids\": [{\"adi\": \"dsa0\", \"guest\": \"none\"}");
+	for (unsigned int i = 1; i <= DMA_QUEUES; i++)
+		fprintf(to, ", {\"adi\": \"dsa0\", \"guest\": %u}", i);
+	fprintf(to, "]}");
+	return end_file(to, dma->pasid_config, err);
+}
 
 int dma_server_prepare(struct dma *dma, struct err *err)
 {
 	FILE *to;
+	int ret;
 
 	snprintf(dma->socket, sizeof(dma->socket), "%.80s/socket", dma->work);
 	snprintf(dma->server_config, sizeof(dma->server_config), "%.4000s/served", dma->work);
+	snprintf(dma->pasid_config, sizeof(dma->pasid_config), "%.4000s/pasids", dma->work);
 	dma->options.socket = dma->socket;
 	dma->serves = true;
 	to = fopen(dma->server_config, "we");
@@ -27,7 +54,8 @@ int dma_server_prepare(struct dma *dma, struct err *err)
 	fprintf(to,
 		"{\"adis\": [{\"id\": \"dsa0\", \"type\": \"dsa\", \"wqs\": [{\"size\": %d}]}]}",
 		ENTRIES);
-	return fclose(to) ? err_set(err, EIO, "%s: it cannot be written", dma->server_config) : 0;
+	ret = end_file(to, dma->server_config, err);
+	return ret ? ret : write_pasid_config(dma, err);
 }
 
 struct served {
@@ -53,7 +81,8 @@ int dma_server_with(struct dma *dma, struct turn *turn,
 {
 	struct served served = { .dma = dma, .turn = turn, .body = body, .err = err };
 	char adit[PATH_MAX];
-	char *argv[] = { adit, (char *)"adi-serve", dma->socket, dma->server_config, NULL };
+	char *config = dma->jobs.job[0].pasids ? dma->pasid_config : dma->server_config;
+	char *argv[] = { adit, (char *)"adi-serve", dma->socket, config, NULL };
 	int ret;
 
 	snprintf(adit, sizeof(adit), "%.4000s/adit", dma->options.build);
@@ -61,6 +90,6 @@ int dma_server_with(struct dma *dma, struct turn *turn,
 	/* It was killed: nobody took its socket away. */
 	unlink(dma->socket);
 	return ret && !served.ready ? err_set(err, -ret, "%s adi-serve %s %s does not get ready",
-					      adit, dma->socket, dma->server_config)
+					      adit, dma->socket, config)
 				    : ret;
 }

@@ -20,45 +20,15 @@
 #include "bench/watch.h"
 #include "util/bits.h"
 
-#define RUNTIME	      0.2 /* seconds */
-#define RUNTIME_BRIEF 0.05
-#define LEAST	      4u /* operations, where one takes that long */
-#define SAME	      0.95
+#define LEAST 4u /* operations, where one takes that long */
+#define SAME  0.95
 
 /* --- loads ----------------------------------------------------------------------------------- */
-
-#define READ(text, bytes, depth, in_batch, is_random, walk)                          \
-	{                                                                            \
-		.name = (text), .reads = true, .random = (is_random), .bs = (bytes), \
-		.iodepth = (depth), .iodepth_batch = (in_batch), .runtime = RUNTIME, \
-		.size = (walk)                                                       \
-	}
-
-/* Over 1 MiB the IOTLB may hold all translations; over 128 it has to walk for each. */
-static const struct jobs own_jobs = {
-	.count = 8,
-	.job = { READ("read 4 KiB, depth 1", 4 * KIB, 1, 1, false, MIB),
-		 READ("read 4 KiB, depth 16", 4 * KIB, 16, 1, false, MIB),
-		 READ("read 4 KiB, depth 16, 128 MiB", 4 * KIB, 16, 1, true, 128 * MIB),
-		 READ("read 16 x 4 KiB, depth 4", 4 * KIB, 4, 16, false, MIB),
-		 READ("read 16 x 4 KiB, depth 4, 128 MiB", 4 * KIB, 4, 16, true, 128 * MIB),
-		 READ("read 64 KiB, depth 4", 64 * KIB, 4, 1, false, MIB),
-		 READ("read 64 KiB, depth 4, 128 MiB", 64 * KIB, 4, 1, true, 128 * MIB),
-		 READ("read 256 KiB, depth 4", 256 * KIB, 4, 1, false, MIB) },
-};
-
-static const struct jobs brief_jobs = {
-	.count = 4,
-	.job = { READ("read 4 KiB, depth 1", 4 * KIB, 1, 1, false, MIB),
-		 READ("read 4 KiB, depth 16", 4 * KIB, 16, 1, false, MIB),
-		 READ("read 16 x 4 KiB, depth 4", 4 * KIB, 4, 16, false, MIB),
-		 READ("read 256 KiB, depth 4", 256 * KIB, 4, 1, false, MIB) },
-};
 
 struct dma_load dma_load_of(const struct dma *dma, const struct job *job)
 {
 	double runtime =
-		dma->options.brief && !dma->options.job_path ? RUNTIME_BRIEF : job->runtime;
+		dma->options.brief && !dma->options.job_path ? DMA_RUNTIME_BRIEF : job->runtime;
 
 	return (struct dma_load){
 		.bytes = (uint32_t)job->bs,
@@ -69,6 +39,8 @@ struct dma_load dma_load_of(const struct dma *dma, const struct job *job)
 					: 100 - job->rwmixread,
 		.random = job->random,
 		.size = job->size,
+		.queues = job->pasids,
+		.in_row = job->pasid_run,
 		.ticks = (uint64_t)(runtime * dma->hertz),
 		.least = LEAST,
 	};
@@ -77,7 +49,9 @@ struct dma_load dma_load_of(const struct dma *dma, const struct job *job)
 /* Whether the device can; why not goes into text. */
 static bool fits(const struct dma_device *device, const struct job *job, char *text, size_t size)
 {
-	if (job->iodepth > device->lanes)
+	if (job->pasids && device->driver != &dma_dsa_driver)
+		snprintf(text, size, "%u PASIDs are more than the 0", job->pasids);
+	else if (job->iodepth > device->lanes)
 		snprintf(text, size, "depth %u is more than its %u", job->iodepth, device->lanes);
 	else if (job->bs > device->bytes_max)
 		snprintf(text, size, "%llu bytes are more than its %u", (unsigned long long)job->bs,
@@ -110,7 +84,7 @@ static int choose_jobs(struct dma *dma, struct bench_run *run, const struct dma_
 			dma->jobs.job[dma->jobs.count++] = wanted.job[i];
 		else if (dma->options.job_path)
 			return err_set(err, EINVAL, "%s: /jobs/%u: %s of %s", dma->options.job_path,
-				       i, why, device->driver->name);
+				       wanted.job[i].index, why, device->driver->name);
 		else
 			results_note(run->results, "%s: not for %s: %s", wanted.job[i].name,
 				     device->driver->name, why);
@@ -131,6 +105,17 @@ void dma_put(const struct dma *dma, struct turn *turn, unsigned int i, double do
 }
 
 /* --- turns ----------------------------------------------------------------------------------- */
+
+/* As many as the contest's loads are spread over; none where they are under no PASID. */
+static struct dma_queues queues_of(const struct dma *dma, bool pasids)
+{
+	struct dma_queues queues = { 0 };
+
+	for (unsigned int i = 0; i < dma->jobs.count; i++)
+		queues.count = MAX(queues.count, dma->jobs.job[i].pasids);
+	queues.pasids = queues.count && pasids;
+	return queues;
+}
 
 static int run_loads(struct dma *dma, struct turn *turn, struct dma_port *port, struct err *err)
 {
@@ -161,6 +146,7 @@ static int run_loads(struct dma *dma, struct turn *turn, struct dma_port *port, 
 static int one_turn(struct dma *dma, struct turn *turn, struct err *err)
 {
 	enum dma_way way = dma->way[turn->party];
+	const struct dma_queues queues = queues_of(dma, way == DMA_PASIDS);
 	struct dma_port port;
 	int ret = 0;
 
@@ -173,7 +159,7 @@ static int one_turn(struct dma *dma, struct turn *turn, struct err *err)
 		dma_port_open_cpu(&port, dma->memory);
 	else
 		ret = dma_port_open(&port, dma->provider, way == DMA_BARE, &dma->options,
-				    dma->memory, err);
+				    dma->memory, &queues, err);
 	if (!ret)
 		ret = run_loads(dma, turn, &port, err);
 	dma_port_close(&port);
@@ -191,25 +177,36 @@ static int dma_turn(struct turn *turn, struct err *err)
 
 /* --- the bench ------------------------------------------------------------------------------- */
 
+enum dma_contest {
+	ON_THE_HOST,
+	IN_A_GUEST,
+	UNDER_PASIDS,
+};
+
 /* Who stands beside whom; how many. */
-static unsigned int choose_parties(struct dma *dma, struct contest *contest, bool guest)
+static unsigned int choose_parties(struct dma *dma, struct contest *contest, enum dma_contest what)
 {
-	static const char *const names[] = { [DMA_OURS] = "adit",
-					     [DMA_BARE] = "bare ioctls",
-					     [DMA_CPU] = "memcpy",
-					     [DMA_GUEST] = "adit",
-					     [DMA_QEMU] = "qemu-microvm" };
+	static const char *const names[] = {
+		[DMA_OURS] = "adit",	      [DMA_BARE] = "bare ioctls",  [DMA_CPU] = "memcpy",
+		[DMA_GUEST] = "adit",	      [DMA_QEMU] = "qemu-microvm", [DMA_PASIDS] = "adit",
+		[DMA_NO_PASIDS] = "no PASIDs"
+	};
+	static const enum dma_way first[] = {
+		[ON_THE_HOST] = DMA_OURS, [IN_A_GUEST] = DMA_GUEST, [UNDER_PASIDS] = DMA_PASIDS
+	};
 	bool served = dma->provider == &dma_served;
 	unsigned int n = 0;
 
-	dma->way[n++] = guest ? DMA_GUEST : DMA_OURS;
-	if (guest && served)
+	dma->way[n++] = first[what];
+	if (what == UNDER_PASIDS)
+		dma->way[n++] = DMA_NO_PASIDS;
+	else if (what == IN_A_GUEST && served)
 		dma->way[n++] = DMA_OURS;
 	else if (!served)
 		dma->way[n++] = DMA_BARE;
-	if (guest)
+	if (what == IN_A_GUEST)
 		dma->way[n++] = DMA_QEMU;
-	else if (dma->moves)
+	else if (what == ON_THE_HOST && dma->moves)
 		dma->way[n++] = DMA_CPU;
 	for (unsigned int i = 0; i < n; i++)
 		contest->parties[i] =
@@ -217,7 +214,7 @@ static unsigned int choose_parties(struct dma *dma, struct contest *contest, boo
 	return n;
 }
 
-static int hold(struct dma *dma, struct bench_run *run, const char *name, bool guest,
+static int hold(struct dma *dma, struct bench_run *run, const char *name, enum dma_contest what,
 		struct err *err)
 {
 	struct contest_row rows[DMA_FIGURES * JOBS_MAX] = { 0 };
@@ -231,7 +228,7 @@ static int hold(struct dma *dma, struct bench_run *run, const char *name, bool g
 		.opaque = dma,
 	};
 
-	contest.party_count = choose_parties(dma, &contest, guest);
+	contest.party_count = choose_parties(dma, &contest, what);
 	for (unsigned int i = 0; i < DMA_FIGURES * dma->jobs.count; i++) {
 		const struct job *job = &dma->jobs.job[i / DMA_FIGURES];
 		unsigned int figure = i % DMA_FIGURES;
@@ -282,11 +279,14 @@ static void describe(struct bench_run *run, const struct dma *dma, const struct 
 /* Which of the loads the device can run is asked of the device itself. */
 static int look(struct dma *dma, struct turn *turn, struct err *err)
 {
+	const struct dma_queues queues = queues_of(dma, true);
 	struct dma_port port;
-	int ret = dma_port_open(&port, dma->provider, false, &dma->options, dma->memory, err);
+	int ret = dma_port_open(&port, dma->provider, false, &dma->options, dma->memory, &queues,
+				err);
 
 	if (!ret) {
-		describe(turn->run, dma, &port);
+		if (!queues.count)
+			describe(turn->run, dma, &port);
 		dma->moves = port.device.driver->brings != NULL;
 		ret = choose_jobs(dma, turn->run, &port.device, err);
 	}
@@ -323,24 +323,56 @@ static int measure_guest(struct dma *dma, struct bench_run *run, struct err *err
 		return 0;
 	}
 	ret = dma_guest_prepare(dma, err);
-	return ret ? ret : hold(dma, run, name, true, err);
+	return ret ? ret : hold(dma, run, name, IN_A_GUEST, err);
+}
+
+/* Of a server of somebody else's only where a job file asks: who knows what is bound there. */
+static int measure_pasids(struct dma *dma, struct bench_run *run, struct err *err)
+{
+	bool own = dma->serves || dma->options.job_path;
+	char name[64];
+	int ret;
+
+	if (!dma->under_pasids.count || !own)
+		return 0;
+	if (dma->provider != &dma_served)
+		return err_set(err, EINVAL,
+			       "%s: /jobs/%u/pasids: only a function that is served over vfio-user "
+			       "is driven under PASIDs",
+			       dma->options.job_path, dma->under_pasids.job[0].index);
+	dma->jobs = dma->under_pasids;
+	ret = look_at(dma, run, err);
+	snprintf(name, sizeof(name), "%s, PASIDs", dma->provider->name);
+	return ret ? ret : hold(dma, run, name, UNDER_PASIDS, err);
+}
+
+static int measure_plain(struct dma *dma, struct bench_run *run, const struct map_memory *memory,
+			 struct err *err)
+{
+	char name[64];
+	int ret = look_at(dma, run, err);
+
+	snprintf(name, sizeof(name), "%s, %s pages", dma->provider->name, memory->pages);
+	if (!ret && dma->jobs.count)
+		ret = hold(dma, run, name, ON_THE_HOST, err);
+	/* A guest's memory is what its configuration says: once is enough. */
+	if (!ret && dma->jobs.count && memory->page_shift == 12)
+		ret = measure_guest(dma, run, err);
+	return ret;
 }
 
 static int measure_memory(struct dma *dma, struct bench_run *run, const struct map_memory *memory,
 			  struct err *err)
 {
-	struct jobs all = dma->jobs;
-	char name[64];
-	int ret;
+	const struct jobs all = dma->jobs;
+	int ret = 0;
 
 	dma->memory = memory;
-	ret = look_at(dma, run, err);
-	snprintf(name, sizeof(name), "%s, %s pages", dma->provider->name, memory->pages);
-	if (!ret && dma->jobs.count)
-		ret = hold(dma, run, name, false, err);
-	/* A guest's memory is what its configuration says: once is enough. */
-	if (!ret && dma->jobs.count && memory->page_shift == 12)
-		ret = measure_guest(dma, run, err);
+	if (all.count)
+		ret = measure_plain(dma, run, memory, err);
+	/* What a PASID adds has nothing to do with the size of pages. */
+	if (!ret && memory->page_shift == 12)
+		ret = measure_pasids(dma, run, err);
 	dma->jobs = all;
 	return ret;
 }
@@ -362,38 +394,6 @@ static int measure(struct dma *dma, struct bench_run *run, const struct map_cont
 		}
 		ret = measure_memory(dma, run, &memory, err);
 		map_memory_free(&memory);
-	}
-	return ret;
-}
-
-static int take_jobs(struct dma *dma, struct err *err)
-{
-	static const struct job defaults = {
-		.reads = true,
-		.bs = 4096,
-		.iodepth = 1,
-		.iodepth_batch = 1,
-		.runtime = RUNTIME,
-		.size = MIB,
-		.rwmixread = 50, /* as fio */
-	};
-	const unsigned int keys = JOB_BIT(JOB_RW) | JOB_BIT(JOB_BS) | JOB_BIT(JOB_IODEPTH) |
-				  JOB_BIT(JOB_IODEPTH_BATCH) | JOB_BIT(JOB_RUNTIME) |
-				  JOB_BIT(JOB_SIZE) | JOB_BIT(JOB_RWMIXREAD);
-	const char *path = dma->options.job_path;
-	int ret;
-
-	dma->jobs = dma->options.brief ? brief_jobs : own_jobs;
-	if (!path)
-		return 0;
-	ret = jobs_read(&dma->jobs, path, keys, &defaults, err);
-	for (unsigned int i = 0; !ret && i < dma->jobs.count; i++) {
-		if (dma->jobs.job[i].size > DMA_GUEST_WALK)
-			ret = err_set(err, EINVAL,
-				      "%s: /jobs/%u/size: %llu is more than the %llu that there "
-				      "are in a guest",
-				      path, i, (unsigned long long)dma->jobs.job[i].size,
-				      DMA_GUEST_WALK);
 	}
 	return ret;
 }
@@ -422,6 +422,8 @@ static int measure_all(struct dma *dma, struct bench_run *run, struct err *err)
 		ret = measure(dma, run, &map_type1, err);
 	if (!ret && dma->options.socket)
 		ret = measure(dma, run, &dma_served, err);
+	if (!ret && !named && !dma->options.job_path)
+		ret = dma_soft_measure(dma, run, err);
 	return ret;
 }
 
@@ -434,7 +436,7 @@ int bench_dma(struct bench_run *run, struct err *err)
 		return err_set(err, ENOMEM, "no memory");
 	dma->options = *run->options;
 	dma->hertz = host_tsc_hertz();
-	ret = take_jobs(dma, err);
+	ret = dma_take_jobs(dma, err);
 	if (!ret)
 		ret = watch_scratch(run->watch, NULL, dma->work, sizeof(dma->work), err);
 	if (!ret) {

@@ -84,29 +84,36 @@ static int find_engine(struct dsa_rig *rig, struct err *err)
 	return youngest ? 0 : err_set(err, ESRCH, "no engine's thread is to be found");
 }
 
-static int start(struct dsa_rig *rig, unsigned int engines, bool pasids, struct err *err)
+/* What of a function's tables a driver fills, and its queue at work. */
+static int start(struct dsa_rig *rig, const struct dsa_options *options, struct err *err)
 {
 	uint64_t registers = bar(rig, DSA_BAR_REGISTERS);
-	uint32_t mode = DSA_WQCFG_DEDICATED | 1u << DSA_WQCFG_PRIORITY_SHIFT;
-	uint64_t slot = pci_function_slot(dsa_function(rig->dsa));
+	bool shared = options->wq[0].shared;
+	uint32_t mode = 1u << DSA_WQCFG_PRIORITY_SHIFT;
 	int ret;
 
-	if (pasids)
+	if (!shared)
+		mode |= DSA_WQCFG_DEDICATED;
+	if (options->pasid.allow)
 		mode |= DSA_WQCFG_PASID_ENABLE | DSA_RIG_PASID << DSA_WQCFG_PASID_SHIFT;
-	mmio_write(rig, ECAM + (slot << 15) + PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER,
-		   2);
 	mmio_write(rig, registers + DSA_GRPCFG, 1, 8);
-	mmio_write(rig, registers + DSA_GRPCFG + DSA_GRPCFG_ENGINES, BIT_U64(engines) - 1, 8);
+	mmio_write(rig, registers + DSA_GRPCFG + DSA_GRPCFG_ENGINES, BIT_U64(options->engines) - 1,
+		   8);
 	mmio_write(rig, registers + DSA_WQCFG + DSA_WQCFG_MODE * 4ULL, mode, 4);
+	if (shared)
+		mmio_write(rig, registers + DSA_WQCFG + DSA_WQCFG_THRESHOLD * 4ULL, DSA_RIG_QUEUE,
+			   4);
 	ret = command(rig, DSA_ENABLE_DEVICE, 0, err);
 	if (!ret)
 		ret = command(rig, DSA_ENABLE_WQ, 0, err);
 	if (ret)
 		return ret;
-	rig->portal = iomap_find(vm_mmio(rig->vm), bar(rig, DSA_BAR_PORTALS));
 	/* Its first descriptor is done: it runs, and has its name. */
-	dsa_rig_submit(rig, &(struct dsa_descriptor){ .flags = DSA_FLAG_RECORD_VALID |
-							       DSA_FLAG_RECORD });
+	(shared ? dsa_rig_enqueue : dsa_rig_submit)(
+		rig, &(struct dsa_descriptor){
+			     .pasid = shared && options->pasid.allow ? DSA_RIG_PASID : 0,
+			     .flags = DSA_FLAG_RECORD_VALID | DSA_FLAG_RECORD,
+		     });
 	dsa_rig_wait(rig, 0);
 	return find_engine(rig, err);
 }
@@ -132,7 +139,68 @@ static int make_memory(struct dsa_rig *rig, struct err *err)
 	return ret;
 }
 
-static int make_dsa(struct dsa_rig *rig, unsigned int engines, bool pasids, struct err *err)
+/* On its bus, where it answers. */
+static int make_dsa(struct dsa_rig *rig, const struct dsa_options *options, struct err *err)
+{
+	int ret = dsa_create(&rig->dsa, rig->vm, rig->ctx, rig->space, options, err);
+	uint64_t slot;
+
+	if (!ret)
+		ret = pci_bus_add(rig->bus, dsa_function(rig->dsa), -1, err);
+	if (ret)
+		return ret;
+	slot = pci_function_slot(dsa_function(rig->dsa));
+	mmio_write(rig, ECAM + (slot << 15) + PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER,
+		   2);
+	rig->portal = iomap_find(vm_mmio(rig->vm), bar(rig, DSA_BAR_PORTALS));
+	return 0;
+}
+
+static int open_as(struct dsa_rig *rig, uint64_t size, const struct dsa_options *options,
+		   struct err *err)
+{
+	static const struct pci_bus_options windows = {
+		.mem32 = { 0xc0000000, 0x20000000 },
+		.mem64 = { 32 * GIB, 4 * GIB },
+		.ecam_base = ECAM,
+	};
+	const struct vm_options vm = { .kvm_fd = -1 };
+	int ret;
+
+	*rig = (struct dsa_rig){ .size = size };
+	ret = vm_create(&rig->vm, &vm, err);
+	if (ret)
+		return ret;
+	epoch_join(vm_epoch(rig->vm), &rig->reader);
+	ret = pci_bus_create(&rig->bus, rig->vm, &windows, err);
+	if (!ret)
+		ret = make_memory(rig, err);
+	if (!ret)
+		ret = make_dsa(rig, options, err);
+	if (ret)
+		dsa_rig_close(rig);
+	return ret;
+}
+
+static int open_started(struct dsa_rig *rig, uint64_t size, const struct dsa_options *options,
+			struct err *err)
+{
+	int ret = open_as(rig, size, options, err);
+
+	if (ret)
+		return ret;
+	if (options->pasid.allow)
+		ret = dsa_pasid_bind(rig->dsa, DSA_RIG_PASID, rig->space, IOASID_PASID_NONE, NULL,
+				     err);
+	if (!ret)
+		ret = start(rig, options, err);
+	if (ret)
+		dsa_rig_close(rig);
+	return ret;
+}
+
+int dsa_rig_open(struct dsa_rig *rig, uint64_t size, unsigned int engines, bool pasids,
+		 struct err *err)
 {
 	const struct dsa_options options = {
 		.id = "bench",
@@ -141,37 +209,44 @@ static int make_dsa(struct dsa_rig *rig, unsigned int engines, bool pasids, stru
 		.engines = engines,
 		.pasid = { .allow = pasids, .width = 20 },
 	};
-	int ret = dsa_create(&rig->dsa, rig->vm, rig->ctx, rig->space, &options, err);
 
-	if (!ret)
-		ret = pci_bus_add(rig->bus, dsa_function(rig->dsa), -1, err);
-	if (!ret && pasids)
-		ret = dsa_pasid_bind(rig->dsa, DSA_RIG_PASID, rig->space, IOASID_PASID_NONE, NULL,
-				     err);
-	return ret ? ret : start(rig, engines, pasids, err);
+	return open_started(rig, size, &options, err);
 }
 
-int dsa_rig_open(struct dsa_rig *rig, uint64_t size, unsigned int engines, bool pasids,
-		 struct err *err)
+int dsa_rig_open_shared(struct dsa_rig *rig, uint64_t size, bool pasids, struct err *err)
 {
-	static const struct pci_bus_options windows = {
-		.mem32 = { 0xc0000000, 0x20000000 },
-		.mem64 = { 32 * GIB, 4 * GIB },
-		.ecam_base = ECAM,
+	const struct dsa_options options = {
+		.id = "bench",
+		.wqs = 1,
+		.wq = { { .size = DSA_RIG_QUEUE, .shared = true } },
+		.engines = 1,
+		.pasid = { .allow = pasids, .width = 20 },
 	};
-	const struct vm_options options = { .kvm_fd = -1 };
+
+	return open_started(rig, size, &options, err);
+}
+
+int dsa_rig_open_queues(struct dsa_rig *rig, uint64_t size, uint32_t unbound, struct err *err)
+{
+	struct dsa_options options = {
+		.id = "bench",
+		.wqs = DSA_RIG_QUEUES,
+		.engines = 1,
+		.pasid = { .allow = true, .width = 20 },
+	};
 	int ret;
 
-	*rig = (struct dsa_rig){ .size = size };
-	ret = vm_create(&rig->vm, &options, err);
+	for (unsigned int i = 0; i < DSA_RIG_QUEUES; i++)
+		options.wq[i].size = DSA_RIG_QUEUE / DSA_RIG_QUEUES;
+	ret = open_as(rig, size, &options, err);
 	if (ret)
 		return ret;
-	epoch_join(vm_epoch(rig->vm), &rig->reader);
-	ret = pci_bus_create(&rig->bus, rig->vm, &windows, err);
-	if (!ret)
-		ret = make_memory(rig, err);
-	if (!ret)
-		ret = make_dsa(rig, engines, pasids, err);
+	ret = dsa_default_bind(rig->dsa, DSA_ALL_WQS, rig->space, IOASID_PASID_NONE, NULL, err);
+	for (uint32_t pasid = 1; !ret && pasid <= DSA_RIG_QUEUES; pasid++) {
+		if (pasid != unbound)
+			ret = dsa_pasid_bind(rig->dsa, pasid, rig->space, IOASID_PASID_NONE, NULL,
+					     err);
+	}
 	if (ret)
 		dsa_rig_close(rig);
 	return ret;
@@ -189,12 +264,22 @@ void dsa_rig_close(struct dsa_rig *rig)
 	vm_destroy(rig->vm);
 }
 
-void dsa_rig_submit(struct dsa_rig *rig, const struct dsa_descriptor *descriptor)
+static void store64(struct dsa_rig *rig, enum store64_kind kind,
+		    const struct dsa_descriptor *descriptor)
 {
 	epoch_enter(vm_epoch(rig->vm), &rig->reader);
-	rig->portal->ops->store64(rig->portal->opaque, DSA_PORTAL_PAGE, STORE64_MOVDIR64B,
-				  descriptor);
+	rig->portal->ops->store64(rig->portal->opaque, DSA_PORTAL_PAGE, kind, descriptor);
 	epoch_exit(&rig->reader);
+}
+
+void dsa_rig_submit(struct dsa_rig *rig, const struct dsa_descriptor *descriptor)
+{
+	store64(rig, STORE64_MOVDIR64B, descriptor);
+}
+
+void dsa_rig_enqueue(struct dsa_rig *rig, const struct dsa_descriptor *descriptor)
+{
+	store64(rig, STORE64_ENQCMDS, descriptor);
 }
 
 uint8_t dsa_rig_wait(struct dsa_rig *rig, uint64_t record)

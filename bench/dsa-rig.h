@@ -15,8 +15,9 @@
 #include "util/epoch.h"
 #include "util/err.h"
 
-#define DSA_RIG_QUEUE 64u /* entries */
-#define DSA_RIG_PASID 5u
+#define DSA_RIG_QUEUE  64u /* entries */
+#define DSA_RIG_PASID  5u
+#define DSA_RIG_QUEUES 4u
 
 struct io_region;
 
@@ -27,9 +28,9 @@ struct dsa_rig {
 	struct ioasid_space *space;
 	struct dsa *dsa;
 	struct epoch_reader reader;
-	const struct io_region *portal;
-	clockid_t engine_clock; /* CPU time of the first engine's thread */
-	uint8_t *memory;	/* guest address 0 on */
+	const struct io_region *portal; /* all of them */
+	clockid_t engine_clock;		/* CPU time of the first engine's thread */
+	uint8_t *memory;		/* guest address 0 on */
 	uint64_t size;
 };
 
@@ -39,10 +40,22 @@ struct dsa_rig {
  */
 int dsa_rig_open(struct dsa_rig *rig, uint64_t size, unsigned int engines, bool pasids,
 		 struct err *err);
+/*
+ * One engine and one shared queue of as many entries, enabled; with PASIDs: DSA_RIG_PASID is bound
+ * to all memory, and descriptors name theirs.
+ */
+int dsa_rig_open_shared(struct dsa_rig *rig, uint64_t size, bool pasids, struct err *err);
+/*
+ * DSA_RIG_QUEUES queues and an engine, which nobody configured yet; PASIDs 1 to DSA_RIG_QUEUES are
+ * bound to all memory but `unbound`, and so is what has none.
+ */
+int dsa_rig_open_queues(struct dsa_rig *rig, uint64_t size, uint32_t unbound, struct err *err);
 void dsa_rig_close(struct dsa_rig *rig);
 
 /* To the portal, as the exit of a MOVDIR64B ends. The caller knows that the queue has room. */
 void dsa_rig_submit(struct dsa_rig *rig, const struct dsa_descriptor *descriptor);
+/* As that of an ENQCMDS, to a shared queue. */
+void dsa_rig_enqueue(struct dsa_rig *rig, const struct dsa_descriptor *descriptor);
 /* Spins until the record at a guest address is written; its status. */
 uint8_t dsa_rig_wait(struct dsa_rig *rig, uint64_t record);
 

@@ -44,6 +44,9 @@ static const struct key {
 			    100 },
 	[JOB_DIRECT] = { "direct", NULL, KIND_BOOL, offsetof(struct job, direct), 0, 1 },
 	[JOB_PASID] = { "pasid", NULL, KIND_BOOL, offsetof(struct job, pasid), 0, 1 },
+	[JOB_PASIDS] = { "pasids", NULL, KIND_COUNT, offsetof(struct job, pasids), 0, 16 },
+	[JOB_PASID_RUN] = { "pasid_run", NULL, KIND_COUNT, offsetof(struct job, pasid_run), 1,
+			    1000000 },
 };
 
 /* Where the reader is: for the sentence of a refusal. */
@@ -293,6 +296,7 @@ static int read_all(struct jobs *jobs, struct json_object *from, struct place *a
 		snprintf(at->pointer, sizeof(at->pointer), "/jobs/%zu", i);
 		jobs->job[i] = global;
 		jobs->job[i].name[0] = 0;
+		jobs->job[i].index = (unsigned int)i;
 		ret = read_job(&jobs->job[i], json_object_array_get_idx(list, i), false, at, err);
 		if (!ret)
 			ret = check_job(jobs, at, err);

@@ -32,6 +32,8 @@ enum job_key {
 	JOB_RWMIXREAD,
 	JOB_DIRECT,
 	JOB_PASID,
+	JOB_PASIDS,
+	JOB_PASID_RUN,
 	JOB_KEYS
 };
 
@@ -39,6 +41,7 @@ enum job_key {
 
 struct job {
 	char name[40];
+	unsigned int index;	    /* in its file */
 	bool random, reads, writes; /* rw */
 	uint64_t bs;		    /* bytes of one */
 	unsigned int iodepth;	    /* under way at a time */
@@ -50,6 +53,8 @@ struct job {
 	unsigned int rwmixread;	    /* % of reads where both are asked for */
 	bool direct;
 	bool pasid;
+	unsigned int pasids;	/* that operations are spread over; 0: under none */
+	unsigned int pasid_run; /* operations under one before the next */
 };
 
 struct jobs {

@@ -146,6 +146,9 @@ if [ -w /dev/kvm ]; then
 	ok "alone, in batches and both ways, beside memcpy" is \
 		"$(grep -c '^vfio-user, 4K pages: [a-z ]* *[0-9].* memcpy ' "$work/out")" 3
 	ok "and in a guest, beside the host" is "$(grep -c '^vfio-user, guest: [a-z ]* *[0-9].* the host ' "$work/out")" 3
+	echo '{"jobs": [{"name": "spread", "pasids": 16, "pasid_run": 4, "iodepth": 4, "runtime": 0.01}]}' >"$work/pasids.json"
+	run "$bench" dma --job "$work/pasids.json" --rounds 1 --warm-up 0
+	ok "under PASIDs, beside queues without" is "$(grep -c '^vfio-user, PASIDs: spread *[0-9].* no PASIDs ' "$work/out")" 1
 	echo '{"adis": [{"id": "dsa0", "type": "dsa", "fixed": true, "wqs": [{"size": 8}]}]}' >"$work/served.json"
 	"$adit" adi-serve "$work/socket" "$work/served.json" >"$work/served" 2>&1 &
 	server=$!
@@ -155,6 +158,8 @@ if [ -w /dev/kvm ]; then
 	echo '{"jobs": [{"name": "deep", "iodepth": 9}]}' >"$work/job.json"
 	run "$bench" dma --device "vfio-user:$work/socket" --job "$work/job.json"
 	ok "more than its queue holds is refused" has "$work/err" "/jobs/0: depth 9 is more than its 8 of dsa"
+	run "$bench" dma --device "vfio-user:$work/socket" --job "$work/pasids.json"
+	ok "PASIDs on a function with too few queues are an error" has "$work/err" "too few for this"
 	echo '{"jobs": [{"name": "long", "runtime": 60}]}' >"$work/job.json"
 	"$bench" dma --device "vfio-user:$work/socket" --job "$work/job.json" >"$work/out" 2>"$work/err" &
 	pid=$!
@@ -196,6 +201,8 @@ ok "a JSON file that cannot be written is an error" is "$status" 1
 run "$adit" bench all --brief --rounds 1 --warm-up 0 --json "$work/all.json"
 ok "all benches in one run end well" is "$status" 0
 ok "and make one table by the schema" "$here/bench-json.py" schema "$schema" "$work/all.json"
+[ ! -w /dev/kvm ] ||
+	ok "with moves under 4096 PASIDs" has "$work/out" '^soft: .* 4096 PASIDs in turn: engine.* no PASIDs '
 
 # --- ends -----------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@
 
 #include "bench/dma-device.h"
 #include "bench/dsa-rig.h"
+#include "ioasid-client/pasid-table.h"
 #include "kvm-glue/vm.h"
 #include "passthrough/adi/dsa.h"
 #include "passthrough/pci/pci.h"
@@ -18,6 +19,7 @@
 #define SIZE	  (DMA_OWN + WALK)
 #define PATIENT	  600000000000u /* ticks: minutes */
 #define IMPATIENT 50000000u	/* of what never comes */
+#define NOTED	  256u		/* stores */
 
 struct fixture {
 	struct dma_device device;
@@ -27,6 +29,7 @@ struct fixture {
 	bool deaf;		/* the portal loses what comes */
 	uint64_t hidden_gencap; /* bits of it */
 	unsigned int stores, table_writes;
+	uint8_t queue[NOTED]; /* that a store went to */
 };
 
 static struct fixture *of(const struct dma_device *d)
@@ -66,20 +69,25 @@ static void rig_store64(struct dma_device *d, uint32_t at, const void *data)
 {
 	struct fixture *f = of(d);
 
-	/* The limited portal of queue 0, in its 64-byte slots. */
-	assert_in_range(at, DSA_PORTAL_PAGE, 2 * DSA_PORTAL_PAGE - 64);
+	/* The limited portal of a queue, in its 64-byte slots. */
+	assert_in_range(at % DSA_WQ_PORTALS, DSA_PORTAL_PAGE, 2 * DSA_PORTAL_PAGE - 64);
 	assert_int_equal(at % 64, 0);
-	f->stores++;
-	if (!f->deaf)
-		dsa_rig_submit(&f->rig, data);
+	f->queue[f->stores++ % NOTED] = (uint8_t)(at / DSA_WQ_PORTALS);
+	if (f->deaf)
+		return;
+	epoch_enter(vm_epoch(f->rig.vm), &f->rig.reader);
+	f->rig.portal->ops->store64(f->rig.portal->opaque, at, STORE64_MOVDIR64B, data);
+	epoch_exit(&f->rig.reader);
 }
 
-static struct fixture *start(void)
+/* queues: of several with PASIDs, of which one is `unbound`; else of a single one. */
+static struct fixture *start_as(bool queues, uint32_t unbound)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	assert_non_null(f);
-	if (dsa_rig_open(&f->rig, SIZE, 1, false, &f->err)) {
+	if (queues ? dsa_rig_open_queues(&f->rig, SIZE, unbound, &f->err)
+		   : dsa_rig_open(&f->rig, SIZE, 1, false, &f->err)) {
 		free(f);
 		return NULL;
 	}
@@ -93,6 +101,11 @@ static struct fixture *start(void)
 		.patience = PATIENT,
 	};
 	return f;
+}
+
+static struct fixture *start(void)
+{
+	return start_as(false, 0);
 }
 
 static void end(struct fixture *f)
@@ -293,6 +306,115 @@ static void tables_of_a_function_that_is_fixed_are_not_written(void **state)
 	end(f);
 }
 
+/* --- several queues, each under a PASID ------------------------------------------------------ */
+
+#define START_QUEUES(f, unbound)                   \
+	do {                                       \
+		(f) = start_as(true, unbound);     \
+		if (!(f))                          \
+			skip_because("no VM");     \
+		(f)->device.wanted.count = QUEUES; \
+	} while (0)
+#define QUEUES DSA_RIG_QUEUES
+
+static uint64_t uses(const struct fixture *f, uint32_t pasid)
+{
+	return pasid_table_uses(dsa_pasid_table(f->rig.dsa), pasid);
+}
+
+static void operations_go_round_the_queues_each_under_its_pasid(void **state)
+{
+	struct dma_load load = plain;
+	uint64_t before[QUEUES];
+	struct fixture *f;
+
+	(void)state;
+	START_QUEUES(f, 0);
+	f->device.wanted.pasids = true;
+	load.queues = QUEUES;
+	load.depth = 2;
+	load.least = 401;
+	assert_true(f->device.driver->start(&f->device));
+	assert_int_equal(f->device.lanes, DSA_RIG_QUEUE / QUEUES);
+	/* Two lanes take two goes, so that each queue is one's. */
+	assert_true(dma_prove(&f->device, &load));
+	for (uint32_t i = 0; i < QUEUES; i++) {
+		before[i] = uses(f, i + 1);
+		assert_int_equal(before[i], 1 + 2); /* the first descriptor; two patterns */
+	}
+	memset(f->rig.memory + DMA_OWN, 0, WALK);
+	assert_true(dma_run(&f->device, &load, &f->result));
+	for (uint32_t i = 0; i < QUEUES; i++)
+		assert_in_range(uses(f, i + 1) - before[i], f->result.done / QUEUES,
+				f->result.done / QUEUES + 1);
+	expect_source(f, 401ULL * DMA_PAGE, DMA_PAGE);
+	end(f);
+}
+
+static void so_many_in_a_row_are_one_queues(void **state)
+{
+	struct dma_load load = plain;
+	struct fixture *f;
+
+	(void)state;
+	START_QUEUES(f, 0);
+	f->device.wanted.pasids = true;
+	load.queues = 3;
+	load.in_row = 7;
+	load.depth = 4;
+	load.least = 100;
+	assert_true(f->device.driver->start(&f->device));
+	f->stores = 0;
+	assert_true(dma_run(&f->device, &load, &f->result));
+	for (unsigned int i = 0; i < 100; i++)
+		assert_int_equal(f->queue[i], i / 7 % 3);
+	end(f);
+}
+
+static void queues_without_pasids_use_none(void **state)
+{
+	struct dma_load load = plain;
+	struct fixture *f;
+
+	(void)state;
+	START_QUEUES(f, 0);
+	load.queues = QUEUES;
+	load.depth = 4;
+	assert_true(f->device.driver->start(&f->device));
+	assert_true(dma_run(&f->device, &load, &f->result));
+	for (uint32_t i = 1; i <= QUEUES; i++)
+		assert_int_equal(uses(f, i), 0);
+	end(f);
+}
+
+static void a_pasid_that_is_bound_to_nothing_is_found_at_the_start(void **state)
+{
+	struct fixture *f;
+	uint32_t value = 0;
+
+	(void)state;
+	START_QUEUES(f, 3);
+	f->device.wanted.pasids = true;
+	f->device.patience = IMPATIENT;
+	assert_false(f->device.driver->start(&f->device));
+	assert_string_equal(f->device.at, "its first descriptor");
+	assert_string_equal(f->device.driver->describe(&f->device, &value), "SWERR");
+	assert_int_equal(value >> DSA_SWERR_WQ_SHIFT & 0xff, 2);
+	end(f);
+}
+
+static void more_queues_than_there_are_is_refused(void **state)
+{
+	struct fixture *f;
+
+	(void)state;
+	START(f);
+	f->device.wanted.count = 2;
+	assert_false(f->device.driver->start(&f->device));
+	assert_non_null(strstr(f->device.at, "too few"));
+	end(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -306,6 +428,11 @@ int main(void)
 		cmocka_unit_test(a_portal_that_loses_descriptors_is_found_at_the_start),
 		cmocka_unit_test(a_function_whose_way_is_gone_is_not_waited_for),
 		cmocka_unit_test(tables_of_a_function_that_is_fixed_are_not_written),
+		cmocka_unit_test(operations_go_round_the_queues_each_under_its_pasid),
+		cmocka_unit_test(so_many_in_a_row_are_one_queues),
+		cmocka_unit_test(queues_without_pasids_use_none),
+		cmocka_unit_test(a_pasid_that_is_bound_to_nothing_is_found_at_the_start),
+		cmocka_unit_test(more_queues_than_there_are_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
