@@ -124,7 +124,8 @@ int journal_open(struct journal *out, const char *dir, struct err *err)
 	out->fd = -1;
 	if (n < 0 || (size_t)n >= sizeof(out->path))
 		return err_set(err, ENAMETOOLONG, "%s: is too long a path", dir);
-	if (mkdir(dir, 0755) && errno != EEXIST)
+	/* Others have folders below it (virtaditd's --run-dir), whatever the umask is here. */
+	if (!mkdir(dir, 0755) ? chmod(dir, 0755) : errno != EEXIST)
 		return err_set(err, errno, "%s: cannot be made: %m", dir);
 	/* Between making and locking it, a cleaner may take it for one that was left behind. */
 	for (int i = 0; i < TRIES; i++) {

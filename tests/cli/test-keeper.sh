@@ -10,6 +10,9 @@ run "$keeper" --run-dir "$work/run" -- sh -c 'echo "$1"; exit 7' child
 ok "the child's status comes back" is "$status" 7
 ok "the child gets a descriptor's number" has "$work/out" '^--keeper-fd=[0-9][0-9]*$'
 ok "no journal is left" is "$(ls "$work/run")" ''
+umask 077
+run "$keeper" --run-dir "$work/other" -- true
+ok "its folder is no secret, whatever the umask is" is "$(stat -c %a "$work/other")" 755
 run "$keeper" --run-dir "$work/run" -- sh -c 'kill -9 $$'
 ok "a child that is killed is status 1" is "$status" 1
 ok "its signal is said" has "$work/err" 'killed by signal 9'
