@@ -58,14 +58,19 @@ vm() {
 vm one powerbutton ', "disks": [{"path": "disk.img"}]'
 vm two spin
 vm three powerbutton
+vm four powerbutton ', "devices": [{"path": "ffff:1f:1f.7", "managed": true}]'
 vm a-name-that-is-longer-than-a-user-may-have powerbutton
 cat >"$work/etc/domain.xml" <<'END'
 <domain type='kvm'><name>dom</name><memory unit='MiB'>64</memory>
 <os><type>hvm</type></os>
-<devices><serial type='pty'/><interface type='bridge'><source bridge='br0'/></interface></devices>
+<devices><serial type='pty'/>
+<disk type='file'><driver name='adit' type='raw'/><source file='/srv/one.img'/><target dev='vda' bus='virtio'/></disk>
+<interface type='bridge'><source bridge='br0'/></interface>
+</devices>
 <adit:machine xmlns:adit='urn:adit:domain:1'><adit:flat path='/etc/adit/powerbutton.bin'/></adit:machine>
 </domain>
 END
+sed 's/dom</second</; /<disk/d; /br0/d; s/powerbutton/spin/' "$work/etc/domain.xml" >"$work/etc/second.xml"
 
 "$here/house" "$work" >"$work/house" 2>&1 &
 house=$!
@@ -124,6 +129,12 @@ ok "its API answers root" says '"state":"Running"' in_house adit ctl /run/adit-v
 ok "systemctl stop ends it" unit stop adit-devices@three
 ok "by its power button, too" has "$work/log/adit-devices@three.service" '^ok power_button_event'
 ok "without a rest" gone /run/adit-vm/three
+# Without such a device the keeper is as far as it gets: it has run, within the unit's bounds, and ended.
+unit start adit-devices@four 2>/dev/null
+while unit --quiet is-active adit-devices@four; do :; done
+ok "one whose device is not there says so" has "$work/log/adit-devices@four.service" 'ffff:1f:1f.7: there is no such'
+ok "the keeper was there, whose folder is for others as well" is "$(in_house stat -c %U:%a /run/adit)" root:755
+ok "and has left nothing" gone "/run/adit-vm/four /run/adit/*"
 
 # --- virtaditd
 v() { in_house virsh -q -c adit:///system "$@"; }
@@ -135,6 +146,7 @@ ok "virsh is answered" v list --all
 ok "by a daemon that systemd has started" is "$(unit is-active virtaditd)" active
 ok "who only looks is answered" in_house virsh -q -r -c adit:///system list --all
 ok "and no more than that" fails in_house virsh -q -r -c adit:///system define /etc/domain.xml
+in_house sh -c 'mkdir -p /srv && umask 077 && truncate -s 1M /srv/one.img /srv/two.img'
 v define /etc/domain.xml
 if in_house ip link show br0 >/dev/null 2>&1; then
 	ok "a domain on a bridge starts" v start dom
@@ -146,13 +158,18 @@ else
 fi
 pid=$(in_house pgrep -f 'run/adit/libvirt/[^ ]*/config.json')
 ok "it is a user of its own" is "$(in_house stat -c %u "/proc/$pid")" 70000
+ok "root's image is its disk" says /srv/one.img v domblklist dom
+v define /etc/second.xml
+v start second
+ok "also one that comes later" v attach-disk second /srv/two.img vdb --subdriver raw
+v destroy second
 first=$(daemon)
 ok "systemctl restart" unit restart virtaditd
 ok "is another daemon" [ "$first" != "$(daemon)" ]
 ok "which has the domain" says 'dom *running' v list
 first=$(daemon)
 unit kill --kill-whom=main --signal=KILL virtaditd
-while [ "$(daemon)" = "$first" ]; do :; done
+while [ "$(daemon)" = "$first" ]; do unit --quiet is-active virtaditd.socket || break; done
 ok "one that is killed comes again, and has it, too" says 'dom *running' v list
 unit stop virtaditd 2>/dev/null
 ok "one that is stopped leaves it" in_house test -e "/proc/$pid"
