@@ -56,7 +56,14 @@ vm() {
 	chmod 600 "$work/etc/adit/$1.json"
 }
 vm one powerbutton ', "disks": [{"path": "disk.img"}]'
-vm two spin
+vm two spin ', "net": [{"tap": "tap-two"}]'
+# As docs/sandbox.md has it: the user is there before the VM, and its tap is nobody else's.
+mkdir "$own/adit@two.service.d"
+cat >"$own/adit@two.service.d/tap.conf" <<'END'
+[Service]
+ExecStartPre=+ip tuntap add tap-two mode tap user adit-%i
+ExecStopPost=+ip link del tap-two
+END
 vm three powerbutton
 vm four powerbutton ', "devices": [{"path": "ffff:1f:1f.7", "managed": true}]'
 vm a-name-that-is-longer-than-a-user-may-have powerbutton
@@ -103,6 +110,7 @@ ok "they are active" is "$(unit is-active adit@one adit@two | sort -u)" active
 ok "the API answers root" says '"state":"Running"' in_house adit ctl /run/adit-vm/one/api info
 ok "which says that there are filters" has "$work/out" '"sandbox":"seccomp"'
 uid() { in_house stat -c %u "/proc/$(property "$1" MainPID)"; }
+ok "the other's tap is its own" says "tap-two: tap.* user $(uid adit@two)" in_house ip tuntap
 ok "neither is root" sh -c '[ "$1" -gt 0 ] && [ "$2" -gt 0 ]' -- "$(uid adit@one)" "$(uid adit@two)"
 ok "each is a user of its own" [ "$(uid adit@one)" != "$(uid adit@two)" ]
 ok "who owns its folder" is "$(in_house stat -L -c %u:%a /var/lib/adit/one /var/lib/adit/two)" \
@@ -117,6 +125,7 @@ unit kill --kill-whom=main --signal=KILL adit@two
 while unit --quiet is-active adit@two; do :; done
 ok "one that is killed has failed" is "$(property adit@two Result)" signal
 ok "and leaves no socket either" gone /run/adit-vm/two
+ok "nor a tap" is "$(in_house ip tuntap)" ''
 ok "nor a process" is "$(property adit@two TasksCurrent)" '[not set]'
 ok "it is started again" unit start adit@two
 ok "a name that cannot be a user's is refused" fails unit start adit@a-name-that-is-longer-than-a-user-may-have
@@ -182,7 +191,7 @@ v start dom
 in_house pkill -9 -f 'run/adit/libvirt/[^ ]*/config.json'
 while v list | grep -q dom; do :; done
 ok "one that is killed is known to have crashed" says crashed v domstate --reason dom
-ok "and leaves no tap" is "$(in_house ip -o link show type tun)" ''
+ok "and leaves no tap" is "$(in_house ip -o link show type tun | grep -v tap-two)" ''
 ok "the daemon had nothing to complain of" sh -c '! grep -i "not permitted\|denied" "$1"' -- "$work/log/virtaditd.service"
 if [ "$failures" != 0 ]; then
 	tail -n 20 "$work/house" "$work"/log/* | sed 's/^/# /'
