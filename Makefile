@@ -105,6 +105,8 @@ ARCHIVES := $(foreach r,$(ROOMS),$(O)/lib$(r).a)
 QUICK := vmm/processors.c vmm/serial.c vmm/serial-model.c vmm/rtc.c $(wildcard vmm/virtio/*.c)
 $(call obj,$(filter-out $(QUICK),$(SRC_vmm)) $(SRC_keeper) $(SRC_adit) $(wildcard passthrough/vfio*/*.c)): \
 	OPT = $(if $(DEBUG),-O0,-Os)
+# A table of jumps would be one more page that each access touches.
+$(call obj,vmm/serial-model.c): ADIT_CFLAGS += -fno-jump-tables
 # Beside vmm at the top, and nothing that adit links: its libraries are virtaditd's alone.
 DRIVER := $(O)/liblibvirt-driver.a
 OBJS := $(foreach r,libvirt-driver $(ROOMS),$(call obj,$(SRC_$(r)))) $(call obj,$(SRC_adit) $(SRC_adit-keeper) $(SRC_virtaditd) \

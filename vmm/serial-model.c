@@ -65,7 +65,7 @@ void serial_model_init(struct serial_model *model, const struct serial_model_ops
 }
 
 /* Data sheet table IV: the highest priority that is enabled and pending. */
-static uint8_t identify(const struct serial_model *m)
+static HOT uint8_t identify(const struct serial_model *m)
 {
 	if ((m->ier & IER_LINE) && m->overrun)
 		return IIR_LINE;
@@ -79,7 +79,7 @@ static uint8_t identify(const struct serial_model *m)
 }
 
 /* On a PC OUT2 gates this output; small guests forget it, so it does not here. */
-static void update_irq(struct serial_model *m)
+static HOT void update_irq(struct serial_model *m)
 {
 	bool asserted = identify(m) != IIR_NONE;
 
@@ -135,7 +135,7 @@ static uint8_t modem_lines(const struct serial_model *m)
 }
 
 /* The interrupt falls and rises again: an edge-triggered pin has to see each byte. */
-static void write_thr(struct serial_model *m, uint8_t byte)
+static HOT void write_thr(struct serial_model *m, uint8_t byte)
 {
 	m->thre_pending = false;
 	update_irq(m);
@@ -180,7 +180,7 @@ static void write_mcr(struct serial_model *m, uint8_t value)
 			(changed & MSR_RI ? 0x04 : 0) | (changed & MSR_DCD ? 0x08 : 0);
 }
 
-void serial_model_write(struct serial_model *m, unsigned int reg, uint8_t value)
+HOT void serial_model_write(struct serial_model *m, unsigned int reg, uint8_t value)
 {
 	switch (reg) {
 	case REG_DATA:
@@ -239,7 +239,7 @@ static uint8_t read_msr(struct serial_model *m)
 	return value;
 }
 
-static uint8_t read_register(struct serial_model *m, unsigned int reg)
+static HOT uint8_t read_register(struct serial_model *m, unsigned int reg)
 {
 	bool dlab = m->lcr & LCR_DLAB;
 
@@ -263,7 +263,7 @@ static uint8_t read_register(struct serial_model *m, unsigned int reg)
 	}
 }
 
-uint8_t serial_model_read(struct serial_model *m, unsigned int reg)
+HOT uint8_t serial_model_read(struct serial_model *m, unsigned int reg)
 {
 	uint8_t value = read_register(m, reg);
 

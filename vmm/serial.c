@@ -54,7 +54,7 @@ static const struct io_ops serial_io_ops = { .read = serial_read, .write = seria
  * Every order below is sequentially consistent: a producer stores tail and then looks whether the
  * consumer has gone; the consumer goes and then looks at tail. One of them sees the other.
  */
-static bool ring_send(void *opaque, uint8_t byte)
+static HOT bool ring_send(void *opaque, uint8_t byte)
 {
 	struct serial *serial = opaque;
 	uint32_t tail = serial->tail, used;
@@ -84,7 +84,7 @@ static void model_irq(void *opaque, bool asserted)
 static const struct serial_model_ops model_ops = { .send = ring_send, .irq = model_irq };
 
 /* An access of several bytes is one to each port, as on an 8-bit bus. */
-uint64_t serial_read(void *opaque, uint64_t offset, unsigned int size)
+HOT uint64_t serial_read(void *opaque, uint64_t offset, unsigned int size)
 {
 	struct serial *serial = opaque;
 	uint64_t value = 0;
@@ -102,7 +102,7 @@ uint64_t serial_read(void *opaque, uint64_t offset, unsigned int size)
 	return value;
 }
 
-void serial_write(void *opaque, uint64_t offset, uint64_t value, unsigned int size)
+HOT void serial_write(void *opaque, uint64_t offset, uint64_t value, unsigned int size)
 {
 	struct serial *serial = opaque;
 	bool resume;

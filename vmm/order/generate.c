@@ -21,6 +21,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "util/bits.h"
+
 #define MAX_SECTIONS 16384u
 #define SECONDS	     30u /* a guest that does not end by itself is ended here */
 
@@ -215,13 +217,21 @@ static void print_own(const char *name)
 
 static void print(struct order *order)
 {
+	/* What is marked HOT calls them, on each exit. */
+	static const char *const with_hot[] = { "ioctl.o", "pthread_mutex_lock.o",
+						"pthread_mutex_unlock.o" };
+
 	puts("/* SPDX-License-Identifier: Apache-2.0 */\n"
 	     "/*\n"
 	     " * What a VM executes between its start and its end, in one piece of adit's file: the kernel maps a\n"
 	     " * file's pages sixteen at a time, so that elsewhere nearly all of it was in every VM's memory.\n"
 	     " * Written by `make order`; what is named here and is not there any more does no harm.\n"
 	     " */\n"
-	     "SECTIONS\n{\n\t.text.first :\n\t{");
+	     "SECTIONS\n{\n\t.text.first :\n\t{\n"
+	     "\t\t*(.text.hot .text.hot.*)");
+	for (size_t i = 0; i < ARRAY_SIZE(with_hot); i++)
+		printf("\t\t*libc.a:%s(.text)\n", with_hot[i]);
+	putchar('\n');
 	qsort(order->section, order->n, sizeof(order->section[0]), by_name);
 	for (size_t i = 0; i < order->n; i++) {
 		const struct section *one = &order->section[i];
@@ -238,17 +248,21 @@ static void print(struct order *order)
 
 int main(int argc, char **argv)
 {
-	struct order order = { .section = calloc(MAX_SECTIONS, sizeof(struct section)) };
+	struct order order = { .section = NULL };
 
-	if (argc < 4 || !order.section) {
+	if (argc < 4) {
 		fputs("usage: order-generate MAP ADIT CONFIG...\n", stderr);
 		return 1;
 	}
+	order.section = calloc(MAX_SECTIONS, sizeof(struct section));
+	if (!order.section)
+		die("no memory for the map");
 	sigaction(SIGALRM, &(struct sigaction){ .sa_handler = on_alarm }, NULL);
 	read_map(&order, argv[1]);
 	qsort(order.section, order.n, sizeof(order.section[0]), by_start);
 	for (int i = 3; i < argc; i++)
 		trace(&order, (char *[]){ argv[2], (char *)"run", argv[i], NULL });
 	print(&order);
+	free(order.section);
 	return fflush(stdout) ? 1 : 0;
 }
