@@ -402,6 +402,7 @@ static int run_machines(struct life *life, enum machine_end *end)
 	} while (goes_on(life, *end));
 	if (life->op_done || life->op == LIFE_NOTHING)
 		return ret;
+	life->resume = true;
 	if (is_doing(life, LIFE_STOP)) {
 		finish_well(life);
 	} else if (is_doing(life, LIFE_DELETE)) {
@@ -486,6 +487,9 @@ static int begin(struct life *life, enum life_op op, struct err *err)
 		life->op = op;
 		life->op_done = false;
 		life->held = life->held || op == LIFE_STOP || op == LIFE_DELETE;
+		/* What was paused waits before its first instruction. */
+		if (op == LIFE_REBOOT && life->state == LIFE_PAUSED)
+			life->resume = false;
 		if (life->machine && op == LIFE_REBOOT)
 			machine_reset(life->machine);
 		else if (life->machine)

@@ -33,7 +33,7 @@ enum life_state {
 enum life_op {
 	LIFE_NOTHING,
 	LIFE_BOOT,
-	LIFE_REBOOT, /* a new machine at once, whatever the guest does */
+	LIFE_REBOOT, /* a new machine at once, whatever the guest does; paused where the last was */
 	LIFE_STOP,
 	LIFE_DELETE, /* stopped, and its configuration is forgotten */
 };

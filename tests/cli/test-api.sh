@@ -99,6 +99,12 @@ truncate -s 3M "$work/disk"
 ok "an image that grew by itself is looked at" ctl resize-disk disk
 ok "a disk that is not there is 404" is "$(http PUT vm.resize-disk -d '{"id": "none"}')" 404
 ok "vm.reboot makes a new machine" ctl reboot
+ok "vm.pause, then vm.reboot" ctl pause
+ok "makes one that waits" ctl reboot
+ok "as the last did" is "$(state)" Paused
+ok "until vm.resume" ctl resume
+ok "the next does not" ctl reboot
+ok "for it ran" is "$(state)" Running
 ok "vm.pause, then vm.shutdown" ctl pause
 ok "vm.shutdown stops a paused one too" ctl shutdown
 ok "it is Shutdown" is "$(state)" Shutdown
@@ -124,7 +130,8 @@ ok "and removes the socket" [ ! -e "$sock" ]
 ok "events came, in order" python3 -c '
 import json, sys
 words = [json.loads(l)["event"] for l in open(sys.argv[1])]
-due = ("state created booted paused resumed ended booted paused ended booted ended deleted "
+due = ("state created booted paused resumed ended booted paused ended booted resumed ended booted "
+       "paused ended booted ended deleted "
        "created booted ended deleted created failed").split()
 assert words == due, words
 ' "$work/events"
