@@ -324,6 +324,8 @@ static int make_virtio(struct machine *machine, struct err *err)
 		.layout = &machine->layout,
 		.quit = on_quit,
 		.quit_arg = machine,
+		.event = machine->event,
+		.event_arg = machine->event_arg,
 	};
 
 	return virtio_devices_create(&machine->virtio, &parts, err);

@@ -15,20 +15,35 @@
 
 struct tent {
 	struct bench b;
+	unsigned int reached;
+	uint64_t bytes; /* as was told last */
 	struct balloon *balloon;
 	uint8_t *heap; /* what the bench had */
 };
 
+static void on_reached(void *arg, uint64_t bytes)
+{
+	struct tent *t = arg;
+
+	t->reached++;
+	t->bytes = bytes;
+}
+
 /* Guest memory as the machine has it: a mapping, shared (memfd) or private. */
 static void open_with(struct tent *t, bool shared, uint64_t size, unsigned int barred)
 {
-	const struct balloon_options options = {
-		.size = size, .shared = shared, .reporting = true, .stats_ms = 1, .barred = barred
-	};
+	const struct balloon_options options = { .size = size,
+						 .shared = shared,
+						 .reporting = true,
+						 .stats_ms = 1,
+						 .barred = barred,
+						 .reached = on_reached,
+						 .arg = t };
 	struct err err;
 	int fd = shared ? memfd_create("guest", MFD_CLOEXEC) : -1;
 	uint8_t *memory;
 
+	t->reached = 0;
 	bench_open(&t->b);
 	if (shared)
 		assert_int_equal(ftruncate(fd, GUEST_BYTES), 0);
@@ -178,6 +193,35 @@ static void the_size_is_told_and_answered(void **state)
 	close_tent(&t);
 }
 
+static void it_is_told_once_that_the_guest_has_got_there(void **state)
+{
+	struct tent t;
+	struct err err;
+
+	open_tent(&t, false);
+	bench_start(&t.b, bench_layouts[1], 2);
+	set(&t.b, VIRTIO_BAR_DEVICE + 4, 256, 4);
+	assert_int_equal(t.reached, 0); /* nobody has asked for it */
+	assert_ok(balloon_resize(t.balloon, 2 << 20, &err), &err);
+	set(&t.b, VIRTIO_BAR_DEVICE + 4, 511, 4);
+	assert_int_equal(t.reached, 0);
+	set(&t.b, VIRTIO_BAR_DEVICE + 4, 512, 4);
+	assert_int_equal(t.reached, 1);
+	assert_int_equal(t.bytes, 2 << 20);
+	/* A guest that goes to and fro makes no more of it. */
+	set(&t.b, VIRTIO_BAR_DEVICE + 4, 511, 4);
+	set(&t.b, VIRTIO_BAR_DEVICE + 4, 512, 4);
+	assert_int_equal(t.reached, 1);
+	assert_ok(balloon_resize(t.balloon, 2 << 20, &err), &err);
+	set(&t.b, VIRTIO_BAR_DEVICE + 4, 512, 4);
+	assert_int_equal(t.reached, 1);
+	assert_ok(balloon_resize(t.balloon, 0, &err), &err);
+	set(&t.b, VIRTIO_BAR_DEVICE + 4, 0, 4);
+	assert_int_equal(t.reached, 2);
+	assert_int_equal(t.bytes, 0);
+	close_tent(&t);
+}
+
 /* Inflates one page and reports another; whether they went back. */
 static bool one_goes(struct tent *t)
 {
@@ -269,6 +313,7 @@ int main(void)
 		cmocka_unit_test(reported_pages_go_back_and_parts_of_pages_do_not),
 		cmocka_unit_test(statistics_are_asked_for_and_kept),
 		cmocka_unit_test(the_size_is_told_and_answered),
+		cmocka_unit_test(it_is_told_once_that_the_guest_has_got_there),
 		cmocka_unit_test(nothing_goes_back_while_something_does_dma),
 		cmocka_unit_test(who_does_dma_waits_until_the_balloon_is_empty),
 	};

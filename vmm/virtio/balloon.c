@@ -27,8 +27,11 @@ struct balloon {
 	struct virtio_host host;
 	bool shared;
 	uint32_t stats_ms;
+	void (*reached)(void *arg, uint64_t bytes);
+	void *arg;
 	unsigned int barred; /* by so many; under the device's lock, as all from here on */
 	struct virtio_balloon_config config;
+	bool asked; /* for another size, which the guest has not reached yet */
 	struct balloon_stats stats;
 	/* The buffer in which the driver waits to be asked for statistics. */
 	bool holds;
@@ -243,8 +246,14 @@ static void config_write(void *opaque, uint32_t offset, const void *data, unsign
 {
 	struct balloon *balloon = opaque;
 
-	if (offset == offsetof(struct virtio_balloon_config, actual) && size == 4)
-		memcpy(&balloon->config.actual, data, 4);
+	if (offset != offsetof(struct virtio_balloon_config, actual) || size != 4)
+		return;
+	memcpy(&balloon->config.actual, data, 4);
+	if (!balloon->asked || balloon->config.actual != balloon->config.num_pages)
+		return;
+	balloon->asked = false;
+	if (balloon->reached)
+		balloon->reached(balloon->arg, (uint64_t)balloon->config.actual * PAGE);
 }
 
 /* With the lock held. */
@@ -277,6 +286,7 @@ int balloon_resize(struct balloon *balloon, uint64_t size, struct err *err)
 	ret = check_size(balloon, size, err);
 	if (!ret) {
 		balloon->config.num_pages = (uint32_t)MIN(size / PAGE, UINT32_MAX);
+		balloon->asked = balloon->config.num_pages != balloon->config.actual;
 		virtio_config_changed(balloon->device);
 	}
 	virtio_unlock(balloon->device);
@@ -371,6 +381,8 @@ int balloon_create(struct balloon **out, const struct virtio_host *host,
 	balloon->shared = options->shared;
 	balloon->stats_ms = options->stats_ms;
 	balloon->barred = options->barred;
+	balloon->reached = options->reached;
+	balloon->arg = options->arg;
 	balloon->config.num_pages = (uint32_t)(options->size / PAGE);
 	forget(balloon);
 	ret = virtio_device_create(&balloon->device, host, &device, err);

@@ -23,6 +23,13 @@ struct balloon_options {
 	bool reporting;	     /* free pages are reported */
 	uint32_t stats_ms;   /* how often statistics are asked for; 0: never */
 	unsigned int barred; /* by so many from the start, where size is 0 and reporting false */
+	/*
+	 * The guest has given, or taken back, all that it was asked for: once for each
+	 * balloon_resize, so that no guest can make many of them. On any thread, with the device's
+	 * lock held. May be NULL.
+	 */
+	void (*reached)(void *arg, uint64_t bytes);
+	void *arg;
 };
 
 /* What the guest said last; a value that it does not tell is UINT64_MAX. */

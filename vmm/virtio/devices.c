@@ -2,6 +2,7 @@
 #include "vmm/virtio/devices.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +40,8 @@ struct virtio_devices {
 	struct hot_ram *hot;
 	struct pci_bus *bus;
 	struct balloon *balloon;
+	void (*event)(void *arg, const char *event, const char *detail);
+	void *event_arg;
 	struct mem *mem;
 	/* Taken before a device's own lock; not by what a device calls. */
 	pthread_mutex_t lock;
@@ -196,6 +199,16 @@ static int add_vsock(struct virtio_devices *devices, const struct config_vsock *
 	return ret ? ret : plug_fixed(devices, device, err);
 }
 
+static void on_reached(void *arg, uint64_t bytes)
+{
+	const struct virtio_devices *devices = arg;
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRIu64, bytes);
+	if (devices->event)
+		devices->event(devices->event_arg, "balloon", text);
+}
+
 static int add_balloon(struct virtio_devices *devices, const struct config *config, struct err *err)
 {
 	const struct balloon_options options = {
@@ -206,6 +219,8 @@ static int add_balloon(struct virtio_devices *devices, const struct config *conf
 		.stats_ms = config->balloon.stats_ms,
 		.barred =
 			(unsigned int)(config->n_adis + config->n_devices + config->n_user_devices),
+		.reached = on_reached,
+		.arg = devices,
 	};
 	int ret = balloon_create(&devices->balloon, &devices->host, &options, err);
 
@@ -239,6 +254,8 @@ int virtio_devices_create(struct virtio_devices **out, const struct virtio_parts
 	};
 	fill_memory(&devices->memory, parts->layout, parts->ram);
 	devices->hot = parts->hot;
+	devices->event = parts->event;
+	devices->event_arg = parts->event_arg;
 	devices->memory.hot = parts->hot;
 	devices->shared = parts->ram->fd >= 0;
 	devices->pinned = config->memory.prefault && !config->balloon.present;

@@ -39,6 +39,9 @@ struct virtio_parts {
 	/* Ctrl-A x at a console's terminal; on the loop. */
 	void (*quit)(void *arg);
 	void *quit_arg;
+	/* As of struct machine_options; may be NULL. */
+	void (*event)(void *arg, const char *event, const char *detail);
+	void *event_arg;
 };
 
 /* All parts are borrowed for the machine's life. The functions belong to the bus. */
