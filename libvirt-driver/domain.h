@@ -44,6 +44,7 @@ struct domain {
 	struct definition *live;	/* NULL: not running */
 	struct run *run;		/* there where live is */
 	uint32_t uid;			/* of its process, where there is one */
+	uint64_t owner;			/* the session that it ends with; 0: none */
 	bool autostart, autostart_once; /* with the host, always and the next time */
 	int32_t id;			/* -1: not running */
 	int32_t state, reason;

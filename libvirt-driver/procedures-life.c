@@ -114,6 +114,7 @@ static int set_autostart_once(struct call *call)
 /* virDomainCreateFlags */
 enum {
 	START_PAUSED = 1,
+	START_AUTODESTROY = 2,	/* with the connection */
 	START_BYPASS_CACHE = 4, /* of a saved image, where there is one */
 	START_FORCE_BOOT = 8,	/* which is removed */
 	START_VALIDATE = 16,	/* what is not known is refused in any case */
@@ -138,15 +139,21 @@ static int create(struct call *call)
 	return domain ? start(call, domain, 0) : CALL_REFUSED;
 }
 
+static unsigned int how_to_start(uint32_t flags)
+{
+	return RUN_WITH_DOMAIN | (flags & START_PAUSED ? RUN_PAUSED : 0) |
+	       (flags & START_AUTODESTROY ? RUN_AUTODESTROY : 0);
+}
+
 static int create_flags(struct call *call)
 {
 	uint32_t flags;
 	struct domain *domain = call_only_domain(call, &flags);
 	bool saved;
 
-	if (!domain ||
-	    refuse_flags(call, flags,
-			 START_PAUSED | START_BYPASS_CACHE | START_FORCE_BOOT | START_RESET_NVRAM))
+	if (!domain || refuse_flags(call, flags,
+				    START_PAUSED | START_AUTODESTROY | START_BYPASS_CACHE |
+					    START_FORCE_BOOT | START_RESET_NVRAM))
 		return CALL_REFUSED;
 	saved = store_has_saved(call->daemon, domain_uuid(domain));
 	if (saved && flags & START_BYPASS_CACHE)
@@ -156,7 +163,7 @@ static int create_flags(struct call *call)
 	if (saved && flags & START_FORCE_BOOT && !domain->live &&
 	    store_remove_saved(call->daemon, domain_uuid(domain), &call->refusal))
 		return CALL_REFUSED;
-	return start(call, domain, RUN_WITH_DOMAIN | (flags & START_PAUSED ? RUN_PAUSED : 0));
+	return start(call, domain, how_to_start(flags));
 }
 
 /* A transient domain, or one run of a defined one by other XML. */
@@ -170,7 +177,8 @@ static int create_xml(struct call *call)
 	int ret;
 
 	if (!call_arguments(call) ||
-	    refuse_flags(call, flags, START_PAUSED | START_VALIDATE | START_RESET_NVRAM))
+	    refuse_flags(call, flags,
+			 START_PAUSED | START_AUTODESTROY | START_VALIDATE | START_RESET_NVRAM))
 		return CALL_REFUSED;
 	definition = definition_parse(xml, strlen(xml), &host, &call->refusal);
 	if (!definition)
@@ -184,8 +192,7 @@ static int create_xml(struct call *call)
 		return CALL_REFUSED;
 	}
 	domain->live = definition;
-	ret = run_start(domain, &call->ticket,
-			RUN_WITH_DOMAIN | (flags & START_PAUSED ? RUN_PAUSED : 0), &call->refusal);
+	ret = run_start(domain, &call->ticket, how_to_start(flags), &call->refusal);
 	if (ret == CALL_REFUSED)
 		domain_let_go(domain);
 	return ret;

@@ -22,6 +22,7 @@
 #define LAST_WORDS  480u
 #define AUTOSTARTED "autostarted"
 #define IOMMU_GIVEN "iommu"
+#define AUTODESTROY "autodestroy"
 
 int run_path(const struct daemon *daemon, const uint8_t uuid[XDR_UUID], const char *name,
 	     char path[RUN_PATH])
@@ -145,19 +146,55 @@ uint32_t run_owner(const struct daemon *daemon, const uint8_t uuid[XDR_UUID])
 	return known ? st.st_uid : geteuid();
 }
 
+static bool has_file(const struct domain *domain, const char *name)
+{
+	int dir = run_open(domain->daemon, domain_uuid(domain), false);
+	struct stat st;
+	bool has;
+
+	if (dir < 0)
+		return false;
+	has = !fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW);
+	close(dir);
+	return has;
+}
+
+static int make_file(const struct domain *domain, const char *name)
+{
+	int dir = run_open(domain->daemon, domain_uuid(domain), false), ret = dir;
+
+	if (dir < 0)
+		return ret;
+	ret = store_write(dir, name, "", false);
+	close(dir);
+	return ret;
+}
+
+int run_mark_autodestroy(const struct domain *domain, struct refusal *refusal)
+{
+	int ret = domain->owner ? make_file(domain, AUTODESTROY) : 0;
+
+	return ret ? refuse(refusal, FAULT_OPERATION_FAILED, "%s cannot be written to: %s",
+			    domain->daemon->run_dir, strerror(-ret))
+		   : 0;
+}
+
+bool run_is_autodestroy(const struct domain *domain)
+{
+	return has_file(domain, AUTODESTROY);
+}
+
 /* With a device from the start there is a keeper, which opens what it needs. */
 bool run_has_iommu(const struct domain *domain)
 {
 	int dir = run_open(domain->daemon, domain_uuid(domain), false);
 	struct json_object *config = NULL, *devices, *iommu;
-	struct stat st;
+	bool has = has_file(domain, IOMMU_GIVEN);
 	char *text = NULL;
 	size_t len;
-	bool has;
 
 	if (dir < 0)
 		return false;
-	has = !fstatat(dir, IOMMU_GIVEN, &st, AT_SYMLINK_NOFOLLOW);
 	if (!has)
 		text = store_read(dir, "config.json", DEFINITION_MAX_XML, &len);
 	close(dir);
@@ -174,13 +211,7 @@ bool run_has_iommu(const struct domain *domain)
 
 int run_had_iommu(const struct domain *domain)
 {
-	int dir = run_open(domain->daemon, domain_uuid(domain), false), ret = dir;
-
-	if (dir < 0)
-		return ret;
-	ret = store_write(dir, IOMMU_GIVEN, "", false);
-	close(dir);
-	return ret;
+	return make_file(domain, IOMMU_GIVEN);
 }
 
 int run_keep_live(struct daemon *daemon, const struct definition *live, int32_t id)
@@ -323,7 +354,8 @@ int run_last_words(struct daemon *daemon, const uint8_t uuid[XDR_UUID], struct e
 
 void run_clean(struct daemon *daemon, const uint8_t uuid[XDR_UUID])
 {
-	static const char *const own[] = { "live.xml", "config.json", "taken.json", IOMMU_GIVEN };
+	static const char *const own[] = { "live.xml", "config.json", "taken.json", IOMMU_GIVEN,
+					   AUTODESTROY };
 	static const char *const made[] = { "api", "serial", "console", "vsock" };
 	int dir = run_open(daemon, uuid, false), vm;
 

@@ -31,6 +31,9 @@ uint32_t run_owner(const struct daemon *daemon, const uint8_t uuid[XDR_UUID]);
  */
 bool run_has_iommu(const struct domain *domain);
 int run_had_iommu(const struct domain *domain);
+/* That it ends with its owner, if it has one; and whether it does. */
+int run_mark_autodestroy(const struct domain *domain, struct refusal *refusal);
+bool run_is_autodestroy(const struct domain *domain);
 /* Its live.xml, written anew where it changed while it runs. */
 int run_keep_live(struct daemon *daemon, const struct definition *live, int32_t id);
 /*

@@ -178,6 +178,7 @@ static void over(struct run *run)
 		domain->reason = SHUTOFF_FAILED;
 	}
 	domain->id = -1;
+	domain->owner = 0;
 	if (started && domain_definition(domain))
 		sessions_tell_lifecycle(daemon, domain, LIFECYCLE_STOPPED, detail);
 	domain->run = NULL;
@@ -292,6 +293,15 @@ static void on_state(struct run *run, const char *state)
 		set_state(run, DOMAIN_PAUSED, PAUSED_USER);
 }
 
+/* bytes: of the guest's memory that its balloon has. */
+static void on_balloon(const struct run *run, const char *bytes)
+{
+	uint64_t held = strtoull(bytes, NULL, 10) / KIB, all = run->domain->live->memory_kib;
+
+	if (held <= all)
+		sessions_tell_balloon(daemon_of(run), run->domain, all - held);
+}
+
 static void take_event(struct run *run, const char *event, const char *detail)
 {
 	if (!strcmp(event, "state")) {
@@ -314,6 +324,8 @@ static void take_event(struct run *run, const char *event, const char *detail)
 		snprintf(run->ended, sizeof(run->ended), "%s", detail);
 		if (!strcmp(detail, "reset"))
 			sessions_tell_reboot(daemon_of(run), run->domain);
+	} else if (!strcmp(event, "balloon")) {
+		on_balloon(run, detail);
 	} else if (!strcmp(event, "device-removed")) {
 		change_removed(run, detail);
 	} else if (!strcmp(event, "failed")) {
@@ -394,6 +406,7 @@ int run_give_up(struct domain *domain, struct refusal *refusal)
 	run_free(domain->run);
 	domain->run = NULL;
 	domain->id = -1;
+	domain->owner = 0;
 	definition_free(domain->live);
 	domain->live = NULL;
 	return CALL_REFUSED;
@@ -422,8 +435,10 @@ int run_begin(struct domain *domain, const struct saved *saved, const struct tic
 			daemon->last_id < INT32_MAX ? ++daemon->last_id : (daemon->last_id = 1);
 	if (user_choose(domain, refusal) || bridges_connect(domain->live, NULL, refusal))
 		return run_give_up(domain, refusal);
+	if (ticket && how & RUN_AUTODESTROY)
+		domain->owner = ticket->session;
 	pid = -1;
-	if (!run_prepare(domain, &given, refusal) &&
+	if (!run_prepare(domain, &given, refusal) && !run_mark_autodestroy(domain, refusal) &&
 	    (!saved || !given_take_saved(&given, saved->fd, refusal)))
 		pid = run_spawn(domain, &given, how, refusal);
 	given_close(&given);
@@ -619,6 +634,14 @@ int run_destroy(struct domain *domain, const struct ticket *ticket, struct refus
 	return CALL_LATER;
 }
 
+void run_autodestroy(struct daemon *daemon, uint64_t session)
+{
+	for (struct domain *domain = daemon->domains; domain; domain = domain->next) {
+		if (domain->owner == session && domain->run)
+			run_end(domain->run);
+	}
+}
+
 void run_times(const struct domain *domain, struct run_times *times)
 {
 	pid_t pid;
@@ -716,6 +739,9 @@ static void find_one(struct daemon *daemon, const uint8_t uuid[XDR_UUID])
 	if (!find_again(domain)) {
 		log_line(daemon->log, LOG_INFO, "domain", "%s: found running as pid %d", live->name,
 			 domain->run->pid);
+		/* Whose connection ended with the daemon before. */
+		if (run_is_autodestroy(domain))
+			run_end(domain->run);
 		return;
 	}
 	taken_return_all(domain, NULL);

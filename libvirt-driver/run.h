@@ -7,6 +7,7 @@
  *   config.json  what adit was given
  *   taken.json   what was taken from host drivers since
  *   iommu        there where it was given a node for I/O address spaces since
+ *   autodestroy  there where it ends with the session that started it
  *   log          what adit said
  *   vm/api       its API socket: who answers there is the domain, if it is the directory's owner
  *   vm/          and what else it listens on or leads to; it is the process's
@@ -25,6 +26,7 @@ enum run_how {
 	RUN_WITH_DOMAIN = 1, /* the ticket is answered with the domain */
 	RUN_PAUSED = 2,	     /* nothing of the guest runs until it is resumed */
 	RUN_RUNNING = 4,     /* also where it was saved paused */
+	RUN_AUTODESTROY = 8, /* it ends with the session of the ticket */
 };
 /*
  * Starts what live defines; how: of enum run_how. CALL_LATER: the ticket is answered once it runs
@@ -97,6 +99,8 @@ int run_get(const struct domain *domain, const char *verb, const struct api_hand
 
 /* All that run already, from the run directory. */
 int run_find_all(struct daemon *daemon, struct err *err);
+/* Ends what was started with RUN_AUTODESTROY by that session, which is over. */
+void run_autodestroy(struct daemon *daemon, uint64_t session);
 /* Starts what is marked for it; once in the life of the run directory. */
 void run_autostart(struct daemon *daemon);
 

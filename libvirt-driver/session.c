@@ -11,6 +11,7 @@
 #include "libvirt-driver/associate.h"
 #include "libvirt-driver/call.h"
 #include "libvirt-driver/domain.h"
+#include "libvirt-driver/run.h"
 #include "libvirt-driver/stream.h"
 #include "util/bits.h"
 
@@ -25,6 +26,7 @@ struct event {
 };
 static const struct event lifecycle = { 0, 318 };
 static const struct event reboot = { 1, 319 };
+static const struct event balloon = { 13, 331 };
 static const struct event device_removed = { 15, 333 };
 static const struct event device_added = { 19, 354 };
 
@@ -92,6 +94,7 @@ void session_destroy(struct session *session)
 	if (!session)
 		return;
 	associations_end(session->daemon, session->id);
+	run_autodestroy(session->daemon, session->id);
 	close_fds(session, session->n_fds);
 	for (size_t i = 0; i < CALLBACKS; i++)
 		free(session->callbacks[i].name);
@@ -502,6 +505,15 @@ void sessions_tell_lifecycle(struct daemon *daemon, const struct domain *domain,
 void sessions_tell_reboot(struct daemon *daemon, const struct domain *domain)
 {
 	tell(daemon, domain, &reboot, &(struct xdr_out){ 0 });
+}
+
+void sessions_tell_balloon(struct daemon *daemon, const struct domain *domain, uint64_t kib)
+{
+	struct xdr_out more = { .max = WIRE_MAX_STRING };
+
+	xdr_put_u64(&more, kib);
+	tell(daemon, domain, &balloon, &more);
+	free(more.bytes);
 }
 
 void sessions_tell_device(struct daemon *daemon, const struct domain *domain, const char *alias,

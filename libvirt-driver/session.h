@@ -74,6 +74,8 @@ void sessions_tell_lifecycle(struct daemon *daemon, const struct domain *domain,
 			     enum lifecycle event, int32_t detail);
 /* The guest has reset its machine. */
 void sessions_tell_reboot(struct daemon *daemon, const struct domain *domain);
+/* The guest has as much memory as it was asked to. */
+void sessions_tell_balloon(struct daemon *daemon, const struct domain *domain, uint64_t kib);
 /* By the device's alias, or the name that adit gives it. */
 void sessions_tell_device(struct daemon *daemon, const struct domain *domain, const char *alias,
 			  bool added);

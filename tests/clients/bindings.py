@@ -165,6 +165,34 @@ until_gone = error_of(domain.create)
 ok("it goes with the connection that lent it", until_gone == libvirt.VIR_ERR_OPERATION_INVALID, until_gone)
 domain.undefine()
 
+# --- with the connection that started it
+owner = libvirt.open(f"adit:///system?socket={socket}")
+kept = owner.defineXML(domain_xml("kept", "spin"))
+kept.createWithFlags(libvirt.VIR_DOMAIN_START_AUTODESTROY)
+owner.createXML(domain_xml("passing", "spin"), libvirt.VIR_DOMAIN_START_AUTODESTROY)
+other_owner = conn.createXML(domain_xml("staying", "spin"))
+ok("domains run while their connection lasts",
+   sorted(d.name() for d in conn.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)) == ["kept", "passing", "staying"])
+del kept
+owner.close()
+ok("and are destroyed with it", wait_for("kept", libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED) and
+   wait_for("passing", libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED), events)
+ok("others are not", [d.name() for d in conn.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)] == ["staying"])
+other_owner.destroy()
+ok("one that is defined stays so", [d.name() for d in conn.listAllDomains()] == ["kept"])
+conn.lookupByName("kept").undefine()
+
+# --- how much memory it has
+domain = conn.createXML(domain_xml("sized", "hotdma", "<memballoon model='virtio'><stats period='1'/></memballoon>").replace(
+    "<os>", "<os><cmdline>balloon</cmdline>"))
+conn.domainEventRegisterAny(domain, libvirt.VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE,
+                            lambda _, dom, actual, __: note(dom.name(), "balloon", actual), None)
+domain.setMemory(65472)
+ok("an event tells that the guest has given memory back", wait_for("sized", "balloon", 65472), events)
+domain.setMemory(65536)
+ok("and that it has taken it", wait_for("sized", "balloon", 65536), events)
+domain.destroy()
+
 # --- saved, and going on
 saved = os.path.join(os.path.dirname(given), "bindings.save")
 domain = conn.createXML(domain_xml("saver", "spin", "<serial type='null'/>"))

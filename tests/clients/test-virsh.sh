@@ -305,7 +305,10 @@ ok "it is paused" says "paused (user)" v domstate --reason one
 ok "suspending it twice is refused" fails . v suspend one
 ok "resume" does v resume one
 ok "it runs on" says "running (unpaused)" v domstate --reason one
+v suspend one
 ok "reset" does v reset one
+ok "one that is paused stays so" is "$(virsh -q -c "adit:///system?socket=$sock" domstate --reason one)" "paused (user)"
+v resume one
 domain_pid=$(sed -n 's/.*started as pid //p' "$work/log" | tail -1)
 
 # --- the daemon goes and comes
@@ -328,6 +331,27 @@ ok "and nothing of the definition" is "$(ls "$work/state")" ""
 ok "events told its life" sh -c 'for w in "Defined Added" "Started Booted" "Suspended Paused" \
 	"Resumed Unpaused"; do grep -q "domain .one.: $w\|domain .heard.: $w" "$1" || { echo "# $w"; exit 1; }; done' \
 	-- "$work/events"
+
+# --- with the connection that started it
+domain owned spin
+v define "$work/owned.xml"
+ok "start --autodestroy" says "owned *running" v "start owned --autodestroy; list"
+ok "it ends with that virsh" "$until" "$work/log" "owned: ended: destroyed"
+ok "as is told" says "shut off (destroyed)" v domstate --reason owned
+mkfifo "$work/held"
+virsh -q -c "adit:///system?socket=$sock" <"$work/held" >"$work/holder" 2>&1 &
+holder=$!
+exec 9>"$work/held"
+echo "start owned --autodestroy" >&9
+"$until" "$work/log" "owned: started" 2
+until virsh -q -c "adit:///system?socket=$sock" domstate owned | grep -q running; do :; done
+kill -9 "$daemon"
+wait "$daemon" 2>/dev/null
+exec 9>&-
+wait "$holder" 2>/dev/null
+up
+ok "a daemon that comes after ends it" "$until" "$work/log" "owned: ended: destroyed"
+v undefine owned
 
 # --- its console
 talk() { # talk LINES COMMAND...: as virsh, on a terminal.
