@@ -18,6 +18,8 @@ case $build in
 *address* | *thread*) nothing "a sanitizer's memory is more than the units allow" ;;
 esac
 grep -q ' cgroup2 ' /proc/mounts || nothing "no cgroup2 is mounted"
+group=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)$(sed -n 's/^0:://p' /proc/self/cgroup)/try-$$
+{ mkdir "$group" && rmdir "$group"; } 2>/dev/null || nothing "no cgroup can be made: $group"
 unshare --mount --pid --ipc --uts --net --cgroup --fork true 2>/dev/null || nothing "no namespaces may be made"
 need_kvm
 
