@@ -150,6 +150,7 @@ static int measure_start(struct boot *boot, struct bench_run *run, struct err *e
 	struct contest contest = {
 		.name = "start",
 		.parties = { PARTIES },
+		.peers = 1u << QEMU,
 		.party_count = party_count(boot),
 		.rows = rows,
 		.row_count = ARRAY_SIZE(rows),
@@ -191,6 +192,7 @@ static int measure_memory(struct boot *boot, struct bench_run *run, struct err *
 	struct contest contest = {
 		.name = "memory",
 		.parties = { PARTIES },
+		.peers = 1u << QEMU,
 		.party_count = party_count(boot),
 		.rows = &row,
 		.row_count = 1,

@@ -51,10 +51,29 @@ static void keep(struct contest *contest, unsigned int party, const double *valu
 	}
 }
 
+/*
+ * A peer that had to be ended has no figures, not even of the rounds before: whatever it does on
+ * this host, it does not do what the others do.
+ */
+static void put_out(struct contest *contest, struct bench_run *run, const struct turn *turn,
+		    unsigned int total, const char *state)
+{
+	contest->out[turn->party] = true;
+	for (unsigned int row = 0; row < contest->row_count; row++)
+		contest->samples[row][turn->party].count = 0;
+	results_failed(run->results,
+		       "%s, round %u of %u: %s was ended, since its turn had no end within %u s "
+		       "(--patience): %s",
+		       contest->name, turn->round + 1, total, contest->parties[turn->party],
+		       run->options->patience, state);
+}
+
 static int one_turn(struct contest *contest, struct bench_run *run, unsigned int round,
 		    unsigned int total, unsigned int warm_up, unsigned int party, struct err *err)
 {
 	double value[ROWS_MAX];
+	char state[200];
+	bool late;
 	/* A floor that is itself: the first party's work, in the place of the others. */
 	struct turn turn = {
 		.run = run,
@@ -71,8 +90,15 @@ static int one_turn(struct contest *contest, struct bench_run *run, unsigned int
 	progress(run, contest, round, total, party);
 	watch_turn(run->watch, "%s, round %u of %u, %s", contest->name, round + 1, total,
 		   contest->parties[party]);
+	if (contest->peers & 1u << turn.party)
+		watch_peer(run->watch);
 	ret = contest->turn(&turn, err);
+	late = watch_late(run->watch, state, sizeof(state));
 	watch_turn(run->watch, NULL);
+	if (late) {
+		put_out(contest, run, &turn, total, state);
+		return 0;
+	}
 	if (ret == -ENOTSUP && party) {
 		contest->out[party] = true;
 		results_note(run->results, "%s: no turn for %s: %s", contest->name,

@@ -41,12 +41,14 @@ struct contest {
 	const char *name;
 	const char *parties[PARTIES_MAX]; /* [0]: adit */
 	unsigned int party_count;
+	unsigned int peers; /* bits of parties: others' programs, without which the rest goes on */
 	const struct contest_row *rows;
 	unsigned int row_count;
 	unsigned int warm_up;	 /* rounds that are not kept, unless --warm-up says how many */
 	unsigned int rounds_max; /* no more than that; 0: as many as the run has */
 	/* 0, or -errno with a sentence, which ends the bench. -ENOTSUP: this party cannot, and has
-	 * no more turns; the sentence becomes a note. Not for party 0. */
+	 * no more turns; the sentence becomes a note. Not for party 0. A party whose program had to
+	 * be ended (watch_peer) has no more either, whatever this returns. */
 	int (*turn)(struct turn *turn, struct err *err);
 	void *opaque;
 

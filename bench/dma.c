@@ -208,9 +208,11 @@ static unsigned int choose_parties(struct dma *dma, struct contest *contest, enu
 		dma->way[n++] = DMA_QEMU;
 	else if (what == ON_THE_HOST && dma->moves)
 		dma->way[n++] = DMA_CPU;
-	for (unsigned int i = 0; i < n; i++)
+	for (unsigned int i = 0; i < n; i++) {
 		contest->parties[i] =
 			i && dma->way[i] == DMA_OURS ? "the host" : names[dma->way[i]];
+		contest->peers |= dma->way[i] == DMA_QEMU ? 1u << i : 0;
+	}
 	return n;
 }
 

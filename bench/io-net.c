@@ -242,6 +242,7 @@ static int measure(struct net *net, struct bench_run *run, struct err *err)
 	struct contest contest = {
 		.name = "net",
 		.parties = { [ADIT] = "adit", [QEMU] = "qemu-microvm", [TAP] = "tap" },
+		.peers = 1u << QEMU,
 		.party_count = TAP + 1,
 		.rows = rows,
 		.row_count = ARRAY_SIZE(rows),

@@ -237,6 +237,7 @@ static int measure(struct io *io, struct bench_run *run, struct err *err)
 	struct contest contest = {
 		.name = "disk",
 		.parties = { [ADIT] = "adit", [QEMU] = "qemu-microvm", [IO_URING] = "io_uring" },
+		.peers = 1u << QEMU,
 		.party_count = IO_URING + 1,
 		.rows = results,
 		.row_count = 2 * io->jobs.count,

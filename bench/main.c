@@ -259,6 +259,9 @@ static int run_bench(const struct bench *bench, const struct bench_options *opti
 			if (!ret && wrote)
 				ret = err_set(&err, -wrote, "%s", files.text);
 		}
+		if (!ret && results_failures(run.results))
+			ret = err_set(&err, EIO, "%u failed: what is told beside the rows",
+				      results_failures(run.results));
 		results_free(run.results);
 		if (run.plot)
 			plot_free(run.plot);

@@ -16,7 +16,7 @@
 #include "util/bits.h"
 
 struct results {
-	struct json_object *json, *list, *notes;
+	struct json_object *json, *list, *notes, *failures;
 	const struct bench_options *options;
 	const char *bench;
 	struct prng prng;
@@ -74,12 +74,14 @@ struct results *results_new(const struct bench_options *options, const char *ben
 	results->json = json_object_new_object();
 	results->list = json_object_new_array();
 	results->notes = json_object_new_array();
+	results->failures = json_object_new_array();
 	json_object_object_add(results->json, "format", json_object_new_int(RESULTS_FORMAT));
 	put_string(results->json, "bench", bench);
 	json_object_object_add(results->json, "host", host_describe(""));
 	json_object_object_add(results->json, "run", describe_run(options));
 	json_object_object_add(results->json, "results", results->list);
 	json_object_object_add(results->json, "notes", results->notes);
+	json_object_object_add(results->json, "failures", results->failures);
 	return results;
 }
 
@@ -177,15 +179,35 @@ void results_add(struct results *results, const struct result *result, const str
 	json_object_array_add(results->list, row);
 }
 
-void results_note(struct results *results, const char *fmt, ...)
+static void put_sentence(struct json_object *to, const char *fmt, va_list ap)
 {
 	char text[640];
+
+	vsnprintf(text, sizeof(text), fmt, ap);
+	json_object_array_add(to, json_object_new_string(text));
+}
+
+void results_note(struct results *results, const char *fmt, ...)
+{
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	put_sentence(results->notes, fmt, ap);
 	va_end(ap);
-	json_object_array_add(results->notes, json_object_new_string(text));
+}
+
+void results_failed(struct results *results, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	put_sentence(results->failures, fmt, ap);
+	va_end(ap);
+}
+
+unsigned int results_failures(const struct results *results)
+{
+	return (unsigned int)json_object_array_length(results->failures);
 }
 
 /* --- the table ------------------------------------------------------------------------------- */
@@ -248,6 +270,13 @@ static void print_row(const struct json_object *row, int column, FILE *to)
 		json_object_get_double(json_object_array_get_idx(interval, 1)), target, text);
 }
 
+static void print_sentences(const struct json_object *list, const char *what, FILE *to)
+{
+	for (size_t i = 0; i < json_object_array_length(list); i++)
+		fprintf(to, "%s: %s\n", what,
+			json_object_get_string(json_object_array_get_idx(list, i)));
+}
+
 void results_print(struct results *results, FILE *to)
 {
 	int column = name_column(results);
@@ -264,9 +293,8 @@ void results_print(struct results *results, FILE *to)
 		}
 		print_row(row, column, to);
 	}
-	for (size_t i = 0; i < json_object_array_length(results->notes); i++)
-		fprintf(to, "note: %s\n",
-			json_object_get_string(json_object_array_get_idx(results->notes, i)));
+	print_sentences(results->failures, "FAILED", to);
+	print_sentences(results->notes, "note", to);
 	if (results->few)
 		fprintf(to, "note: intervals of fewer than %u rounds are less than %.0f %%\n",
 			INTERVAL_ROUNDS, INTERVAL_LEVEL * 100);

@@ -33,6 +33,10 @@ void results_add(struct results *results, const struct result *result, const str
 /* A remark for the reader: what was not measured and why. */
 void results_note(struct results *results, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+/* Something failed of which the other rows know nothing: it is told, and the run is no success. */
+void results_failed(struct results *results, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+unsigned int results_failures(const struct results *results);
 unsigned int results_count(const struct results *results); /* of its rows */
 /* The table. */
 void results_print(struct results *results, FILE *to);

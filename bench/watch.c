@@ -32,6 +32,9 @@ struct watch {
 	bool stop;
 	double deadline; /* 0: no turn is under way */
 	char turn[160], state[200];
+	bool peer; /* whose turn it is: a child of it is killed before the bench ends */
+	bool late; /* and was */
+	char late_state[200];
 	pid_t child[CHILDREN];
 	unsigned int children;
 	char scratch[SCRATCH_MAX][PATH_MAX];
@@ -86,6 +89,20 @@ __attribute__((noreturn)) static void end(struct watch *watch, int signal)
 	_exit(signal == SIGALRM ? 1 : 128 + signal);
 }
 
+/*
+ * A turn is late. Called with the lock, which keeps a child's number its own (reap in child.c).
+ * From the child's end to that of the turn there is little to do.
+ */
+static void give_up(struct watch *watch)
+{
+	if (!watch->peer || watch->late || !watch->children)
+		end(watch, SIGALRM);
+	watch->late = true;
+	memcpy(watch->late_state, watch->state, sizeof(watch->late_state));
+	kill(watch->child[watch->children - 1], SIGKILL);
+	watch->deadline = now_seconds() + KILL_MS / 1e3;
+}
+
 /* Sleeps until a signal, or until the turn of the time it fell asleep is late: seldom. */
 static void *watch_thread(void *arg)
 {
@@ -112,7 +129,7 @@ static void *watch_thread(void *arg)
 		if (signal == SIGINT || signal == SIGTERM)
 			end(watch, signal);
 		if (watch->deadline != 0 && now_seconds() >= watch->deadline)
-			end(watch, SIGALRM);
+			give_up(watch);
 		until = watch->deadline != 0 ? watch->deadline : now_seconds() + watch->patience;
 		pthread_mutex_unlock(&watch->lock);
 	}
@@ -159,6 +176,8 @@ void watch_turn(struct watch *watch, const char *fmt, ...)
 
 	pthread_mutex_lock(&watch->lock);
 	watch->state[0] = 0;
+	watch->peer = false;
+	watch->late = false;
 	watch->deadline = fmt ? now_seconds() + watch->patience : 0;
 	if (fmt) {
 		va_start(ap, fmt);
@@ -166,6 +185,24 @@ void watch_turn(struct watch *watch, const char *fmt, ...)
 		va_end(ap);
 	}
 	pthread_mutex_unlock(&watch->lock);
+}
+
+void watch_peer(struct watch *watch)
+{
+	pthread_mutex_lock(&watch->lock);
+	watch->peer = true;
+	pthread_mutex_unlock(&watch->lock);
+}
+
+bool watch_late(struct watch *watch, char *state, size_t size)
+{
+	bool late;
+
+	pthread_mutex_lock(&watch->lock);
+	late = watch->late;
+	snprintf(state, size, "%s", watch->late_state);
+	pthread_mutex_unlock(&watch->lock);
+	return late;
 }
 
 void watch_state(struct watch *watch, const char *fmt, ...)

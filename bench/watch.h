@@ -2,12 +2,14 @@
 /*
  * Somebody who waits for the bench to get on. A turn that does not end (a device that stalls, a
  * guest that spins) ends the bench: with where it was, the last that the party said of itself, and
- * status 1; children are killed and scratch files removed first, as upon SIGINT and SIGTERM.
+ * status 1; children are killed and scratch files removed first, as upon SIGINT and SIGTERM. Of a
+ * peer that is a program only the program is ended, and its turn with it.
  */
 #ifndef ADIT_BENCH_WATCH_H
 #define ADIT_BENCH_WATCH_H
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -22,6 +24,11 @@ void watch_stop(struct watch *watch);
 
 /* A turn begins; NULL: none is under way. */
 void watch_turn(struct watch *watch, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The turn that has begun is a peer's: where it is late, its youngest child is killed, and the
+ * bench ends only where the turn does not even then. */
+void watch_peer(struct watch *watch);
+/* Whether that was so of the turn that is under way, and what its state was then. */
+bool watch_late(struct watch *watch, char *state, size_t size);
 /* What the party is waiting for; a stall's message ends with it. The deadline stays as it is. */
 void watch_state(struct watch *watch, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* A child to kill with it, up to two at a time; 0: the younger is none any more. */

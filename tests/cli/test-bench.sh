@@ -149,6 +149,18 @@ if [ -w /dev/kvm ]; then
 	echo '{"jobs": [{"name": "spread", "pasids": 16, "pasid_run": 4, "iodepth": 4, "runtime": 0.01}]}' >"$work/pasids.json"
 	run "$bench" dma --job "$work/pasids.json" --rounds 1 --warm-up 0
 	ok "under PASIDs, beside queues without" is "$(grep -c '^vfio-user, PASIDs: spread *[0-9].* no PASIDs ' "$work/out")" 1
+	# A QEMU that says a word and never ends.
+	mkdir "$work/hung"
+	printf '#!/bin/sh\necho begin\nexec sleep 1000\n' >"$work/hung/qemu-system-x86_64"
+	chmod +x "$work/hung/qemu-system-x86_64"
+	echo '{"jobs": [{"name": "short", "runtime": 0.01}]}' >"$work/short.json"
+	run env PATH="$work/hung:$PATH" "$bench" dma --job "$work/short.json" --rounds 1 --warm-up 0 --patience 8 \
+		--json "$work/hung.json"
+	ok "a QEMU that hangs is a failure" is "$status" 1
+	ok "which says what it was at" has "$work/out" \
+		'^FAILED: vfio-user, guest, .*: qemu-microvm was ended, since .* within 8 s .* said last: begin'
+	ok "and leaves the other rows" is "$(grep -c '^vfio-user, .*: short *[0-9]' "$work/out")" 2
+	ok "with failures by the schema" "$here/bench-json.py" schema "$schema" "$work/hung.json"
 	echo '{"adis": [{"id": "dsa0", "type": "dsa", "fixed": true, "wqs": [{"size": 8}]}]}' >"$work/served.json"
 	"$adit" adi-serve "$work/socket" "$work/served.json" >"$work/served" 2>&1 &
 	server=$!

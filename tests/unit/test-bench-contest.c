@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bench/child.h"
 #include "bench/contest.h"
 #include "bench/host.h"
 #include "bench/results.h"
@@ -160,6 +161,62 @@ static bool first_row_says(const struct fixture *f, const char *key)
 	return json_object_get_boolean(json_object_object_get(first, key));
 }
 
+static void pass_over(void *arg, int pid, char *text)
+{
+	(void)arg;
+	(void)pid;
+	(void)text;
+}
+
+/* The peer's program says something in each turn, and in the third has no end. */
+static int turn_with_a_program(struct turn *turn, struct err *err)
+{
+	const char *script = turn->round < 2 ? "echo well" : "echo stuck; exec sleep 1000";
+	char *argv[] = { (char *)"sh", (char *)"-c", (char *)script, NULL };
+	struct fixture *f = turn->opaque;
+	int status = 0, ret = 0;
+
+	f->turns[f->count++] = (char)('0' + turn->party);
+	turn_put(turn, 0, 100 * (turn->party + 1) + turn->round);
+	if (turn->party == 2)
+		ret = child_lines(turn, argv, pass_over, NULL, &status);
+	return ret ? err_set(err, -ret, "no program") : 0;
+}
+
+static void a_peer_that_hangs_is_ended_and_the_others_go_on(void **state)
+{
+	struct fixture *f = *state;
+	struct contest contest = contest_of(f, 3);
+	struct json_object *rows;
+	struct err err = { 0 };
+	char *text = NULL;
+	size_t size = 0;
+	FILE *to;
+
+	watch_stop(f->run.watch);
+	f->options.patience = 1;
+	assert_ok(watch_start(&f->run.watch, "test", f->options.patience, &err), &err);
+	contest.turn = turn_with_a_program;
+	contest.peers = 1u << 2;
+	assert_ok(contest_hold(&contest, &f->run, &err), &err);
+	/* In the third round it is first, and in the fourth there is none of it. */
+	assert_string_equal(f->turns, "01212020110");
+	/* Its figures of the rounds before are none. */
+	rows = results_rows(f->run.results);
+	assert_int_equal(json_object_array_length(rows), 1);
+	rows = json_object_array_get_idx(rows, 0);
+	assert_string_equal(json_object_get_string(json_object_object_get(rows, "reference_name")),
+			    "floor");
+	assert_int_equal(results_failures(f->run.results), 1);
+	to = open_memstream(&text, &size);
+	results_print(f->run.results, to);
+	fclose(to);
+	assert_non_null(strstr(text,
+			       "FAILED: contest, round 3 of 4: peer was ended, since its turn "
+			       "had no end within 1 s (--patience): sh said last: stuck\n"));
+	free(text);
+}
+
 static void a_verdict_of_few_rounds_is_not_clear(void **state)
 {
 	struct fixture *f = *state;
@@ -309,6 +366,7 @@ int main(void)
 		WITH_RUN(a_contest_has_no_more_rounds_than_it_wants),
 		WITH_RUN(a_floor_that_is_self_is_the_first_party_s_work),
 		WITH_RUN(a_party_that_cannot_has_no_more_turns_and_no_row),
+		WITH_RUN(a_peer_that_hangs_is_ended_and_the_others_go_on),
 		WITH_RUN(a_verdict_of_few_rounds_is_not_clear),
 		WITH_RUN(a_verdict_of_eight_rounds_is_clear),
 		WITH_RUN(a_failure_says_where_it_was),
