@@ -2,13 +2,15 @@
 /*
  * The second part of adit bench io: frames from a guest that polls, and to it (tests/guest/payload/
  * netload.c), through a tap: under `adit run`, under QEMU's microvm where that is installed, and by
- * a thread at the tap itself. In a network namespace of its own, so that nothing of the host's
- * network sees them: they are for nobody, and the kernel drops them. Needs root.
+ * a thread at the tap itself; and once more with vhost-net, where the host has it. In a network
+ * namespace of its own, so that nothing of the host's network sees them: they are for nobody, and
+ * the kernel drops them. Needs root.
  */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bench/child.h"
 #include "bench/host.h"
@@ -24,28 +26,31 @@
 #define DEPTH	    64u
 #define MAC	    "02:00:00:00:00:02"
 
+#define VHOST "/dev/vhost-net"
+
 enum party {
 	ADIT,
 	QEMU,
-	TAP
+	TAP /* of the contest with vhost-net: adit once more, without */
 };
 
 static const struct frames {
-	const char *name, *cpu_name;
+	const char *name;
 	unsigned int bytes;
 	bool receive, segments;
 } frames[] = {
-	{ "send 64 bytes", "send 64 bytes: CPU of one", 64, false, false },
-	{ "send 1514 bytes", "send 1514 bytes: CPU of one", 1514, false, false },
-	{ "send 64 KB in segments", "send 64 KB in segments: CPU of one", 65494, false, true },
-	{ "receive 64 bytes", "receive 64 bytes: CPU of one", 64, true, false },
-	{ "receive 1514 bytes", "receive 1514 bytes: CPU of one", 1514, true, false },
+	{ "send 64 bytes", 64, false, false },
+	{ "send 1514 bytes", 1514, false, false },
+	{ "send 64 KB in segments", 65494, false, true },
+	{ "receive 64 bytes", 64, true, false },
+	{ "receive 1514 bytes", 1514, true, false },
 };
 
 struct net {
 	const struct bench_options *options;
 	struct wire wire;
-	char work[PATH_MAX - 16], config[PATH_MAX], words[512];
+	bool vhost; /* the contest with it */
+	char work[PATH_MAX - 16], config[PATH_MAX], vhost_config[PATH_MAX], words[512];
 	double cycles_second;
 	int flooded; /* what became of the last flood */
 };
@@ -89,18 +94,21 @@ static int run_guest(struct turn *turn, char *const argv[], int good, struct err
 	return ret;
 }
 
-static int run_adit(struct turn *turn, struct err *err)
+static int run_adit(struct turn *turn, bool vhost, struct err *err)
 {
 	struct net *net = turn->opaque;
 	char adit[PATH_MAX];
-	char *argv[] = { adit, (char *)"run", net->config, NULL };
+	char *argv[] = { adit, (char *)"run", vhost ? net->vhost_config : net->config, NULL };
 
 	snprintf(adit, sizeof(adit), "%.4000s/adit", net->options->build);
 	return run_guest(turn, argv, 0, err);
 }
 
+#define NETDEV "tap,id=n,ifname=" WIRE_TAP ",script=no,downscript=no,vnet_hdr=on"
+
 static int run_qemu(struct turn *turn, struct err *err)
 {
+	static const char nic[] = "virtio-net-device,netdev=n,mac=" MAC;
 	struct net *net = turn->opaque;
 	char payload[PATH_MAX], words[sizeof(net->words) + 32];
 	struct microvm_flat flat;
@@ -114,10 +122,8 @@ static int run_qemu(struct turn *turn, struct err *err)
 	if (ret)
 		return err_set(err, -ret, "%s: %s", net->work, strerror(-ret));
 	microvm_flat_add(&flat,
-			 (const char *const[]){
-				 "-netdev",
-				 "tap,id=n,ifname=" WIRE_TAP ",script=no,downscript=no,vnet_hdr=on",
-				 "-device", "virtio-net-device,netdev=n,mac=" MAC, NULL });
+			 (const char *const[]){ "-netdev", net->vhost ? NETDEV ",vhost=on" : NETDEV,
+						"-device", nic, NULL });
 	return run_guest(turn, flat.argv, 1, err);
 }
 
@@ -196,26 +202,43 @@ static int run_floor(struct turn *turn, struct err *err)
 
 static int net_turn(struct turn *turn, struct err *err)
 {
+	const struct net *net = turn->opaque;
+
 	switch (turn->party) {
 	case ADIT:
-		return run_adit(turn, err);
+		return run_adit(turn, net->vhost, err);
 	case QEMU:
 		return run_qemu(turn, err);
 	default:
-		return run_floor(turn, err);
+		return net->vhost ? run_adit(turn, false, err) : run_floor(turn, err);
 	}
 }
 
-static int write_config(struct net *net, struct bench_run *run, struct err *err)
+static int write_config(const struct net *net, const char *path, bool vhost, struct err *err)
+{
+	FILE *file = fopen(path, "we");
+
+	if (!file)
+		return err_set(err, errno, "%s: %s", path, strerror(errno));
+	fprintf(file,
+		"{\"payload\": {\"flat\": \"%s/guest/netload.bin\", \"address\": \"2M\", "
+		"\"cmdline\": \"%s\"}, \"memory\": {\"size\": \"128M\", \"shared\": false}, "
+		"\"debug_exit\": true, \"serial\": {\"mode\": \"Tty\"}, \"net\": [{\"tap\": \"" WIRE_TAP
+		"\", \"mac\": \"" MAC "\", \"vhost\": %s}]}",
+		net->options->build, net->words, vhost ? "true" : "false");
+	return fclose(file) ? err_set(err, EIO, "%s: it cannot be written", path) : 0;
+}
+
+static int prepare(struct net *net, struct bench_run *run, struct err *err)
 {
 	int ret = watch_scratch(run->watch, net->options->directory, net->work, sizeof(net->work),
 				err);
 	size_t n = 0;
-	FILE *file;
 
 	if (ret)
 		return ret;
 	snprintf(net->config, sizeof(net->config), "%s/config", net->work);
+	snprintf(net->vhost_config, sizeof(net->vhost_config), "%s/vhost", net->work);
 	for (unsigned int i = 0; i < ARRAY_SIZE(frames); i++)
 		n += (size_t)snprintf(net->words + n, sizeof(net->words) - n, "row%c=%#llx ",
 				      (char)('a' + i),
@@ -224,24 +247,20 @@ static int write_config(struct net *net, struct bench_run *run, struct err *err)
 					      (unsigned long long)DEPTH << 32 | frames[i].bytes);
 	snprintf(net->words + n, sizeof(net->words) - n, "cycles=%.0f",
 		 net->cycles_second * ROW_SECONDS);
-	file = fopen(net->config, "we");
-	if (!file)
-		return err_set(err, errno, "%s: %s", net->config, strerror(errno));
-	fprintf(file,
-		"{\"payload\": {\"flat\": \"%s/guest/netload.bin\", \"address\": \"2M\", "
-		"\"cmdline\": \"%s\"}, \"memory\": {\"size\": \"128M\", \"shared\": false}, "
-		"\"debug_exit\": true, \"serial\": {\"mode\": \"Tty\"}, \"net\": [{\"tap\": \"" WIRE_TAP
-		"\", \"mac\": \"" MAC "\"}]}",
-		net->options->build, net->words);
-	return fclose(file) ? err_set(err, EIO, "%s: it cannot be written", net->config) : 0;
+	ret = write_config(net, net->config, false, err);
+	return ret ? ret : write_config(net, net->vhost_config, true, err);
 }
 
 static int measure(struct net *net, struct bench_run *run, struct err *err)
 {
 	struct contest_row rows[2 * ARRAY_SIZE(frames)] = { 0 };
+	const char *before = net->vhost ? "vhost: " : "";
+	char names[2 * ARRAY_SIZE(frames)][64];
 	struct contest contest = {
-		.name = "net",
-		.parties = { [ADIT] = "adit", [QEMU] = "qemu-microvm", [TAP] = "tap" },
+		.name = net->vhost ? "vhost" : "net",
+		.parties = { [ADIT] = "adit",
+			     [QEMU] = "qemu-microvm",
+			     [TAP] = net->vhost ? "without vhost" : "tap" },
 		.peers = 1u << QEMU,
 		.party_count = TAP + 1,
 		.rows = rows,
@@ -252,15 +271,32 @@ static int measure(struct net *net, struct bench_run *run, struct err *err)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(frames); i++) {
-		rows[2 * i] = (struct contest_row){ .name = frames[i].name,
+		snprintf(names[2 * i], sizeof(names[0]), "%s%s", before, frames[i].name);
+		snprintf(names[2 * i + 1], sizeof(names[0]), "%s%s: CPU of one", before,
+			 frames[i].name);
+		rows[2 * i] = (struct contest_row){ .name = names[2 * i],
 						    .unit = frames[i].bytes <= 64 ? "k/s" : "MB/s",
 						    .higher = true,
 						    .target = 1.0 };
-		rows[2 * i + 1] = (struct contest_row){ .name = frames[i].cpu_name,
+		rows[2 * i + 1] = (struct contest_row){ .name = names[2 * i + 1],
 							.unit = "us",
 							.target = 1.0 };
 	}
 	return contest_hold(&contest, run, err);
+}
+
+static int measure_both(struct net *net, struct bench_run *run, struct err *err)
+{
+	int ret = measure(net, run, err);
+
+	if (ret)
+		return ret;
+	if (access(VHOST, R_OK | W_OK)) {
+		results_note(run->results, "net: not by vhost-net: " VHOST ": %s", strerror(errno));
+		return 0;
+	}
+	net->vhost = true;
+	return measure(net, run, err);
 }
 
 int bench_io_net(struct bench_run *run, struct err *err)
@@ -273,9 +309,9 @@ int bench_io_net(struct bench_run *run, struct err *err)
 		*err = (struct err){ 0 };
 		ret = 0;
 	} else if (!ret) {
-		ret = write_config(&net, run, err);
+		ret = prepare(&net, run, err);
 		if (!ret)
-			ret = measure(&net, run, err);
+			ret = measure_both(&net, run, err);
 	}
 	wire_close(&net.wire);
 	return ret;

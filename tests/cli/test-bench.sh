@@ -117,6 +117,11 @@ if [ -w /dev/kvm ]; then
 		ok "with rows by the schema" "$here/bench-json.py" schema "$schema" "$work/io.json"
 		ok "frames go out and come in beside the tap" is \
 			"$(grep -c '^\(send\|receive\) .* tap ' "$work/out")" 10
+		if [ -c /dev/vhost-net ]; then
+			ok "and by vhost-net" is "$(grep -c '^vhost: .* without vhost ' "$work/out")" 10
+		else
+			ok "what keeps vhost-net out is said" has "$work/out" '^note: net: not by vhost-net: /dev/vhost-net: '
+		fi
 	else
 		skip "a network interface that is measured" "needs root, /dev/net/tun and a namespace"
 	fi

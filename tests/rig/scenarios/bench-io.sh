@@ -14,12 +14,14 @@ rows() { grep -c " $1 .*\[" /out/bench.txt; } # rows PARTY: how many are against
 
 l1() {
 	modprobe tun
+	modprobe vhost_net
 	/adit/build/adit bench io --rounds "$rig_rounds" --directory /tmp --json /out/bench.json >/out/bench.txt 2>&1
 	status=$?
 	cat /out/bench.txt
 	check 'it ends well' test $status = 0
-	check 'QEMU has all rows' is "$(rows qemu-microvm)" 28
+	check 'QEMU has all rows' is "$(rows qemu-microvm)" 38
 	check 'io_uring has those of the disk' is "$(rows io_uring)" 18
 	check 'and the tap those of the network' is "$(rows tap)" 10
+	check 'and by vhost-net there are as many' is "$(rows 'without vhost')" 10
 	end
 }
