@@ -51,29 +51,49 @@ static void keep(struct contest *contest, unsigned int party, const double *valu
 	}
 }
 
-/*
- * A peer that had to be ended has no figures, not even of the rounds before: whatever it does on
- * this host, it does not do what the others do.
- */
-static void put_out(struct contest *contest, struct bench_run *run, const struct turn *turn,
-		    unsigned int total, const char *state)
+/* No further turns, and no figures of the rounds before: it does not do what the others do. */
+static void put_out(struct contest *contest, unsigned int party)
 {
-	contest->out[turn->party] = true;
+	contest->out[party] = true;
 	for (unsigned int row = 0; row < contest->row_count; row++)
-		contest->samples[row][turn->party].count = 0;
-	results_failed(run->results,
-		       "%s, round %u of %u: %s was ended, since its turn had no end within %u s "
-		       "(--patience): %s",
-		       contest->name, turn->round + 1, total, contest->parties[turn->party],
-		       run->options->patience, state);
+		contest->samples[row][party].count = 0;
+}
+
+/* How the turn went: 0 where there was one, or the party is out; else the bench's end. */
+static int judge(struct contest *contest, const struct turn *turn, int ret, const char *where,
+		 struct err *err)
+{
+	struct results *results = turn->run->results;
+	const char *who = contest->parties[turn->party];
+	bool peer = contest->peers & 1u << turn->party;
+	char state[200];
+
+	if (watch_late(turn->run->watch, state, sizeof(state))) {
+		put_out(contest, turn->party);
+		results_failed(results,
+			       "%s: it was ended, since its turn had no end within %u s "
+			       "(--patience): %s",
+			       where, turn->run->options->patience, state);
+	} else if (ret == -ENOTSUP && turn->party) {
+		put_out(contest, turn->party);
+		results_note(results, "%s: no turn for %s: %s", contest->name, who, err->text);
+	} else if (ret && peer) {
+		put_out(contest, turn->party);
+		results_failed(results, "%s: %s", where, err->code ? err->text : strerror(-ret));
+	} else if (ret) {
+		if (!err->code)
+			err_set(err, -ret, "%s", strerror(-ret));
+		return err_prefix(err, "%s", where);
+	}
+	*err = (struct err){ 0 };
+	return 0;
 }
 
 static int one_turn(struct contest *contest, struct bench_run *run, unsigned int round,
 		    unsigned int total, unsigned int warm_up, unsigned int party, struct err *err)
 {
 	double value[ROWS_MAX];
-	char state[200];
-	bool late;
+	char where[160];
 	/* A floor that is itself: the first party's work, in the place of the others. */
 	struct turn turn = {
 		.run = run,
@@ -88,31 +108,17 @@ static int one_turn(struct contest *contest, struct bench_run *run, unsigned int
 	for (unsigned int row = 0; row < contest->row_count; row++)
 		value[row] = NAN;
 	progress(run, contest, round, total, party);
-	watch_turn(run->watch, "%s, round %u of %u, %s", contest->name, round + 1, total,
-		   contest->parties[party]);
+	snprintf(where, sizeof(where), "%s, round %u of %u, %s", contest->name, round + 1, total,
+		 contest->parties[party]);
+	watch_turn(run->watch, "%s", where);
 	if (contest->peers & 1u << turn.party)
 		watch_peer(run->watch);
 	ret = contest->turn(&turn, err);
-	late = watch_late(run->watch, state, sizeof(state));
+	ret = judge(contest, &turn, ret, where, err);
 	watch_turn(run->watch, NULL);
-	if (late) {
-		put_out(contest, run, &turn, total, state);
-		return 0;
-	}
-	if (ret == -ENOTSUP && party) {
-		contest->out[party] = true;
-		results_note(run->results, "%s: no turn for %s: %s", contest->name,
-			     contest->parties[party], err->text);
-		return 0;
-	}
-	if (!ret && round >= warm_up)
+	if (!ret && round >= warm_up && !contest->out[party])
 		keep(contest, party, value);
-	if (!ret)
-		return 0;
-	if (!err->code)
-		err_set(err, -ret, "%s", strerror(-ret));
-	return err_prefix(err, "%s, round %u of %u, %s", contest->name, round + 1, total,
-			  contest->parties[party]);
+	return ret;
 }
 
 static int one_round(struct contest *contest, struct bench_run *run, unsigned int round,

@@ -47,8 +47,8 @@ struct contest {
 	unsigned int warm_up;	 /* rounds that are not kept, unless --warm-up says how many */
 	unsigned int rounds_max; /* no more than that; 0: as many as the run has */
 	/* 0, or -errno with a sentence, which ends the bench. -ENOTSUP: this party cannot, and has
-	 * no more turns; the sentence becomes a note. Not for party 0. A party whose program had to
-	 * be ended (watch_peer) has no more either, whatever this returns. */
+	 * no more turns; the sentence becomes a note. Not for party 0. A peer that fails otherwise,
+	 * or whose program had to be ended, has no more either, and the run's status says so. */
 	int (*turn)(struct turn *turn, struct err *err);
 	void *opaque;
 

@@ -163,7 +163,7 @@ if [ -w /dev/kvm ]; then
 		--json "$work/hung.json"
 	ok "a QEMU that hangs is a failure" is "$status" 1
 	ok "which says what it was at" has "$work/out" \
-		'^FAILED: vfio-user, guest, .*: qemu-microvm was ended, since .* within 8 s .* said last: begin'
+		'^FAILED: vfio-user, guest, .*, qemu-microvm: it was ended, since .* within 8 s .* said last: begin'
 	ok "and leaves the other rows" is "$(grep -c '^vfio-user, .*: short *[0-9]' "$work/out")" 2
 	ok "with failures by the schema" "$here/bench-json.py" schema "$schema" "$work/hung.json"
 	echo '{"adis": [{"id": "dsa0", "type": "dsa", "fixed": true, "wqs": [{"size": 8}]}]}' >"$work/served.json"

@@ -212,9 +212,23 @@ static void a_peer_that_hangs_is_ended_and_the_others_go_on(void **state)
 	results_print(f->run.results, to);
 	fclose(to);
 	assert_non_null(strstr(text,
-			       "FAILED: contest, round 3 of 4: peer was ended, since its turn "
-			       "had no end within 1 s (--patience): sh said last: stuck\n"));
+			       "FAILED: contest, round 3 of 4, peer: it was ended, since its "
+			       "turn had no end within 1 s (--patience): sh said last: stuck\n"));
 	free(text);
+}
+
+static void a_peer_that_fails_is_out_and_the_others_go_on(void **state)
+{
+	struct fixture *f = *state;
+	struct contest contest = contest_of(f, 3);
+	struct err err = { 0 };
+
+	contest.peers = 1u << 2;
+	f->fails = 3; /* the peer's first */
+	assert_ok(contest_hold(&contest, &f->run, &err), &err);
+	assert_string_equal(f->turns, "012100110");
+	assert_int_equal(results_failures(f->run.results), 1);
+	assert_int_equal(json_object_array_length(results_rows(f->run.results)), 1);
 }
 
 static void a_verdict_of_few_rounds_is_not_clear(void **state)
@@ -367,6 +381,7 @@ int main(void)
 		WITH_RUN(a_floor_that_is_self_is_the_first_party_s_work),
 		WITH_RUN(a_party_that_cannot_has_no_more_turns_and_no_row),
 		WITH_RUN(a_peer_that_hangs_is_ended_and_the_others_go_on),
+		WITH_RUN(a_peer_that_fails_is_out_and_the_others_go_on),
 		WITH_RUN(a_verdict_of_few_rounds_is_not_clear),
 		WITH_RUN(a_verdict_of_eight_rounds_is_clear),
 		WITH_RUN(a_failure_says_where_it_was),
