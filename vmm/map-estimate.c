@@ -21,6 +21,15 @@
 #define SAMPLE (16 * MIB)
 
 /*
+ * A sample fits into what a scheduler gives at a time, and then knows nothing of who else wants the
+ * CPU; mapping all of a guest's memory does not. So it is the mean of as many as span several of
+ * such turns (Linux: some ms each), which whoever waits in between has in it.
+ */
+#define SAMPLES_LEAST 3u
+#define SAMPLES_MOST  64u
+#define SAMPLED_NS    60000000u
+
+/*
  * Of pinning a page and of its entry, in ns for each 4 KiB, [type1][huge]. type1: 16 GiB in 0.27 s
  * of 4 KiB pages and in 0.031 s of huge ones (Linux 6.18, commit f6c84a52cc41). iommufd has no
  * published figures: half of it, as adit bench map saw under emulation.
@@ -51,11 +60,12 @@ static void *take(const struct map_estimate *what, uint64_t size)
 }
 
 /* ns for `size` bytes; 0: there are none. */
-static uint64_t sample(const struct map_estimate *what, uint64_t size)
+static uint64_t sample_here(void *arg, const struct map_estimate *what, uint64_t size)
 {
 	uint64_t start = clock_ns();
 	void *memory = take(what, size);
 
+	(void)arg;
 	if (memory == MAP_FAILED)
 		return 0;
 	start = clock_ns() - start;
@@ -63,32 +73,52 @@ static uint64_t sample(const struct map_estimate *what, uint64_t size)
 	return start;
 }
 
-/* The middle one of three: whatever disturbs one of them is not the host's. */
-static uint64_t median(const struct map_estimate *what, uint64_t size)
-{
-	uint64_t a = sample(what, size), b, c;
+struct sampler {
+	uint64_t (*sample)(void *arg, const struct map_estimate *what, uint64_t size);
+	void *arg;
+};
 
-	if (!a || size > SAMPLE)
-		return a; /* a gigabyte takes long enough to be one */
-	b = sample(what, size);
-	c = sample(what, size);
-	return b && c ? MAX(MIN(a, b), MIN(MAX(a, b), c)) : a;
+static uint64_t mean(const struct sampler *sampler, const struct map_estimate *what, uint64_t size)
+{
+	uint64_t sum = 0;
+	unsigned int n = 0;
+
+	while (n < SAMPLES_MOST && (n < SAMPLES_LEAST || sum < SAMPLED_NS)) {
+		uint64_t ns = sampler->sample(sampler->arg, what, size);
+
+		if (!ns)
+			break;
+		sum += ns;
+		n++;
+		if (size > SAMPLE && sum >= SAMPLED_NS)
+			break; /* a gigabyte takes long enough to be the only one */
+	}
+	return n ? sum / n : 0;
 }
 
-uint64_t map_estimate_ns(const struct map_estimate *what)
+uint64_t map_estimate_by(const struct map_estimate *what,
+			 uint64_t (*sample)(void *arg, const struct map_estimate *what,
+					    uint64_t size),
+			 void *arg)
 {
+	const struct sampler sampler = { .sample = sample, .arg = arg };
 	struct map_estimate kind = *what;
 	uint64_t size = MAX(what->hugepage, SAMPLE), ns;
 
-	ns = median(&kind, size);
+	ns = mean(&sampler, &kind, size);
 	if (!ns && what->hugepage) {
 		/* Not one is free, which is a problem of its own. */
 		kind = (struct map_estimate){ .shared = false };
 		size = SAMPLE;
-		ns = median(&kind, size);
+		ns = mean(&sampler, &kind, size);
 	}
 	if (!ns)
 		return 0;
 	return (uint64_t)((double)what->size / (double)size * (double)ns) +
 	       what->size / (4 * KIB) * entry_ns[what->by_group][what->hugepage != 0];
+}
+
+uint64_t map_estimate_ns(const struct map_estimate *what)
+{
+	return map_estimate_by(what, sample_here, NULL);
 }

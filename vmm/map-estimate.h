@@ -14,9 +14,15 @@ struct map_estimate {
 };
 
 /*
- * Nanoseconds; 0: there is no memory for a sample. Takes 16 MiB of such memory three times, or a
- * page of 1 GiB once, for a moment.
+ * Nanoseconds; 0: there is no memory for a sample. Takes 16 MiB of such memory, or a page of 1 GiB,
+ * for a moment: three times at the least, and until 60 ms of it say how much of a CPU there is.
  */
 uint64_t map_estimate_ns(const struct map_estimate *what);
+
+/* The same by samples of the caller's: ns that `size` bytes of such memory take, or 0. */
+uint64_t map_estimate_by(const struct map_estimate *what,
+			 uint64_t (*sample)(void *arg, const struct map_estimate *what,
+					    uint64_t size),
+			 void *arg);
 
 #endif
