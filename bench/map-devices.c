@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What iommufd's spaces cost that several functions share, in adit bench map --devices N: the first
- * that comes has all memory pinned, the others find it so; what is mapped and unmapped then is so
- * for all. Beside the same ioctls without ioasid-client.
+ * What spaces cost that several functions share, in adit bench map --devices N. Of iommufd: the
+ * first that comes has all memory pinned, the others find it so; what is mapped and unmapped then
+ * is so for all. Beside the same ioctls without ioasid-client. Of type1: a container for each
+ * group, beside one for all (map-groups.c).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,98 +13,78 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "bench/map.h"
+#include "bench/map-devices.h"
 #include "bench/results.h"
 #include "ioasid-client/providers/iommufd-uapi.h"
 #include "util/bits.h"
 
-#define MEMORY	  (64 * MIB)
-#define MORE	  (16 * MIB) /* of it, that is mapped while all are attached */
-#define MORE_IOVA (MAP_IOVA + MEMORY)
-
-enum row {
-	FIRST,
-	LAST,
-	MAP,
-	UNMAP,
-	DETACH,
-	ROWS
-};
-
-struct devices {
-	unsigned int n;
-	char cdev[FUNCTIONS_MAX][64];
-	struct map_memory memory;
-};
-
-/* When it began; us since then. */
-static double lap(double *since)
-{
-	double now = map_now_us(), us = now - *since;
-
-	*since = now;
-	return us;
-}
-
 /* --- through ioasid-client ------------------------------------------------------------------- */
 
-static int bind_all(const struct devices *devices, struct ioasid_ctx *ctx,
+static struct ioasid_source source_of(const struct map_devices *devices, unsigned int i, int fd)
+{
+	if (devices->provider == &map_type1)
+		return (struct ioasid_source){
+			.type = IOASID_SOURCE_GROUP,
+			.group = { .fd = fd, .name = devices->bdf[i] },
+		};
+	return (struct ioasid_source){ .type = IOASID_SOURCE_CDEV, .cdev = { .fd = fd } };
+}
+
+static int bind_all(const struct map_devices *devices, struct ioasid_ctx *ctx,
 		    struct ioasid_device **device, struct err *err)
 {
 	int r = 0;
 
 	for (unsigned int i = 0; !r && i < devices->n; i++) {
-		struct ioasid_source source = {
-			.type = IOASID_SOURCE_CDEV,
-			.cdev = { .fd = open(devices->cdev[i], O_RDWR | O_CLOEXEC) },
-		};
+		int fd = open(devices->node[i], O_RDWR | O_CLOEXEC);
+		const struct ioasid_source source = source_of(devices, i, fd);
 		char label[24];
 
-		if (source.cdev.fd < 0)
-			return err_set(err, errno, "%s: %m", devices->cdev[i]);
+		if (fd < 0)
+			return err_set(err, errno, "%s: %m", devices->node[i]);
 		snprintf(label, sizeof(label), "device %u", i);
 		r = ioasid_bind(ctx, &source, label, &device[i], err);
 		if (r)
-			close(source.cdev.fd);
+			close(fd);
 	}
 	return r;
 }
 
-static int time_ours(const struct devices *devices, struct ioasid_device **device,
-		     struct ioasid_space *space, double us[ROWS], struct err *err)
+static int time_ours(const struct map_devices *devices, struct ioasid_device **device,
+		     struct ioasid_space *space, double us[SHARED_ROWS], struct err *err)
 {
 	const struct map_memory *memory = &devices->memory;
 	unsigned int last = devices->n - 1;
 	double since = map_now_us();
 	int r = ioasid_attach(device[0], space, err);
 
-	us[FIRST] = lap(&since);
+	us[SHARED_FIRST] = map_lap(&since);
 	for (unsigned int i = 1; !r && i < last; i++)
 		r = ioasid_attach(device[i], space, err);
-	lap(&since);
+	map_lap(&since);
 	if (!r)
 		r = ioasid_attach(device[last], space, err);
-	us[LAST] = lap(&since);
+	us[SHARED_LAST] = map_lap(&since);
 	if (!r)
-		r = ioasid_map_hva(space, MORE_IOVA, MORE, memory->at, IOASID_READ | IOASID_WRITE,
-				   err);
-	us[MAP] = lap(&since);
+		r = ioasid_map_hva(space, SHARED_MORE_IOVA, SHARED_MORE, memory->at,
+				   IOASID_READ | IOASID_WRITE, err);
+	us[SHARED_MAP] = map_lap(&since);
 	if (!r)
-		r = ioasid_unmap(space, MORE_IOVA, MORE, err);
-	us[UNMAP] = lap(&since);
+		r = ioasid_unmap(space, SHARED_MORE_IOVA, SHARED_MORE, err);
+	us[SHARED_UNMAP] = map_lap(&since);
 	if (!r)
 		r = ioasid_detach(device[last], err);
-	us[DETACH] = lap(&since);
+	us[SHARED_DETACH] = map_lap(&since);
 	return r;
 }
 
-static int our_turn(const struct devices *devices, double us[ROWS], struct err *err)
+static int our_turn(const struct map_devices *devices, double us[SHARED_ROWS], struct err *err)
 {
 	const struct ioasid_space_options wanted = { .name = "bench" };
 	struct ioasid_device *device[FUNCTIONS_MAX] = { 0 };
 	struct ioasid_space *space = NULL;
 	struct ioasid_ctx *ctx;
-	int r = ioasid_ctx_open(&ctx, IOASID_PROVIDER_IOMMUFD, NULL, err);
+	int r = ioasid_ctx_open(&ctx, devices->provider->provider, NULL, err);
 
 	if (r)
 		return r;
@@ -111,7 +92,7 @@ static int our_turn(const struct devices *devices, double us[ROWS], struct err *
 	if (!r)
 		r = ioasid_alloc(ctx, &wanted, &space, err);
 	if (!r)
-		r = ioasid_map_hva(space, MAP_IOVA, MEMORY, devices->memory.at,
+		r = ioasid_map_hva(space, MAP_IOVA, SHARED_MEMORY, devices->memory.at,
 				   IOASID_READ | IOASID_WRITE, err);
 	if (!r)
 		r = time_ours(devices, device, space, us, err);
@@ -165,7 +146,7 @@ static int bare_detach(const struct bare *bare, unsigned int i)
 }
 
 /* 0 or -1 with errno. */
-static int bare_open(struct bare *bare, const struct devices *devices)
+static int bare_open(struct bare *bare, const struct map_devices *devices)
 {
 	struct ifd_ioas_alloc alloc = { .size = sizeof(alloc) };
 
@@ -175,42 +156,43 @@ static int bare_open(struct bare *bare, const struct devices *devices)
 	for (unsigned int i = 0; i < devices->n; i++) {
 		struct vfio_cdev_bind bind = { .argsz = sizeof(bind), .iommufd = bare->iommufd };
 
-		bare->device[i] = open(devices->cdev[i], O_RDWR | O_CLOEXEC);
+		bare->device[i] = open(devices->node[i], O_RDWR | O_CLOEXEC);
 		if (bare->device[i] < 0 || ioctl(bare->device[i], VFIO_CDEV_BIND, &bind))
 			return -1;
 	}
 	if (ioctl(bare->iommufd, IFD_IOAS_ALLOC, &alloc))
 		return -1;
 	bare->ioas = alloc.out_ioas_id;
-	return bare_map(bare, &devices->memory, MAP_IOVA, MEMORY);
+	return bare_map(bare, &devices->memory, MAP_IOVA, SHARED_MEMORY);
 }
 
-static int time_bare(const struct bare *bare, const struct devices *devices, double us[ROWS])
+static int time_bare(const struct bare *bare, const struct map_devices *devices,
+		     double us[SHARED_ROWS])
 {
 	unsigned int last = devices->n - 1;
 	double since = map_now_us();
 	int r = bare_attach(bare, 0);
 
-	us[FIRST] = lap(&since);
+	us[SHARED_FIRST] = map_lap(&since);
 	for (unsigned int i = 1; !r && i < last; i++)
 		r = bare_attach(bare, i);
-	lap(&since);
+	map_lap(&since);
 	if (!r)
 		r = bare_attach(bare, last);
-	us[LAST] = lap(&since);
+	us[SHARED_LAST] = map_lap(&since);
 	if (!r)
-		r = bare_map(bare, &devices->memory, MORE_IOVA, MORE);
-	us[MAP] = lap(&since);
+		r = bare_map(bare, &devices->memory, SHARED_MORE_IOVA, SHARED_MORE);
+	us[SHARED_MAP] = map_lap(&since);
 	if (!r)
-		r = bare_unmap(bare, MORE_IOVA, MORE);
-	us[UNMAP] = lap(&since);
+		r = bare_unmap(bare, SHARED_MORE_IOVA, SHARED_MORE);
+	us[SHARED_UNMAP] = map_lap(&since);
 	if (!r)
 		r = bare_detach(bare, last);
-	us[DETACH] = lap(&since);
+	us[SHARED_DETACH] = map_lap(&since);
 	return r;
 }
 
-static int bare_turn(const struct devices *devices, double us[ROWS], struct err *err)
+static int bare_turn(const struct map_devices *devices, double us[SHARED_ROWS], struct err *err)
 {
 	struct bare bare;
 	int r = 0;
@@ -227,76 +209,118 @@ static int bare_turn(const struct devices *devices, double us[ROWS], struct err 
 	return r;
 }
 
-/* --- the contest ----------------------------------------------------------------------------- */
+/* --- the contests ---------------------------------------------------------------------------- */
 
 static int devices_turn(struct turn *turn, struct err *err)
 {
-	double us[ROWS] = { 0 };
-	int r = turn->party ? bare_turn(turn->opaque, us, err) : our_turn(turn->opaque, us, err);
+	const struct map_devices *devices = turn->opaque;
+	double us[SHARED_ROWS] = { 0 };
+	int r;
 
-	for (unsigned int row = 0; !r && row < ROWS; row++)
+	if (!turn->party)
+		r = our_turn(devices, us, err);
+	else if (devices->provider == &map_type1)
+		r = map_groups_turn(devices, us, err);
+	else
+		r = bare_turn(devices, us, err);
+	for (unsigned int row = 0; !r && row < SHARED_ROWS; row++)
 		turn_put(turn, row, us[row]);
 	return r;
 }
 
-static int find_devices(struct devices *devices, unsigned int n, struct err *err)
+static int find_devices(struct map_devices *devices, unsigned int n, struct err *err)
 {
-	char bdf[FUNCTIONS_MAX][BDF_CHARS + 1];
-	int ret = functions_find(bdf, n, err);
+	int ret = functions_find(devices->bdf, n, err);
 
 	devices->n = n;
 	for (unsigned int i = 0; !ret && i < n; i++) {
-		function_cdev(bdf[i], devices->cdev[i], sizeof(devices->cdev[i]));
-		if (!devices->cdev[i][0])
+		function_cdev(devices->bdf[i], devices->node[i], sizeof(devices->node[i]));
+		if (!devices->node[i][0])
 			ret = err_set(err, ENODEV,
 				      "%s: it has no VFIO character device "
 				      "(CONFIG_VFIO_DEVICE_CDEV)",
-				      bdf[i]);
+				      devices->bdf[i]);
 	}
 	return ret;
 }
 
-static int hold(struct devices *devices, struct bench_run *run, struct err *err)
+/* False: two of them are in one group, or have none that can be opened. */
+static bool find_groups(struct map_devices *devices)
 {
-	static const char *const parts[ROWS] = {
-		[FIRST] = "attach of the first",
-		[LAST] = "attach of the last",
-		[MAP] = "map 16 MiB",
-		[UNMAP] = "unmap 16 MiB",
-		[DETACH] = "detach of the last",
+	for (unsigned int i = 0; i < devices->n; i++) {
+		function_group(devices->bdf[i], devices->node[i], sizeof(devices->node[i]));
+		if (!devices->node[i][0])
+			return false;
+		for (unsigned int before = 0; before < i; before++) {
+			if (!strcmp(devices->node[before], devices->node[i]))
+				return false;
+		}
+	}
+	return true;
+}
+
+static int hold(struct map_devices *devices, struct bench_run *run, struct err *err)
+{
+	static const char *const parts[SHARED_ROWS] = {
+		[SHARED_FIRST] = "attach of the first",
+		[SHARED_LAST] = "attach of the last",
+		[SHARED_MAP] = "map 16 MiB",
+		[SHARED_UNMAP] = "unmap 16 MiB",
+		[SHARED_DETACH] = "detach of the last",
 	};
-	struct contest_row rows[ROWS];
-	char names[ROWS][80];
+	bool groups = devices->provider == &map_type1;
+	struct contest_row rows[SHARED_ROWS];
+	char names[SHARED_ROWS][80];
 	struct contest contest = {
-		.name = "devices of one space",
-		.parties = { "adit", "bare ioctls" },
+		.name = groups ? "groups of one space" : "devices of one space",
+		.parties = { "adit", groups ? "one container" : "bare ioctls" },
 		.party_count = 2,
 		.rows = rows,
-		.row_count = ROWS,
+		.row_count = SHARED_ROWS,
 		.turn = devices_turn,
 		.opaque = devices,
 	};
 
-	for (int row = 0; row < ROWS; row++) {
-		snprintf(names[row], sizeof(names[row]),
-			 "iommufd, 64 MiB in 4K pages, %u devices: %s", devices->n, parts[row]);
+	for (int row = 0; row < SHARED_ROWS; row++) {
+		snprintf(names[row], sizeof(names[row]), "%s, 64 MiB in 4K pages, %u %s: %s",
+			 devices->provider->name, devices->n, groups ? "groups" : "devices",
+			 parts[row]);
 		rows[row] = (struct contest_row){
 			.name = names[row],
 			.unit = "us",
-			.target = 1.02,
+			/* A container for each group cannot be as cheap as one for all. */
+			.target = groups ? 0 : 1.02,
 		};
 	}
 	return contest_hold(&contest, run, err);
 }
 
+static int measure(struct map_devices *devices, struct bench_run *run, struct err *err)
+{
+	int ret;
+
+	devices->provider = &map_iommufd;
+	ret = hold(devices, run, err);
+	if (ret)
+		return ret;
+	devices->provider = &map_type1;
+	if (find_groups(devices))
+		return hold(devices, run, err);
+	results_note(run->results,
+		     "type1, several groups: the first %u functions are not in as "
+		     "many groups that can be opened",
+		     devices->n);
+	return 0;
+}
+
 int bench_map_devices(struct bench_run *run, struct err *err)
 {
-	struct devices *devices;
+	struct map_devices *devices;
 	int ret;
 
 	if (!run->options->devices) {
-		results_note(run->results, "iommufd, several devices of one space: not measured "
-					   "without --devices N");
+		results_note(run->results, "several devices of one space: not measured without "
+					   "--devices N");
 		return 0;
 	}
 	if (run->options->devices < 2)
@@ -305,10 +329,10 @@ int bench_map_devices(struct bench_run *run, struct err *err)
 	if (!devices)
 		return err_set(err, ENOMEM, "no memory");
 	ret = find_devices(devices, run->options->devices, err);
-	if (!ret && map_memory_new(&devices->memory, 12, MEMORY))
-		ret = err_set(err, ENOMEM, "%llu bytes of memory", MEMORY);
+	if (!ret && map_memory_new(&devices->memory, 12, SHARED_MEMORY))
+		ret = err_set(err, ENOMEM, "%llu bytes of memory", SHARED_MEMORY);
 	if (!ret) {
-		ret = hold(devices, run, err);
+		ret = measure(devices, run, err);
 		map_memory_free(&devices->memory);
 	}
 	free(devices);
