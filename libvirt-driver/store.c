@@ -203,21 +203,14 @@ int store_autostart(struct daemon *daemon, const uint8_t uuid[XDR_UUID], bool on
 
 bool store_has_saved(struct daemon *daemon, const uint8_t uuid[XDR_UUID])
 {
-	char name[FILE_NAME];
-	struct err err = { 0 };
+	char name[FILE_NAME], path[PATH_MAX];
 	struct stat st;
-	bool has;
-	int dir;
 
 	if (!daemon->state_dir)
 		return false;
-	dir = store_open_dir(daemon->state_dir, &err);
-	if (dir < 0)
-		return false;
 	name_file(name, uuid, "save");
-	has = !fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) && S_ISREG(st.st_mode);
-	close(dir);
-	return has;
+	return snprintf(path, sizeof(path), "%s/%s", daemon->state_dir, name) < PATH_MAX &&
+	       !lstat(path, &st) && S_ISREG(st.st_mode);
 }
 
 /* The directory; refused where nothing is kept at all. */
