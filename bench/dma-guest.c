@@ -11,9 +11,9 @@
 
 _Static_assert(DMA_GUEST_WALK < 256 * MIB, "what is walked over lies in the guest's memory");
 
-void dma_guest_words(const struct dma *dma, FILE *to)
+void dma_guest_words(const struct dma *dma, const struct dma_queues *queues, FILE *to)
 {
-	fprintf(to, "hertz=%.0f ", dma->hertz);
+	fprintf(to, "hertz=%.0f queues=%u pasids=%d ", dma->hertz, queues->count, queues->pasids);
 	for (unsigned int i = 0; i < dma->jobs.count; i++) {
 		const struct dma_load load = dma_load_of(dma, &dma->jobs.job[i]);
 		char row = (char)('a' + i);
@@ -23,6 +23,8 @@ void dma_guest_words(const struct dma *dma, FILE *to)
 				(unsigned long long)load.depth << 32 | load.bytes,
 			row, load.writes, row, (unsigned long long)load.size, row,
 			(unsigned long long)load.ticks, row, load.batch);
+		if (load.queues)
+			fprintf(to, "spread%c=%u inrow%c=%u ", row, load.queues, row, load.in_row);
 	}
 }
 
@@ -30,30 +32,51 @@ static void write_device(const struct dma *dma, FILE *to)
 {
 	bool cdev = dma->provider->provider == IOASID_PROVIDER_IOMMUFD;
 
+	fprintf(to, "\"devices\": [");
 	if (dma->provider == &dma_served)
 		fprintf(to, "{\"id\": \"served\", \"socket\": \"%s\", \"share\": \"memory\"}",
 			dma->options.socket);
 	else
 		fprintf(to, "{\"path\": \"%s\", \"via\": \"%s\", \"allow_no_reset\": true}",
 			dma->options.device, cdev ? "cdev" : "group");
+	fprintf(to, "]");
 }
 
-int dma_guest_prepare(struct dma *dma, struct err *err)
+static int write_config(const struct dma *dma, const char *path, const struct dma_queues *queues,
+			struct err *err)
 {
-	FILE *to = fopen(dma->config, "we");
+	FILE *to = fopen(path, "we");
 
 	if (!to)
-		return err_set(err, errno, "%s: %m", dma->config);
+		return err_set(err, errno, "%s: %m", path);
 	fprintf(to,
 		"{\"payload\": {\"flat\": \"%s/guest/dmaload.bin\", \"address\": \"2M\", "
 		"\"cmdline\": \"",
 		dma->options.build);
-	dma_guest_words(dma, to);
+	dma_guest_words(dma, queues, to);
 	fprintf(to, "\"}, \"memory\": {\"size\": \"" DMA_GUEST_MEMORY "\"}, \"debug_exit\": true, "
-		    "\"serial\": {\"mode\": \"Tty\"}, \"devices\": [");
-	write_device(dma, to);
-	fprintf(to, "]}");
-	return fclose(to) ? err_set(err, EIO, "%s: it cannot be written", dma->config) : 0;
+		    "\"serial\": {\"mode\": \"Tty\"}, ");
+	if (queues->count)
+		dma_write_adi(to);
+	else
+		write_device(dma, to);
+	fprintf(to, "}");
+	return fclose(to) ? err_set(err, EIO, "%s: it cannot be written", path) : 0;
+}
+
+int dma_guest_prepare(struct dma *dma, struct err *err)
+{
+	return write_config(dma, dma->config, &(struct dma_queues){ 0 }, err);
+}
+
+int dma_guest_prepare_pasids(struct dma *dma, struct err *err)
+{
+	const struct dma_queues with = dma_queues_of(dma, true);
+	const struct dma_queues without = dma_queues_of(dma, false);
+	int ret = write_config(dma, dma->config, &with, err);
+
+	snprintf(dma->no_pasids, sizeof(dma->no_pasids), "%.4000s/no-pasids", dma->work);
+	return ret ? ret : write_config(dma, dma->no_pasids, &without, err);
 }
 
 static void on_line(void *arg, int pid, char *text)
@@ -92,7 +115,8 @@ int dma_guest_run(struct dma *dma, struct turn *turn, char *const argv[], int go
 int dma_guest_turn(struct dma *dma, struct turn *turn, struct err *err)
 {
 	char adit[PATH_MAX];
-	char *argv[] = { adit, (char *)"run", dma->config, NULL };
+	bool no_pasids = dma->way[turn->party] == DMA_GUEST_NO_PASIDS;
+	char *argv[] = { adit, (char *)"run", no_pasids ? dma->no_pasids : dma->config, NULL };
 
 	snprintf(adit, sizeof(adit), "%.4000s/adit", dma->options.build);
 	return dma_guest_run(dma, turn, argv, 0, err);

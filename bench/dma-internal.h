@@ -28,13 +28,15 @@ enum dma_figure {
 
 /* Who takes a turn. */
 enum dma_way {
-	DMA_OURS,      /* this process, through ioasid-client or the vfio-user client */
-	DMA_BARE,      /* by the bare ioctls */
-	DMA_CPU,       /* memcpy */
-	DMA_GUEST,     /* a guest of adit's */
-	DMA_QEMU,      /* the same under QEMU's microvm */
-	DMA_PASIDS,    /* as DMA_OURS, by several queues with a PASID each */
-	DMA_NO_PASIDS, /* by as many queues without */
+	DMA_OURS,	  /* this process, through ioasid-client or the vfio-user client */
+	DMA_BARE,	  /* by the bare ioctls */
+	DMA_CPU,	  /* memcpy */
+	DMA_GUEST,	  /* a guest of adit's */
+	DMA_QEMU,	  /* the same under QEMU's microvm */
+	DMA_PASIDS,	  /* as DMA_OURS, by several queues with a PASID each */
+	DMA_NO_PASIDS,	  /* by as many queues without */
+	DMA_GUEST_PASIDS, /* both in a guest with a DSA of adit's own */
+	DMA_GUEST_NO_PASIDS,
 };
 
 struct dma {
@@ -48,7 +50,8 @@ struct dma {
 	enum dma_way way[PARTIES_MAX];
 	/* What turns are made of. */
 	char work[PATH_MAX - 16], config[PATH_MAX];
-	bool serves; /* a server of our own, anew for each turn */
+	char no_pasids[PATH_MAX]; /* as config, of a guest that uses none */
+	bool serves;		  /* a server of our own, anew for each turn */
 	char server_config[PATH_MAX], pasid_config[PATH_MAX], socket[96];
 	/* Of a guest's turn. */
 	struct turn *turn;
@@ -59,6 +62,8 @@ struct dma {
 /* --- dma-loads.c: of dma->options --- */
 int dma_take_jobs(struct dma *dma, struct err *err);
 
+/* Queues that the loads of the contest are spread over; none where they are under no PASID. */
+struct dma_queues dma_queues_of(const struct dma *dma, bool pasids);
 struct dma_load dma_load_of(const struct dma *dma, const struct job *job);
 /* One load's figures: operations, ticks, and two latencies in ticks. */
 void dma_put(const struct dma *dma, struct turn *turn, unsigned int job, double done, double ticks,
@@ -67,8 +72,10 @@ void dma_put(const struct dma *dma, struct turn *turn, unsigned int job, double 
 /* The configuration of a guest with the device, for the jobs that are chosen. */
 int dma_guest_prepare(struct dma *dma, struct err *err);
 int dma_guest_turn(struct dma *dma, struct turn *turn, struct err *err);
-/* What its payload is told of the jobs, each word with a space behind it. */
-void dma_guest_words(const struct dma *dma, FILE *to);
+/* The two of a guest whose ADI has PASIDs, which are turns as others are. */
+int dma_guest_prepare_pasids(struct dma *dma, struct err *err);
+/* What its payload is told of the jobs and of queues, each word with a space behind it. */
+void dma_guest_words(const struct dma *dma, const struct dma_queues *queues, FILE *to);
 /* A monitor with that payload, which ends with status `good` where all went well. */
 int dma_guest_run(struct dma *dma, struct turn *turn, char *const argv[], int good,
 		  struct err *err);
@@ -78,6 +85,9 @@ int dma_qemu_turn(struct dma *dma, struct turn *turn, struct err *err);
 /* dma-soft.c: under PASIDs of the soft provider. */
 int dma_soft_measure(const struct dma *dma, struct bench_run *run, struct err *err);
 
+/* Keys of a configuration: an ADI with DMA_QUEUES queues, of which PASIDs 1 to as many, and none,
+ * are bound to all memory. */
+void dma_write_adi(FILE *to);
 /* Its socket and configuration are in dma->work. */
 int dma_server_prepare(struct dma *dma, struct err *err);
 /* Runs body while it serves. */

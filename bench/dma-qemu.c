@@ -46,7 +46,7 @@ static int make_line(struct dma *dma, struct microvm_flat *flat, struct err *err
 
 	if (!file)
 		return err_set(err, ENOMEM, "no memory");
-	dma_guest_words(dma, file);
+	dma_guest_words(dma, &(struct dma_queues){ 0 }, file);
 	fprintf(file, "window=%#x", WINDOW);
 	fclose(file);
 	snprintf(payload, sizeof(payload), "%.4000s/guest/dmaload.bin", dma->options.build);

@@ -20,21 +20,27 @@ static int end_file(FILE *file, const char *path, struct err *err)
 	return fclose(file) ? err_set(err, EIO, "%s: it cannot be written", path) : 0;
 }
 
-/* PASIDs 1 to DMA_QUEUES, and none, are bound to all memory of the client. */
-static int write_pasid_config(const struct dma *dma, struct err *err)
+void dma_write_adi(FILE *to)
 {
-	FILE *to = fopen(dma->pasid_config, "we");
-
-	if (!to)
-		return err_set(err, errno, "%s: %m", dma->pasid_config);
-	fprintf(to, "{\"adis\": [{\"id\": \"dsa0\", \"type\": \"dsa\", "
+	fprintf(to, "\"adis\": [{\"id\": \"dsa0\", \"type\": \"dsa\", "
 		    "\"pasid\": {\"allow\": true}, \"wqs\": [");
 	for (unsigned int i = 0; i < DMA_QUEUES; i++)
 		fprintf(to, "%s{\"size\": %u}", i ? ", " : "", SHARE);
 	fprintf(to, "]}], \"pasids\": [{\"adi\": \"dsa0\", \"guest\": \"none\"}");
 	for (unsigned int i = 1; i <= DMA_QUEUES; i++)
 		fprintf(to, ", {\"adi\": \"dsa0\", \"guest\": %u}", i);
-	fprintf(to, "]}");
+	fprintf(to, "]");
+}
+
+static int write_pasid_config(const struct dma *dma, struct err *err)
+{
+	FILE *to = fopen(dma->pasid_config, "we");
+
+	if (!to)
+		return err_set(err, errno, "%s: %m", dma->pasid_config);
+	fprintf(to, "{");
+	dma_write_adi(to);
+	fprintf(to, "}");
 	return end_file(to, dma->pasid_config, err);
 }
 

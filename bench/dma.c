@@ -106,8 +106,7 @@ void dma_put(const struct dma *dma, struct turn *turn, unsigned int i, double do
 
 /* --- turns ----------------------------------------------------------------------------------- */
 
-/* As many as the contest's loads are spread over; none where they are under no PASID. */
-static struct dma_queues queues_of(const struct dma *dma, bool pasids)
+struct dma_queues dma_queues_of(const struct dma *dma, bool pasids)
 {
 	struct dma_queues queues = { 0 };
 
@@ -146,11 +145,11 @@ static int run_loads(struct dma *dma, struct turn *turn, struct dma_port *port, 
 static int one_turn(struct dma *dma, struct turn *turn, struct err *err)
 {
 	enum dma_way way = dma->way[turn->party];
-	const struct dma_queues queues = queues_of(dma, way == DMA_PASIDS);
+	const struct dma_queues queues = dma_queues_of(dma, way == DMA_PASIDS);
 	struct dma_port port;
 	int ret = 0;
 
-	if (way == DMA_GUEST)
+	if (way == DMA_GUEST || way == DMA_GUEST_PASIDS || way == DMA_GUEST_NO_PASIDS)
 		return dma_guest_turn(dma, turn, err);
 	if (way == DMA_QEMU)
 		return dma_qemu_turn(dma, turn, err);
@@ -166,11 +165,16 @@ static int one_turn(struct dma *dma, struct turn *turn, struct err *err)
 	return ret;
 }
 
+static bool takes_server(enum dma_way way)
+{
+	return way != DMA_CPU && way != DMA_GUEST_PASIDS && way != DMA_GUEST_NO_PASIDS;
+}
+
 static int dma_turn(struct turn *turn, struct err *err)
 {
 	struct dma *dma = turn->opaque;
 
-	if (dma->serves && dma->way[turn->party] != DMA_CPU)
+	if (dma->serves && takes_server(dma->way[turn->party]))
 		return dma_server_with(dma, turn, one_turn, err);
 	return one_turn(dma, turn, err);
 }
@@ -181,18 +185,28 @@ enum dma_contest {
 	ON_THE_HOST,
 	IN_A_GUEST,
 	UNDER_PASIDS,
+	IN_A_GUEST_UNDER_PASIDS,
 };
 
 /* Who stands beside whom; how many. */
 static unsigned int choose_parties(struct dma *dma, struct contest *contest, enum dma_contest what)
 {
 	static const char *const names[] = {
-		[DMA_OURS] = "adit",	      [DMA_BARE] = "bare ioctls",  [DMA_CPU] = "memcpy",
-		[DMA_GUEST] = "adit",	      [DMA_QEMU] = "qemu-microvm", [DMA_PASIDS] = "adit",
-		[DMA_NO_PASIDS] = "no PASIDs"
+		[DMA_OURS] = "adit",
+		[DMA_BARE] = "bare ioctls",
+		[DMA_CPU] = "memcpy",
+		[DMA_GUEST] = "adit",
+		[DMA_QEMU] = "qemu-microvm",
+		[DMA_PASIDS] = "adit",
+		[DMA_NO_PASIDS] = "no PASIDs",
+		[DMA_GUEST_PASIDS] = "adit",
+		[DMA_GUEST_NO_PASIDS] = "no PASIDs",
 	};
 	static const enum dma_way first[] = {
-		[ON_THE_HOST] = DMA_OURS, [IN_A_GUEST] = DMA_GUEST, [UNDER_PASIDS] = DMA_PASIDS
+		[ON_THE_HOST] = DMA_OURS,
+		[IN_A_GUEST] = DMA_GUEST,
+		[UNDER_PASIDS] = DMA_PASIDS,
+		[IN_A_GUEST_UNDER_PASIDS] = DMA_GUEST_PASIDS,
 	};
 	bool served = dma->provider == &dma_served;
 	unsigned int n = 0;
@@ -200,6 +214,8 @@ static unsigned int choose_parties(struct dma *dma, struct contest *contest, enu
 	dma->way[n++] = first[what];
 	if (what == UNDER_PASIDS)
 		dma->way[n++] = DMA_NO_PASIDS;
+	else if (what == IN_A_GUEST_UNDER_PASIDS)
+		dma->way[n++] = DMA_GUEST_NO_PASIDS;
 	else if (what == IN_A_GUEST && served)
 		dma->way[n++] = DMA_OURS;
 	else if (!served)
@@ -281,7 +297,7 @@ static void describe(struct bench_run *run, const struct dma *dma, const struct 
 /* Which of the loads the device can run is asked of the device itself. */
 static int look(struct dma *dma, struct turn *turn, struct err *err)
 {
-	const struct dma_queues queues = queues_of(dma, true);
+	const struct dma_queues queues = dma_queues_of(dma, true);
 	struct dma_port port;
 	int ret = dma_port_open(&port, dma->provider, false, &dma->options, dma->memory, &queues,
 				err);
@@ -345,7 +361,12 @@ static int measure_pasids(struct dma *dma, struct bench_run *run, struct err *er
 	dma->jobs = dma->under_pasids;
 	ret = look_at(dma, run, err);
 	snprintf(name, sizeof(name), "%s, PASIDs", dma->provider->name);
-	return ret ? ret : hold(dma, run, name, UNDER_PASIDS, err);
+	if (!ret)
+		ret = hold(dma, run, name, UNDER_PASIDS, err);
+	if (ret || !dma->serves)
+		return ret;
+	ret = dma_guest_prepare_pasids(dma, err);
+	return ret ? ret : hold(dma, run, "guest, PASIDs", IN_A_GUEST_UNDER_PASIDS, err);
 }
 
 static int measure_plain(struct dma *dma, struct bench_run *run, const struct map_memory *memory,
