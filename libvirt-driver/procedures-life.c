@@ -166,6 +166,22 @@ static int create_flags(struct call *call)
 	return start(call, domain, how_to_start(flags));
 }
 
+int call_refuse_other_start(struct call *call, const struct domain *domain)
+{
+	const char *name = domain_definition(domain) ? domain_definition(domain)->name : "";
+
+	if (domain->live)
+		return refuse(&call->refusal, FAULT_OPERATION_INVALID,
+			      "domain '%s' is already running", name);
+	if (!domain->kept || !store_has_saved(call->daemon, domain->uuid))
+		return 0;
+	return refuse(
+		&call->refusal, FAULT_OPERATION_INVALID,
+		"domain '%s' has a managed save image, which would be stale after this: start "
+		"it from there, or remove it",
+		name);
+}
+
 /* A transient domain, or one run of a defined one by other XML. */
 static int create_xml(struct call *call)
 {
@@ -184,10 +200,7 @@ static int create_xml(struct call *call)
 	if (!definition)
 		return CALL_REFUSED;
 	domain = domain_for(call->daemon, definition, &call->refusal);
-	if (!domain || domain->live) {
-		if (domain)
-			refuse(&call->refusal, FAULT_OPERATION_INVALID,
-			       "domain '%s' is already running", definition->name);
+	if (!domain || call_refuse_other_start(call, domain)) {
 		definition_free(definition);
 		return CALL_REFUSED;
 	}

@@ -103,6 +103,7 @@ static int save_to(struct call *call, struct domain *domain, struct saved_target
 {
 	struct definition *other = NULL;
 	struct run_save_how how = {
+		.managed = !place->file,
 		.running = place->flags & SAVE_RUNNING,
 		.paused = place->flags & SAVE_PAUSED,
 	};
@@ -237,10 +238,7 @@ static int start_saved(struct call *call, struct definition *definition, struct 
 	struct domain *domain = domain_for(call->daemon, definition, &call->refusal);
 	int ret;
 
-	if (!domain || domain->live) {
-		if (domain)
-			refuse(&call->refusal, FAULT_OPERATION_INVALID,
-			       "domain '%s' is already running", definition->name);
+	if (!domain || call_refuse_other_start(call, domain)) {
 		definition_free(definition);
 		saved_close(saved);
 		return CALL_REFUSED;

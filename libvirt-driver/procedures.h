@@ -24,6 +24,9 @@ struct domain_name {
 struct domain *call_domain(struct call *call, struct domain_name *name);
 /* The same for a call that has nothing else, or flags, behind it; NULL: refused. */
 struct domain *call_only_domain(struct call *call, uint32_t *flags);
+/* Refused where it runs, or is to go on from what the daemon keeps: it would be used up, or stale.
+ */
+int call_refuse_other_start(struct call *call, const struct domain *domain);
 int refuse_unknown(struct call *call, const struct domain_name *name);
 /* virConnectListAllDomainsFlags: of each group with a bit set, one must fit. */
 bool is_listed(const struct domain *domain, uint32_t flags);

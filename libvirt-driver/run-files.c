@@ -22,7 +22,6 @@
 #define LAST_WORDS  480u
 #define AUTOSTARTED "autostarted"
 #define IOMMU_GIVEN "iommu"
-#define AUTODESTROY "autodestroy"
 
 int run_path(const struct daemon *daemon, const uint8_t uuid[XDR_UUID], const char *name,
 	     char path[RUN_PATH])
@@ -146,42 +145,47 @@ uint32_t run_owner(const struct daemon *daemon, const uint8_t uuid[XDR_UUID])
 	return known ? st.st_uid : geteuid();
 }
 
-static bool has_file(const struct domain *domain, const char *name)
+bool run_is_marked(const struct domain *domain, const char *mark)
 {
 	int dir = run_open(domain->daemon, domain_uuid(domain), false);
 	struct stat st;
-	bool has;
+	bool is;
 
 	if (dir < 0)
 		return false;
-	has = !fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW);
+	is = !fstatat(dir, mark, &st, AT_SYMLINK_NOFOLLOW);
 	close(dir);
-	return has;
+	return is;
 }
 
-static int make_file(const struct domain *domain, const char *name)
+static int set_mark(const struct domain *domain, const char *mark)
 {
 	int dir = run_open(domain->daemon, domain_uuid(domain), false), ret = dir;
 
 	if (dir < 0)
 		return ret;
-	ret = store_write(dir, name, "", false);
+	ret = store_write(dir, mark, "", false);
 	close(dir);
 	return ret;
 }
 
-int run_mark_autodestroy(const struct domain *domain, struct refusal *refusal)
+int run_mark(const struct domain *domain, const char *mark, struct refusal *refusal)
 {
-	int ret = domain->owner ? make_file(domain, AUTODESTROY) : 0;
+	int ret = set_mark(domain, mark);
 
 	return ret ? refuse(refusal, FAULT_OPERATION_FAILED, "%s cannot be written to: %s",
 			    domain->daemon->run_dir, strerror(-ret))
 		   : 0;
 }
 
-bool run_is_autodestroy(const struct domain *domain)
+void run_unmark(const struct domain *domain, const char *mark)
 {
-	return has_file(domain, AUTODESTROY);
+	int dir = run_open(domain->daemon, domain_uuid(domain), false);
+
+	if (dir < 0)
+		return;
+	unlinkat(dir, mark, 0);
+	close(dir);
 }
 
 /* With a device from the start there is a keeper, which opens what it needs. */
@@ -189,7 +193,7 @@ bool run_has_iommu(const struct domain *domain)
 {
 	int dir = run_open(domain->daemon, domain_uuid(domain), false);
 	struct json_object *config = NULL, *devices, *iommu;
-	bool has = has_file(domain, IOMMU_GIVEN);
+	bool has = run_is_marked(domain, IOMMU_GIVEN);
 	char *text = NULL;
 	size_t len;
 
@@ -211,7 +215,7 @@ bool run_has_iommu(const struct domain *domain)
 
 int run_had_iommu(const struct domain *domain)
 {
-	return make_file(domain, IOMMU_GIVEN);
+	return set_mark(domain, IOMMU_GIVEN);
 }
 
 int run_keep_live(struct daemon *daemon, const struct definition *live, int32_t id)
@@ -354,8 +358,8 @@ int run_last_words(struct daemon *daemon, const uint8_t uuid[XDR_UUID], struct e
 
 void run_clean(struct daemon *daemon, const uint8_t uuid[XDR_UUID])
 {
-	static const char *const own[] = { "live.xml", "config.json", "taken.json", IOMMU_GIVEN,
-					   AUTODESTROY };
+	static const char *const own[] = { "live.xml",	"config.json",	   "taken.json",
+					   IOMMU_GIVEN, RUN_AUTODESTROYED, RUN_SAVED };
 	static const char *const made[] = { "api", "serial", "console", "vsock" };
 	int dir = run_open(daemon, uuid, false), vm;
 

@@ -31,9 +31,12 @@ uint32_t run_owner(const struct daemon *daemon, const uint8_t uuid[XDR_UUID]);
  */
 bool run_has_iommu(const struct domain *domain);
 int run_had_iommu(const struct domain *domain);
-/* That it ends with its owner, if it has one; and whether it does. */
-int run_mark_autodestroy(const struct domain *domain, struct refusal *refusal);
-bool run_is_autodestroy(const struct domain *domain);
+/* What the next daemon has to know of it, in a file each: set, whether it is, and not any more. */
+#define RUN_AUTODESTROYED "autodestroy" /* it ends with its owner */
+#define RUN_SAVED	  "saved"	/* the daemon keeps where it stood, and it is to end */
+int run_mark(const struct domain *domain, const char *mark, struct refusal *refusal);
+bool run_is_marked(const struct domain *domain, const char *mark);
+void run_unmark(const struct domain *domain, const char *mark);
 /* Its live.xml, written anew where it changed while it runs. */
 int run_keep_live(struct daemon *daemon, const struct definition *live, int32_t id);
 /*

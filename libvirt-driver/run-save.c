@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libvirt-driver/run-files.h"
 #include "libvirt-driver/store.h"
 
 struct saving {
@@ -17,6 +18,7 @@ struct saving {
 	char *xml;
 	bool paused; /* as the file says */
 	bool ran;    /* it goes on where it cannot be saved */
+	bool managed;
 	enum {
 		SAVING_PAUSES,
 		SAVING_WRITES,
@@ -103,6 +105,7 @@ int run_save(struct domain *domain, struct saved_target *target, const struct ru
 	run->saving = make(target, how->xml ? how->xml : domain->live->xml, ticket);
 	if (!run->saving)
 		return refuse(refusal, FAULT_NO_MEMORY, "no memory to save a domain");
+	run->saving->managed = how->managed;
 	run->saving->ran = domain->state != DOMAIN_PAUSED;
 	run->saving->paused = how->paused || (!how->running && !run->saving->ran);
 	ret = run->saving->ran
@@ -142,12 +145,36 @@ static void cancel(struct run *run, bool paused)
 	give_up_saving(run);
 }
 
+/*
+ * The snapshot is there, and the rest makes it a saved domain. From its name on it is what the
+ * domain goes on from, so a daemon that finds the process still there must know that it is to end.
+ */
+static int finish(struct run *run, struct refusal *refusal)
+{
+	struct saving *saving = run->saving;
+	int ret = 0;
+
+	if (saving->managed && !run->domain->kept)
+		return refuse(refusal, FAULT_OPERATION_INVALID,
+			      "domain '%s' was undefined meanwhile: nothing would start it from "
+			      "there",
+			      name_of(run));
+	if (saving->managed)
+		ret = run_mark(run->domain, RUN_SAVED, refusal);
+	if (!ret)
+		ret = saved_finish(&saving->target, saving->xml, saving->paused, refusal);
+	if (ret)
+		run_unmark(run->domain, RUN_SAVED);
+	return ret;
+}
+
 void run_save_step(struct run *run, const struct refusal *failure)
 {
 	struct saving *saving = run->saving;
 	bool paused = saving->step != SAVING_PAUSES || !failure;
 
 	if (saving->step == SAVING_RESUMES) {
+		run->unsaved &= !failure;
 		give_up_saving(run);
 		return;
 	}
@@ -158,8 +185,7 @@ void run_save_step(struct run *run, const struct refusal *failure)
 		       name_of(run));
 	else if (saving->step == SAVING_PAUSES && ask_snapshot(run, &saving->why) == CALL_LATER)
 		return;
-	else if (saving->step == SAVING_WRITES &&
-		 !saved_finish(&saving->target, saving->xml, saving->paused, &saving->why)) {
+	else if (saving->step == SAVING_WRITES && !finish(run, &saving->why)) {
 		run->saved = true;
 		run_end(run);
 		return;

@@ -273,9 +273,9 @@ static void set_state(struct run *run, int32_t state, int32_t reason)
 	run->domain->state = state;
 	run->domain->reason = reason;
 	run->seen = true;
+	forget_saved(run);
 	if (!first)
 		return;
-	forget_saved(run);
 	sessions_tell_lifecycle(daemon_of(run), run->domain, LIFECYCLE_STARTED,
 				run->restores ? STARTED_RESTORED : STARTED_BOOTED);
 	/* As it was asked to start. */
@@ -438,7 +438,8 @@ int run_begin(struct domain *domain, const struct saved *saved, const struct tic
 	if (ticket && how & RUN_AUTODESTROY)
 		domain->owner = ticket->session;
 	pid = -1;
-	if (!run_prepare(domain, &given, refusal) && !run_mark_autodestroy(domain, refusal) &&
+	if (!run_prepare(domain, &given, refusal) &&
+	    (!domain->owner || !run_mark(domain, RUN_AUTODESTROYED, refusal)) &&
 	    (!saved || !given_take_saved(&given, saved->fd, refusal)))
 		pid = run_spawn(domain, &given, how, refusal);
 	given_close(&given);
@@ -723,6 +724,20 @@ static int find_again(struct domain *domain)
 	return 0;
 }
 
+/* What the daemon before this one has not come to. */
+static void settle_found(struct run *run)
+{
+	struct domain *domain = run->domain;
+	bool kept = store_has_saved(domain->daemon, domain_uuid(domain));
+
+	run->saved = kept && run_is_marked(domain, RUN_SAVED);
+	/* What it went on from, or was not saved to after all. */
+	run->managed = kept && !run->saved;
+	/* The connection that it was to end with is gone. */
+	if (run->saved || run_is_marked(domain, RUN_AUTODESTROYED))
+		run_end(run);
+}
+
 static void find_one(struct daemon *daemon, const uint8_t uuid[XDR_UUID])
 {
 	struct definition *live = run_read_live(daemon, uuid);
@@ -739,9 +754,7 @@ static void find_one(struct daemon *daemon, const uint8_t uuid[XDR_UUID])
 	if (!find_again(domain)) {
 		log_line(daemon->log, LOG_INFO, "domain", "%s: found running as pid %d", live->name,
 			 domain->run->pid);
-		/* Whose connection ended with the daemon before. */
-		if (run_is_autodestroy(domain))
-			run_end(domain->run);
+		settle_found(domain->run);
 		return;
 	}
 	taken_return_all(domain, NULL);

@@ -8,6 +8,7 @@
  *   taken.json   what was taken from host drivers since
  *   iommu        there where it was given a node for I/O address spaces since
  *   autodestroy  there where it ends with the session that started it
+ *   saved        there where the daemon keeps where it stood, and it is to end
  *   log          what adit said
  *   vm/api       its API socket: who answers there is the domain, if it is the directory's owner
  *   vm/          and what else it listens on or leads to; it is the process's
@@ -66,6 +67,7 @@ int run_destroy(struct domain *domain, const struct ticket *ticket, struct refus
  */
 struct run_save_how {
 	bool running, paused; /* how it goes on; neither: as it is now */
+	bool managed;	      /* the file is the one that the daemon keeps */
 	const char *xml;      /* as what; NULL: as what it runs */
 };
 int run_save(struct domain *domain, struct saved_target *target, const struct run_save_how *how,

@@ -167,6 +167,8 @@ ok "and the list" says "busy *saved" v list --all --managed-save
 ok "by which domains are chosen" says busy v list --all --with-managed-save
 v list --all --without-managed-save
 ok "or left out" is "$(tr -d '\n' <"$work/out")" ""
+ok "restore of another file is refused" fails "managed save image" v restore "$file"
+ok "and so is other XML" fails "managed save image" v create "$work/defined.xml"
 ok "it is not undefined alone" fails "managed save" v undefine busy
 down
 up
@@ -176,11 +178,35 @@ ok "start goes on from there" does v start busy
 ok "as is told" is "$(state busy)" "running (restored)"
 ok "which uses it up" says "Managed save: *no" v dominfo busy
 v managedsave busy
+# A daemon that was killed before it had done away with what the domain goes on from.
+cp "$work"/state/*.save "$work/stale"
+save=$(echo "$work"/state/*.save)
+v start busy
+kill -9 "$daemon"
+wait "$daemon" 2>/dev/null
+cp "$work/stale" "$save"
+cat "$work/serving" >>"$work/log"
+up
+timeout 60 sh -c 'while [ -e "$1" ]; do sleep 0.1; done' -- "$save"
+ok "what runs is not started from there again" [ ! -e "$save" ]
+ok "it runs on" says "busy *running" v list
+# And one that was killed when it had just saved it.
+uuid=$(virsh -q -c "$uri" domuuid busy | tr -d '\n')
+v suspend busy
+kill -9 "$daemon"
+wait "$daemon" 2>/dev/null
+cp "$work/stale" "$save"
+: >"$work/run/$uuid/saved"
+cat "$work/serving" >>"$work/log"
+up
+"$until" "$work/serving" "busy: ended: saved"
+ok "what was saved ends" is "$(state busy)" "shut off (saved)"
+ok "and goes on from there" does v start busy
+v managedsave busy
 ok "start --force-boot" does v start busy --force-boot
 ok "boots it" is "$(state busy)" "running (booted)"
 ok "and the saved one is gone" says "Managed save: *no" v dominfo busy
 v managedsave busy
-save=$(echo "$work"/state/*.save)
 printf 'X' | dd of="$save" bs=1 seek=0 conv=notrunc 2>/dev/null
 ok "one that is broken does not start" fails "is no snapshot of adit" v start busy
 ok "and is still there" [ -f "$save" ]
