@@ -94,6 +94,8 @@ static int start(struct dsa_rig *rig, const struct dsa_options *options, struct 
 
 	if (!shared)
 		mode |= DSA_WQCFG_DEDICATED;
+	if (rig->paged)
+		mode |= DSA_WQCFG_BLOCK_ON_FAULT;
 	if (options->pasid.allow)
 		mode |= DSA_WQCFG_PASID_ENABLE | DSA_RIG_PASID << DSA_WQCFG_PASID_SHIFT;
 	mmio_write(rig, registers + DSA_GRPCFG, 1, 8);
@@ -120,7 +122,11 @@ static int start(struct dsa_rig *rig, const struct dsa_options *options, struct 
 
 static int make_memory(struct dsa_rig *rig, struct err *err)
 {
-	const struct ioasid_space_options options = { .name = "memory", .pasid_capable = true };
+	const struct ioasid_space_options options = {
+		.name = "memory",
+		.pasid_capable = true,
+		.faults = rig->paged,
+	};
 	int ret;
 
 	rig->memory = mmap(NULL, rig->size, PROT_READ | PROT_WRITE,
@@ -157,7 +163,7 @@ static int make_dsa(struct dsa_rig *rig, const struct dsa_options *options, stru
 }
 
 static int open_as(struct dsa_rig *rig, uint64_t size, const struct dsa_options *options,
-		   struct err *err)
+		   bool paged, struct err *err)
 {
 	static const struct pci_bus_options windows = {
 		.mem32 = { 0xc0000000, 0x20000000 },
@@ -167,7 +173,7 @@ static int open_as(struct dsa_rig *rig, uint64_t size, const struct dsa_options 
 	const struct vm_options vm = { .kvm_fd = -1 };
 	int ret;
 
-	*rig = (struct dsa_rig){ .size = size };
+	*rig = (struct dsa_rig){ .size = size, .paged = paged };
 	ret = vm_create(&rig->vm, &vm, err);
 	if (ret)
 		return ret;
@@ -183,9 +189,9 @@ static int open_as(struct dsa_rig *rig, uint64_t size, const struct dsa_options 
 }
 
 static int open_started(struct dsa_rig *rig, uint64_t size, const struct dsa_options *options,
-			struct err *err)
+			bool paged, struct err *err)
 {
-	int ret = open_as(rig, size, options, err);
+	int ret = open_as(rig, size, options, paged, err);
 
 	if (ret)
 		return ret;
@@ -210,7 +216,19 @@ int dsa_rig_open(struct dsa_rig *rig, uint64_t size, unsigned int engines, bool 
 		.pasid = { .allow = pasids, .width = 20 },
 	};
 
-	return open_started(rig, size, &options, err);
+	return open_started(rig, size, &options, false, err);
+}
+
+int dsa_rig_open_paged(struct dsa_rig *rig, uint64_t size, struct err *err)
+{
+	const struct dsa_options options = {
+		.id = "bench",
+		.wqs = 1,
+		.wq = { { .size = DSA_RIG_QUEUE } },
+		.engines = 1,
+	};
+
+	return open_started(rig, size, &options, true, err);
 }
 
 int dsa_rig_open_shared(struct dsa_rig *rig, uint64_t size, bool pasids, struct err *err)
@@ -223,7 +241,7 @@ int dsa_rig_open_shared(struct dsa_rig *rig, uint64_t size, bool pasids, struct 
 		.pasid = { .allow = pasids, .width = 20 },
 	};
 
-	return open_started(rig, size, &options, err);
+	return open_started(rig, size, &options, false, err);
 }
 
 int dsa_rig_open_queues(struct dsa_rig *rig, uint64_t size, uint32_t unbound, struct err *err)
@@ -238,7 +256,7 @@ int dsa_rig_open_queues(struct dsa_rig *rig, uint64_t size, uint32_t unbound, st
 
 	for (unsigned int i = 0; i < DSA_RIG_QUEUES; i++)
 		options.wq[i].size = DSA_RIG_QUEUE / DSA_RIG_QUEUES;
-	ret = open_as(rig, size, &options, err);
+	ret = open_as(rig, size, &options, false, err);
 	if (ret)
 		return ret;
 	ret = dsa_default_bind(rig->dsa, DSA_ALL_WQS, rig->space, IOASID_PASID_NONE, NULL, err);

@@ -32,6 +32,7 @@ struct dsa_rig {
 	clockid_t engine_clock;		/* CPU time of the first engine's thread */
 	uint8_t *memory;		/* guest address 0 on */
 	uint64_t size;
+	bool paged;
 };
 
 /*
@@ -40,6 +41,11 @@ struct dsa_rig {
  */
 int dsa_rig_open(struct dsa_rig *rig, uint64_t size, unsigned int engines, bool pasids,
 		 struct err *err);
+/*
+ * The same with one engine and without PASIDs, and descriptors that may wait for a page: all memory
+ * is in a space whose page requests somebody answers (ioasid_fault_respond).
+ */
+int dsa_rig_open_paged(struct dsa_rig *rig, uint64_t size, struct err *err);
 /*
  * One engine and one shared queue of as many entries, enabled; with PASIDs: DSA_RIG_PASID is bound
  * to all memory, and descriptors name theirs.

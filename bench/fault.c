@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * adit bench fault: what it takes until a fault of an ADI is known, and what a PASID takes on its
- * way from bound to bound again while descriptors run under it. On a virtual DSA in this process
- * and the soft provider, which reports every fault; by the clock on the wall, for it is threads
- * that wait for each other.
+ * adit bench fault: what it takes until a fault of an ADI is known, what a move takes that waits
+ * for its page and goes on once that was brought, and what a PASID takes on its way from bound to
+ * bound again while descriptors run under it. On a virtual DSA in this process and the soft
+ * provider, which reports every fault; by the clock on the wall, for it is threads that wait for
+ * each other.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -29,11 +30,12 @@
 #define TRIES	    20u /* of which a turn takes the median: one is a few us */
 #define WAIT_NS	    1000000.0
 
-static void submit(struct dsa_rig *rig, uint64_t source, unsigned int lane)
+/* flags: besides those of a move that has a record. */
+static void submit_with(struct dsa_rig *rig, uint32_t flags, uint64_t source, unsigned int lane)
 {
 	const struct dsa_descriptor d = {
 		.flags = DSA_OP_MEMMOVE << DSA_OPCODE_SHIFT | DSA_FLAG_RECORD_VALID |
-			 DSA_FLAG_RECORD,
+			 DSA_FLAG_RECORD | flags,
 		.record = RECORDS + lane * 32ULL,
 		.source = source,
 		.destination = DESTINATION,
@@ -42,6 +44,11 @@ static void submit(struct dsa_rig *rig, uint64_t source, unsigned int lane)
 
 	__atomic_store_n((uint64_t *)(rig->memory + d.record), 0, __ATOMIC_RELEASE);
 	dsa_rig_submit(rig, &d);
+}
+
+static void submit(struct dsa_rig *rig, uint64_t source, unsigned int lane)
+{
+	submit_with(rig, 0, source, lane);
 }
 
 /* --- faults ---------------------------------------------------------------------------------- */
@@ -134,6 +141,113 @@ static int measure_faults(struct bench_run *run, struct err *err)
 	if (ret)
 		return ret;
 	/* From here on they are kept for a reader. */
+	ret = ioasid_faults_fd(rig.ctx, &fd, err);
+	if (!ret)
+		ret = contest_hold(&contest, run, err);
+	dsa_rig_close(&rig);
+	return ret;
+}
+
+/* --- page requests ---------------------------------------------------------------------------- */
+
+enum request_row {
+	ASKED,	  /* until a reader has the request */
+	ANSWERED, /* from its answer to the move's record; beside a move that never waited */
+	REQUEST_ROWS
+};
+
+/* The reader is this thread, and looks all the time. */
+static int read_request(struct dsa_rig *rig, struct ioasid_fault *fault, struct err *err)
+{
+	double end = now_ns() + 1e3 * WAIT_NS;
+	size_t got = 0;
+	int ret = 0;
+
+	while (!ret && !got && now_ns() < end)
+		ret = ioasid_faults_read(rig->ctx, fault, 1, &got, NULL, err);
+	if (!ret && (!got || !fault->waits || align_down(fault->iova, 4096) != NOWHERE))
+		ret = err_set(err, EIO, "the page at 0x%llx was not asked for", NOWHERE);
+	return ret;
+}
+
+/* What is brought is the page of the source, by which the move is known to have read it. */
+static int one_request(struct dsa_rig *rig, unsigned int salt, double *asked, double *answered,
+		       struct err *err)
+{
+	struct ioasid_fault fault = { 0 };
+	double start;
+	int ret;
+
+	memset(rig->memory + SOURCE, (int)(salt & 0xff), MOVE);
+	memset(rig->memory + DESTINATION, (int)(~salt & 0xff), MOVE);
+	start = now_ns();
+	submit_with(rig, DSA_FLAG_BLOCK_ON_FAULT, NOWHERE, 0);
+	ret = read_request(rig, &fault, err);
+	*asked = now_ns() - start;
+	if (!ret)
+		ret = ioasid_map_hva(rig->space, NOWHERE, MOVE, rig->memory + SOURCE, IOASID_READ,
+				     err);
+	start = now_ns();
+	if (!ret)
+		ret = ioasid_fault_respond(rig->ctx, fault.cookie, IOASID_RESPONSE_RETRY, err);
+	if (ret)
+		return ret;
+	if (dsa_rig_wait(rig, RECORDS) != DSA_STATUS_OK ||
+	    memcmp(rig->memory + SOURCE, rig->memory + DESTINATION, MOVE) != 0)
+		ret = err_set(err, EIO, "a move whose page was brought did not bring it");
+	*answered = now_ns() - start;
+	return ret ? ret : ioasid_unmap(rig->space, NOWHERE, MOVE, err);
+}
+
+static int request_turn(struct turn *turn, struct err *err)
+{
+	struct dsa_rig *rig = turn->opaque;
+	struct samples asked = { 0 }, answered = { 0 };
+	int ret = 0;
+
+	turn_state(turn, "waiting for a page request, or the record behind it");
+	for (unsigned int i = 0; !ret && i < TRIES; i++) {
+		double a = 0, b = 0, start = now_ns();
+
+		if (turn->party) {
+			submit(rig, SOURCE, 0);
+			if (dsa_rig_wait(rig, RECORDS) != DSA_STATUS_OK)
+				ret = err_set(err, EIO, "a move failed");
+			b = now_ns() - start;
+		} else {
+			ret = one_request(rig, turn->round * TRIES + i, &a, &b, err);
+			samples_add(&asked, a);
+		}
+		samples_add(&answered, b);
+	}
+	if (!turn->party)
+		turn_put(turn, ASKED, samples_median(&asked) / 1e3);
+	turn_put(turn, ANSWERED, samples_median(&answered) / 1e3);
+	return ret;
+}
+
+static int measure_requests(struct bench_run *run, struct err *err)
+{
+	static const struct contest_row rows[REQUEST_ROWS] = {
+		[ASKED] = { .name = "page request: to its reader", .unit = "us" },
+		[ANSWERED] = { .name = "page request: from its answer to the move's end",
+			       .unit = "us" },
+	};
+	struct dsa_rig rig;
+	struct contest contest = {
+		.name = "page request",
+		.parties = { "adit", "no fault" },
+		.party_count = 2,
+		.rows = rows,
+		.row_count = REQUEST_ROWS,
+		.warm_up = 1,
+		.turn = request_turn,
+		.opaque = &rig,
+	};
+	int fd, ret = dsa_rig_open_paged(&rig, MEMORY, err);
+
+	if (ret)
+		return ret;
 	ret = ioasid_faults_fd(rig.ctx, &fd, err);
 	if (!ret)
 		ret = contest_hold(&contest, run, err);
@@ -267,6 +381,8 @@ int bench_fault(struct bench_run *run, struct err *err)
 
 	if (!load)
 		return err_set(err, ENOMEM, "no memory");
+	if (!ret)
+		ret = measure_requests(run, err);
 	if (!ret)
 		ret = dsa_rig_open(&load->rig, MEMORY, 1, true, err);
 	if (!ret) {
