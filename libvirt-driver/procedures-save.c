@@ -263,7 +263,7 @@ static int restore(struct call *call, const struct place *place)
 	if (!place->file)
 		return refuse(&call->refusal, FAULT_INVALID_ARG,
 			      "parameter \"file\" is missing: what shall the domain go on from?");
-	if (saved_open(&saved, place->file, &call->refusal))
+	if (saved_open(&saved, place->file, false, &call->refusal))
 		return CALL_REFUSED;
 	definition = saved_definition(call, &saved, place->xml);
 	if (definition)
@@ -320,9 +320,21 @@ static int image_get_xml(struct call *call)
 	struct saved saved;
 
 	if (!call_arguments(call) || refuse_flags(call, flags, SECURE) ||
-	    saved_open(&saved, file, &call->refusal))
+	    saved_open(&saved, file, false, &call->refusal))
 		return CALL_REFUSED;
 	return put_saved(call, &saved);
+}
+
+/* The state that the daemon keeps for a domain. */
+static int open_managed(struct call *call, const struct domain *domain, bool change,
+			struct saved *saved)
+{
+	*saved = (struct saved){ .fd = -1 };
+	if (!store_has_saved(call->daemon, domain_uuid(domain)))
+		return refuse(&call->refusal, FAULT_OPERATION_INVALID,
+			      "domain '%s' has no managed save image",
+			      domain_definition(domain)->name);
+	return store_open_saved(call->daemon, domain_uuid(domain), saved, change, &call->refusal);
 }
 
 static int managed_get_xml(struct call *call)
@@ -331,15 +343,57 @@ static int managed_get_xml(struct call *call)
 	struct domain *domain = call_only_domain(call, &flags);
 	struct saved saved;
 
-	if (!domain || refuse_flags(call, flags, SECURE))
-		return CALL_REFUSED;
-	if (!store_has_saved(call->daemon, domain_uuid(domain)))
-		return refuse(&call->refusal, FAULT_OPERATION_INVALID,
-			      "domain '%s' has no managed save image",
-			      domain_definition(domain)->name);
-	if (store_open_saved(call->daemon, domain_uuid(domain), &saved, &call->refusal))
+	if (!domain || refuse_flags(call, flags, SECURE) ||
+	    open_managed(call, domain, false, &saved))
 		return CALL_REFUSED;
 	return put_saved(call, &saved);
+}
+
+/* Closes it. xml: NULL: as it is. */
+static int change_saved(struct call *call, struct saved *saved, const struct place *place)
+{
+	struct definition *definition = saved_definition(call, saved, place->xml);
+	bool paused =
+		place->flags & SAVE_PAUSED || (saved->paused && !(place->flags & SAVE_RUNNING));
+	int ret = CALL_REFUSED;
+
+	if (definition && !saved_check(definition, &call->refusal))
+		ret = saved_change(saved, definition->xml, paused,
+				   place->file ? place->file : definition->name, &call->refusal);
+	definition_free(definition);
+	saved_close(saved);
+	return ret;
+}
+
+static int image_define_xml(struct call *call)
+{
+	struct saved saved;
+	struct place place;
+
+	place.file = xdr_string(&call->in, NAME_BYTES);
+	place.xml = xdr_string(&call->in, DEFINITION_MAX_XML);
+	place.flags = xdr_u32(&call->in);
+	if (!call_arguments(call) || check_flags(call, place.flags, 0) ||
+	    saved_open(&saved, place.file, true, &call->refusal))
+		return CALL_REFUSED;
+	return change_saved(call, &saved, &place);
+}
+
+static int managed_define_xml(struct call *call)
+{
+	struct domain_name name;
+	struct domain *domain = call_domain(call, &name);
+	struct place place = { 0 };
+	struct saved saved;
+
+	place.xml = xdr_opt_string(&call->in, DEFINITION_MAX_XML);
+	place.flags = xdr_u32(&call->in);
+	if (!call_arguments(call) || check_flags(call, place.flags, 0))
+		return CALL_REFUSED;
+	if (!domain)
+		return refuse_unknown(call, &name);
+	return open_managed(call, domain, true, &saved) ? CALL_REFUSED
+							: change_saved(call, &saved, &place);
 }
 
 const struct procedure save_procedures[] = {
@@ -352,7 +406,9 @@ const struct procedure save_procedures[] = {
 	{ 233, false, restore_flags },
 	/* They name a file of the host, which the daemon opens as who it is. */
 	{ 235, false, image_get_xml },
+	{ 236, false, image_define_xml },
 	{ 388, false, managed_get_xml },
+	{ 389, false, managed_define_xml },
 	{ 440, false, save_params },
 	{ 441, false, restore_params },
 };

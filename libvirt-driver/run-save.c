@@ -233,7 +233,7 @@ int run_start_or_restore(struct domain *domain, const struct ticket *ticket, uns
 
 	if (!store_has_saved(daemon, domain_uuid(domain)))
 		return run_start(domain, ticket, how, refusal);
-	if (store_open_saved(daemon, domain_uuid(domain), &saved, refusal))
+	if (store_open_saved(daemon, domain_uuid(domain), &saved, false, refusal))
 		return run_give_up(domain, refusal);
 	/* What it was when it was saved: the definition may have changed since. */
 	definition = definition_parse(saved.xml, saved.len, &host, refusal);

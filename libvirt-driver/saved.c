@@ -98,10 +98,11 @@ fail:
 	return CALL_REFUSED;
 }
 
-int saved_open(struct saved *saved, const char *path, struct refusal *refusal)
+int saved_open(struct saved *saved, const char *path, bool change, struct refusal *refusal)
 {
 	/* A pipe or a device is refused, not waited for. */
-	int fd = *path == '/' ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) : -1;
+	const int flags = (change ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+	int fd = *path == '/' ? open(path, flags) : -1;
 
 	*saved = (struct saved){ .fd = -1 };
 	if (*path != '/')
@@ -109,6 +110,40 @@ int saved_open(struct saved *saved, const char *path, struct refusal *refusal)
 	if (fd < 0)
 		return wrong(refusal, path, strerror(errno));
 	return saved_read(saved, fd, path, refusal);
+}
+
+static int append(int fd, const char *xml, bool paused)
+{
+	const struct trailer trailer = {
+		.magic = { 'A', 'D', 'I', 'T', 'S', 'A', 'V', 'E' },
+		.version = VERSION,
+		.flags = paused ? FLAG_PAUSED : 0,
+		.len = (uint32_t)strlen(xml),
+		.checksum = state_checksum(xml, strlen(xml)),
+	};
+	int ret = lseek(fd, 0, SEEK_END) < 0 ? -errno : 0;
+
+	if (!ret)
+		ret = store_write_all(fd, xml, trailer.len);
+	if (!ret)
+		ret = store_write_all(fd, (const char *)&trailer, sizeof(trailer));
+	if (!ret && fsync(fd) < 0)
+		ret = -errno;
+	return ret;
+}
+
+int saved_change(struct saved *saved, const char *xml, bool paused, const char *name,
+		 struct refusal *refusal)
+{
+	struct stat st;
+	int ret = fstat(saved->fd, &st) < 0 ? -errno : append(saved->fd, xml, paused);
+
+	if (!ret)
+		return 0;
+	if (ftruncate(saved->fd, st.st_size) < 0)
+		return refuse(refusal, FAULT_OPERATION_FAILED, "%s: is damaged now: %s", name,
+			      strerror(errno));
+	return wrong(refusal, name, strerror(-ret));
 }
 
 void saved_close(struct saved *saved)
@@ -173,26 +208,6 @@ int saved_begin(struct saved_target *target, const char *path, const uint8_t uui
 		wrong(refusal, folder, strerror(errno));
 	free(folder);
 	return dir < 0 ? CALL_REFUSED : saved_begin_at(target, dir, slash + 1, uuid, refusal);
-}
-
-static int append(int fd, const char *xml, bool paused)
-{
-	const struct trailer trailer = {
-		.magic = { 'A', 'D', 'I', 'T', 'S', 'A', 'V', 'E' },
-		.version = VERSION,
-		.flags = paused ? FLAG_PAUSED : 0,
-		.len = (uint32_t)strlen(xml),
-		.checksum = state_checksum(xml, strlen(xml)),
-	};
-	int ret = lseek(fd, 0, SEEK_END) < 0 ? -errno : 0;
-
-	if (!ret)
-		ret = store_write_all(fd, xml, trailer.len);
-	if (!ret)
-		ret = store_write_all(fd, (const char *)&trailer, sizeof(trailer));
-	if (!ret && fsync(fd) < 0)
-		ret = -errno;
-	return ret;
 }
 
 int saved_finish(struct saved_target *target, const char *xml, bool paused, struct refusal *refusal)

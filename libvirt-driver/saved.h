@@ -28,8 +28,14 @@ struct saved {
 
 /* Takes fd over in any case. name: for sentences. */
 int saved_read(struct saved *saved, int fd, const char *name, struct refusal *refusal);
-/* A path that a client gave. */
-int saved_open(struct saved *saved, const char *path, struct refusal *refusal);
+/* A path that a client gave; change: saved_change may follow. */
+int saved_open(struct saved *saved, const char *path, bool change, struct refusal *refusal);
+/*
+ * Other XML and another way to go on, from now on: behind what is there, which a process may be
+ * running from. It is on stable storage when this returns; a failure leaves the file as it was.
+ */
+int saved_change(struct saved *saved, const char *xml, bool paused, const char *name,
+		 struct refusal *refusal);
 void saved_close(struct saved *saved);
 
 /* --- one that is made ------------------------------------------------------------------------ */

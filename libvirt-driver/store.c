@@ -235,7 +235,7 @@ int store_begin_saved(struct daemon *daemon, const uint8_t uuid[XDR_UUID],
 }
 
 int store_open_saved(struct daemon *daemon, const uint8_t uuid[XDR_UUID], struct saved *saved,
-		     struct refusal *refusal)
+		     bool change, struct refusal *refusal)
 {
 	char name[FILE_NAME];
 	int dir = begin_kept(daemon, refusal), fd;
@@ -244,7 +244,7 @@ int store_open_saved(struct daemon *daemon, const uint8_t uuid[XDR_UUID], struct
 	if (dir < 0)
 		return CALL_REFUSED;
 	name_file(name, uuid, "save");
-	fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	fd = openat(dir, name, (change ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return end(dir, -errno, name, refusal);
 	close(dir);

@@ -41,8 +41,9 @@ int store_autostart(struct daemon *daemon, const uint8_t uuid[XDR_UUID], bool on
 bool store_has_saved(struct daemon *daemon, const uint8_t uuid[XDR_UUID]);
 int store_begin_saved(struct daemon *daemon, const uint8_t uuid[XDR_UUID],
 		      struct saved_target *target, struct refusal *refusal);
+/* change: saved_change may follow. */
 int store_open_saved(struct daemon *daemon, const uint8_t uuid[XDR_UUID], struct saved *saved,
-		     struct refusal *refusal);
+		     bool change, struct refusal *refusal);
 int store_remove_saved(struct daemon *daemon, const uint8_t uuid[XDR_UUID],
 		       struct refusal *refusal);
 /* All of them into the daemon's list. What cannot be read is logged, and left where it is. */

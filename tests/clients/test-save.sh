@@ -123,6 +123,16 @@ ok "save --paused" does v save busy "$work/second" --paused
 v restore "$work/second"
 ok "waits when it goes on" is "$(state busy)" "paused (user)"
 v destroy busy
+v dumpxml busy
+sed "s,</uuid>,&<title>Saved</title>," "$work/out" >"$work/titled.xml"
+ok "save-image-define --running" does v save-image-define "$work/second" "$work/titled.xml" --running
+ok "changes what the file says" says "<title>Saved</title>" v save-image-dumpxml "$work/second"
+ok "another domain's XML is refused" fails "keeps its name and its UUID" \
+	v save-image-define "$work/second" "$work/heard.xml"
+v restore "$work/second"
+ok "and how it goes on" is "$(state busy)" "running (restored)"
+ok "and as what" says "<title>Saved</title>" v dumpxml busy
+v destroy busy
 v undefine busy
 ok "a domain that is not defined comes from a file" does v restore "$file" --running
 ok "for as long as it runs" says "Persistent: *no" v dominfo busy
@@ -174,7 +184,15 @@ down
 up
 ok "the next daemon knows of it" says "Managed save: *yes" v dominfo busy
 ok "managedsave-dumpxml" says '<adit:pasid guest="5"' v managedsave-dumpxml busy
+ok "managedsave-define" does v managedsave-define busy "$work/titled.xml" --paused
 ok "start goes on from there" does v start busy
+ok "as it says" is "$(state busy)" "paused (user)"
+ok "and as what it says" says "<title>Saved</title>" v dumpxml busy
+v destroy busy
+cp "$work/disk.then" "$work/disk"
+v start busy
+v managedsave busy
+ok "start goes on as it was, where nothing was said" does v start busy
 ok "as is told" is "$(state busy)" "running (restored)"
 ok "which uses it up" says "Managed save: *no" v dominfo busy
 v managedsave busy
