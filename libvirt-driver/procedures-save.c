@@ -16,13 +16,8 @@ enum {
 	SAVE_RESET_NVRAM = 8, /* there is none */
 };
 
-/* virTypedParameter, as far as these calls have them. */
 #define PARAMS_MAX 16u
-enum {
-	PARAM_INT = 1,
-	PARAM_UINT = 2,
-	PARAM_TEXT = 7,
-};
+#define PARAM_TEXT 7 /* virTypedParameterType */
 
 struct place {
 	const char *file, *xml; /* xml: NULL: as it is */
