@@ -51,13 +51,81 @@ static void submit(struct dsa_rig *rig, uint64_t source, unsigned int lane)
 	submit_with(rig, 0, source, lane);
 }
 
-/* --- faults ---------------------------------------------------------------------------------- */
+/* --- faults and page requests ---------------------------------------------------------------- */
 
-enum fault_row {
-	RECORD, /* beside the record of a move that works */
-	REPORT,
-	FAULT_ROWS
+/* What becomes of a move from where nothing is, and a moment of it that a move that works has not.
+ */
+struct kind {
+	const char *name, *state;
+	const struct contest_row *rows;
+	unsigned int whole, own; /* which rows */
+	/* Fills both in ns. salt: another one each time. */
+	int (*once)(struct dsa_rig *rig, unsigned int salt, double *whole, double *own,
+		    struct err *err);
 };
+
+struct trial {
+	struct dsa_rig rig;
+	const struct kind *kind;
+};
+
+static int plain_move(struct dsa_rig *rig, double *whole, struct err *err)
+{
+	double start = now_ns();
+
+	submit(rig, SOURCE, 0);
+	if (dsa_rig_wait(rig, RECORDS) != DSA_STATUS_OK)
+		return err_set(err, EIO, "a move failed");
+	*whole = now_ns() - start;
+	return 0;
+}
+
+static int trial_turn(struct turn *turn, struct err *err)
+{
+	struct trial *trial = turn->opaque;
+	const struct kind *kind = trial->kind;
+	struct samples whole = { 0 }, own = { 0 };
+	int ret = 0;
+
+	turn_state(turn, kind->state);
+	for (unsigned int i = 0; !ret && i < TRIES; i++) {
+		double a = 0, b = 0;
+
+		if (turn->party)
+			ret = plain_move(&trial->rig, &a, err);
+		else
+			ret = kind->once(&trial->rig, turn->round * TRIES + i, &a, &b, err);
+		samples_add(&whole, a);
+		samples_add(&own, b);
+	}
+	turn_put(turn, kind->whole, samples_median(&whole) / 1e3);
+	if (!turn->party)
+		turn_put(turn, kind->own, samples_median(&own) / 1e3);
+	return ret;
+}
+
+/* The trial's rig is open already, and closed here. */
+static int hold_trial(struct trial *trial, struct bench_run *run, struct err *err)
+{
+	struct contest contest = {
+		.name = trial->kind->name,
+		.parties = { "adit", "no fault" },
+		.party_count = 2,
+		.rows = trial->kind->rows,
+		.row_count = 2,
+		.warm_up = 1,
+		.turn = trial_turn,
+		.opaque = trial,
+	};
+	int fd, ret;
+
+	/* From here on they are kept for a reader. */
+	ret = ioasid_faults_fd(trial->rig.ctx, &fd, err);
+	if (!ret)
+		ret = contest_hold(&contest, run, err);
+	dsa_rig_close(&trial->rig);
+	return ret;
+}
 
 static int no_faults(struct dsa_rig *rig, struct err *err)
 {
@@ -71,7 +139,8 @@ static int no_faults(struct dsa_rig *rig, struct err *err)
 }
 
 /* The engine has the report out before its record: what is asked here is when a reader has it. */
-static int one_fault(struct dsa_rig *rig, double *record, double *report, struct err *err)
+static int one_fault(struct dsa_rig *rig, unsigned int salt, double *record, double *report,
+		     struct err *err)
 {
 	struct ioasid_fault fault;
 	size_t got = 0;
@@ -92,69 +161,25 @@ static int one_fault(struct dsa_rig *rig, double *record, double *report, struct
 	return ret;
 }
 
-static int fault_turn(struct turn *turn, struct err *err)
-{
-	struct dsa_rig *rig = turn->opaque;
-	struct samples record = { 0 }, report = { 0 };
-	int ret = 0;
-
-	turn_state(turn, "waiting for the record of a move");
-	for (unsigned int i = 0; !ret && i < TRIES; i++) {
-		double a = 0, b = 0, start = now_ns();
-
-		if (turn->party) {
-			submit(rig, SOURCE, 0);
-			if (dsa_rig_wait(rig, RECORDS) != DSA_STATUS_OK)
-				ret = err_set(err, EIO, "a move failed");
-			a = now_ns() - start;
-		} else {
-			ret = one_fault(rig, &a, &b, err);
-			samples_add(&report, b);
-		}
-		samples_add(&record, a);
-	}
-	turn_put(turn, RECORD, samples_median(&record) / 1e3);
-	if (!turn->party)
-		turn_put(turn, REPORT, samples_median(&report) / 1e3);
-	return ret;
-}
-
 static int measure_faults(struct bench_run *run, struct err *err)
 {
-	static const struct contest_row rows[FAULT_ROWS] = {
-		[RECORD] = { .name = "fault: to its completion record", .unit = "us" },
-		[REPORT] = { .name = "fault: to its report", .unit = "us" },
+	static const struct contest_row rows[] = {
+		{ .name = "fault: to its completion record", .unit = "us" },
+		{ .name = "fault: to its report", .unit = "us" },
 	};
-	struct dsa_rig rig;
-	struct contest contest = {
+	static const struct kind kind = {
 		.name = "fault",
-		.parties = { "adit", "no fault" },
-		.party_count = 2,
+		.state = "waiting for the record of a move",
 		.rows = rows,
-		.row_count = FAULT_ROWS,
-		.warm_up = 1,
-		.turn = fault_turn,
-		.opaque = &rig,
+		.whole = 0,
+		.own = 1,
+		.once = one_fault,
 	};
-	int fd, ret = dsa_rig_open(&rig, MEMORY, 1, false, err);
+	struct trial trial = { .kind = &kind };
+	int ret = dsa_rig_open(&trial.rig, MEMORY, 1, false, err);
 
-	if (ret)
-		return ret;
-	/* From here on they are kept for a reader. */
-	ret = ioasid_faults_fd(rig.ctx, &fd, err);
-	if (!ret)
-		ret = contest_hold(&contest, run, err);
-	dsa_rig_close(&rig);
-	return ret;
+	return ret ? ret : hold_trial(&trial, run, err);
 }
-
-/* --- page requests ---------------------------------------------------------------------------- */
-
-enum request_row {
-	ASKED,	  /* until a reader has the request */
-	ANSWERED, /* from its answer to the move's record; beside a move that never waited */
-	REQUEST_ROWS
-};
 
 /* The reader is this thread, and looks all the time. */
 static int read_request(struct dsa_rig *rig, struct ioasid_fault *fault, struct err *err)
@@ -171,7 +196,7 @@ static int read_request(struct dsa_rig *rig, struct ioasid_fault *fault, struct 
 }
 
 /* What is brought is the page of the source, by which the move is known to have read it. */
-static int one_request(struct dsa_rig *rig, unsigned int salt, double *asked, double *answered,
+static int one_request(struct dsa_rig *rig, unsigned int salt, double *answered, double *asked,
 		       struct err *err)
 {
 	struct ioasid_fault fault = { 0 };
@@ -199,60 +224,24 @@ static int one_request(struct dsa_rig *rig, unsigned int salt, double *asked, do
 	return ret ? ret : ioasid_unmap(rig->space, NOWHERE, MOVE, err);
 }
 
-static int request_turn(struct turn *turn, struct err *err)
-{
-	struct dsa_rig *rig = turn->opaque;
-	struct samples asked = { 0 }, answered = { 0 };
-	int ret = 0;
-
-	turn_state(turn, "waiting for a page request, or the record behind it");
-	for (unsigned int i = 0; !ret && i < TRIES; i++) {
-		double a = 0, b = 0, start = now_ns();
-
-		if (turn->party) {
-			submit(rig, SOURCE, 0);
-			if (dsa_rig_wait(rig, RECORDS) != DSA_STATUS_OK)
-				ret = err_set(err, EIO, "a move failed");
-			b = now_ns() - start;
-		} else {
-			ret = one_request(rig, turn->round * TRIES + i, &a, &b, err);
-			samples_add(&asked, a);
-		}
-		samples_add(&answered, b);
-	}
-	if (!turn->party)
-		turn_put(turn, ASKED, samples_median(&asked) / 1e3);
-	turn_put(turn, ANSWERED, samples_median(&answered) / 1e3);
-	return ret;
-}
-
 static int measure_requests(struct bench_run *run, struct err *err)
 {
-	static const struct contest_row rows[REQUEST_ROWS] = {
-		[ASKED] = { .name = "page request: to its reader", .unit = "us" },
-		[ANSWERED] = { .name = "page request: from its answer to the move's end",
-			       .unit = "us" },
+	static const struct contest_row rows[] = {
+		{ .name = "page request: to its reader", .unit = "us" },
+		{ .name = "page request: from its answer to the move's end", .unit = "us" },
 	};
-	struct dsa_rig rig;
-	struct contest contest = {
+	static const struct kind kind = {
 		.name = "page request",
-		.parties = { "adit", "no fault" },
-		.party_count = 2,
+		.state = "waiting for a page request, or the record behind it",
 		.rows = rows,
-		.row_count = REQUEST_ROWS,
-		.warm_up = 1,
-		.turn = request_turn,
-		.opaque = &rig,
+		.whole = 1,
+		.own = 0,
+		.once = one_request,
 	};
-	int fd, ret = dsa_rig_open_paged(&rig, MEMORY, err);
+	struct trial trial = { .kind = &kind };
+	int ret = dsa_rig_open_paged(&trial.rig, MEMORY, err);
 
-	if (ret)
-		return ret;
-	ret = ioasid_faults_fd(rig.ctx, &fd, err);
-	if (!ret)
-		ret = contest_hold(&contest, run, err);
-	dsa_rig_close(&rig);
-	return ret;
+	return ret ? ret : hold_trial(&trial, run, err);
 }
 
 /* --- PASIDs ---------------------------------------------------------------------------------- */
