@@ -17,6 +17,7 @@
 #include "util/sandbox.h"
 #include "vmm/acpi.h"
 #include "vmm/adis.h"
+#include "vmm/boot-load.h"
 #include "vmm/boot.h"
 #include "vmm/config-slots.h"
 #include "vmm/config.h"
@@ -378,48 +379,14 @@ static int write_acpi(struct machine *machine, const struct boot_memory *memory,
 	return acpi_build(&request, out, ACPI_TABLES, size, &used, err);
 }
 
-static int load_file(const char *path, uint32_t fd, struct payload_source *source,
-		     const struct boot_memory *memory, struct payload *payload,
-		     int (*load)(const struct boot_memory *, const struct payload_source *,
-				 struct payload *, struct err *),
-		     struct err *err)
-{
-	int ret = payload_open_given(source, path, fd, err);
-
-	if (!ret) {
-		ret = load(memory, source, payload, err);
-		if (ret && path)
-			err_prefix(err, "%s", path);
-		else if (ret)
-			err_prefix(err, "descriptor %u", fd);
-	}
-	payload_close(source);
-	return ret;
-}
-
 static int load_payload(struct machine *machine, struct err *err)
 {
 	const struct config *config = machine->config;
 	const struct boot_memory memory = { .layout = &machine->layout, .base = machine->ram.base };
-	struct payload_source source = { .fd = -1 };
 	struct payload payload = { 0 };
 	struct boot_state state;
-	int ret;
+	int ret = boot_load(&memory, config, &payload, err);
 
-	if (config->payload.type == PAYLOAD_FLAT) {
-		ret = payload_open_given(&source, config->payload.kernel, config->payload.kernel_fd,
-					 err);
-		if (!ret)
-			ret = payload_load_flat(&memory, &source, config->payload.address, &payload,
-						err);
-		payload_close(&source);
-	} else {
-		ret = load_file(config->payload.kernel, config->payload.kernel_fd, &source, &memory,
-				&payload, payload_load_kernel, err);
-	}
-	if (!ret && (config->payload.initramfs || config->payload.initramfs_fd))
-		ret = load_file(config->payload.initramfs, config->payload.initramfs_fd, &source,
-				&memory, &payload, payload_load_initramfs, err);
 	if (!ret)
 		ret = write_acpi(machine, &memory, err);
 	if (!ret)

@@ -18,7 +18,8 @@ static const struct command commands[] = {
 	  "show what this host can do, and what mends the rest" },
 	{ "adi-serve", cmd_adi_serve, "SOCKET... CONFIG [--log-json] [--log-level LEVEL]",
 	  "offer a composed ADI to another VMM over vfio-user" },
-	{ "bench", cmd_bench, "NAME [--json FILE]", "measure (boot)" },
+	{ "bench", cmd_bench, "NAME [--json FILE]",
+	  "measure what starting, DMA, memory and disks cost; bench alone lists all" },
 };
 
 static void usage(FILE *to)

@@ -10,10 +10,10 @@
 #include "passthrough/adi/dsa.h"
 #include "util/bits.h"
 #include "util/sandbox.h"
+#include "vmm/boot-load.h"
 #include "vmm/config-draft.h"
 #include "vmm/config.h"
 #include "vmm/layout.h"
-#include "vmm/payload.h"
 #include "vmm/plan-devices.h"
 
 typedef struct json_object json;
@@ -182,6 +182,13 @@ static json *pasids_plan(const struct config *config)
 }
 
 /* What adit run would do; a host that cannot is in the way of it. */
+/* plan_devices has made the list. */
+static void add_problem(json *plan, const struct err *err)
+{
+	json_object_array_add(json_object_object_get(plan, "problems"),
+			      json_object_new_string(err->text));
+}
+
 static void plan_sandbox(json *plan)
 {
 	static const struct sandbox sandbox = { .log = NULL };
@@ -189,8 +196,15 @@ static void plan_sandbox(json *plan)
 
 	put_string(plan, "sandbox", sandbox_state(&sandbox));
 	if (sandbox_is_built() && sandbox_check(&err))
-		json_object_array_add(json_object_object_get(plan, "problems"),
-				      json_object_new_string(err.text));
+		add_problem(plan, &err);
+}
+
+static void plan_payload(json *plan, const struct config *config, const struct layout *layout)
+{
+	struct err err;
+
+	if (boot_try(config, layout, &err))
+		add_problem(plan, &err);
 }
 
 static void put_payload(json *plan, const struct config *config)
@@ -210,20 +224,10 @@ int plan_make(json **out, const struct config *config, struct err *err)
 		.hot_size = config->memory.hotplug_size,
 		.hot_align = config->memory.block_size,
 	};
-	struct payload_source source = { .fd = -1 };
 	struct layout layout;
 	json *plan, *virtio = NULL;
 	int ret = layout_plan(&layout, &request, err);
 
-	if (!ret)
-		ret = payload_open_given(&source, config->payload.kernel, config->payload.kernel_fd,
-					 err);
-	payload_close(&source);
-	if (!ret && (config->payload.initramfs || config->payload.initramfs_fd)) {
-		ret = payload_open_given(&source, config->payload.initramfs,
-					 config->payload.initramfs_fd, err);
-		payload_close(&source);
-	}
 	if (!ret)
 		ret = plan_virtio(&virtio, config, err);
 	if (ret)
@@ -237,6 +241,7 @@ int plan_make(json **out, const struct config *config, struct err *err)
 	json_object_object_add(plan, "spaces", spaces_plan(config, &layout));
 	json_object_object_add(plan, "pasids", pasids_plan(config));
 	plan_devices(plan, config);
+	plan_payload(plan, config, &layout);
 	plan_sandbox(plan);
 	*out = plan;
 	return 0;
@@ -254,23 +259,52 @@ static const char *get_string(json *object, const char *key)
 	return text ? text : "";
 }
 
+struct unit {
+	uint64_t bytes;
+	const char *name;
+};
+
+/* The largest of which it is a whole number. */
+static const struct unit *unit_of(uint64_t size)
+{
+	static const struct unit units[] = {
+		{ 1024 * GIB, "TiB" }, { GIB, "GiB" }, { MIB, "MiB" }, { KIB, "KiB" }
+	};
+	size_t i = 0;
+
+	while (i + 1 < ARRAY_SIZE(units) && size % units[i].bytes)
+		i++;
+	return &units[i];
+}
+
+static void print_size(FILE *to, uint64_t size)
+{
+	const struct unit *unit = unit_of(size);
+
+	fprintf(to, "%llu %s", (unsigned long long)(size / unit->bytes), unit->name);
+}
+
 static void print_range(FILE *to, const char *name, json *object)
 {
 	uint64_t base = get_int(object, "base"), size = get_int(object, "size");
 
-	if (size)
-		fprintf(to, "  %-8s %#014llx - %#014llx  %llu MiB\n", name,
-			(unsigned long long)base, (unsigned long long)(base + size - 1),
-			(unsigned long long)(size / MIB));
+	if (!size)
+		return;
+	fprintf(to, "  %-8s 0x%012llx - 0x%012llx  ", name, (unsigned long long)base,
+		(unsigned long long)(base + size - 1));
+	print_size(to, size);
+	putc('\n', to);
 }
 
 static void print_memory(FILE *to, json *memory)
 {
 	json *ram = json_object_object_get(memory, "ram"), *hot;
 
-	fprintf(to, "memory: %llu MiB in pages of %llu KiB\n",
-		(unsigned long long)(get_int(memory, "size") / MIB),
-		(unsigned long long)(get_int(memory, "page_size") / KIB));
+	fputs("memory: ", to);
+	print_size(to, get_int(memory, "size"));
+	fputs(" in pages of ", to);
+	print_size(to, get_int(memory, "page_size"));
+	putc('\n', to);
 	for (size_t i = 0; i < json_object_array_length(ram); i++)
 		print_range(to, "ram", json_object_array_get_idx(ram, i));
 	if (json_object_object_get_ex(memory, "hotplug", &hot))
@@ -285,7 +319,7 @@ static void print_adi(FILE *to, json *adi)
 	json *wqs = json_object_object_get(adi, "wqs");
 	bool fixed = json_object_get_boolean(json_object_object_get(adi, "fixed"));
 
-	fprintf(to, "adi %s: %s, back end %s, %llu engines, isolation %s; %s by the guest\n",
+	fprintf(to, "adi %s: %s, back end %s, engines %llu, isolation %s; %s by the guest\n",
 		get_string(adi, "id"), get_string(adi, "type"), get_string(adi, "backend"),
 		(unsigned long long)get_int(adi, "engines"), get_string(adi, "isolation"),
 		fixed ? "cannot be configured" : "configurable");
@@ -308,9 +342,10 @@ void plan_print(json *plan, FILE *to)
 	json *adis = json_object_object_get(plan, "adis");
 	json *spaces = json_object_object_get(plan, "spaces");
 	json *pasids = json_object_object_get(plan, "pasids");
+	unsigned long long vcpus = get_int(plan, "vcpus");
 
-	fprintf(to, "payload: %s, %llu vCPUs\n", get_string(plan, "payload"),
-		(unsigned long long)get_int(plan, "vcpus"));
+	fprintf(to, "payload: %s, %llu vCPU%s\n", get_string(plan, "payload"), vcpus,
+		vcpus == 1 ? "" : "s");
 	print_memory(to, json_object_object_get(plan, "memory"));
 	plan_virtio_print(json_object_object_get(plan, "virtio"), to);
 	for (size_t i = 0; i < json_object_array_length(adis); i++)

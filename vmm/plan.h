@@ -16,7 +16,8 @@ struct json_object;
 
 /*
  * Errors are those that machine_create would give for the same reason. What is in the way of
- * devices does not keep the plan from being made: those sentences are its "problems".
+ * devices, or wrong with the payload, does not keep the plan from being made: those sentences are
+ * its "problems".
  */
 int plan_make(struct json_object **out, const struct config *config, struct err *err);
 void plan_print(struct json_object *plan, FILE *to);

@@ -24,6 +24,16 @@ assert plan["pasids"] == [{"adi": "dsa0", "guest": 5, "host": "any", "space": "w
 assert {"id": "window0", "rights": "rw", "base": 32 << 20, "size": 16 << 20} in plan["spaces"]
 ' "$work/out"
 
+head -c 4096 /dev/zero >"$work/zeroes"
+echo "{ \"payload\": { \"kernel\": \"$work/zeroes\" } }" >"$work/none.json"
+run "$adit" check "$work/none.json"
+ok "check of a kernel that is none gives status 1" is "$status" 1
+ok "it says what the file lacks, as run does" has "$work/err" 'zeroes: neither an ELF file nor a bzImage'
+ok "and shows the plan all the same" has "$work/out" '^payload: .*zeroes, 1 vCPU$'
+echo "{ \"payload\": { \"kernel\": \"$build/guest/demo.elf\", \"initramfs\": \"$work/nowhere\" } }" >"$work/none.json"
+run "$adit" check "$work/none.json"
+ok "an initramfs that is not there is named" has "$work/err" 'nowhere: No such file'
+
 cat >"$work/queues.json" <<-EOF
 	{ "payload": { "flat": "$build/guest/demo.bin" },
 	  "adis": [{ "id": "dsa0", "type": "dsa", "fixed": true, "engines": 2,
