@@ -158,8 +158,13 @@ ok "then it ends well" is "$status" 0
 pid=$!
 until "$adit" ctl "$work/api" info 2>"$work/ignored" | grep -q '"state": *"Paused"' || ! kill -0 "$pid"; do :; done
 "$adit" ctl "$work/api" reboot
-until "$adit" ctl "$work/api" info 2>"$work/ignored" | grep -q '"state": *"Running"' || ! kill -0 "$pid"; do :; done
-ok "the machine after the first does not wait" kill -TERM "$pid"
+run "$adit" ctl "$work/api" info
+ok "the machine that is made of one that waits, waits" has "$work/out" '"state": *"Paused"'
+"$adit" ctl "$work/api" resume
+"$adit" ctl "$work/api" reboot
+run "$adit" ctl "$work/api" info
+ok "and of one that runs, does not" has "$work/out" '"state": *"Running"'
+kill -TERM "$pid"
 end
 ok "and ends well" is "$status" 0
 

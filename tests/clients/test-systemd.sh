@@ -99,11 +99,13 @@ says() { # says TEXT COMMAND...: it succeeds and says it.
 }
 fails() { ! "$@" >"$work/out" 2>&1; }
 gone() { [ -z "$(in_house sh -c "ls -d $1 2>/dev/null")" ]; }
+# Also from deactivating, at whose end its folders go.
+ended() { until property "$1" ActiveState | grep -Eqx 'inactive|failed'; do :; done; }
 ok "the installed users are made" in_house systemd-sysusers adit.conf 2>/dev/null
 
 # --- adit@.service
 ok "the demonstration is started" unit start adit@demo
-while unit --quiet is-active adit@demo; do :; done
+ended adit@demo
 ok "it ends well" is "$(property adit@demo Result)" success
 ok "its guest has said so" has "$work/log/adit@demo.service" 'all checks passed'
 in_house sh -c 'mkdir -p /var/lib/adit/one && truncate -s 1M /var/lib/adit/one/disk.img'
@@ -124,7 +126,7 @@ ok "by its power button" has "$work/log/adit@one.service" '^ok power_button_even
 ok "which is success" is "$(property adit@one Result)" success
 ok "and leaves no socket" gone /run/adit-vm/one
 unit kill --kill-whom=main --signal=KILL adit@two
-while unit --quiet is-active adit@two; do :; done
+ended adit@two
 ok "one that is killed has failed" is "$(property adit@two Result)" signal
 ok "and leaves no socket either" gone /run/adit-vm/two
 ok "nor a tap" is "$(in_house ip tuntap)" ''
@@ -142,7 +144,7 @@ ok "by its power button, too" has "$work/log/adit-devices@three.service" '^ok po
 ok "without a rest" gone /run/adit-vm/three
 # Without such a device the keeper is as far as it gets: it has run, within the unit's bounds, and ended.
 unit start adit-devices@four 2>/dev/null
-while unit --quiet is-active adit-devices@four; do :; done
+ended adit-devices@four
 ok "one whose device is not there says so" has "$work/log/adit-devices@four.service" 'ffff:1f:1f.7: there is no such'
 ok "the keeper was there, whose folder is for others as well" is "$(in_house stat -c %U:%a /run/adit)" root:755
 ok "and has left nothing" gone "/run/adit-vm/four /run/adit/*"

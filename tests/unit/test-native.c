@@ -147,7 +147,8 @@ static void what_is_no_configuration_is_refused(void **state)
 	refused("[]", "(document): it must be a JSON object");
 	refused("null", "(document)");
 	refused("{} {}", "(document)");
-	refused("{\"a\": \"\xff\"}", "(document)");
+	refused("{\"a\": \"\xff\"}", "/a: invalid UTF-8");
+	refused("{\"cpus\": {}, \"cpus\": {}}", "/cpus");
 	refused(WITH("\"disks\": 5"), "/disks: domain XML has no words");
 	refused(WITH("\"disks\": [null, 1, []]"), "/domain/devices/disk");
 	refused(WITH("\"serial\": []"), "/serial");
@@ -156,7 +157,7 @@ static void what_is_no_configuration_is_refused(void **state)
 	refused(WITH("\"rng\": {\"src\": \"/a\\u0001b\"}"), "/rng/src");
 	refused(WITH("\"rng\": {\"src\": \"/a\\uffff\"}"), "/rng/src");
 	memset(deep, '[', sizeof(deep) - 1);
-	refused(deep, "(document)");
+	refused(deep, "arrays and objects go at most 32 deep");
 }
 
 int main(void)
