@@ -14,6 +14,7 @@
 
 #include "util/err.h"
 #include "util/log.h"
+#include "util/state.h"
 #include "vmm/config.h"
 
 struct devices;
@@ -88,6 +89,20 @@ void devices_space(struct devices *devices,
 void devices_counters(struct devices *devices,
 		      void (*fn)(void *arg, const char *id, const struct vfio_counters *counters),
 		      void *arg);
+
+/*
+ * On the thread that makes machines, while no vCPU runs: see vmm/machine-state.h for the order.
+ * stop: they do no DMA and raise no interrupt until devices_start; -EOPNOTSUPP names one whose
+ * driver offers no migration, and none has been disturbed. start is called after any failure too:
+ * -EIO names one that could not go on as it was, the log all of them.
+ */
+int devices_stop(struct devices *devices, struct err *err);
+int devices_start(struct devices *devices, struct err *err);
+/* Those that are stopped. */
+int devices_save(struct devices *devices, struct state_out *out, struct err *err);
+/* Around pci_bus_load. They are stopped from then on. */
+int devices_load(struct devices *devices, struct state_in *in);
+int devices_loaded(struct devices *devices, struct state_in *in);
 
 /* Off the bus, DMA blocked, given back. No vCPU may be running. */
 void devices_destroy(struct devices *devices);

@@ -16,6 +16,7 @@
 #include "passthrough/pci/pci.h"
 #include "vmm/adis.h"
 #include "vmm/config.h"
+#include "vmm/devices.h"
 #include "vmm/layout.h"
 #include "vmm/power.h"
 #include "vmm/processors.h"
@@ -97,8 +98,6 @@ static int refuse(const char *list, size_t index, const char *id, const char *wh
 
 int machine_state_check(const struct config *config, struct err *err)
 {
-	if (config->n_devices)
-		return refuse("devices", 0, config->devices[0].id, "a device of the host", err);
 	if (config->n_user_devices)
 		return refuse("user_devices", 0, config->user_devices[0].id,
 			      "a device of a vfio-user server", err);
@@ -125,13 +124,13 @@ int machine_state_check(const struct config *config, struct err *err)
 int machine_state_save(const struct machine_state_parts *parts, struct state_out *out,
 		       struct err *err)
 {
-	int ret = machine_state_check(parts->config, err);
+	int ret;
 
-	if (ret)
-		return ret;
 	save_shape(parts, out);
 	cpuid_save(parts->cpuid, out);
 	ret = adis_save(parts->adis, out, err);
+	if (!ret)
+		ret = devices_save(parts->devices, out, err);
 	if (!ret)
 		ret = virtio_devices_save(parts->virtio, out, err);
 	if (!ret)
@@ -163,7 +162,11 @@ int machine_state_load(const struct machine_state_parts *parts, struct state_in 
 	if (!ret)
 		ret = power_load(parts->power, in);
 	if (!ret)
+		ret = devices_load(parts->devices, in);
+	if (!ret)
 		ret = pci_bus_load(parts->bus, in);
+	if (!ret)
+		ret = devices_loaded(parts->devices, in);
 	if (!ret)
 		ret = virtio_devices_load(parts->virtio, in);
 	if (!ret)

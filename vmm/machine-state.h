@@ -14,6 +14,7 @@
 struct adis;
 struct config;
 struct cpuid;
+struct devices;
 struct ioapic;
 struct layout;
 struct pci_bus;
@@ -37,17 +38,22 @@ struct machine_state_parts {
 	struct pci_bus *bus;
 	struct virtio_devices *virtio;
 	struct adis *adis;
+	struct devices *devices;
 };
 
 /* -EOPNOTSUPP names what of a configuration a snapshot does not carry. */
 int machine_state_check(const struct config *config, struct err *err);
 /*
- * While the machine is paused and its loop runs. -EOPNOTSUPP names the first device that a
- * snapshot does not carry, -EBUSY one that has something under way which does not end.
+ * After the check, while the machine is paused, its loop runs and its devices are stopped
+ * (devices_stop), which they stay until its memory is saved. -EOPNOTSUPP names the first device
+ * that a snapshot does not carry, -EBUSY one that has something under way which does not end.
  */
 int machine_state_save(const struct machine_state_parts *parts, struct state_out *out,
 		       struct err *err);
-/* Instead of a payload, into a machine that has memory and has not run. */
+/*
+ * Instead of a payload, into a machine that has memory and has not run. Assigned devices are
+ * stopped from then on, until devices_start.
+ */
 int machine_state_load(const struct machine_state_parts *parts, struct state_in *in);
 
 #endif

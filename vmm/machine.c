@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "kvm-glue/cpuid.h"
 #include "kvm-glue/ioapic.h"
@@ -412,6 +413,7 @@ static struct machine_state_parts state_parts(struct machine *machine)
 		.bus = machine->bus,
 		.virtio = machine->virtio,
 		.adis = machine->adis,
+		.devices = machine->devices,
 	};
 }
 
@@ -597,13 +599,16 @@ enum machine_end machine_run(struct machine *machine, bool confine)
 	bool looping;
 	struct err err;
 	pthread_t loop;
-	int ret;
+	int ret = 0;
 
-	if (machine->rests)
+	if (machine->rests) {
 		adis_start_engines(machine->adis);
+		ret = devices_start(machine->devices, &err);
+	}
 	machine->rests = false;
 	machine->awaited = machine->config->cpus.boot_vcpus + 2; /* the loop's, and this one */
-	ret = start_loop(machine, &loop, &err);
+	if (!ret)
+		ret = start_loop(machine, &loop, &err);
 	looping = !ret;
 	if (!ret)
 		ret = processors_start(machine->processors, &err);
@@ -659,14 +664,25 @@ void machine_resume(struct machine *machine)
 static int save(struct machine *machine, int fd, const char *path, struct err *err)
 {
 	const struct machine_state_parts parts = state_parts(machine);
+	int ret = machine_state_check(machine->config, err), again;
 	struct state_out state = { 0 };
-	int ret;
+	struct err why;
 
+	if (ret)
+		return ret;
 	machine_pause(machine);
-	ret = machine_state_save(&parts, &state, err);
+	ret = devices_stop(machine->devices, err);
+	if (!ret)
+		ret = machine_state_save(&parts, &state, err);
 	if (!ret)
 		ret = fd < 0 ? snapshot_write(path, &state, &machine->ram, err)
 			     : snapshot_write_fd(fd, path, &state, &machine->ram, err);
+	again = devices_start(machine->devices, &why);
+	/* What of a device is lost here is not lost in the file, but nobody would look for it. */
+	if (again && !ret && fd < 0)
+		unlink(path);
+	if (again && !ret)
+		ret = err_set(err, -again, "%s", why.text);
 	machine_resume(machine);
 	state_out_free(&state);
 	return ret;

@@ -97,8 +97,9 @@ void machine_resume(struct machine *machine);
 
 /*
  * On machine_run's thread: the machine's state and memory into a file that is made
- * (vmm/snapshot.h), with the machine paused meanwhile. -EOPNOTSUPP names what a snapshot does not
- * carry, -EBUSY what does not end; nothing has changed then.
+ * (vmm/snapshot.h), with the machine paused and its assigned devices stopped meanwhile.
+ * -EOPNOTSUPP names what a snapshot does not carry, -EBUSY what does not end; nothing has changed
+ * then. -EIO: a device could not go on as it was, the sentence says what became of it.
  */
 int machine_snapshot(struct machine *machine, const char *path, struct err *err);
 /* The same into one that is open and empty; name: for sentences. */

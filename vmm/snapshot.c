@@ -16,7 +16,7 @@
 #define VERSION	     1u
 #define PAGE	     4096u
 #define MEMORY_ALIGN (2 * MIB) /* so that large pages of the page cache fit */
-#define STATE_MAX    (256 * MIB)
+#define STATE_MAX    (1 * GIB) /* devices of the host have up to 256 MiB each */
 
 /* Little-endian, at the file's begin. */
 struct header {

@@ -10,15 +10,16 @@
 #include "passthrough/pci/internal.h"
 #include "util/bits.h"
 
-static bool passed(const struct pci_function *function, uint32_t offset)
-{
-	return function->passed[offset / 8] >> offset % 8 & 1;
-}
-
 void pci_function_pass(struct pci_function *function, uint32_t offset, unsigned int size)
 {
 	for (uint32_t i = offset; i < offset + size && i < PCI_CONFIG_SIZE; i++)
 		function->passed[i / 8] |= (uint8_t)(1u << i % 8);
+}
+
+void pci_function_anew(struct pci_function *function, uint32_t offset, uint16_t bits)
+{
+	function->anew = offset;
+	function->anew_bits = bits;
 }
 
 /* How many of the access's bytes are the device's. */
@@ -28,7 +29,7 @@ static unsigned int count_passed(const struct pci_function *function, uint32_t o
 	unsigned int n = 0;
 
 	for (unsigned int i = 0; i < size; i++)
-		n += passed(function, offset + i);
+		n += pci_config_passed(function, offset + i);
 	return n;
 }
 
@@ -46,7 +47,7 @@ uint64_t pci_config_read(struct pci_function *function, uint32_t offset, unsigne
 	for (unsigned int i = 0; i < size; i++) {
 		uint64_t byte = 0xffULL << (8 * i);
 
-		if (passed(function, offset + i))
+		if (pci_config_passed(function, offset + i))
 			value = (value & ~byte) | (theirs & byte);
 	}
 	return value;
@@ -65,7 +66,7 @@ static void write_passed(struct pci_function *function, uint32_t offset, uint64_
 		return;
 	}
 	for (unsigned int i = 0; i < size; i++) {
-		if (passed(function, offset + i))
+		if (pci_config_passed(function, offset + i))
 			function->ops->config_write(function->opaque, offset + i,
 						    value >> (8 * i) & 0xff, 1);
 	}

@@ -125,6 +125,8 @@ struct pci_function {
 
 	uint64_t cap_used;		     /* a bit per dword of the first 256 bytes */
 	uint8_t passed[PCI_CONFIG_SIZE / 8]; /* a bit per byte that is the device's */
+	uint32_t anew;			     /* see pci_function_anew */
+	uint16_t anew_bits;
 	uint8_t config[PCI_CONFIG_SIZE];
 	uint8_t writable[PCI_CONFIG_SIZE];
 	uint8_t power_on[PCI_CONFIG_SIZE]; /* writable bits only */
@@ -145,6 +147,11 @@ struct pci_bus {
 
 /* -EBUSY with a sentence where the function is on a bus already. */
 int pci_function_check_unplugged(const struct pci_function *function, struct err *err);
+
+static inline bool pci_config_passed(const struct pci_function *function, uint32_t offset)
+{
+	return function->passed[offset / 8] >> offset % 8 & 1;
+}
 
 /* config.c: with the bus's lock held. [offset, offset + size) inside the function's 4 KiB. */
 uint64_t pci_config_read(struct pci_function *function, uint32_t offset, unsigned int size);
@@ -184,6 +191,13 @@ void pci_msi_apply(struct pci_function *function);
 /* Before a read of configuration space: pending bits as they are now. */
 void pci_msi_refresh(struct pci_function *function, uint32_t offset, unsigned int size);
 void pci_msi_silence(struct pci_function *function);
+/*
+ * To be saved: what its source has sent has arrived, and what it holds is returned, a bit per
+ * vector. The pending bits in configuration space are 0 then.
+ */
+uint32_t pci_msi_settle(struct pci_function *function);
+/* Loaded and applied: the source holds these again, or sends them. */
+void pci_msi_post(struct pci_function *function, uint32_t pending);
 
 /* intx.c: with the bus's lock held, but for unplug, which waits for the unmask hook. */
 int pci_intx_plug(struct pci_function *function, struct err *err);
@@ -212,6 +226,9 @@ void pci_msix_silence(struct pci_function *function);
 void pci_msix_free(struct pci_msix *msix);
 /* With its lock held: table and pending bits from a section that is entered. */
 void pci_msix_load(struct pci_msix *msix, struct state_in *in);
+/* The same two as of MSI, with its lock held; the pending bits are in their array. */
+void pci_msix_settle(struct pci_msix *msix);
+void pci_msix_post(struct pci_msix *msix);
 
 /* bus.c: accesses inside the ECAM, of 1 to 8 bytes. */
 uint64_t pci_ecam_read(struct pci_bus *bus, uint64_t offset, unsigned int size);

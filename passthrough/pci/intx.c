@@ -80,15 +80,20 @@ void pci_intx_unplug(struct pci_function *function)
 	irq_line_close(line);
 }
 
+static bool is_quiet(const struct pci_function *function)
+{
+	uint16_t command = __atomic_load_n(&function->command, __ATOMIC_ACQUIRE);
+
+	return command & PCI_COMMAND_INTX_DISABLE ||
+	       __atomic_load_n(&function->blocked, __ATOMIC_ACQUIRE);
+}
+
 /* With intx->lock held. */
 static void drive(struct pci_function *function)
 {
-	uint16_t command = __atomic_load_n(&function->command, __ATOMIC_ACQUIRE);
-	bool quiet = command & PCI_COMMAND_INTX_DISABLE ||
-		     __atomic_load_n(&function->blocked, __ATOMIC_ACQUIRE);
-
 	if (function->intx->line)
-		irq_line_set(function->intx->line, function->intx->asserted && !quiet);
+		irq_line_set(function->intx->line,
+			     function->intx->asserted && !is_quiet(function));
 }
 
 void pci_function_intx_set(struct pci_function *function, bool asserted)
@@ -100,6 +105,19 @@ void pci_function_intx_set(struct pci_function *function, bool asserted)
 	pthread_mutex_lock(&intx->lock);
 	intx->asserted = asserted;
 	drive(function);
+	pthread_mutex_unlock(&intx->lock);
+}
+
+void pci_function_intx_restore(struct pci_function *function, bool asserted)
+{
+	struct pci_intx *intx = function->intx;
+
+	if (!intx)
+		return;
+	pthread_mutex_lock(&intx->lock);
+	intx->asserted = asserted;
+	if (intx->line)
+		irq_line_restore(intx->line, asserted && !is_quiet(function));
 	pthread_mutex_unlock(&intx->lock);
 }
 

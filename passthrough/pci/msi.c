@@ -160,6 +160,31 @@ void pci_msi_silence(struct pci_function *function)
 		switch_off(function->msi);
 }
 
+/* Closing a vector waits for what is on its way to KVM. */
+uint32_t pci_msi_settle(struct pci_function *function)
+{
+	struct pci_msi *msi = function->msi;
+	uint32_t open = msi->open, pending = 0;
+
+	close_vectors(msi, ~0u);
+	for (unsigned int v = 0; v < msi->enabled; v++) {
+		if (msi->source->pending(msi->opaque, v))
+			pending |= 1u << v;
+	}
+	open_vectors(msi, open);
+	if (msi->options.maskable)
+		store_le(registers(function) + pending_at(msi), 0, 4);
+	return pending;
+}
+
+void pci_msi_post(struct pci_function *function, uint32_t pending)
+{
+	struct pci_msi *msi = function->msi;
+
+	for (pending &= all_of(msi->enabled); pending; pending &= pending - 1)
+		msi->source->post(msi->opaque, (unsigned int)__builtin_ctz(pending));
+}
+
 int pci_function_msi(struct pci_function *function, const struct pci_msi_options *options,
 		     const struct pci_vector_ops *ops, void *opaque, struct err *err)
 {

@@ -122,6 +122,31 @@ static void ask_source(struct pci_msix *msix, unsigned int first)
 	msix->pending[first / PENDING_BITS] = bits;
 }
 
+/* Closing a vector waits for what is on its way to KVM. */
+void pci_msix_settle(struct pci_msix *msix)
+{
+	for (unsigned int first = 0; msix->source && first < msix->vectors; first += PENDING_BITS) {
+		uint64_t open = msix->open[first / PENDING_BITS];
+
+		for (uint64_t left = open; left; left &= left - 1)
+			close_vector(msix, first + (unsigned int)__builtin_ctzll(left));
+		ask_source(msix, first);
+		for (uint64_t left = open; left; left &= left - 1)
+			follow_vector(msix, first + (unsigned int)__builtin_ctzll(left), true);
+	}
+}
+
+void pci_msix_post(struct pci_msix *msix)
+{
+	for (unsigned int first = 0; msix->source && first < msix->vectors; first += PENDING_BITS) {
+		uint64_t left = msix->announced ? msix->pending[first / PENDING_BITS] : 0;
+
+		for (; left; left &= left - 1)
+			msix->source->post(msix->source_opaque,
+					   first + (unsigned int)__builtin_ctzll(left));
+	}
+}
+
 /* --- vectors that are fired here: all with the lock held ------------------------------------- */
 
 static void send(struct pci_msix *msix, unsigned int vector)

@@ -89,6 +89,8 @@ struct pci_ops {
 	void (*reset)(void *opaque);
 	/* The function leaves the machine: free what opaque is. No handler is running. */
 	void (*free)(void *opaque);
+	/* What is behind its lines and vectors is saved by who made it; see pci_bus_save. */
+	bool carried;
 };
 
 int pci_function_create(struct pci_function **out, const char *name, const struct pci_id *id,
@@ -169,6 +171,11 @@ int pci_function_express(struct pci_function *function, struct err *err);
 void pci_function_express_at(struct pci_function *function, uint32_t offset);
 /* [offset, offset + size) of configuration space is the device's: config_read and config_write. */
 void pci_function_pass(struct pci_function *function, uint32_t offset, unsigned int size);
+/*
+ * Bits of one register whose being writable is decided by who makes the function, each time anew: a
+ * function that is loaded may differ in them, and takes what of them is writable. At most once.
+ */
+void pci_function_anew(struct pci_function *function, uint32_t offset, uint16_t bits);
 
 /* The configuration bytes and the bits that the guest may change (1: writable). */
 uint8_t *pci_function_config(struct pci_function *function);
@@ -210,6 +217,8 @@ struct pci_vector_ops {
 	void (*close)(void *opaque, unsigned int vector);
 	/* Is an event held? */
 	bool (*pending)(void *opaque, unsigned int vector);
+	/* As if one had come: of a function that is loaded. NULL: it is never saved. */
+	void (*post)(void *opaque, unsigned int vector);
 };
 
 /* Before pci_bus_add, after pci_function_msix: vectors fire by themselves from now on. */
@@ -235,6 +244,8 @@ int pci_function_intx(struct pci_function *function, void (*unmask)(void *opaque
 		      struct err *err);
 /* Any thread while the function is on the bus. Held back while the guest disables INTx. */
 void pci_function_intx_set(struct pci_function *function, bool asserted);
+/* As it was when the I/O APIC's registers were saved: nothing is sent of it now. */
+void pci_function_intx_restore(struct pci_function *function, bool asserted);
 
 /*
  * What shared virtual memory takes, each by choice: ATS, page requests, PASIDs (with the End-End
@@ -309,9 +320,10 @@ int pci_bus_reserve(struct pci_bus *bus, const char *name, unsigned int slot, st
 /* It does not come. */
 void pci_bus_unreserve(struct pci_bus *bus, const char *name);
 /*
- * The sections "bus" and "function NAME" of each function, while no vCPU runs. -EOPNOTSUPP names a
- * function that is not carried. Loaded into a bus that has the same functions; what devices keep
- * behind them is theirs to save.
+ * The sections "bus" and "function NAME" of each function, while no vCPU runs and nothing fires.
+ * -EOPNOTSUPP names a function that is not carried. Loaded into a bus that has the same functions;
+ * what devices keep behind them is theirs to save. Events that vectors of a source hold are posted
+ * to it, and bytes that are the device's own (pci_function_pass) are neither loaded nor compared.
  */
 int pci_bus_save(struct pci_bus *bus, struct state_out *out, struct err *err);
 int pci_bus_load(struct pci_bus *bus, struct state_in *in);

@@ -18,6 +18,8 @@ static int check_carried(const struct pci_function *function, struct err *err)
 {
 	if (!function->msi && !function->intx && !(function->msix && function->msix->source))
 		return 0;
+	if (function->ops && function->ops->carried)
+		return 0;
 	return err_set(err, EOPNOTSUPP, "%s: a snapshot does not carry what this device is",
 		       function->name);
 }
@@ -46,6 +48,7 @@ int pci_bus_plan(struct pci_bus *bus, struct state_in *in)
 
 static void save_function(struct pci_function *function, struct state_out *out)
 {
+	uint32_t pending = function->msi ? pci_msi_settle(function) : 0;
 	struct pci_msix *msix = function->msix;
 
 	state_begin(out, VERSION, "function %s", function->name);
@@ -55,10 +58,13 @@ static void save_function(struct pci_function *function, struct state_out *out)
 	state_put(out, msix ? msix->vectors : 0);
 	if (msix) {
 		pthread_mutex_lock(&msix->lock);
+		pci_msix_settle(msix);
 		state_put_bytes(out, msix->table, msix->table_span.size);
 		state_put_bytes(out, msix->pending, msix->pba_span.size);
 		pthread_mutex_unlock(&msix->lock);
 	}
+	if (function->msi)
+		state_put(out, pending);
 	state_end(out);
 }
 
@@ -81,16 +87,24 @@ int pci_bus_save(struct pci_bus *bus, struct state_out *out, struct err *err)
 	return ret;
 }
 
+/* Bits of a byte that may be other ones here. */
+static uint8_t free_bits(const struct pci_function *function, unsigned int at)
+{
+	/* State that hardware sets, and what is the device's own. */
+	if (at == PCI_STATUS || at == PCI_STATUS + 1 || pci_config_passed(function, at))
+		return 0xff;
+	if (function->anew_bits && at - function->anew < sizeof(function->anew_bits))
+		return (uint8_t)(function->anew_bits >> 8 * (at - function->anew));
+	return 0;
+}
+
 /* Read-only bytes say what the function is: its identity, its capabilities, its BARs' sizes. */
 static void check_identity(const struct pci_function *function, const uint8_t *config,
 			   struct state_in *in)
 {
 	for (unsigned int i = 0; i < PCI_CONFIG_SIZE; i++) {
-		uint8_t fixed = (uint8_t)~function->writable[i];
+		uint8_t fixed = (uint8_t) ~(function->writable[i] | free_bits(function, i));
 
-		/* Bits of state that hardware sets. */
-		if (i == PCI_STATUS || i == PCI_STATUS + 1)
-			continue;
 		if ((function->config[i] ^ config[i]) & fixed) {
 			state_refuse(
 				in,
@@ -128,10 +142,23 @@ static void write_back(struct pci_function *function, const uint8_t *config,
 		function->ops->config_written(function->opaque, PCI_COMMAND, 2);
 }
 
+/* With what it was told, it has everything to hold them by. */
+static void post_pending(struct pci_function *function, uint32_t msi)
+{
+	if (function->msi)
+		pci_msi_post(function, msi);
+	if (!function->msix)
+		return;
+	pthread_mutex_lock(&function->msix->lock);
+	pci_msix_post(function->msix);
+	pthread_mutex_unlock(&function->msix->lock);
+}
+
 static int load_function(struct pci_function *function, struct state_in *in)
 {
 	uint8_t config[PCI_CONFIG_SIZE], power_on[PCI_CONFIG_SIZE];
 	unsigned int vectors = function->msix ? function->msix->vectors : 0;
+	uint32_t pending = 0;
 	uint64_t slot;
 	int ret;
 
@@ -148,9 +175,13 @@ static int load_function(struct pci_function *function, struct state_in *in)
 		state_refuse(in, "it has not %u vectors as here", vectors);
 	if (!in->ret && function->msix)
 		load_msix(function, in);
+	if (function->msi)
+		pending = (uint32_t)state_take(in, UINT32_MAX);
 	ret = state_leave(in);
-	if (!ret)
+	if (!ret) {
 		write_back(function, config, power_on);
+		post_pending(function, pending);
+	}
 	return ret;
 }
 

@@ -240,6 +240,8 @@ static int add_express(struct vfio_function *f, uint32_t at, struct err *err)
 			 PCI_EXP_DEVCTL_NFERE | PCI_EXP_DEVCTL_FERE | PCI_EXP_DEVCTL_URRE |
 			 shared_devctl(f),
 		 2);
+	/* Whether No Snoop is the guest's is the policy's business, wherever it goes on. */
+	pci_function_anew(f->pci, at + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_NOSNOOP_EN);
 	/* Transactions Pending and the error bits, which a write of ones clears. */
 	pci_function_pass(f->pci, at + PCI_EXP_DEVSTA, 2);
 	if (version >= 2)

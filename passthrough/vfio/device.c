@@ -31,6 +31,7 @@ static const struct pci_ops ops = {
 	.config_write = vfio_config_passed_write,
 	.reset = vfio_reset_by_guest,
 	.free = free_function,
+	.carried = true, /* saved.c, of those whose driver can */
 };
 
 static int make_pci(struct vfio_function *f, struct err *err)

@@ -8,6 +8,7 @@
 
 #include "passthrough/pci/pci.h"
 #include "passthrough/vfio/vfio.h"
+#include "util/bits.h"
 
 #define VFIO_MAX_AREAS 4u /* parts of a region that can be mapped */
 
@@ -125,6 +126,15 @@ struct vfio_function {
 	struct vfio_watch error, removal;
 	struct vfio_counters counters; /* atomic */
 	struct pci_function *pci;
+	bool stopped;	    /* or was to be: it may be in any state but running */
+	bool line_asserted; /* as loaded, until vfio_function_loaded */
+};
+
+/* What a device's driver gave of it: up to VFIO_BLOB_MAX bytes that nobody here understands. */
+#define VFIO_BLOB_MAX (256 * MIB)
+struct vfio_blob {
+	uint8_t *data;
+	size_t len, room;
 };
 
 /* sys.c: the ioctls, one a function. 0 or -errno. */
@@ -140,6 +150,12 @@ int vfio_unmask_intx(struct vfio_function *f);
 int vfio_reset_function(struct vfio_function *f);
 /* A descriptor of a dma-buf of that part of a BAR, page aligned; or -errno. */
 int vfio_get_dma_buf(struct vfio_function *f, unsigned int index, uint64_t offset, uint64_t size);
+/* VFIO_MIGRATION_* of its driver; 0: it offers none. */
+uint64_t vfio_get_migration(struct vfio_function *f);
+/* enum vfio_device_mig_state; -1: it does not say. */
+int vfio_get_state(struct vfio_function *f);
+/* A descriptor that the state comes or goes by, or -1. */
+int vfio_set_state(struct vfio_function *f, enum vfio_device_mig_state state, int *data_fd);
 /* Whenever fd is signalled, the kernel writes the value there; fd -1: no more. */
 int vfio_set_ioeventfd(struct vfio_function *f, const struct vfio_region *region, uint64_t offset,
 		       unsigned int size, uint64_t data, int fd);
@@ -196,7 +212,17 @@ void vfio_irqs_start(struct vfio_function *f);
 /* Everything off; nothing is sent when it returns. */
 void vfio_irqs_stop(struct vfio_function *f);
 void vfio_irqs_destroy(struct vfio_function *f);
+/* What the device's line has done so far is known, without waiting for the loop. */
+void vfio_intx_settle(struct vfio_function *f);
+bool vfio_intx_asserted(struct vfio_function *f);
+/* As it was saved, with the I/O APIC. False: the line is not the guest's now, and was asserted. */
+bool vfio_intx_restore(struct vfio_function *f, bool asserted);
 extern const struct pci_vector_ops vfio_vector_ops;
+
+/* migrate.c: of a device that is stopped, and it is stopped when they return 0. */
+int vfio_blob_read(struct vfio_function *f, struct vfio_blob *blob, struct err *err);
+int vfio_blob_write(struct vfio_function *f, const uint8_t *data, size_t len, struct err *err);
+int vfio_migration_check(struct vfio_function *f, struct err *err);
 
 /* reset.c */
 int vfio_reset_choose(struct vfio_function *f, const struct vfio_options *options, struct err *err);

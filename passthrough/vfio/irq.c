@@ -86,19 +86,47 @@ static void intx_off(struct vfio_function *f)
 	pthread_mutex_unlock(&intx->lock);
 }
 
-/* On the loop's thread. */
-static void intx_fired(void *arg, uint32_t ready)
+void vfio_intx_settle(struct vfio_function *f)
 {
-	struct vfio_watch *watch = arg;
-	struct vfio_function *f = watch->function;
-
 	pthread_mutex_lock(&f->intx.lock);
-	if (take(watch->fd) && f->intx.on) {
+	if (f->intx.there && take(f->intx.watch.fd) && f->intx.on) {
 		f->intx.asserted = true;
 		count(&f->counters.interrupts, 1);
 		pci_function_intx_set(f->pci, true);
 	}
 	pthread_mutex_unlock(&f->intx.lock);
+}
+
+/* On the loop's thread. */
+static void intx_fired(void *arg, uint32_t ready)
+{
+	const struct vfio_watch *watch = arg;
+
+	vfio_intx_settle(watch->function);
+}
+
+bool vfio_intx_asserted(struct vfio_function *f)
+{
+	bool asserted;
+
+	pthread_mutex_lock(&f->intx.lock);
+	asserted = f->intx.asserted;
+	pthread_mutex_unlock(&f->intx.lock);
+	return asserted;
+}
+
+bool vfio_intx_restore(struct vfio_function *f, bool asserted)
+{
+	bool can;
+
+	pthread_mutex_lock(&f->intx.lock);
+	can = f->intx.on || !asserted;
+	if (can) {
+		f->intx.asserted = asserted;
+		pci_function_intx_restore(f->pci, asserted);
+	}
+	pthread_mutex_unlock(&f->intx.lock);
+	return can;
 }
 
 /* After the guest's EOI, on a vCPU's thread; what the device still wants fires again at once. */
@@ -257,12 +285,26 @@ static bool vectors_pending(void *opaque, unsigned int number)
 	       readable(vectors->vector[number].fd);
 }
 
+/* One more in its eventfd: where the vector is open, the kernel sends it. */
+static void vectors_post(void *opaque, unsigned int number)
+{
+	struct vfio_vectors *vectors = opaque;
+	const uint64_t one = 1;
+	int ret = number < vectors->enabled ? prepare(vectors, number) : -EINVAL;
+
+	if (!ret && write(vectors->vector[number].fd, &one, sizeof(one)) < 0)
+		ret = -errno;
+	if (ret)
+		complain(vectors->function, "an interrupt that was pending is lost", ret);
+}
+
 const struct pci_vector_ops vfio_vector_ops = {
 	.enable = vectors_enable,
 	.disable = vectors_disable,
 	.open = vectors_open,
 	.close = vectors_close,
 	.pending = vectors_pending,
+	.post = vectors_post,
 };
 
 /* --- errors and removal ---------------------------------------------------------------------- */

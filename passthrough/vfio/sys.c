@@ -248,6 +248,53 @@ int vfio_get_dma_buf(struct vfio_function *f, unsigned int index, uint64_t offse
 	return call(f, VFIO_DEVICE_FEATURE, feature);
 }
 
+/* `data` goes with the request and comes back with the answer. */
+static int feature(struct vfio_function *f, uint32_t flags, void *data, size_t size)
+{
+	_Alignas(uint64_t) uint8_t bytes[sizeof(struct vfio_device_feature) + sizeof(uint64_t)];
+	struct vfio_device_feature *request = (struct vfio_device_feature *)bytes;
+	int ret;
+
+	*request = (struct vfio_device_feature){
+		.argsz = (uint32_t)(sizeof(*request) + size),
+		.flags = flags,
+	};
+	memcpy(request->data, data, size);
+	ret = call(f, VFIO_DEVICE_FEATURE, request);
+	memcpy(data, request->data, size);
+	return ret < 0 ? ret : 0;
+}
+
+uint64_t vfio_get_migration(struct vfio_function *f)
+{
+	struct vfio_device_feature_migration migration = { 0 };
+
+	if (feature(f, VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_MIGRATION, &migration,
+		    sizeof(migration)))
+		return 0;
+	return migration.flags;
+}
+
+int vfio_get_state(struct vfio_function *f)
+{
+	struct vfio_device_feature_mig_state state = { .data_fd = -1 };
+
+	if (feature(f, VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, &state,
+		    sizeof(state)))
+		return -1;
+	return (int)MIN(state.device_state, (uint32_t)INT32_MAX);
+}
+
+int vfio_set_state(struct vfio_function *f, enum vfio_device_mig_state to, int *data_fd)
+{
+	struct vfio_device_feature_mig_state state = { .device_state = to, .data_fd = -1 };
+	int ret = feature(f, VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, &state,
+			  sizeof(state));
+
+	*data_fd = ret ? -1 : state.data_fd;
+	return ret;
+}
+
 /* Everything that a reset of its bus resets. *out is freed by the caller. */
 static int reset_set(struct vfio_function *f, struct vfio_pci_hot_reset_info **out)
 {

@@ -24,6 +24,7 @@
 
 #include "util/err.h"
 #include "util/log.h"
+#include "util/state.h"
 
 struct ioasid_space;
 struct loop;
@@ -104,6 +105,39 @@ bool vfio_function_has_peers(const struct vfio_function *function);
 
 /* How it is reset: "function", "bus" (with all functions of its slot or bus) or "none". */
 const char *vfio_function_reset_name(const struct vfio_function *function);
+/*
+ * Saving and loading, of a device whose driver offers migration (version 2: linux/vfio.h,
+ * VFIO_DEVICE_FEATURE_MIGRATION). All on the thread that makes machines, while no vCPU runs.
+ *
+ * Whether it can be saved: -EOPNOTSUPP, by name.
+ */
+int vfio_function_check_saved(struct vfio_function *function, struct err *err);
+/* Whether it can end DMA to other devices before it stops, so that they can be stopped in turn. */
+bool vfio_function_ends_peers(struct vfio_function *function);
+/* It ends that, where it can. Then, with all devices, stop: no DMA, no interrupt, no change. */
+int vfio_function_quiet(struct vfio_function *function, struct err *err);
+int vfio_function_stop(struct vfio_function *function, struct err *err);
+/* The first half of going on, where several do: it runs, without that. Failures are start's. */
+void vfio_function_rouse(struct vfio_function *function);
+/*
+ * It goes on, wherever a failure has left it; nothing where it was not stopped. -EIO: it could not,
+ * and was reset if it can be, which its guest's driver has to find out.
+ */
+int vfio_function_start(struct vfio_function *function, struct err *err);
+/*
+ * The section "vfio NAME", of a device that is stopped: what its driver gives of it, and its line.
+ * Its registers in configuration space and its vectors are the bus's to save (pci_bus_save).
+ * -EFBIG: its driver gives more than a state may hold.
+ */
+int vfio_function_save(struct vfio_function *function, struct state_out *out, struct err *err);
+/*
+ * Before the bus is loaded: into a device of the same identity, regions and kind of migration, else
+ * refused. It is stopped from then on, and does not move before vfio_function_start.
+ */
+int vfio_function_load(struct vfio_function *function, struct state_in *in);
+/* After the bus was: the device's own registers and its line are as the guest had them. */
+int vfio_function_loaded(struct vfio_function *function, struct err *err);
+
 /* Any thread. */
 void vfio_function_counters(const struct vfio_function *function, struct vfio_counters *out);
 

@@ -7,6 +7,7 @@
 #ifndef ADIT_TESTS_UNIT_FAKE_VFIO_H
 #define ADIT_TESTS_UNIT_FAKE_VFIO_H
 
+#include "fake-migration.h"
 #include "test-pci.h"
 
 #include <errno.h>
@@ -66,6 +67,7 @@ struct fake_vfio {
 	int intx, error, removal;
 	bool intx_masked, intx_level;
 	unsigned int resets, bus_resets, unmasks, maps;
+	struct fake_migration migration; /* its flags are none, unless a test says so */
 };
 
 static inline void fake_signal(int fd)
@@ -260,6 +262,14 @@ static inline int fake_ioeventfd(struct fake_vfio *v, const struct vfio_device_i
 	return 0;
 }
 
+static inline bool fake_asks_migration(const struct vfio_device_feature *feature)
+{
+	uint32_t which = feature->flags & VFIO_DEVICE_FEATURE_MASK;
+
+	return which == VFIO_DEVICE_FEATURE_MIGRATION ||
+	       which == VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE;
+}
+
 static inline int fake_ioctl(void *opaque, int fd, unsigned long request, void *arg)
 {
 	struct fake_vfio *v = opaque;
@@ -280,6 +290,8 @@ static inline int fake_ioctl(void *opaque, int fd, unsigned long request, void *
 	case VFIO_DEVICE_IOEVENTFD:
 		return fake_ioeventfd(v, arg);
 	case VFIO_DEVICE_FEATURE:
+		if (fake_asks_migration(arg))
+			return fake_migration_feature(&v->migration, arg);
 		if (v->no_dma_bufs)
 			return -ENOTTY;
 		if (v->last_dma_buf && v->dma_bufs == v->last_dma_buf)
@@ -291,6 +303,7 @@ static inline int fake_ioctl(void *opaque, int fd, unsigned long request, void *
 			return -EINVAL;
 		v->resets++;
 		memset(v->bar0, 0, FAKE_BAR0_SIZE);
+		fake_migration_reset(&v->migration);
 		return 0;
 	case VFIO_DEVICE_GET_PCI_HOT_RESET_INFO:
 		return fake_hot_reset_info(v, arg);
@@ -399,6 +412,7 @@ static inline void fake_open(struct fake_vfio *v)
 		.config_size = PCI_CONFIG_SIZE,
 		.resizes = true,
 		.index = VFIO_PCI_NUM_IRQS,
+		.migration = { .state = VFIO_DEVICE_STATE_RUNNING },
 		.intx = -1,
 		.error = -1,
 		.removal = -1,
@@ -414,6 +428,7 @@ static inline void fake_open(struct fake_vfio *v)
 
 static inline void fake_close(struct fake_vfio *v)
 {
+	fake_migration_close(&v->migration);
 	munmap(v->bar0, FAKE_BAR0_SIZE);
 	close(v->memfd);
 }
