@@ -156,7 +156,7 @@ ok "a PASID that its XML does not grant is refused" fails "pasid\|PASID" v resto
 mdev="<hostdev mode='subsystem' type='mdev' model='vfio-pci'>"
 mdev="$mdev<source><address uuid='c2177883-f1bb-47f0-914d-32a22e3a8804'/></source></hostdev>"
 sed "s,</devices>,$mdev&," "$work/defined.xml" >"$work/more.xml"
-ok "a device of the host is refused by its path" fails "/domain/devices/hostdev" v restore "$file" --xml "$work/more.xml"
+ok "a device of the host is adit's to refuse, here for it is not there" fails "c2177883" v restore "$file" --xml "$work/more.xml"
 ok "and another domain's XML" fails "keeps its name and its UUID" v restore "$file" --xml "$work/heard.xml"
 ok "it still is" as_it_was
 domain huge spin ""
