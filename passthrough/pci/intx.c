@@ -92,8 +92,7 @@ static bool is_quiet(const struct pci_function *function)
 static void drive(struct pci_function *function)
 {
 	if (function->intx->line)
-		irq_line_set(function->intx->line,
-			     function->intx->asserted && !is_quiet(function));
+		irq_line_set(function->intx->line, function->intx->asserted && !is_quiet(function));
 }
 
 void pci_function_intx_set(struct pci_function *function, bool asserted)

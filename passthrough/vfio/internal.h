@@ -223,6 +223,8 @@ extern const struct pci_vector_ops vfio_vector_ops;
 int vfio_blob_read(struct vfio_function *f, struct vfio_blob *blob, struct err *err);
 int vfio_blob_write(struct vfio_function *f, const uint8_t *data, size_t len, struct err *err);
 int vfio_migration_check(struct vfio_function *f, struct err *err);
+/* By a reset, which is the only way out of data that was half taken in. */
+void vfio_migration_abort(struct vfio_function *f);
 
 /* reset.c */
 int vfio_reset_choose(struct vfio_function *f, const struct vfio_options *options, struct err *err);

@@ -107,6 +107,13 @@ static int start_over(struct vfio_function *f, const char *why, struct err *err)
 	return err_set(err, EIO, "%s; it was reset: its guest has to start it again", why);
 }
 
+void vfio_migration_abort(struct vfio_function *f)
+{
+	f->stopped = false;
+	if (f->reset == VFIO_RESET_FUNCTION)
+		(void)vfio_reset_function(f);
+}
+
 void vfio_function_rouse(struct vfio_function *f)
 {
 	struct err err;
@@ -188,7 +195,7 @@ int vfio_blob_read(struct vfio_function *f, struct vfio_blob *blob, struct err *
 	ret = read_all(fd, blob);
 	close(fd);
 	if (ret == -EFBIG)
-		return err_set(err, EFBIG,
+		return err_set(err, EOPNOTSUPP,
 			       "%s: the state of the device has more than %llu MiB, and a snapshot "
 			       "carries no more of one: remove it first",
 			       f->name, VFIO_BLOB_MAX / MIB);

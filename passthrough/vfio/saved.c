@@ -89,9 +89,11 @@ int vfio_function_load(struct vfio_function *f, struct state_in *in)
 	data = state_take_some(in, VFIO_BLOB_MAX, &len);
 	if (state_leave(in))
 		return in->ret;
-	if (vfio_function_stop(f, &err) || vfio_blob_write(f, data, len, &err))
-		state_refuse(in, "%s", err.text);
-	return in->ret;
+	if (!vfio_function_stop(f, &err) && !vfio_blob_write(f, data, len, &err))
+		return 0;
+	/* Who holds the device after this process finds nothing that was half taken in. */
+	vfio_migration_abort(f);
+	return state_refuse(in, "%s", err.text);
 }
 
 int vfio_function_loaded(struct vfio_function *f, struct err *err)

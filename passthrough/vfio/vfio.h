@@ -127,7 +127,7 @@ int vfio_function_start(struct vfio_function *function, struct err *err);
 /*
  * The section "vfio NAME", of a device that is stopped: what its driver gives of it, and its line.
  * Its registers in configuration space and its vectors are the bus's to save (pci_bus_save).
- * -EFBIG: its driver gives more than a state may hold.
+ * -EOPNOTSUPP: its driver gives more than a state may hold.
  */
 int vfio_function_save(struct vfio_function *function, struct state_out *out, struct err *err);
 /*

@@ -88,6 +88,11 @@ void irq_line_set(struct irq_line *line, bool asserted)
 	line->asserted = asserted;
 }
 
+void irq_line_restore(struct irq_line *line, bool asserted)
+{
+	line->asserted = asserted;
+}
+
 static void source_enable(void *opaque, unsigned int vectors)
 {
 	if (vectors != 1 && vectors != 2 && vectors != 4)

@@ -2,7 +2,8 @@
 /*
  * What a device with any configuration space, and then a guest with any accesses to it, can do to
  * an assigned function. The VM is a stand-in with the two I/O maps; the device answers its bytes.
- * Beside it is a peer, whose DMA reaches what the guest is shown of it, and no more.
+ * Beside it is a peer, whose DMA reaches what the guest is shown of it, and no more. At any moment
+ * it may be saved, what was saved be changed, and the rest go on with that, where it is taken.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +21,7 @@
 #include "kvm-glue/vm.h"
 #include "passthrough/pci/pci.h"
 #include "passthrough/vfio/vfio.h"
+#include "tests/unit/fake-migration.h"
 #include "util/bits.h"
 #include "util/loop.h"
 
@@ -28,6 +30,7 @@
 #define STEP	    0x1000000u
 #define BAR_SIZE    (32 * KIB)
 #define GSIS	    128u
+#define SAVED	    0x7f /* a step of its own */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -168,6 +171,11 @@ void irq_line_set(struct irq_line *line, bool asserted)
 	line->asserted = asserted;
 }
 
+void irq_line_restore(struct irq_line *line, bool asserted)
+{
+	line->asserted = asserted;
+}
+
 int loop_watch(struct loop *loop, int fd, uint32_t events, void (*fn)(void *arg, uint32_t ready),
 	       void *arg, struct loop_watch **out, struct err *err)
 {
@@ -186,6 +194,7 @@ struct device {
 	uint8_t config[PCI_CONFIG_SIZE];
 	unsigned int config_size;
 	bool resizes;
+	struct fake_migration migration;
 };
 
 static uint64_t region_size(const struct device *d, unsigned int index)
@@ -228,6 +237,8 @@ static int device_ioctl(void *opaque, int fd, unsigned long request, void *arg)
 		irq->flags = d->resizes ? 0 : VFIO_IRQ_INFO_NORESIZE;
 		return 0;
 	case VFIO_DEVICE_FEATURE:
+		if (fake_migration_asked(arg))
+			return fake_migration_feature(&d->migration, arg);
 		return open("/dev/null", O_RDWR | O_CLOEXEC); /* a dma-buf */
 	default:
 		return 0;
@@ -361,6 +372,38 @@ static void step(struct vm *vm, struct pci_function *f, struct input *in)
 	}
 }
 
+/* False: it was refused, and the machine is none. */
+static bool go_on(struct vm *vm, struct vfio_function *f, struct input *in)
+{
+	unsigned int changes = take(in, 1) % 8;
+	struct state_out out = { 0 };
+	struct err err = { 0 };
+	struct state_in state;
+	int ret;
+
+	if (vfio_function_quiet(f, &err) || vfio_function_stop(f, &err) ||
+	    vfio_function_save(f, &out, &err) || pci_bus_save(vm->bus, &out, &err) || out.ret)
+		abort();
+	for (unsigned int i = 0; i < changes; i++)
+		out.data[take(in, 2) % out.len] ^= (uint8_t)take(in, 1);
+	ret = state_open(&state, out.data, out.len, &err);
+	if (!ret)
+		ret = vfio_function_load(f, &state);
+	if (!ret)
+		ret = pci_bus_load(vm->bus, &state);
+	if (!ret)
+		ret = vfio_function_loaded(f, &err);
+	if (!ret)
+		ret = state_close(&state);
+	/* What is as it was is taken, and what is refused is refused in words. */
+	if (ret && (!changes || !err.text[0]))
+		abort();
+	if (!ret && vfio_function_start(f, &err))
+		abort();
+	state_out_free(&out);
+	return !ret;
+}
+
 static void use(struct vm *vm, struct device *d, const struct peer *peer, struct input *in)
 {
 	const struct vfio_options options = {
@@ -382,7 +425,13 @@ static void use(struct vm *vm, struct device *d, const struct peer *peer, struct
 		return;
 	}
 	while (in->left) {
-		step(vm, pci, in);
+		if (*in->data == SAVED) {
+			take(in, 1);
+			if (!go_on(vm, f, in))
+				break;
+		} else {
+			step(vm, pci, in);
+		}
 		peer_look(peer, vm);
 	}
 }
@@ -401,6 +450,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct device d = {
 		.sys = { device_ioctl, device_pread, device_pwrite, device_mmap, &d },
 		.config_size = PCI_CONFIG_SIZE,
+		.migration = { .flags = VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P,
+			       .state = VFIO_DEVICE_STATE_RUNNING,
+			       .known = "Knows." },
 	};
 	struct vm vm = { 0 };
 	struct peer peer;
@@ -424,6 +476,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	use(&vm, &d, &peer, &in);
 	pci_bus_destroy(vm.bus);
 	peer_end(&peer);
+	fake_migration_close(&d.migration);
 	/* Nothing is left behind: no slot, no route, no irqfd. */
 	for (unsigned int i = 0; i < ARRAY_SIZE(vm.slots); i++) {
 		if (vm.slots[i].size)

@@ -105,6 +105,14 @@ static inline int fake_migration_set(struct fake_migration *m,
 	return ret;
 }
 
+static inline bool fake_migration_asked(const struct vfio_device_feature *feature)
+{
+	uint32_t which = feature->flags & VFIO_DEVICE_FEATURE_MASK;
+
+	return which == VFIO_DEVICE_FEATURE_MIGRATION ||
+	       which == VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE;
+}
+
 static inline int fake_migration_feature(struct fake_migration *m,
 					 struct vfio_device_feature *feature)
 {

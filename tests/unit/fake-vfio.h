@@ -262,14 +262,6 @@ static inline int fake_ioeventfd(struct fake_vfio *v, const struct vfio_device_i
 	return 0;
 }
 
-static inline bool fake_asks_migration(const struct vfio_device_feature *feature)
-{
-	uint32_t which = feature->flags & VFIO_DEVICE_FEATURE_MASK;
-
-	return which == VFIO_DEVICE_FEATURE_MIGRATION ||
-	       which == VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE;
-}
-
 static inline int fake_ioctl(void *opaque, int fd, unsigned long request, void *arg)
 {
 	struct fake_vfio *v = opaque;
@@ -290,7 +282,7 @@ static inline int fake_ioctl(void *opaque, int fd, unsigned long request, void *
 	case VFIO_DEVICE_IOEVENTFD:
 		return fake_ioeventfd(v, arg);
 	case VFIO_DEVICE_FEATURE:
-		if (fake_asks_migration(arg))
+		if (fake_migration_asked(arg))
 			return fake_migration_feature(&v->migration, arg);
 		if (v->no_dma_bufs)
 			return -ENOTTY;

@@ -484,7 +484,8 @@ static void a_state_that_cannot_be_read_or_has_no_end_is_refused(void **state)
 	fake_rig_close(m);
 	assert_unreadable(write_only, false, 0, -EBADF, "reading the state of the device");
 	assert_unreadable(0, true, 0, -EBADF, "does not go to STOP_COPY");
-	assert_unreadable(0, false, VFIO_BLOB_MAX - FAKE_KNOWN + 1, -EFBIG, "more than 256 MiB");
+	assert_unreadable(0, false, VFIO_BLOB_MAX - FAKE_KNOWN + 1, -EOPNOTSUPP,
+			  "more than 256 MiB");
 	close(write_only);
 }
 
@@ -514,6 +515,8 @@ static void assert_refused(struct fake_rig *m, const struct state_out *out, cons
 
 	assert_int_equal(load(m, out, &err), -EPROTO);
 	assert_says(&err, what);
+	/* Whoever has the device next does not find it half loaded. */
+	assert_int_equal(m->v.migration.state, VFIO_DEVICE_STATE_RUNNING);
 }
 
 static void whichever_step_fails_it_is_not_loaded(void **state)
@@ -658,6 +661,7 @@ static void what_the_device_does_not_take_is_refused(void **state)
 		assert_int_equal(vfio_function_load(m->f, &in), -EPROTO);
 		assert_says(&err, "the device does not go to STOP");
 		assert_memory_not_equal(m->v.migration.known, "K", 1);
+		assert_int_equal(m->v.migration.state, VFIO_DEVICE_STATE_RUNNING);
 		state_out_free(&out);
 		fake_rig_close(m);
 	}
