@@ -90,7 +90,7 @@ l1() {
 	other=83b8f4f2-509f-382f-3c1e-e6bfe0fa1002
 	screen=83b8f4f2-509f-382f-3c1e-e6bfe0fa1003
 	for uuid in $port $other; do
-		echo $uuid >/sys/devices/virtual/mtty/mtty/mdev_supported_types/mtty-1/create
+		echo "$uuid" >/sys/devices/virtual/mtty/mtty/mdev_supported_types/mtty-1/create
 	done
 	echo $screen >/sys/devices/virtual/mdpy/mdpy/mdev_supported_types/mdpy-vga/create
 	guest_work >/tmp/work
