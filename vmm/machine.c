@@ -660,6 +660,17 @@ void machine_resume(struct machine *machine)
 	processors_resume(machine->processors);
 }
 
+/* A device that did not go on is worse than what there was before, which may have led to it. */
+static int add_reason(int ret, struct err *err, const struct err *why)
+{
+	struct err first;
+
+	if (!ret)
+		return err_set(err, why->code, "%s", why->text);
+	first = *err;
+	return err_set(err, why->code, "%s; %s", first.text, why->text);
+}
+
 /* fd: -1, or open already; path is its name then. */
 static int save(struct machine *machine, int fd, const char *path, struct err *err)
 {
@@ -678,11 +689,10 @@ static int save(struct machine *machine, int fd, const char *path, struct err *e
 		ret = fd < 0 ? snapshot_write(path, &state, &machine->ram, err)
 			     : snapshot_write_fd(fd, path, &state, &machine->ram, err);
 	again = devices_start(machine->devices, &why);
-	/* What of a device is lost here is not lost in the file, but nobody would look for it. */
 	if (again && !ret && fd < 0)
 		unlink(path);
-	if (again && !ret)
-		ret = err_set(err, -again, "%s", why.text);
+	if (again)
+		ret = add_reason(ret, err, &why);
 	machine_resume(machine);
 	state_out_free(&state);
 	return ret;
