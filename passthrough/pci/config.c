@@ -10,6 +10,11 @@
 #include "passthrough/pci/internal.h"
 #include "util/bits.h"
 
+static bool passed(const struct pci_function *function, uint32_t offset)
+{
+	return function->passed[offset / 8] >> offset % 8 & 1;
+}
+
 void pci_function_pass(struct pci_function *function, uint32_t offset, unsigned int size)
 {
 	for (uint32_t i = offset; i < offset + size && i < PCI_CONFIG_SIZE; i++)
@@ -29,7 +34,7 @@ static unsigned int count_passed(const struct pci_function *function, uint32_t o
 	unsigned int n = 0;
 
 	for (unsigned int i = 0; i < size; i++)
-		n += pci_config_passed(function, offset + i);
+		n += passed(function, offset + i);
 	return n;
 }
 
@@ -47,7 +52,7 @@ uint64_t pci_config_read(struct pci_function *function, uint32_t offset, unsigne
 	for (unsigned int i = 0; i < size; i++) {
 		uint64_t byte = 0xffULL << (8 * i);
 
-		if (pci_config_passed(function, offset + i))
+		if (passed(function, offset + i))
 			value = (value & ~byte) | (theirs & byte);
 	}
 	return value;
@@ -66,7 +71,7 @@ static void write_passed(struct pci_function *function, uint32_t offset, uint64_
 		return;
 	}
 	for (unsigned int i = 0; i < size; i++) {
-		if (pci_config_passed(function, offset + i))
+		if (passed(function, offset + i))
 			function->ops->config_write(function->opaque, offset + i,
 						    value >> (8 * i) & 0xff, 1);
 	}

@@ -148,11 +148,6 @@ struct pci_bus {
 /* -EBUSY with a sentence where the function is on a bus already. */
 int pci_function_check_unplugged(const struct pci_function *function, struct err *err);
 
-static inline bool pci_config_passed(const struct pci_function *function, uint32_t offset)
-{
-	return function->passed[offset / 8] >> offset % 8 & 1;
-}
-
 /* config.c: with the bus's lock held. [offset, offset + size) inside the function's 4 KiB. */
 uint64_t pci_config_read(struct pci_function *function, uint32_t offset, unsigned int size);
 void pci_config_write(struct pci_function *function, uint32_t offset, uint64_t value,

@@ -90,8 +90,8 @@ int pci_bus_save(struct pci_bus *bus, struct state_out *out, struct err *err)
 /* Bits of a byte that may be other ones here. */
 static uint8_t free_bits(const struct pci_function *function, unsigned int at)
 {
-	/* State that hardware sets, and what is the device's own. */
-	if (at == PCI_STATUS || at == PCI_STATUS + 1 || pci_config_passed(function, at))
+	/* State that hardware sets. What is the device's own is 0 in these bytes, always. */
+	if (at == PCI_STATUS || at == PCI_STATUS + 1)
 		return 0xff;
 	if (function->anew_bits && at - function->anew < sizeof(function->anew_bits))
 		return (uint8_t)(function->anew_bits >> 8 * (at - function->anew));
