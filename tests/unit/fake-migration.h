@@ -33,6 +33,8 @@ struct fake_migration {
 	int resuming;		  /* what is written to it; 0: none */
 	uint32_t path[FAKE_PATH]; /* the states that it came to */
 	unsigned int n_path;
+	unsigned int *clock; /* of several devices: counts what any does; NULL: none */
+	unsigned int when[FAKE_PATH];
 };
 
 static inline int fake_migration_take(struct fake_migration *m)
@@ -70,8 +72,10 @@ static inline int fake_migration_step(struct fake_migration *m, uint32_t to, int
 		m->resuming = dup(*fd);
 	}
 	m->state = to;
-	if (m->n_path < FAKE_PATH)
-		m->path[m->n_path++] = to;
+	if (m->n_path == FAKE_PATH)
+		return 0;
+	m->when[m->n_path] = m->clock ? ++*m->clock : 0;
+	m->path[m->n_path++] = to;
 	return 0;
 }
 
