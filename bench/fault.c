@@ -87,7 +87,7 @@ static int trial_turn(struct turn *turn, struct err *err)
 	struct samples whole = { 0 }, own = { 0 };
 	int ret = 0;
 
-	turn_state(turn, kind->state);
+	turn_state(turn, "%s", kind->state);
 	for (unsigned int i = 0; !ret && i < TRIES; i++) {
 		double a = 0, b = 0;
 
