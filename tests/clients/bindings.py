@@ -216,10 +216,9 @@ ok("running and paused is VIR_ERR_INVALID_ARG, by the client or the daemon",
    error_of(domain.saveFlags, saved, None, libvirt.VIR_DOMAIN_SAVE_RUNNING | libvirt.VIR_DOMAIN_SAVE_PAUSED) ==
    libvirt.VIR_ERR_INVALID_ARG)
 domain.saveFlags(saved, None, libvirt.VIR_DOMAIN_SAVE_PAUSED)
-with_device = xml.replace("<devices>", "<devices><hostdev mode='subsystem' type='mdev' model='vfio-pci'><source>"
-                          "<address uuid='c2177883-f1bb-47f0-914d-32a22e3a8804'/></source></hostdev>")
+huge = xml.replace("<os>", "<memoryBacking><hugepages/></memoryBacking><os>")
 ok("what no file carries is VIR_ERR_CONFIG_UNSUPPORTED",
-   error_of(conn.restoreFlags, saved, with_device, 0) == libvirt.VIR_ERR_CONFIG_UNSUPPORTED)
+   error_of(conn.restoreFlags, saved, huge, 0) == libvirt.VIR_ERR_CONFIG_UNSUPPORTED)
 conn.restoreFlags(saved, None, 0)
 domain = conn.lookupByName("saver")
 ok("it waits, as it was saved", domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED, domain.state())
