@@ -311,6 +311,6 @@ clean:
 
 help:
 	@sed -n '2,6s/^# \{0,1\}//p' Makefile
-	@echo "targets: all run test test-san test-long test-unit test-guest test-rig rig-shell check bench install clean"
+	@echo "targets: all run test test-san test-long test-unit test-guest test-rig rig-shell check bench order install clean"
 
 -include $(OBJS:.o=.d)

@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "keeper/name.h"
-#include "vmm/config-draft.h"
 #include "util/json-strict.h"
+#include "vmm/config-draft.h"
 
 /* Puts *text into its one spelling. */
 static int respell(char **text, const char *spelling, struct err *err)

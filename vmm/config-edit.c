@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "util/bits.h"
-#include "vmm/config-draft.h"
 #include "util/json-strict.h"
+#include "vmm/config-draft.h"
 
 typedef struct json_object json;
 

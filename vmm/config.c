@@ -15,11 +15,11 @@
 
 #include "passthrough/adi/dsa.h"
 #include "util/bits.h"
+#include "util/json-strict.h"
 #include "vmm/config-draft.h"
 #include "vmm/config-schema.h"
 #include "vmm/config-slots.h"
 #include "vmm/hot-ram.h"
-#include "util/json-strict.h"
 #include "vmm/layout.h"
 
 #define FLAT_DEFAULT (2 * MIB)

@@ -18,9 +18,9 @@
 
 #include "util/bits.h"
 #include "util/clock.h"
+#include "util/json-strict.h"
 #include "vmm/command.h"
 #include "vmm/ctl-request.h"
-#include "util/json-strict.h"
 
 #define NS_PER_S     1000000000ull
 #define NAME_WIDTH   18

@@ -8,9 +8,9 @@
 
 #include "passthrough/adi/dsa.h"
 #include "util/bits.h"
+#include "util/json-strict.h"
 #include "vmm/config-draft.h"
 #include "vmm/config-schema.h"
-#include "util/json-strict.h"
 #include "vmm/layout.h"
 
 /* The rows of a VM's keys store into its draft: that must come first. */
