@@ -22,6 +22,7 @@
 #include "vmm/api/server.h"
 #include "vmm/command.h"
 #include "vmm/config.h"
+#include "vmm/event-monitor.h"
 #include "vmm/life.h"
 #include "vmm/machine.h"
 #include "vmm/namespaces.h"
@@ -36,6 +37,7 @@ struct run {
 	const char *user, *group;	     /* as whom; NULL: as who started it */
 	const char *restore;		     /* a snapshot to go on from; NULL: none */
 	int restore_fd;			     /* one that is open; 0: none */
+	const char *events;		     /* where events go as lines; NULL: nowhere */
 	char **argv;
 	int keeper; /* the keeper that started us; 0: none */
 	bool no_reboot;
@@ -47,7 +49,8 @@ struct run {
 	size_t n_rules;
 	struct log log;
 	struct sandbox sandbox;
-	struct idxd_spawner *spawner; /* NULL: none */
+	struct idxd_spawner *spawner;  /* NULL: none */
+	struct event_monitor *monitor; /* NULL: none */
 	struct life *life;
 	struct server *server; /* NULL: no API */
 	struct loop *loop;     /* which signals are watched on: the server's, or the machine's */
@@ -139,6 +142,21 @@ static const struct sandbox *sandbox_of(const struct run *run)
 	return run->unconfined ? NULL : &run->sandbox;
 }
 
+static int tell_state(void *arg, const struct life_view *view)
+{
+	event_monitor_tell(arg, "state", life_state_name(view->state));
+	return 0;
+}
+
+/* As to clients of the API, the first line says where things stand. */
+static void start_monitor(struct run *run)
+{
+	if (!run->monitor)
+		return;
+	life_look(run->life, tell_state, run->monitor);
+	life_watch(run->life, event_monitor_tell, run->monitor);
+}
+
 static int start_server(struct run *run, struct err *err)
 {
 	int ret = run->socket ? server_create(&run->server, run->socket, run->life, &run->log, err)
@@ -175,6 +193,7 @@ static int serve(struct run *run, struct err *err)
 			 "off, as --sandbox=off says: a guest that breaks out has the rights of "
 			 "uid %u",
 			 geteuid());
+	start_monitor(run);
 	ret = sandbox_start(sandbox_of(run), err);
 	if (!ret)
 		ret = start_server(run, err);
@@ -266,6 +285,20 @@ static int start_spawner(struct run *run, struct err *err)
 	return ret;
 }
 
+/* What was inherited was so past the keeper, whose child has it; from here on it is ours alone. */
+static int take_inherited(struct run *run, struct err *err)
+{
+	const int ours[] = { run->keeper, run->restore_fd,
+			     run->events ? event_monitor_parse(run->events, err) : 0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(ours); i++) {
+		if (ours[i] > STDERR_FILENO)
+			fcntl(ours[i], F_SETFD, FD_CLOEXEC);
+	}
+	/* Before there is another root or user: as who starts us, as the log is. */
+	return run->events ? event_monitor_open(&run->monitor, run->events, err) : 0;
+}
+
 static int run_all(struct run *run)
 {
 	const struct life_options options = {
@@ -294,7 +327,8 @@ static int run_all(struct run *run)
 		keeper_exec(life_config(run->life), run->run_dir, run->socket, run->argv, &err);
 		log_line(&run->log, LOG_ERROR, "run", "%s", err.text);
 		status = EXIT_FAILED;
-	} else if (settle(run, &err) || confine(run, &err) || start_spawner(run, &err)) {
+	} else if (take_inherited(run, &err) || settle(run, &err) || confine(run, &err) ||
+		   start_spawner(run, &err)) {
 		log_line(&run->log, LOG_ERROR, "run", "%s", err.text);
 		status = EXIT_FAILED;
 	} else {
@@ -303,18 +337,18 @@ static int run_all(struct run *run)
 	unwatch_signals(run);
 	server_destroy(run->server);
 	life_destroy(run->life);
+	event_monitor_close(run->monitor);
 	idxd_spawner_end(run->spawner);
 	return status;
 }
 
-/* A descriptor past the standard ones that is open, which from now on is ours alone; else -1. */
+/* A descriptor past the standard ones that is open; else -1. */
 static int parse_fd(const char *text)
 {
 	char *end;
 	long fd = strtol(text, &end, 10);
 
-	if (!*text || *end || fd <= STDERR_FILENO || fd > INT_MAX ||
-	    fcntl((int)fd, F_SETFD, FD_CLOEXEC))
+	if (!*text || *end || fd <= STDERR_FILENO || fd > INT_MAX || fcntl((int)fd, F_GETFD) < 0)
 		return -1;
 	return (int)fd;
 }
@@ -365,6 +399,7 @@ static int parse(struct run *run, int argc, char **argv)
 		{ "restore", required_argument, NULL, 'S' },
 		{ "restore-fd", required_argument, NULL, 'F' },
 		{ "paused", no_argument, NULL, 'P' },
+		{ "event-monitor", required_argument, NULL, 'E' },
 		{ 0 },
 	};
 	struct err err;
@@ -416,6 +451,12 @@ static int parse(struct run *run, int argc, char **argv)
 				"adit run: --restore-fd %s: no descriptor past 2 that is open\n",
 				optarg);
 			return -EINVAL;
+		case 'E':
+			run->events = optarg;
+			if (event_monitor_parse(optarg, &err) >= 0)
+				break;
+			fprintf(stderr, "adit run: --event-monitor %s: %s\n", optarg, err.text);
+			return -EINVAL;
 		case 'P':
 			run->paused = true;
 			break;
@@ -445,7 +486,8 @@ static int parse(struct run *run, int argc, char **argv)
 				"[--run-dir DIR] [--sandbox=on|off] [--user USER [--group GROUP]] "
 				"[--landlock] [--namespaces=mount,pid,net,ipc,uts] "
 				"[--landlock-rules path=PATH,access=r|rw]... [--restore SNAPSHOT | "
-				"--restore-fd N] [--paused]\n"
+				"--restore-fd N] [--paused] "
+				"[--event-monitor fd=N|path=FILE]\n"
 				"Without CONFIG there must be --api-socket.\n");
 		return -EINVAL;
 	}

@@ -13,7 +13,15 @@ struct errand;
 
 struct life {
 	struct life_options options;
-	struct life_listener listener;
+	struct {
+		life_finished_fn finished; /* NULL: nobody listens */
+		void *arg;
+	} listener;
+	struct {
+		life_event_fn event;
+		void *arg;
+	} watchers[LIFE_WATCHERS];
+	unsigned int n_watchers;
 	int status_fd;		 /* for who listens, who may not open it (vmm/sandbox/table.h) */
 	unsigned int namespaces; /* of vmm/namespaces.h */
 	struct idxd_spawner *spawner; /* NULL: none */

@@ -81,17 +81,24 @@ void life_destroy(struct life *life)
 	free(life);
 }
 
-void life_listen(struct life *life, const struct life_listener *listener)
+void life_listen(struct life *life, life_finished_fn finished, void *arg)
 {
-	life->listener = *listener;
+	life->listener.finished = finished;
+	life->listener.arg = arg;
 	if (life->status_fd < 0)
 		life->status_fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
 }
 
+void life_watch(struct life *life, life_event_fn event, void *arg)
+{
+	life->watchers[life->n_watchers].event = event;
+	life->watchers[life->n_watchers++].arg = arg;
+}
+
 void life_tell(struct life *life, const char *event, const char *detail)
 {
-	if (life->listener.event)
-		life->listener.event(life->listener.arg, event, detail);
+	for (unsigned int i = 0; i < life->n_watchers; i++)
+		life->watchers[i].event(life->watchers[i].arg, event, detail);
 }
 
 /* --- the configuration ----------------------------------------------------------------------- */
@@ -259,7 +266,7 @@ static void forget(struct life *life)
 	life_tell(life, "deleted", NULL);
 }
 
-/* The listener takes it from any thread; who it is does not change while a machine is there. */
+/* Watchers take it from any thread; who they are does not change while a machine is there. */
 static void on_machine_event(void *arg, const char *event, const char *detail)
 {
 	life_tell(arg, event, detail);

@@ -56,23 +56,25 @@ struct life_options {
 	void *arg;
 };
 
-/* Told from any thread, with no lock held that the callee could need: both must only note it. */
-struct life_listener {
-	/* An operation is over, or errands: life_collect and life_collect_errand have results. */
-	void (*finished)(void *arg);
-	/* event: a word; detail: a sentence, or NULL. */
-	void (*event)(void *arg, const char *event, const char *detail);
-	void *arg;
-};
+/*
+ * Told from any thread, with no lock held that the callee could need: both must only note it.
+ * finished: an operation is over, or errands: life_collect and life_collect_errand have results.
+ * event: a word; detail: a sentence, or NULL.
+ */
+typedef void (*life_finished_fn)(void *arg);
+typedef void (*life_event_fn)(void *arg, const char *event, const char *detail);
 
 int life_create(struct life **out, const struct life_options *options, struct err *err);
 void life_destroy(struct life *life);
 /*
- * Before life_run and before other threads; borrowed. Who calls life_look, life_add or life_remove
- * while a machine runs is a listener's; a listener's thread is not that of the machine's loop,
- * which the life may wait for with its lock held.
+ * Before life_run and before other threads; arg is borrowed. Who calls life_look, life_add or
+ * life_remove while a machine runs is a listener's; a listener's thread is not that of the
+ * machine's loop, which the life may wait for with its lock held.
  */
-void life_listen(struct life *life, const struct life_listener *listener);
+void life_listen(struct life *life, life_finished_fn finished, void *arg);
+/* Who is told of events: before life_run and before other threads; LIFE_WATCHERS at most. */
+#define LIFE_WATCHERS 2u
+void life_watch(struct life *life, life_event_fn event, void *arg);
 
 /*
  * Gives it its configuration. -EEXIST: it has one. -EINVAL: the text is none, or asks for what is

@@ -168,6 +168,32 @@ kill -TERM "$pid"
 end
 ok "and ends well" is "$status" 0
 
+# Events as lines, for who starts VMs and has no API.
+words() { python3 -c 'import json, sys
+for event in map(json.loads, open(sys.argv[1])): print(event["event"], event.get("detail", "-"), end=";")' "$1"; }
+run "$adit" run "$(config hello)" --event-monitor "path=$work/events"
+ok "events go to a file" is "$(words "$work/events")" 'state Created;booted -;ended off;'
+ok "which is its owner's" is "$(stat -c %a "$work/events")" 600
+run "$adit" run "$(config hello)" --event-monitor fd=9 9>>"$work/events"
+ok "or to a descriptor, and are added there" is "$(words "$work/events")" \
+	'state Created;booted -;ended off;state Created;booted -;ended off;'
+: >"$work/events"
+run "$adit" run "$(config hello '"disks": [{"path": "'"$work"'/absent"}]')" --event-monitor "path=$work/events"
+ok "a machine that could not be made is one" has "$work/events" '"failed","detail":".*absent'
+for target in fd=0 fd=x fd= path= 3 fd=4294967299; do
+	run "$adit" run "$(config hello)" --event-monitor "$target"
+	ok "--event-monitor $target is refused" is "$status" 2
+	ok "and the sentence has it" has "$work/err" "event-monitor $target: fd=N"
+done
+run "$adit" run "$(config hello)" --event-monitor fd=77
+ok "a descriptor that is not open is refused" has "$work/err" 'descriptor 77: Bad file descriptor'
+run "$adit" run "$(config hello)" --event-monitor fd=9 9<"$work/events"
+ok "one that is for reading as well" has "$work/err" 'descriptor 9: it is open for reading only'
+mkfifo "$work/fifo"
+run "$adit" run "$(config hello)" --event-monitor "path=$work/fifo"
+ok "a FIFO that nobody reads is refused" is "$status" 1
+ok "and the sentence says what to do" has "$work/err" 'fifo: nobody reads it: start who does before'
+
 # As root the node can be hidden in a mount namespace of its own.
 if [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null; then
 	run unshare -m sh -c 'mount -t tmpfs none /dev && exec "$@"' -- "$adit" run "$(config hello)"

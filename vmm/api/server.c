@@ -19,6 +19,7 @@
 #include "util/sandbox.h"
 #include "util/unix-socket.h"
 #include "vmm/api/internal.h"
+#include "vmm/event.h"
 #include "vmm/life.h"
 
 #define BACKLOG	     128
@@ -248,7 +249,7 @@ static void finished(void *arg)
 
 static struct event *make_event(const char *word, const char *detail)
 {
-	struct json_object *object = verbs_event(word, detail);
+	struct json_object *object = event_object(word, detail);
 	struct event *event;
 	const char *text;
 	size_t len;
@@ -337,11 +338,8 @@ int server_create(struct server **out, const char *path, struct life *life, cons
 		server_destroy(server);
 		return ret;
 	}
-	life_listen(life, &(struct life_listener){
-				  .finished = finished,
-				  .event = on_life_event,
-				  .arg = server,
-			  });
+	life_listen(life, finished, server);
+	life_watch(life, on_life_event, server);
 	*out = server;
 	return 0;
 }

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "util/bits.h"
@@ -22,6 +21,7 @@
 #include "vmm/api/verbs-internal.h"
 #include "vmm/config-schema.h"
 #include "vmm/config.h"
+#include "vmm/event.h"
 #include "vmm/life.h"
 #include "vmm/namespaces.h"
 #include "vmm/virtio/balloon.h"
@@ -443,25 +443,11 @@ static int metrics(struct call *call, struct err *err)
 	return 0;
 }
 
-struct json_object *verbs_event(const char *event, const char *detail)
-{
-	struct json_object *object = json_object_new_object();
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	json_object_object_add(object, "time_ns",
-			       json_object_new_int64(now.tv_sec * 1000000000ll + now.tv_nsec));
-	json_object_object_add(object, "event", json_object_new_string(event));
-	if (detail)
-		json_object_object_add(object, "detail", json_object_new_string(detail));
-	return object;
-}
-
 static int look_state(void *arg, const struct life_view *view)
 {
 	struct looking *looking = arg;
 
-	looking->object = verbs_event("state", life_state_name(view->state));
+	looking->object = event_object("state", life_state_name(view->state));
 	return 0;
 }
 

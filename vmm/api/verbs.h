@@ -15,7 +15,6 @@
 
 #define API_PREFIX "/api/v1/"
 
-struct json_object;
 struct life;
 struct log;
 
@@ -59,9 +58,6 @@ void verbs_done(struct reply *reply, const struct life_done *done);
 /* An answer that is an error alone. */
 void reply_refuse(struct reply *reply, unsigned int status, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-
-/* {"time_ns", "event", "detail"}, to be released by the caller; detail: NULL: none. */
-struct json_object *verbs_event(const char *event, const char *detail);
 
 /* For who asks: what the table says of a verb. */
 #define VERB_KEYS 4u

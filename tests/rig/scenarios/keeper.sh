@@ -35,7 +35,7 @@ gone() { while grep -q '^State:.[^ZX]' "/proc/$1/status" 2>/dev/null; do usleep 
 vm() {
 	printf '{"payload": {"kernel": "/nonexistent"}, "devices": [%s]}' "$1" >/tmp/vm.json
 	shift
-	$adit run /tmp/vm.json "$@" >/tmp/vm.out 2>&1
+	$adit run /tmp/vm.json --event-monitor fd=9 "$@" >/tmp/vm.out 2>&1 9>/tmp/vm.events
 	echo $? >/tmp/vm.status
 	cat /tmp/vm.out
 }
@@ -77,6 +77,7 @@ l1() {
 		! $adit run /tmp/n.json 2>/tmp/n.err && grep -q 'is on its host driver $nic_driver' /tmp/n.err"
 	vm "{\"id\": \"nic\", \"path\": \"$nic\", \"managed\": true}, {\"id\": \"port\", \"mdev\": {\"type\": \"mtty-2\", \"parent\": \"mtty\"}}" | note
 	check the_keeper_took_both_and_the_kernel_gave_them_to_the_vm grep -q '/nonexistent' /tmp/vm.out
+	check its_events_go_past_the_keeper grep -q '"failed",.*nonexistent' /tmp/vm.events
 	check both_are_back as_before
 	vm "{\"id\": \"nic\", \"path\": \"$nic\", \"managed\": true, \"via\": \"group\"}" | note
 	check the_group_was_handed_over grep -q '/nonexistent' /tmp/vm.out
