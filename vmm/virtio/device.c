@@ -21,6 +21,9 @@
 #include "util/bits.h"
 #include "vmm/virtio/internal.h"
 
+/* Buffers after which the used ones are shown: of a split ring's elements, a cache line. */
+#define DRAIN_FLUSH 8u
+
 static bool broken(const struct virtio_device *device)
 {
 	return device->status & STATUS_NEEDS_RESET;
@@ -157,6 +160,9 @@ void virtio_drain(struct virtio_device *device, unsigned int queue,
 				virtio_flush(device, queue);
 				return;
 			}
+			/* The driver brings more while we go on. */
+			if (!(left % DRAIN_FLUSH))
+				virtio_flush(device, queue);
 		}
 		virtio_flush(device, queue);
 		more = virtio_kicks_on(device, queue);

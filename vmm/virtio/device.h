@@ -216,6 +216,7 @@ void virtio_config_changed(struct virtio_device *device);
 /*
  * The usual kick(): calls one(opaque, queue) for each buffer, which is in device->chain and is
  * pushed by it at once or later, until there is none or it returns false (no resources now).
+ * What was pushed becomes visible now and then, so that the driver works beside.
  */
 void virtio_drain(struct virtio_device *device, unsigned int queue,
 		  bool (*one)(void *opaque, unsigned int queue));
