@@ -92,6 +92,16 @@ int on_shutdown_timeout(struct reader *reader, xmlNode *node)
 	return 0;
 }
 
+int on_poll(struct reader *reader, xmlNode *node)
+{
+	uint64_t ns;
+
+	if (reader_number(reader, "max", node_attribute(node, "max"), 1000000, &ns))
+		return CALL_REFUSED;
+	reader_int(reader->config, "poll_max_ns", ns);
+	return 0;
+}
+
 int on_adi(struct reader *reader, xmlNode *node)
 {
 	reader->device = append(reader->config, "adis");

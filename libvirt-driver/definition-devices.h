@@ -44,7 +44,7 @@ reader_fn on_interface, leave_interface, on_mac, on_mtu;
 reader_fn on_serial, on_console, on_channel, on_channel_target, on_sink_source, leave_sink;
 reader_fn on_vsock, leave_vsock, on_cid, on_rng, on_rng_backend, on_balloon, on_balloon_stats;
 reader_fn on_hostdev, leave_hostdev, on_hostdev_driver, on_hostdev_address, on_hostdev_rom;
-reader_fn on_machine, on_flat, on_debug_exit, on_shutdown_timeout;
+reader_fn on_machine, on_flat, on_debug_exit, on_shutdown_timeout, on_poll;
 reader_fn on_adi, on_wq, on_adi_pasid, on_space, on_pasid, on_hostdev_more;
 
 #endif

@@ -451,6 +451,7 @@ const struct rule definition_rules[] = {
 	{ A "adit:flat", "!path address", ONCE, on_flat },
 	{ A "adit:debug-exit", "", ONCE, on_debug_exit },
 	{ A "adit:shutdown-timeout", "!seconds", ONCE, on_shutdown_timeout },
+	{ A "adit:poll", "!max", ONCE, on_poll },
 	{ A "adit:adi",
 	  "!id !type=dsa backend=soft|idxd node engines slot fixed=yes|no interrupt_handles=yes|no "
 	  "event_log=yes|no",

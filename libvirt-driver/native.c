@@ -430,6 +430,8 @@ static void write_machine(xmlNode *machine, struct json_object *config)
 	if (get(config, "shutdown_timeout"))
 		set(add(machine, "shutdown-timeout"), "seconds",
 		    word_of(get(config, "shutdown_timeout")));
+	if (get(config, "poll_max_ns"))
+		set(add(machine, "poll"), "max", word_of(get(config, "poll_max_ns")));
 	for (size_t i = 0; i < count(adis); i++)
 		write_adi(machine, json_object_array_get_idx(adis, i));
 	for (size_t i = 0; i < count(spaces); i++)

@@ -27,6 +27,7 @@
 #include "util/bits.h"
 #include "util/clock.h"
 #include "util/ring.h"
+#include "util/spin.h"
 
 #define SQ_ENTRIES 16 /* one page of entries; more requests are submitted in several calls */
 
@@ -36,6 +37,7 @@ struct loop_op {
 	struct loop_op *queue_next;  /* those that need a request */
 	bool queued;
 	bool armed; /* a request is in the kernel and its completion was not taken yet */
+	bool held;  /* a watch that is not to be armed */
 	bool dead;  /* the caller has let go; freed when neither armed nor queued */
 	bool is_timer;
 };
@@ -72,6 +74,9 @@ struct loop {
 	struct loop_op *ops;
 	struct loop_op *queue, **queue_tail;
 	struct loop_work *todo; /* posted work in order, taken over by the loop's thread */
+
+	struct loop_poller *pollers; /* newest first */
+	uint64_t poll_most;
 
 	/* Shared with other threads: atomics only. */
 	struct loop_stats stats;  /* only written by the loop's */
@@ -160,7 +165,7 @@ static void flush_queue(struct loop *loop)
 {
 	while (loop->queue) {
 		struct loop_op *op = loop->queue;
-		bool want = op->dead ? op->armed : !op->armed;
+		bool want = op->dead ? op->armed : !op->armed && !op->held;
 
 		if (want) {
 			struct io_uring_sqe *sqe = get_sqe(loop);
@@ -237,14 +242,15 @@ static int ring_error(struct err *err, int rc)
 
 /*
  * COOP_TASKRUN (Linux 5.19): completions do not interrupt the thread with an IPI; it is about to
- * enter the kernel anyway. The ring waits and cancels; it never reads, writes or opens.
+ * enter the kernel anyway, or looks whether a flag in the ring says that it should. The ring waits
+ * and cancels; it never reads, writes or opens.
  */
 static int open_ring(struct io_uring *ring)
 {
 	static const uint8_t ops[] = { IORING_OP_POLL_ADD, IORING_OP_TIMEOUT,
 				       IORING_OP_ASYNC_CANCEL };
 	const struct ring_limits limits = { .ops = ops, .n_ops = ARRAY_SIZE(ops) };
-	int rc = ring_open(ring, SQ_ENTRIES, IORING_SETUP_COOP_TASKRUN);
+	int rc = ring_open(ring, SQ_ENTRIES, IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG);
 
 	if (rc < 0)
 		return rc;
@@ -466,14 +472,106 @@ static bool may_sleep(struct loop *loop)
 	       !__atomic_load_n(&loop->posted, __ATOMIC_SEQ_CST) && !stopped(loop);
 }
 
-/* One turn: what changed goes to the kernel, then the wait for at least one completion. */
-static int enter(struct loop *loop)
+/* --- looking before sleeping ----------------------------------------------------------------- */
+
+void loop_poll_most(struct loop *loop, uint64_t ns)
+{
+	loop->poll_most = ns;
+}
+
+static void unlink_poller(struct loop *loop, struct loop_poller *poller)
+{
+	if (!poller->on)
+		return;
+	poller->on = false;
+	if (poller->prev)
+		poller->prev->next = poller->next;
+	else
+		loop->pollers = poller->next;
+	if (poller->next)
+		poller->next->prev = poller->prev;
+}
+
+bool loop_poll(struct loop *loop, struct loop_poller *poller)
+{
+	poller->waiting = true;
+	poller->since = clock_ns();
+	if (poller->on || !poller->ns)
+		return poller->on;
+	poller->on = true;
+	poller->prev = NULL;
+	poller->next = loop->pollers;
+	if (poller->next)
+		poller->next->prev = poller;
+	loop->pollers = poller;
+	return true;
+}
+
+void loop_poll_came(struct loop *loop, struct loop_poller *poller)
+{
+	if (poller->waiting)
+		poller->ns = spin_next(poller->ns, clock_ns() - poller->since, loop->poll_most);
+	loop_poll_end(loop, poller);
+}
+
+void loop_poll_end(struct loop *loop, struct loop_poller *poller)
+{
+	unlink_poller(loop, poller);
+	poller->waiting = false;
+}
+
+static bool is_asked(const struct loop *loop)
+{
+	return io_uring_cq_ready(&loop->ring) ||
+	       IO_URING_READ_ONCE(*loop->ring.sq.kflags) &
+		       (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW) ||
+	       __atomic_load_n(&loop->posted, __ATOMIC_ACQUIRE) ||
+	       __atomic_load_n(&loop->stop, __ATOMIC_ACQUIRE);
+}
+
+/* Each once: one that begins anew by what it does comes to the head of the list. */
+static bool look(struct loop *loop, uint64_t now)
+{
+	struct loop_poller *poller, *next;
+	bool found = false;
+
+	for (poller = loop->pollers; poller; poller = next) {
+		next = poller->next;
+		if (poller->look(poller->arg)) {
+			found = true;
+		} else if (poller->on && now - poller->since >= poller->ns) {
+			unlink_poller(loop, poller);
+			found |= poller->rest(poller->arg);
+		}
+	}
+	return found;
+}
+
+/* False: nothing came for as long as it pays to look, and every poller has ended. */
+static bool spin(struct loop *loop, uint64_t *since)
+{
+	while (loop->pollers) {
+		*since = clock_ns();
+		if (look(loop, *since) || is_asked(loop))
+			return true;
+		__builtin_ia32_pause();
+	}
+	return false;
+}
+
+/* --- turns ----------------------------------------------------------------------------------- */
+
+/*
+ * One turn: what changed goes to the kernel, then the wait for at least one completion, where
+ * nothing is there yet.
+ */
+static int enter(struct loop *loop, bool found)
 {
 	int rc;
 
 	arm_wake(loop);
 	flush_queue(loop);
-	if (may_sleep(loop))
+	if (!found && may_sleep(loop))
 		rc = io_uring_submit_and_wait(&loop->ring, 1);
 	else
 		rc = io_uring_submit(&loop->ring);
@@ -528,11 +626,13 @@ int loop_run(struct loop *loop)
 	begin(loop);
 	while (!stopped(loop)) {
 		uint64_t since;
+		bool found = spin(loop, &since);
 
-		rc = enter(loop);
+		rc = enter(loop, found);
 		if (rc < 0)
 			break;
-		since = clock_ns();
+		if (!found)
+			since = clock_ns();
 		run_completions(loop);
 		run_posted(loop);
 		count_turn(loop, since);
@@ -574,6 +674,17 @@ int loop_watch(struct loop *loop, int fd, uint32_t events, void (*fn)(void *arg,
 	*out = watch; /* before fn may be called */
 	on_its_thread(loop, begin_watch, watch);
 	return 0;
+}
+
+void loop_watch_hold(struct loop_watch *watch, bool hold)
+{
+	struct loop_op *op = &watch->op;
+
+	if (op->held == hold)
+		return;
+	op->held = hold;
+	if (!hold && !op->armed)
+		op_queue(op);
 }
 
 static void op_release(void *arg)

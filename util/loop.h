@@ -35,6 +35,11 @@ void loop_stop(struct loop *loop);
  */
 int loop_watch(struct loop *loop, int fd, uint32_t events, void (*fn)(void *arg, uint32_t ready),
 	       void *arg, struct loop_watch **out, struct err *err);
+/*
+ * While held, the descriptor is not looked at; what was on its way still comes, once. On the loop's
+ * thread only.
+ */
+void loop_watch_hold(struct loop_watch *watch, bool hold);
 /* fn is not called any more, also not for events already taken from the ring. NULL is allowed. */
 void loop_unwatch(struct loop_watch *watch);
 
@@ -43,6 +48,35 @@ int loop_timer(struct loop *loop, uint64_t ns, void (*fn)(void *arg), void *arg,
 	       struct loop_timer **out, struct err *err);
 /* Before or after it fired; frees it. fn is not called any more. NULL is allowed. */
 void loop_timer_cancel(struct loop_timer *timer);
+
+/*
+ * What can be seen in memory sooner than a descriptor tells of it, such as a ring that a guest
+ * fills. What was soon there the last times, the loop looks for before it sleeps: for some
+ * microseconds, by what it has learned of that poller (util/spin.h).
+ *
+ * loop_poll: a wait begins. True: `look` is called again and again until it has found something or
+ * `rest` is called, so that nobody need tell. False: it does not pay, and whoever brings something
+ * has to. loop_poll_came: what was waited for is there, whoever found it. loop_poll_end: nobody
+ * waits any more. The last two end the polling, also of who does not poll.
+ *
+ * look: whether there was something; it was done, after loop_poll_came. rest: the polling has
+ * ended without: whoever brings something has to tell from now on. True: there was something
+ * already, and it was done.
+ */
+struct loop_poller {
+	bool (*look)(void *arg);
+	bool (*rest)(void *arg);
+	void *arg;
+	/* The loop's. */
+	struct loop_poller *prev, *next;
+	bool on, waiting;
+	uint64_t since, ns; /* when the wait began; how long to look */
+};
+bool loop_poll(struct loop *loop, struct loop_poller *poller);
+void loop_poll_came(struct loop *loop, struct loop_poller *poller);
+void loop_poll_end(struct loop *loop, struct loop_poller *poller);
+/* For at most so many nanoseconds, 0, as at first: never. Before loop_run. */
+void loop_poll_most(struct loop *loop, uint64_t ns);
 
 /*
  * Any thread. How long who becomes ready may wait is how long a turn takes: from when the kernel

@@ -6,18 +6,17 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/*
- * COOP_TASKRUN came with Linux 5.19, of which the loop's ring makes use and can do without; a
- * kernel that knows no disabled rings gets no ring.
- */
+/* Of which the loop's ring makes use and can do without. */
+#define SINCE_5_19 (IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG)
+
+/* A kernel that knows no disabled rings gets no ring. */
 int ring_open(struct io_uring *ring, unsigned int entries, unsigned int flags)
 {
 	int ret = io_uring_queue_init(entries, ring, flags | IORING_SETUP_R_DISABLED);
 
-	if (ret == -EINVAL && flags & IORING_SETUP_COOP_TASKRUN)
+	if (ret == -EINVAL && flags & SINCE_5_19)
 		ret = io_uring_queue_init(entries, ring,
-					  (flags & ~IORING_SETUP_COOP_TASKRUN) |
-						  IORING_SETUP_R_DISABLED);
+					  (flags & ~SINCE_5_19) | IORING_SETUP_R_DISABLED);
 	return ret;
 }
 

@@ -262,6 +262,7 @@ struct config {
 	struct config_balloon balloon;
 	bool debug_exit;
 	uint32_t shutdown_timeout_ms; /* grace after the power button; default 10000 */
+	uint32_t poll_max_ns;	      /* of the machine's loop (util/loop.h) */
 
 	struct config_adi *adis;
 	size_t n_adis;

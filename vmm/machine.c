@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/kvm.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -251,6 +252,14 @@ static int make_processors(struct machine *machine, struct err *err)
 				 machine->config->cpus.boot_vcpus, &processors_ops, machine, err);
 }
 
+/* Who looks on the only CPU keeps from it who could bring something. */
+static bool can_poll(void)
+{
+	cpu_set_t cpus;
+
+	return sched_getaffinity(0, sizeof(cpus), &cpus) || CPU_COUNT(&cpus) > 1;
+}
+
 static int make_chipset(struct machine *machine, struct err *err)
 {
 	const struct config *config = machine->config;
@@ -266,6 +275,8 @@ static int make_chipset(struct machine *machine, struct err *err)
 	};
 	int ret = loop_create(&machine->loop, err);
 
+	if (!ret)
+		loop_poll_most(machine->loop, can_poll() ? config->poll_max_ns : 0);
 	if (!ret)
 		ret = serial_sink_open(&machine->sink, config->serial.mode, config->serial.path,
 				       machine->loop, machine->log, err);

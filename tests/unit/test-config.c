@@ -31,7 +31,7 @@ static void unknown_keys_name_the_nearest_or_all(void **state)
 		{ "{" KERNEL ", \"adis/*\": 1}", "/adis~1*: unknown key; the nearest is \"adis\"" },
 		{ "{" KERNEL ", \"\": 1}",
 		  "/: unknown key; the keys here are payload, cpus, memory, serial, disks, net, rng, "
-		  "console, vsock, balloon, debug_exit, shutdown_timeout, adis, spaces, pasids, iommu, devices" },
+		  "console, vsock, balloon, debug_exit, shutdown_timeout, poll_max_ns, adis, spaces, pasids, iommu, devices" },
 	};
 
 	assert_refused(rows, ARRAY_SIZE(rows));

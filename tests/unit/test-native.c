@@ -73,7 +73,7 @@ static const char everything[] =
 	"<a:space id='w' offset='32M' size='16M' rights='r'/>"
 	"<a:pasid guest='5' adi='dsa0' space='w'/><a:pasid guest='none' wq='all' adi='dsa0'/>"
 	"<a:hostdev alias='0000-3b-00.1' coherency='deny' unsafe_stale_reads='yes'/>"
-	"<a:debug-exit/><a:shutdown-timeout seconds='9'/></a:machine></domain>";
+	"<a:debug-exit/><a:shutdown-timeout seconds='9'/><a:poll max='5000'/></a:machine></domain>";
 
 static void what_xml_can_say_comes_back(void **state)
 {

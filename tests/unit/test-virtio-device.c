@@ -541,6 +541,143 @@ static void a_paused_device_stands_still_and_goes_on(void **state)
 }
 
 /* In every state: never started, working, broken, paused, in the middle of a reset. */
+/* Of a driver that has given nothing beyond `idx` or, packed, `slot`: whether the next wants one.
+ */
+struct place {
+	uint16_t idx, slot;
+	bool wrap;
+};
+
+static struct place place_of(const struct driver_queue *q)
+{
+	return (struct place){ *driver_area16(q, 2), q->next_avail, q->avail_wrap };
+}
+
+static bool wants_kick(const struct driver_queue *q, const struct place *place)
+{
+	const uint16_t *first = device_area16(q, 0), *second = device_area16(q, 2);
+	const uint16_t *event = device_area16(q, 4 + 8u * q->size);
+	uint16_t kind;
+
+	if (!q->packed && q->event_idx)
+		return __atomic_load_n(event, __ATOMIC_SEQ_CST) == place->idx;
+	if (!q->packed)
+		return !__atomic_load_n(first, __ATOMIC_SEQ_CST);
+	kind = __atomic_load_n(second, __ATOMIC_SEQ_CST);
+	if (kind == 2) /* of one place alone, whose wrap counter is the highest bit */
+		return __atomic_load_n(first, __ATOMIC_SEQ_CST) ==
+		       (place->slot | (place->wrap ? 0x8000 : 0));
+	return kind != 1;
+}
+
+#define LOOK_NS 100000000000u
+#define PACES	3000u
+
+/* On the loop, as if the driver had taught it. */
+static void look_long(void *arg)
+{
+	struct virtio_device *device = arg;
+
+	loop_poll_most(device->host.loop, LOOK_NS);
+	device->queues[0].poller.ns = LOOK_NS;
+}
+
+/* A driver whose requests follow each other closely does without kicks. */
+static void a_queue_that_is_looked_at_wants_no_kicks(void **state)
+{
+	const struct driver_piece pieces[] = { { BENCH_BUFFERS, 1, false },
+					       { BENCH_BUFFERS + 64, 1, true } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bench_layouts); i++) {
+		struct bench b;
+		struct echo echo;
+		struct loop_work work = { .fn = look_long };
+		uint32_t written;
+
+		open_echo(&b, &echo);
+		bench_start(&b, bench_layouts[i], 1);
+		work.arg = echo.device;
+		loop_post(b.loop, &work);
+		while (__atomic_load_n(&work.pending, __ATOMIC_ACQUIRE))
+			sched_yield();
+		echo_once(&b, 0);
+		for (unsigned int n = 0; n < 100; n++) {
+			struct place place = place_of(&b.q[0]);
+
+			assert_false(wants_kick(&b.q[0], &place));
+			assert_true(driver_add(&b.q[0], pieces, 2) >= 0);
+			bench_take(&b, 0, &written);
+			assert_int_equal(written, 1);
+		}
+		/* Paused, nobody looks; afterwards it finds what was brought meanwhile. */
+		virtio_pause(b.device);
+		assert_true(driver_add(&b.q[0], pieces, 2) >= 0);
+		virtio_resume(b.device);
+		bench_take(&b, 0, &written);
+		/* After a reset the queue is another. */
+		bench_start(&b, bench_layouts[i], 1);
+		echo_once(&b, 0);
+		close_echo(&b, &echo);
+	}
+}
+
+/* At every pace: what comes when nobody looks any more, or just then, is kicked for, or found. */
+static void a_driver_that_kicks_when_asked_is_answered(void **state)
+{
+	const struct driver_piece pieces[] = { { BENCH_BUFFERS, 1, false },
+					       { BENCH_BUFFERS + 64, 1, true } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bench_layouts); i++) {
+		unsigned int kicks = 0;
+		struct bench b;
+		struct echo echo;
+		uint32_t written;
+
+		open_echo(&b, &echo);
+		bench_start(&b, bench_layouts[i], 1);
+		for (unsigned int n = 0; n < PACES; n++) {
+			struct place place = place_of(&b.q[0]);
+
+			for (volatile int wait = rand() % (n % 3 ? 300 : 30000); wait; wait--)
+				;
+			assert_true(driver_add(&b.q[0], pieces, 2) >= 0);
+			__sync_synchronize();
+			if (wants_kick(&b.q[0], &place)) {
+				bench_kick(&b, 0);
+				kicks++;
+			}
+			bench_take(&b, 0, &written);
+			assert_int_equal(written, 1);
+		}
+		assert_true(kicks > 0);
+		close_echo(&b, &echo);
+	}
+}
+
+/* Under the feet of who looks at it. */
+static void a_queue_that_is_looked_at_is_reset(void **state)
+{
+	struct bench b;
+	struct echo echo;
+	struct loop_work work = { .fn = look_long };
+
+	(void)state;
+	open_echo(&b, &echo);
+	work.arg = echo.device;
+	for (unsigned int n = 0; n < 50; n++) {
+		bench_start(&b, bench_layouts[n % ARRAY_SIZE(bench_layouts)] | BENCH_RING_RESET, 2);
+		loop_post(b.loop, &work);
+		echo_once(&b, 0);
+		if (n & 1) {
+			bench_queue_reset(&b, 0);
+			echo_once(&b, 1);
+		}
+	}
+	close_echo(&b, &echo);
+}
+
 static void a_device_leaves_while_the_guest_uses_it(void **state)
 {
 	const struct driver_piece piece = { BENCH_BUFFERS, 8, true }, bad = { 0, 16, true };
@@ -714,6 +851,9 @@ int main(void)
 		cmocka_unit_test(registers_take_every_width),
 		cmocka_unit_test(without_bus_mastering_memory_is_not_touched),
 		cmocka_unit_test(a_paused_device_stands_still_and_goes_on),
+		cmocka_unit_test(a_queue_that_is_looked_at_wants_no_kicks),
+		cmocka_unit_test(a_driver_that_kicks_when_asked_is_answered),
+		cmocka_unit_test(a_queue_that_is_looked_at_is_reset),
 		cmocka_unit_test(a_device_leaves_while_the_guest_uses_it),
 		cmocka_unit_test(a_device_that_leaves_waits_for_what_is_in_flight),
 		cmocka_unit_test(random_registers_do_no_harm),

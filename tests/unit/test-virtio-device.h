@@ -19,6 +19,7 @@
 
 #define BENCH_QUEUES	 8u
 #define BENCH_QUEUE_SIZE 32u
+#define BENCH_POLL_NS	 100000u
 #define BENCH_BUFFERS	 (GUEST_BASE + 0x200000) /* the test's own memory from here on */
 
 struct bench {
@@ -40,6 +41,7 @@ static inline void bench_open(struct bench *b)
 	memset(b, 0, sizeof(*b));
 	driver_memory_init(&b->memory);
 	assert_ok(loop_create(&b->loop, &err), &err);
+	loop_poll_most(b->loop, BENCH_POLL_NS);
 	b->host = (struct virtio_host){ .loop = b->loop, .memory = &b->memory.table };
 	for (size_t i = 0; i < ARRAY_SIZE(b->irq); i++) {
 		b->irq[i] = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);

@@ -159,6 +159,7 @@ static const struct sandbox_row sandbox_rows[] = {
 	     "the loop, and a disk's ring; what rings may do was fixed when they were made"),
 	CALL(LIFE, io_uring_setup, "the next machine's rings"),
 	CALL(LIFE, io_uring_register, "what they may do"),
+	CALL(LIFE, sched_getaffinity, "whether the next machine's loop has a CPU to look on"),
 	CALL(SERVER, rt_sigtimedwait, "the signal that ends a server"),
 	CALL(LIFE | GUEST | API, eventfd2, "doorbells and interrupts"),
 

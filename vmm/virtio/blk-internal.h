@@ -18,6 +18,11 @@
 #define BLK_QUEUES_MAX	 32u
 #define BLK_FIXED_BYTES	 GIB /* of one registered buffer, the kernel's limit */
 #define BLK_FIXED_MAX	 1024u
+/*
+ * Where more than that were left to the host, neither its answers nor new requests of the guest are
+ * looked for one by one: who sleeps a little takes several at once.
+ */
+#define BLK_POLL_DEPTH 4u
 
 enum blk_op {
 	BLK_READ,
@@ -54,6 +59,7 @@ struct blk {
 	struct io_uring ring;
 	bool ring_open;
 	struct loop_watch *watch;
+	struct loop_poller poller; /* of the ring, while something is in flight */
 	unsigned int in_flight, made;
 	unsigned int queue_in_flight[BLK_QUEUES_MAX];
 	bool stopping;		  /* a reset waits for what is in flight */
@@ -65,8 +71,9 @@ struct blk {
 	void *zeros;
 	struct iovec *fixed; /* guest memory as registered; NULL: it is not */
 	unsigned int n_fixed;
-	uint64_t starved; /* queues that wait for a free request */
-	uint64_t touched; /* queues with answers that are not published */
+	unsigned int behind; /* most that the host had at a time, since it had none */
+	uint64_t starved;    /* queues that wait for a free request */
+	uint64_t touched;    /* queues with answers that are not published */
 
 	struct limiter limiter;
 	struct loop_timer *timer;
@@ -85,7 +92,7 @@ int blk_request_room(struct blk_request *r, unsigned int n);
 /* Prepares it; blk_submit sends all that is prepared in one call. */
 void blk_start(struct blk *blk, struct blk_request *r);
 void blk_submit(struct blk *blk);
-/* Takes what is complete. */
+/* Takes what is complete; the loop may look for the rest for a while. */
 void blk_reap(struct blk *blk);
 
 /* blk.c: a request has ended; `error` is 0 or -errno. Puts it. */

@@ -318,6 +318,8 @@ void blk_reap(struct blk *blk)
 {
 	struct io_uring_cqe *cqe;
 
+	if (!io_uring_peek_cqe(&blk->ring, &cqe))
+		loop_poll_came(blk->host.loop, &blk->poller);
 	while (!io_uring_peek_cqe(&blk->ring, &cqe)) {
 		struct blk_request *r = io_uring_cqe_get_data(cqe);
 		int res = cqe->res;
@@ -326,6 +328,31 @@ void blk_reap(struct blk *blk)
 		complete(blk, r, res);
 	}
 	blk_submit(blk);
+	blk->behind = MAX(blk->behind, blk->in_flight);
+	/* What is looked for, or cannot come, need not be told of. */
+	loop_watch_hold(blk->watch, !blk->in_flight || (blk->behind <= BLK_POLL_DEPTH &&
+							loop_poll(blk->host.loop, &blk->poller)));
+}
+
+static bool on_look(void *arg)
+{
+	struct blk *blk = arg;
+
+	if (!io_uring_cq_ready(&blk->ring))
+		return false;
+	virtio_lock(blk->device);
+	blk_reap(blk);
+	blk_answer(blk);
+	virtio_unlock(blk->device);
+	return true;
+}
+
+static bool on_rest(void *arg)
+{
+	struct blk *blk = arg;
+
+	loop_watch_hold(blk->watch, false);
+	return false;
 }
 
 static void on_ring(void *arg, uint32_t ready)
@@ -385,6 +412,7 @@ int blk_io_open(struct blk *blk, struct err *err)
 {
 	int ret = ring_open(&blk->ring, BLK_RING, 0);
 
+	blk->poller = (struct loop_poller){ .look = on_look, .rest = on_rest, .arg = blk };
 	if (ret)
 		return err_set(err, -ret, "%s: io_uring with %u entries: %s", blk->id, BLK_RING,
 			       strerror(-ret));
@@ -409,6 +437,7 @@ void blk_io_close(struct blk *blk)
 	struct blk_request *r;
 
 	loop_unwatch(blk->watch);
+	loop_poll_end(blk->host.loop, &blk->poller);
 	/* The kernel may still read and write guest memory, which is unmapped next. */
 	blk_submit(blk);
 	while (blk->ring_open && blk->in_flight && !io_uring_wait_cqe(&blk->ring, &cqe)) {

@@ -67,8 +67,11 @@ void blk_answer(struct blk *blk)
 	uint64_t touched = blk->touched, starved = blk->starved, stopping = blk->stopping_queues;
 
 	blk->touched = 0;
-	for (; touched; touched &= touched - 1)
+	for (; touched; touched &= touched - 1) {
 		virtio_flush(blk->device, (unsigned int)__builtin_ctzll(touched));
+		if (blk->behind <= BLK_POLL_DEPTH)
+			virtio_expect(blk->device, (unsigned int)__builtin_ctzll(touched));
+	}
 	if (!blk->in_flight)
 		virtio_settled(blk->device);
 	if (blk->stopping && !blk->in_flight) {
@@ -292,6 +295,8 @@ static void on_kick(void *opaque, unsigned int queue)
 		blk->starved |= BIT_U64(queue);
 		return;
 	}
+	if (!blk->in_flight)
+		blk->behind = 0;
 	virtio_drain(blk->device, queue, take);
 	blk_submit(blk);
 	/* What the page cache had is complete already. */

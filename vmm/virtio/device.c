@@ -149,7 +149,8 @@ void virtio_again(struct virtio_device *device, unsigned int queue)
 void virtio_drain(struct virtio_device *device, unsigned int queue,
 		  bool (*one)(void *opaque, unsigned int queue))
 {
-	unsigned int left = device->queues[queue].vq.size;
+	struct virtio_queue *q = &device->queues[queue];
+	unsigned int left = q->vq.size;
 	bool more = true;
 
 	virtio_kicks_off(device, queue);
@@ -165,7 +166,9 @@ void virtio_drain(struct virtio_device *device, unsigned int queue,
 				virtio_flush(device, queue);
 		}
 		virtio_flush(device, queue);
-		more = virtio_kicks_on(device, queue);
+		if (!q->vq.in_flight)
+			virtio_expect(device, queue);
+		more = !q->poller.on && virtio_kicks_on(device, queue);
 		/* A guest that fills as fast as we drain must not keep the loop from others. */
 		if (more && !left) {
 			virtio_again(device, queue);
@@ -181,6 +184,55 @@ void virtio_doorbell(struct virtio_device *device, unsigned int queue)
 		abort();
 }
 
+/* --- queues that are looked at, for a while, without kicks ----------------------------------- */
+
+void virtio_expect(struct virtio_device *device, unsigned int queue)
+{
+	struct virtio_queue *q = &device->queues[queue];
+
+	if (virtio_live(device, queue) && loop_poll(device->host.loop, &q->poller))
+		virtq_kicks_off(&q->vq);
+}
+
+static void take(struct virtio_queue *q)
+{
+	struct virtio_device *device = q->device;
+
+	loop_poll_came(device->host.loop, &q->poller);
+	device->options.ops->kick(device->options.opaque, (unsigned int)(q - device->queues));
+}
+
+static bool on_look(void *arg)
+{
+	struct virtio_queue *q = arg;
+	struct virtio_device *device = q->device;
+	bool live, found;
+
+	virtio_lock(device);
+	live = virtio_live(device, (unsigned int)(q - device->queues));
+	found = live && virtq_ready(&q->vq);
+	if (found)
+		take(q);
+	else if (!live)
+		loop_poll_end(device->host.loop, &q->poller);
+	virtio_unlock(device);
+	return found;
+}
+
+static bool on_rest(void *arg)
+{
+	struct virtio_queue *q = arg;
+	struct virtio_device *device = q->device;
+	bool found;
+
+	virtio_lock(device);
+	found = virtio_kicks_on(device, (unsigned int)(q - device->queues));
+	if (found)
+		take(q);
+	virtio_unlock(device);
+	return found;
+}
+
 static void on_kick(void *arg, uint32_t ready)
 {
 	struct virtio_queue *q = arg;
@@ -192,7 +244,7 @@ static void on_kick(void *arg, uint32_t ready)
 	virtio_lock(device);
 	device->counters.doorbells += count;
 	if (virtio_live(device, index))
-		device->options.ops->kick(device->options.opaque, index);
+		take(q);
 	virtio_unlock(device);
 }
 
@@ -456,6 +508,7 @@ void virtio_device_destroy(struct virtio_device *device)
 {
 	for (unsigned int i = 0; device->queues && i < device->n_queues; i++) {
 		loop_unwatch(device->queues[i].watch);
+		loop_poll_end(device->host.loop, &device->queues[i].poller);
 		if (device->queues[i].kick_fd >= 0)
 			close(device->queues[i].kick_fd);
 	}
@@ -478,6 +531,7 @@ static int make_queues(struct virtio_device *device, struct err *err)
 		int ret;
 
 		q->device = device;
+		q->poller = (struct loop_poller){ .look = on_look, .rest = on_rest, .arg = q };
 		q->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		if (q->kick_fd < 0)
 			return err_set(err, errno, "%s: eventfd for queue %u: %s", device->name, i,

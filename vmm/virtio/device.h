@@ -109,6 +109,7 @@ struct virtio_queue {
 	uint16_t vector;
 	int kick_fd;
 	struct loop_watch *watch;
+	struct loop_poller poller; /* while it is on, the driver need not kick */
 	struct virtio_device *device;
 };
 
@@ -197,6 +198,11 @@ void virtio_flush(struct virtio_device *device, unsigned int queue);
 void virtio_kicks_off(struct virtio_device *device, unsigned int queue);
 /* Kicks are wanted again. True: there is more already. */
 bool virtio_kicks_on(struct virtio_device *device, unsigned int queue);
+/*
+ * The driver has got something back and may bring more soon: the loop looks for it for a while,
+ * where that pays (loop_poll), and no kick is wanted meanwhile. For queues that kick() drains.
+ */
+void virtio_expect(struct virtio_device *device, unsigned int queue);
 /* Has kick() called for the queue once more, after others had their turn. */
 void virtio_again(struct virtio_device *device, unsigned int queue);
 /* Kicks of this queue are another's, who has its eventfd; or the loop's again, as at first. */

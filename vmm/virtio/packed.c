@@ -34,7 +34,7 @@ static uint8_t *slot_at(const struct virtq *q, unsigned int slot)
 	return q->desc_ring + (size_t)DESC_SIZE * slot;
 }
 
-static bool is_available(const struct virtq *q)
+bool packed_ready(const struct virtq *q)
 {
 	uint16_t flags = ring_load16(slot_at(q, q->next_avail) + DESC_FLAGS);
 
@@ -98,7 +98,7 @@ int packed_pop(struct virtq *q, struct virtq_chain *chain, struct err *err)
 	unsigned int next;
 	int ret;
 
-	if (!is_available(q))
+	if (!packed_ready(q))
 		return 0;
 	ret = walk(q, chain, err);
 	if (ret)
@@ -174,5 +174,5 @@ bool packed_kicks_on(struct virtq *q)
 	/* The flags name the kind, so they come after what they point to. */
 	ring_store16(q->device_area + EVENT_FLAGS, q->event_idx ? EVENT_DESC : EVENT_ENABLE);
 	__sync_synchronize();
-	return is_available(q);
+	return packed_ready(q);
 }

@@ -34,6 +34,7 @@ static inline void ring_store16(uint8_t *at, uint16_t value)
 	__atomic_store_n((uint16_t *)(void *)at, value, __ATOMIC_RELEASE);
 }
 
+bool split_ready(const struct virtq *q);
 int split_pop(struct virtq *q, struct virtq_chain *chain, struct err *err);
 void split_push(struct virtq *q, uint16_t id, uint32_t written);
 void split_publish(struct virtq *q);
@@ -41,6 +42,7 @@ bool split_should_notify(struct virtq *q);
 void split_kicks_off(struct virtq *q);
 bool split_kicks_on(struct virtq *q);
 
+bool packed_ready(const struct virtq *q);
 int packed_pop(struct virtq *q, struct virtq_chain *chain, struct err *err);
 void packed_push(struct virtq *q, uint16_t id, uint16_t slots, uint32_t written);
 void packed_publish(struct virtq *q);

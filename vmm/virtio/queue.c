@@ -101,6 +101,11 @@ const uint8_t *virtq_indirect_table(const struct virtq *q, uint64_t address, uin
 	return table;
 }
 
+bool virtq_ready(const struct virtq *q)
+{
+	return q->packed ? packed_ready(q) : split_ready(q);
+}
+
 int virtq_pop(struct virtq *q, struct virtq_chain *chain, struct err *err)
 {
 	chain->n_out = chain->n_in = 0;

@@ -65,6 +65,9 @@ int virtq_start(struct virtq *q, const struct virtio_memory *memory, struct err 
  */
 int virtq_pop(struct virtq *q, struct virtq_chain *chain, struct err *err);
 
+/* Whether virtq_pop would not return 0. */
+bool virtq_ready(const struct virtq *q);
+
 /* `written` bytes of the writable part were filled. slots: the chain's. */
 void virtq_push(struct virtq *q, uint16_t id, uint16_t slots, uint32_t written);
 /* Everything pushed becomes visible; returns whether there was something. */

@@ -95,6 +95,11 @@ static int walk(const struct virtq *q, struct virtq_chain *chain, unsigned int i
 	return err_set(err, EPROTO, "a chain of descriptors that runs in a circle");
 }
 
+bool split_ready(const struct virtq *q)
+{
+	return ring_load16(q->driver_area + RING_IDX) != q->next_avail;
+}
+
 int split_pop(struct virtq *q, struct virtq_chain *chain, struct err *err)
 {
 	uint16_t idx = ring_load16(q->driver_area + RING_IDX);
@@ -149,8 +154,10 @@ bool split_should_notify(struct virtq *q)
 
 void split_kicks_off(struct virtq *q)
 {
-	/* With event indices there is no flag: the index that was asked for lies behind anyway. */
-	if (!q->event_idx)
+	/* With event indices there is no flag: one that lies behind asks for nothing. */
+	if (q->event_idx)
+		ring_store16(avail_event(q), (uint16_t)(q->next_avail - 1));
+	else
 		ring_store16(q->device_area + RING_FLAGS, USED_NO_NOTIFY);
 }
 
@@ -162,5 +169,5 @@ bool split_kicks_on(struct virtq *q)
 		ring_store16(q->device_area + RING_FLAGS, 0);
 	/* The wish first, then the look: the driver does it the other way round. */
 	__sync_synchronize();
-	return ring_load16(q->driver_area + RING_IDX) != q->next_avail;
+	return split_ready(q);
 }
