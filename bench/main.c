@@ -26,9 +26,9 @@
 #define PERCENT_MAX	 100u
 #define THRESHOLD	 0.02
 
-static int usage(void)
+static int usage(FILE *to)
 {
-	fprintf(stderr,
+	fprintf(to,
 		"usage: adit bench NAME [--json FILE] [--svg FILE] [--rounds N] [--warm-up N]\n"
 		"                  [--cpus LIST] [--numa-node N] [--seed N] [--patience SECONDS]\n"
 		"                  [--brief] [--floor-is-self]\n"
@@ -43,8 +43,8 @@ static int usage(void)
 		"       adit bench io [--directory DIR] [--direct]\n"
 		"       adit bench fleet [--vms N]\n"
 		"       adit bench compare BEFORE.json AFTER.json [--threshold PERCENT]\n");
-	bench_list(stderr);
-	return 2;
+	bench_list(to);
+	return to == stdout ? 0 : 2;
 }
 
 /* The directory that this program lies in: where adit and the payloads of a build tree are. */
@@ -289,8 +289,10 @@ int main(int argc, char **argv)
 
 	if (getrandom(&options.seed, sizeof(options.seed), 0) != (ssize_t)sizeof(options.seed))
 		options.seed = 1;
+	if (argc == 2 && !strcmp(argv[1], "--help"))
+		return usage(stdout);
 	if (!parse(argc, argv, &options))
-		return usage();
+		return usage(stderr);
 	if (own_directory(build, sizeof(build))) {
 		fprintf(stderr, "adit bench: /proc is not mounted\n");
 		return 1;
@@ -303,6 +305,6 @@ int main(int argc, char **argv)
 		fprintf(stderr, "adit bench %s: it takes no --job: its rows are its own\n",
 			bench->name);
 	if (!bench || (options.job_path && !bench->takes_jobs))
-		return usage();
+		return usage(stderr);
 	return run_bench(bench, &options);
 }

@@ -38,19 +38,29 @@ static int check(const char *path, bool as_json)
 	return status;
 }
 
+static int usage(FILE *to)
+{
+	fprintf(to, "usage: adit check CONFIG [--json]\n");
+	return to == stdout ? EXIT_OK : EXIT_CONFIG;
+}
+
 int cmd_check(int argc, char **argv)
 {
-	static const struct option options[] = { { "json", no_argument, NULL, 'j' }, { 0 } };
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
 	bool json = false, bad = false;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c == 'h')
+			return usage(stdout);
 		json |= c == 'j';
 		bad |= c != 'j';
 	}
-	if (bad || optind != argc - 1) {
-		fprintf(stderr, "usage: adit check CONFIG [--json]\n");
-		return EXIT_CONFIG;
-	}
+	if (bad || optind != argc - 1)
+		return usage(stderr);
 	return check(argv[optind], json);
 }

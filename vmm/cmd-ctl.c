@@ -40,23 +40,23 @@ static void describe(const struct verb_info *verb, char *out, size_t size)
 				      verb->keys[i]);
 }
 
-static int usage(void)
+static int usage(FILE *to)
 {
 	struct verb_info verb;
 
-	fprintf(stderr, "usage: adit ctl SOCKET VERB [VALUE...]\n\n");
+	fprintf(to, "usage: adit ctl SOCKET VERB [VALUE...]\n\n");
 	for (size_t i = 0; verbs_info(i, &verb); i++) {
 		char left[64];
 
 		describe(&verb, left, sizeof(left));
-		fprintf(stderr, "  %-38s %s\n", left, verb.summary);
+		fprintf(to, "  %-38s %s\n", left, verb.summary);
 	}
-	fprintf(stderr,
+	fprintf(to,
 		"\n\"vm.\" may be left out; a VALUE may be named (resize desired_ram=2G), and one "
 		"that begins with { is the whole body.\n"
 		"fd:N is sent as descriptor N of the caller.\n"
 		"\"top [-n COUNT]\" shows once a second what the VM does.\n");
-	return EXIT_CONFIG;
+	return to == stdout ? EXIT_OK : EXIT_CONFIG;
 }
 
 static bool find_verb(struct verb_info *verb, const char *word)
@@ -247,11 +247,13 @@ int cmd_ctl(int argc, char **argv)
 	struct ctl ctl = { .fd = -1 };
 	int status = EXIT_FAILED, ret;
 
+	if (argc == 2 && !strcmp(argv[1], "--help"))
+		return usage(stdout);
 	if (argc > 2 && argv[1][0] != '-' && !strcmp(argv[2], "top"))
 		return ctl_top(argv[1], argc - 2, argv + 2);
 	ret = prepare(&ctl, argc, argv);
 	if (ret) {
-		status = ret == -EINVAL ? usage() : EXIT_CONFIG;
+		status = ret == -EINVAL ? usage(stderr) : EXIT_CONFIG;
 	} else if (!(ret = http_create(&ctl.http, HTTP_RESPONSES, CTL_ANSWER_MAX)) &&
 		   !(ret = ask(&ctl))) {
 		status = strcmp(ctl.verb.name, "events") != 0 ? receive(&ctl, NULL, 0)

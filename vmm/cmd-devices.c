@@ -260,19 +260,29 @@ static int show(bool as_json)
 	return EXIT_OK;
 }
 
+static int usage(FILE *to)
+{
+	fprintf(to, "usage: adit devices [--json]\n");
+	return to == stdout ? EXIT_OK : EXIT_CONFIG;
+}
+
 int cmd_devices(int argc, char **argv)
 {
-	static const struct option options[] = { { "json", no_argument, NULL, 'j' }, { 0 } };
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
 	bool as_json = false, bad = false;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c == 'h')
+			return usage(stdout);
 		as_json |= c == 'j';
 		bad |= c != 'j';
 	}
-	if (bad || optind != argc) {
-		fprintf(stderr, "usage: adit devices [--json]\n");
-		return EXIT_CONFIG;
-	}
+	if (bad || optind != argc)
+		return usage(stderr);
 	return show(as_json);
 }

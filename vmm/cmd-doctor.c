@@ -378,37 +378,41 @@ static int clean_up(const char *run_dir)
 	return failed ? EXIT_FAILED : EXIT_OK;
 }
 
+static int usage(FILE *to)
+{
+	fprintf(to, "usage: adit doctor [--json] [--run-dir DIR]\n"
+		    "       adit doctor --clean [--run-dir DIR]\n");
+	return to == stdout ? EXIT_OK : EXIT_CONFIG;
+}
+
 int cmd_doctor(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "json", no_argument, NULL, 'j' },
 		{ "clean", no_argument, NULL, 'c' },
 		{ "run-dir", required_argument, NULL, 'r' },
+		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
 	const char *run_dir = JOURNAL_DIR;
-	bool clean = false;
-	struct report report = { .items = json_object_new_array() };
-	bool json = false, bad = false;
+	struct report report = { 0 };
+	bool json = false, clean = false, bad = false;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c == 'h')
+			return usage(stdout);
 		json |= c == 'j';
 		clean |= c == 'c';
 		bad |= c == '?';
 		if (c == 'r')
 			run_dir = optarg;
 	}
-	if (bad || optind != argc || (clean && json)) {
-		fprintf(stderr, "usage: adit doctor [--json] [--run-dir DIR]\n"
-				"       adit doctor --clean [--run-dir DIR]\n");
-		json_object_put(report.items);
-		return EXIT_CONFIG;
-	}
-	if (clean) {
-		json_object_put(report.items);
+	if (bad || optind != argc || (clean && json))
+		return usage(stderr);
+	if (clean)
 		return clean_up(run_dir);
-	}
+	report.items = json_object_new_array();
 	look_at_kvm(&report);
 	look_at_loop(&report);
 	look_at_sandbox(&report);

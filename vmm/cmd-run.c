@@ -381,6 +381,19 @@ static int check_files(const struct run *run)
 	return -EINVAL;
 }
 
+static int usage(FILE *to)
+{
+	fprintf(to, "usage: adit run [CONFIG] [--api-socket PATH] [--paused] [--no-reboot]\n"
+		    "                [--restore SNAPSHOT | --restore-fd N]\n"
+		    "                [--event-monitor fd=N|path=FILE]\n"
+		    "                [--log-json] [--log-level error|warn|info|debug]\n"
+		    "                [--sandbox=on|off] [--user USER [--group GROUP]]\n"
+		    "                [--namespaces=mount,pid,net,ipc,uts] [--landlock]\n"
+		    "                [--landlock-rules path=PATH,access=r|rw]... [--run-dir DIR]\n"
+		    "Without CONFIG there must be --api-socket.\n");
+	return to == stdout ? 0 : -EINVAL;
+}
+
 static int parse(struct run *run, int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -477,19 +490,11 @@ static int parse(struct run *run, int argc, char **argv)
 				optarg);
 			return -EINVAL;
 		default:
-			return -EINVAL;
+			return usage(stderr);
 		}
 	}
 	if (optind < argc - 1 || (optind == argc && !run->socket) || (run->group && !run->user)) {
-		fprintf(stderr, "usage: adit run [CONFIG] [--api-socket PATH] [--no-reboot] "
-				"[--log-json] [--log-level error|warn|info|debug] "
-				"[--run-dir DIR] [--sandbox=on|off] [--user USER [--group GROUP]] "
-				"[--landlock] [--namespaces=mount,pid,net,ipc,uts] "
-				"[--landlock-rules path=PATH,access=r|rw]... [--restore SNAPSHOT | "
-				"--restore-fd N] [--paused] "
-				"[--event-monitor fd=N|path=FILE]\n"
-				"Without CONFIG there must be --api-socket.\n");
-		return -EINVAL;
+		return usage(stderr);
 	}
 	run->path = argv[optind]; /* NULL where there is none */
 	if ((run->restore || run->restore_fd) && !run->path) {
@@ -530,6 +535,8 @@ int cmd_run(int argc, char **argv)
 			   .signals = -1 };
 	int status = EXIT_CONFIG;
 
+	if (argc == 2 && !strcmp(argv[1], "--help"))
+		return usage(stdout);
 	run.sandbox.log = &run.log;
 	/* getopt moves the arguments about, and the keeper wants them as they came. */
 	run.argv = calloc((size_t)argc + 1, sizeof(*run.argv));

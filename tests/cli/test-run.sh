@@ -207,6 +207,14 @@ fi
 "$adit" --help >"$work/out"
 ok "--help names every command" sh -c 'for c in run ctl check doctor bench; do
 	grep -q "adit $c" "$1" || exit 1; done' -- "$work/out"
+for c in run ctl check devices doctor adi-serve bench; do
+	run "$adit" "$c" --help
+	ok "adit $c --help ends well" is "$status" 0
+	ok "and says how it is used" has "$work/out" "^usage: adit $c "
+done
+run "$adit" run --bogus
+ok "an option that is none is status 2" is "$status" 2
+ok "with the usage" has "$work/err" '^usage: adit run '
 ok "--version says the version" is "$("$adit" --version)" "adit $(cat VERSION)"
 
 # Nobody reads its log.
