@@ -76,6 +76,7 @@ struct loop {
 	struct loop_work *todo; /* posted work in order, taken over by the loop's thread */
 
 	struct loop_poller *pollers; /* newest first */
+	struct loop_poller *behind;  /* the next that look() comes to, whatever ends meanwhile */
 	uint64_t poll_most;
 
 	/* Shared with other threads: atomics only. */
@@ -484,6 +485,8 @@ static void unlink_poller(struct loop *loop, struct loop_poller *poller)
 	if (!poller->on)
 		return;
 	poller->on = false;
+	if (loop->behind == poller)
+		loop->behind = poller->next;
 	if (poller->prev)
 		poller->prev->next = poller->next;
 	else
@@ -532,14 +535,15 @@ static bool is_asked(const struct loop *loop)
 /* Each once: one that begins anew by what it does comes to the head of the list. */
 static bool look(struct loop *loop, uint64_t now)
 {
-	struct loop_poller *poller, *next;
+	struct loop_poller *poller = loop->pollers;
 	bool found = false;
 
-	for (poller = loop->pollers; poller; poller = next) {
-		next = poller->next;
+	for (; poller; poller = loop->behind) {
+		loop->behind = poller->next;
 		if (poller->look(poller->arg)) {
 			found = true;
-		} else if (poller->on && now - poller->since >= poller->ns) {
+			/* A wait that began since `now` is a negative one. */
+		} else if (poller->on && (int64_t)(now - poller->since) >= (int64_t)poller->ns) {
 			unlink_poller(loop, poller);
 			found |= poller->rest(poller->arg);
 		}

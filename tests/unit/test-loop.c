@@ -785,19 +785,61 @@ static void what_came_at_the_last_moment_is_not_slept_over(void **state)
 static void pollers_may_end_each_other(void **state)
 {
 	struct fixture *f = fixture_of(state);
-	struct looker first = { 0 }, ender = { .found_at = 2, .stops = true }, last = { 0 };
+	struct looker behind = { 0 }, ender = { .found_at = 2, .stops = true }, before = { 0 };
 
-	/* Newest first: the one behind ends, then the one before in another turn. */
-	looker_open(&first, f->loop, 100000 * MS);
+	/* Newest first. */
+	looker_open(&behind, f->loop, 100000 * MS);
 	looker_open(&ender, f->loop, 100000 * MS);
-	looker_open(&last, f->loop, 100000 * MS);
-	ender.other = &last.poller;
+	looker_open(&before, f->loop, 100000 * MS);
+	ender.other = &behind.poller;
 	run(f);
-	assert_int_equal(last.looks, 2);
-	assert_true(first.poller.on);
-	assert_false(ender.poller.on || last.poller.on);
-	loop_poll_end(f->loop, &first.poller);
-	loop_poll_end(f->loop, &first.poller);
+	assert_int_equal(before.looks, 2);
+	assert_int_equal(behind.looks, 1);
+	assert_true(before.poller.on);
+	assert_false(ender.poller.on || behind.poller.on);
+	ender.looks = 0;
+	ender.other = &before.poller;
+	looker_open(&ender, f->loop, 100000 * MS);
+	run(f);
+	assert_false(ender.poller.on || before.poller.on);
+	loop_poll_end(f->loop, &before.poller);
+}
+
+/* One that always finds something keeps none of the others from being looked at. */
+struct busy {
+	struct looker looker;
+	unsigned int turns;
+};
+
+static bool busy_look(void *arg)
+{
+	struct busy *b = arg;
+
+	loop_poll_came(b->looker.loop, &b->looker.poller);
+	loop_poll(b->looker.loop, &b->looker.poller);
+	if (++b->turns == 100)
+		loop_stop(b->looker.loop);
+	return true;
+}
+
+static void a_busy_poller_keeps_nobody_waiting(void **state)
+{
+	struct fixture *f = fixture_of(state);
+	struct looker quiet = { 0 };
+	struct busy busy = { .turns = 0 };
+	struct source s = { .drain = true };
+
+	looker_open(&quiet, f->loop, 100000 * MS);
+	looker_open(&busy.looker, f->loop, 100000 * MS);
+	busy.looker.poller.look = busy_look;
+	busy.looker.poller.arg = &busy;
+	source_open(&s, f->loop, 1);
+	run(f);
+	assert_true(quiet.looks >= 99);
+	assert_int_equal(s.calls, 1);
+	loop_poll_end(f->loop, &quiet.poller);
+	loop_poll_end(f->loop, &busy.looker.poller);
+	source_close(&s);
 }
 
 struct bringer {
@@ -901,6 +943,7 @@ int main(void)
 		T(a_look_in_vain_ends_before_the_sleep),
 		T(what_came_at_the_last_moment_is_not_slept_over),
 		T(pollers_may_end_each_other),
+		T(a_busy_poller_keeps_nobody_waiting),
 		T(who_looks_serves_others),
 		T(a_held_watch_is_silent_until_it_is_let_go),
 	};
