@@ -12,6 +12,7 @@ nvme,serial=x,drive=d0'
 DISKS='d0=2M'
 NEED='adit generic passthrough'
 LIMIT=9000
+CPUS=1 # two that are emulated side by side do not last for so long (docs/rig.md)
 
 # The guest only looks and works: Linux finds, binds, and lets go by itself. Disks are read all the
 # time, also while they leave.
