@@ -571,7 +571,7 @@ static bool wants_kick(const struct driver_queue *q, const struct place *place)
 }
 
 #define LOOK_NS 100000000000u
-#define PACES	3000u
+#define PACES	1000u
 
 /* On the loop, as if the driver had taught it. */
 static void look_long(void *arg)
