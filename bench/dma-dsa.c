@@ -116,7 +116,10 @@ static bool dsa_shape(struct dma_device *d)
 	if (queues < dsa_queues(d))
 		return false;
 	if (gencap & DSA_GENCAP_CONFIG) {
-		entries = (uint32_t)(wqcap & 0xffff) / queues;
+		entries = (uint32_t)(wqcap & 0xffff) / dsa_queues(d);
+		/* All sizes together are what there is: the others give theirs up first. */
+		for (unsigned int i = dsa_queues(d); i < queues; i++)
+			dma_write32(d, dsa_wqcfg(d, i, DSA_WQCFG_ENTRIES), 0);
 		d->at = "a work queue that is configured, and is not what was written";
 		for (unsigned int i = 0; i < dsa_queues(d); i++) {
 			if (!dsa_write_queue(d, i, entries))

@@ -255,7 +255,7 @@ int dsa_rig_open_queues(struct dsa_rig *rig, uint64_t size, uint32_t unbound, st
 	int ret;
 
 	for (unsigned int i = 0; i < DSA_RIG_QUEUES; i++)
-		options.wq[i].size = DSA_RIG_QUEUE / DSA_RIG_QUEUES;
+		options.wq[i].size = DSA_MAX_WQ_SIZE / DSA_RIG_QUEUES;
 	ret = open_as(rig, size, &options, false, err);
 	if (ret)
 		return ret;

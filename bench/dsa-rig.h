@@ -17,7 +17,7 @@
 
 #define DSA_RIG_QUEUE  64u /* entries */
 #define DSA_RIG_PASID  5u
-#define DSA_RIG_QUEUES 4u
+#define DSA_RIG_QUEUES 8u /* with 128 entries among them, as DSAs of Intel's have */
 
 struct io_region;
 

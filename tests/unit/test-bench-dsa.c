@@ -335,7 +335,7 @@ static void operations_go_round_the_queues_each_under_its_pasid(void **state)
 	load.depth = 2;
 	load.least = 401;
 	assert_true(f->device.driver->start(&f->device));
-	assert_int_equal(f->device.lanes, DSA_RIG_QUEUE / QUEUES);
+	assert_int_equal(f->device.lanes, DSA_MAX_WQ_SIZE / QUEUES);
 	/* Two lanes take two goes, so that each queue is one's. */
 	assert_true(dma_prove(&f->device, &load));
 	for (uint32_t i = 0; i < QUEUES; i++) {
@@ -403,6 +403,33 @@ static void a_pasid_that_is_bound_to_nothing_is_found_at_the_start(void **state)
 	end(f);
 }
 
+static void queues_that_are_not_used_leave_their_entries_to_the_others(void **state)
+{
+	static const struct {
+		unsigned int wanted, lanes;
+	} rows[] = {
+		{ 0, DMA_LANES }, /* of 128, more than there are lanes */
+		{ 1, DMA_LANES },
+		{ 4, 32 },
+		{ 8, 16 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct dma_load load = plain;
+		struct fixture *f;
+
+		START_QUEUES(f, 0);
+		f->device.wanted.count = rows[i].wanted;
+		load.queues = rows[i].wanted;
+		assert_true(f->device.driver->start(&f->device));
+		assert_int_equal(f->device.lanes, rows[i].lanes);
+		load.depth = rows[i].lanes;
+		assert_true(dma_run(&f->device, &load, &f->result));
+		end(f);
+	}
+}
+
 static void more_queues_than_there_are_is_refused(void **state)
 {
 	struct fixture *f;
@@ -432,6 +459,7 @@ int main(void)
 		cmocka_unit_test(so_many_in_a_row_are_one_queues),
 		cmocka_unit_test(queues_without_pasids_use_none),
 		cmocka_unit_test(a_pasid_that_is_bound_to_nothing_is_found_at_the_start),
+		cmocka_unit_test(queues_that_are_not_used_leave_their_entries_to_the_others),
 		cmocka_unit_test(more_queues_than_there_are_is_refused),
 	};
 
