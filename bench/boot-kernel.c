@@ -323,6 +323,7 @@ int bench_boot_kernel(struct bench_run *run, struct err *err)
 		.party_count = run->options->devices ? CONTESTANTS : ADIT_WITH,
 		.rows = rows,
 		.row_count = ROWS,
+		.boots = true,
 		.turn = boot_turn,
 		.opaque = boot,
 	};

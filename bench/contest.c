@@ -136,16 +136,22 @@ static int one_round(struct contest *contest, struct bench_run *run, unsigned in
 	return ret;
 }
 
+/* The first round pays for what later ones find done: it is kept of nobody. */
+static unsigned int warm_up_of(const struct contest *contest, const struct bench_options *options)
+{
+	if (options->warm_up >= 0)
+		return (unsigned int)options->warm_up;
+	return contest->boots ? 0 : MAX(contest->warm_up, 1u);
+}
+
 int contest_run(struct contest *contest, struct bench_run *run, struct err *err)
 {
 	const struct bench_options *options = run->options;
-	unsigned int rounds = options->rounds, warm_up = contest->warm_up;
+	unsigned int rounds = options->rounds, warm_up = warm_up_of(contest, options);
 	int ret = 0;
 
 	if (contest->rounds_max)
 		rounds = MIN(rounds, contest->rounds_max);
-	if (options->warm_up >= 0)
-		warm_up = (unsigned int)options->warm_up;
 	contest->samples = calloc(contest->row_count, sizeof(*contest->samples));
 	if (!contest->samples || contest->row_count > ROWS_MAX)
 		return err_set(err, ENOMEM, "%s: no memory for the samples of %u rows",

@@ -44,7 +44,8 @@ struct contest {
 	unsigned int peers; /* bits of parties: others' programs, without which the rest goes on */
 	const struct contest_row *rows;
 	unsigned int row_count;
-	unsigned int warm_up;	 /* rounds that are not kept, unless --warm-up says how many */
+	unsigned int warm_up;	 /* rounds that are not kept, unless --warm-up says; 0: one */
+	bool boots;		 /* a round is a Linux boot each: none is made for nothing */
 	unsigned int rounds_max; /* no more than that; 0: as many as the run has */
 	/* 0, or -errno with a sentence, which ends the bench. -ENOTSUP: this party cannot, and has
 	 * no more turns; the sentence becomes a note. Not for party 0. A peer that fails otherwise,

@@ -72,6 +72,7 @@ static struct contest contest_of(struct fixture *f, unsigned int parties)
 		.party_count = parties,
 		.rows = &row,
 		.row_count = 1,
+		.boots = true,
 		.turn = turn,
 		.opaque = f,
 	};
@@ -93,11 +94,25 @@ static void warm_up_is_not_kept(void **state)
 	struct contest contest = contest_of(f, 2);
 	struct err err = { 0 };
 
+	contest.boots = false;
 	contest.warm_up = 2;
 	assert_ok(contest_run(&contest, &f->run, &err), &err);
 	assert_int_equal(f->count, 12);
 	assert_int_equal(contest_samples(&contest, 0, 1)->count, 4);
 	assert_true(contest_samples(&contest, 0, 1)->value[0] == 202);
+	contest_free(&contest);
+}
+
+static void a_contest_that_says_nothing_has_one_round_of_warm_up(void **state)
+{
+	struct fixture *f = *state;
+	struct contest contest = contest_of(f, 1);
+	struct err err = { 0 };
+
+	contest.boots = false;
+	assert_ok(contest_run(&contest, &f->run, &err), &err);
+	assert_int_equal(f->count, 5);
+	assert_int_equal(contest_samples(&contest, 0, 0)->count, 4);
 	contest_free(&contest);
 }
 
@@ -107,6 +122,7 @@ static void the_option_has_the_last_word_on_warm_up(void **state)
 	struct contest contest = contest_of(f, 1);
 	struct err err = { 0 };
 
+	contest.boots = false;
 	contest.warm_up = 2;
 	f->options.warm_up = 0;
 	assert_ok(contest_hold(&contest, &f->run, &err), &err);
@@ -376,6 +392,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH_RUN(each_party_is_first_as_often),
 		WITH_RUN(warm_up_is_not_kept),
+		WITH_RUN(a_contest_that_says_nothing_has_one_round_of_warm_up),
 		WITH_RUN(the_option_has_the_last_word_on_warm_up),
 		WITH_RUN(a_contest_has_no_more_rounds_than_it_wants),
 		WITH_RUN(a_floor_that_is_self_is_the_first_party_s_work),
