@@ -553,6 +553,20 @@ static unsigned int held_groups(const struct devices *devices, struct vfio_group
 	return n;
 }
 
+/* Those that the guest has by now: none before it runs. Returns their number. */
+static unsigned int neighbours(const struct devices *devices, struct vfio_neighbour *out)
+{
+	unsigned int n = 0;
+
+	for (size_t i = 0; i < devices->n; i++) {
+		const struct device *device = devices->device[i];
+
+		if (device->on_bus)
+			out[n++] = (struct vfio_neighbour){ device->node.name, device->config.id };
+	}
+	return n;
+}
+
 /*
  * Where BARs of the devices go for each other's DMA. Not with a container: its entries would
  * outlive a reset of the device that they lead to.
@@ -570,6 +584,7 @@ static int make_device(struct device *device, struct err *err)
 {
 	struct devices *all = device->all;
 	struct vfio_group groups[CONFIG_MAX_DEVICES];
+	struct vfio_neighbour beside[CONFIG_MAX_DEVICES];
 	const struct vfio_options options = {
 		.name = device->config.id,
 		.fd = ioasid_device_fd(device->bound),
@@ -578,6 +593,8 @@ static int make_device(struct device *device, struct err *err)
 		.no_snoop = device->choice.no_snoop,
 		.groups = groups,
 		.n_groups = held_groups(all, groups),
+		.neighbours = beside,
+		.n_neighbours = neighbours(all, beside),
 		.peers = peers(all),
 		.loop = all->place.loop,
 		.log = all->log,

@@ -160,10 +160,11 @@ int vfio_set_state(struct vfio_function *f, enum vfio_device_mig_state state, in
 int vfio_set_ioeventfd(struct vfio_function *f, const struct vfio_region *region, uint64_t offset,
 		       unsigned int size, uint64_t data, int fd);
 /*
- * With what shares its slot or bus; -EPERM where not all of that is ours. groups as in struct
- * vfio_options.
+ * With what shares its slot or bus; -EPERM where not all of that is ours. -EBUSY, with *in_use: one
+ * of the neighbours is among it, and nothing was reset. Else that is NULL.
  */
-int vfio_reset_bus(struct vfio_function *f, const struct vfio_group *groups, unsigned int n_groups);
+int vfio_reset_bus(struct vfio_function *f, const struct vfio_options *options,
+		   const struct vfio_neighbour **in_use);
 /* Of a region. Reads give ones where the device does not answer. size: 1 to 8. */
 uint64_t vfio_region_read(struct vfio_region *region, uint64_t offset, unsigned int size);
 /* Bytes that the device gave: where there are fewer than `size`, it does not answer from there on.

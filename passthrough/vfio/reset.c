@@ -11,8 +11,26 @@
 
 #include "passthrough/vfio/internal.h"
 
+static int refuse(const struct vfio_function *f, const struct vfio_neighbour *in_use, int ret,
+		  struct err *err)
+{
+	if (in_use)
+		return err_set(
+			err, EBUSY,
+			"%s cannot be reset now (no function-level reset, and one of its bus "
+			"resets %s too, which the guest has): have both in the configuration when "
+			"the VM starts; \"allow_no_reset\": true takes it as its last user left it",
+			f->name, in_use->name);
+	return err_set(err, ENOTSUP,
+		       "%s cannot be reset (no function-level reset; bus reset: %s): its "
+		       "next user would find what the last one left; \"allow_no_reset\": true "
+		       "accepts that",
+		       f->name, strerror(-ret));
+}
+
 int vfio_reset_choose(struct vfio_function *f, const struct vfio_options *options, struct err *err)
 {
+	const struct vfio_neighbour *in_use;
 	int ret;
 
 	f->reset = VFIO_RESET_FUNCTION;
@@ -21,17 +39,12 @@ int vfio_reset_choose(struct vfio_function *f, const struct vfio_options *option
 	if (f->info.flags & VFIO_DEVICE_FLAGS_RESET || !vfio_reset_function(f))
 		return 0;
 	f->reset = VFIO_RESET_BUS;
-	ret = vfio_reset_bus(f, options->groups, options->n_groups);
+	ret = vfio_reset_bus(f, options, &in_use);
 	if (!ret)
 		return 0;
 	f->reset = VFIO_RESET_NONE;
 	if (!options->allow_no_reset)
-		return err_set(
-			err, ENOTSUP,
-			"%s cannot be reset (no function-level reset; bus reset: %s): its "
-			"next user would find what the last one left; \"allow_no_reset\": true "
-			"accepts that",
-			f->name, strerror(-ret));
+		return refuse(f, in_use, ret, err);
 	log_line(f->log, LOG_WARN, "vfio",
 		 "%s cannot be reset: it starts as its last user left it, and so will its next",
 		 f->name);

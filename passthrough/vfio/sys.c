@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -347,29 +348,53 @@ static int reset_groups(const struct vfio_pci_hot_reset_info *set, const struct 
 	return n;
 }
 
-int vfio_reset_bus(struct vfio_function *f, const struct vfio_group *groups, unsigned int n_groups)
+static const struct vfio_neighbour *find_neighbour(const struct vfio_pci_hot_reset_info *set,
+						   const struct vfio_options *options)
 {
-	/* No group: what is bound to the same iommufd is known to be one owner's. */
-	struct vfio_pci_hot_reset none = { .argsz = sizeof(none) }, *reset = NULL;
-	struct vfio_pci_hot_reset_info *set = NULL;
-	size_t size;
-	int ret;
+	for (uint32_t d = 0; d < set->count; d++) {
+		const struct vfio_pci_dependent_device *device = &set->devices[d];
+		char bdf[32];
 
-	if (!n_groups)
-		return call(f, VFIO_DEVICE_PCI_HOT_RESET, &none);
-	ret = reset_set(f, &set);
-	if (ret)
-		goto out;
-	size = sizeof(*reset) + set->count * sizeof(reset->group_fds[0]);
-	reset = calloc(1, size);
-	ret = reset ? reset_groups(set, groups, n_groups, reset->group_fds) : -ENOMEM;
-	if (ret < 0)
-		goto out;
-	reset->argsz = (uint32_t)size;
-	reset->count = (uint32_t)ret;
-	ret = call(f, VFIO_DEVICE_PCI_HOT_RESET, reset);
-out:
+		snprintf(bdf, sizeof(bdf), "%04x:%02x:%02x.%x", device->segment, device->bus,
+			 device->devfn >> 3, device->devfn & 7u);
+		for (unsigned int i = 0; i < options->n_neighbours; i++) {
+			if (!strcmp(options->neighbours[i].bdf, bdf))
+				return &options->neighbours[i];
+		}
+	}
+	return NULL;
+}
+
+/* No group: what is bound to the same iommufd is known to be one owner's. */
+static int reset_set_of(struct vfio_function *f, const struct vfio_pci_hot_reset_info *set,
+			const struct vfio_options *options)
+{
+	size_t size = sizeof(struct vfio_pci_hot_reset) + set->count * sizeof(int32_t);
+	struct vfio_pci_hot_reset *reset = calloc(1, size);
+	int ret = 0;
+
+	if (!reset)
+		return -ENOMEM;
+	if (options->n_groups)
+		ret = reset_groups(set, options->groups, options->n_groups, reset->group_fds);
+	if (ret >= 0) {
+		reset->argsz = (uint32_t)size;
+		reset->count = (uint32_t)ret;
+		ret = call(f, VFIO_DEVICE_PCI_HOT_RESET, reset);
+	}
 	free(reset);
+	return ret;
+}
+
+int vfio_reset_bus(struct vfio_function *f, const struct vfio_options *options,
+		   const struct vfio_neighbour **in_use)
+{
+	struct vfio_pci_hot_reset_info *set = NULL;
+	int ret = reset_set(f, &set);
+
+	*in_use = ret ? NULL : find_neighbour(set, options);
+	if (!ret)
+		ret = *in_use ? -EBUSY : reset_set_of(f, set, options);
 	free(set);
 	return ret;
 }

@@ -55,6 +55,11 @@ struct vfio_group {
 	int number, fd;
 };
 
+/* Another function of the same guest, by its BDF as in sysfs and its name for messages. */
+struct vfio_neighbour {
+	const char *bdf, *name;
+};
+
 /*
  * What of its interrupts can be seen here. A vector that the guest has open is an irqfd: its
  * interrupts go from the device to the guest inside the kernel, and nobody here can count them.
@@ -78,6 +83,12 @@ struct vfio_options {
 	const struct vfio_group *groups;
 	unsigned int n_groups;
 	/*
+	 * Functions that the guest may be using now: a bus that one of them is on is not reset.
+	 * Borrowed for the call.
+	 */
+	const struct vfio_neighbour *neighbours;
+	unsigned int n_neighbours;
+	/*
 	 * The space that other devices' DMA goes through: BARs are mapped into it wherever the
 	 * guest has them, where the kernel gives them as dma-bufs. Borrowed for the function's
 	 * life. NULL: no device reaches another.
@@ -92,9 +103,10 @@ struct vfio_options {
 
 /*
  * Reads the device and makes the function. Nothing is sent and no DMA is done before the guest asks
- * for it. -ENOTSUP: it is no PCI device, or cannot be reset; -EINVAL: what it says about itself
- * makes no sense; else the kernel's. Pass vfio_function_pci to pci_bus_add, or destroy it by
- * pci_function_destroy: the PCI function owns this one.
+ * for it. -ENOTSUP: it is no PCI device, or cannot be reset; -EBUSY: it could be reset only with a
+ * neighbour; -EINVAL: what it says about itself makes no sense; else the kernel's. Pass
+ * vfio_function_pci to pci_bus_add, or destroy it by pci_function_destroy: the PCI function owns
+ * this one.
  */
 int vfio_function_create(struct vfio_function **out, struct vm *vm,
 			 const struct vfio_options *options, struct err *err);

@@ -223,6 +223,42 @@ static void a_bus_is_reset_for_who_holds_its_groups(void **state)
 	fake_rig_close(m);
 }
 
+/* However the device was had: who is on the bus with it is in the guest's hands already. */
+static void a_bus_with_a_neighbour_that_the_guest_has_is_not_reset(void **state)
+{
+	const struct vfio_group groups[] = { { 7, 2007 } };
+	struct vfio_neighbour there[] = { { "0000:05:00.1", "far" }, { "0000:04:00.1", "near" } };
+
+	for (unsigned int by_group = 0; by_group < 2; by_group++) {
+		struct vfio_options options;
+		struct err err = { 0 };
+		FAKE_RIG(m);
+
+		m->v.flags = VFIO_DEVICE_FLAGS_PCI;
+		m->v.bus_reset = true;
+		m->v.groups[0] = m->v.groups[1] = 7;
+		options = fake_options(m);
+		options.groups = groups;
+		options.n_groups = by_group;
+		options.neighbours = there;
+		options.n_neighbours = 2;
+		assert_int_equal(vfio_function_create(&m->f, m->rig.vm, &options, &err), -EBUSY);
+		assert_non_null(strstr(err.text, "nvme cannot be reset now"));
+		assert_non_null(strstr(err.text, "resets near too"));
+		assert_non_null(strstr(err.text, "allow_no_reset"));
+		options.allow_no_reset = true;
+		fake_plug(m, &options);
+		assert_string_equal(vfio_function_reset_name(m->f), "none");
+		assert_int_equal(m->v.bus_resets, 0);
+		pci_bus_remove(m->rig.bus, vfio_function_pci(m->f));
+		options.n_neighbours = 1;
+		fake_plug(m, &options);
+		assert_string_equal(vfio_function_reset_name(m->f), "bus");
+		assert_int_equal(m->v.bus_resets, 1);
+		fake_rig_close(m);
+	}
+}
+
 static void what_is_no_pci_function_is_refused(void **state)
 {
 	struct vfio_options options;
@@ -473,6 +509,7 @@ int main(void)
 		cmocka_unit_test(a_function_level_reset_resets_the_device),
 		cmocka_unit_test(a_device_without_reset_is_refused_unless_allowed),
 		cmocka_unit_test(a_bus_is_reset_for_who_holds_its_groups),
+		cmocka_unit_test(a_bus_with_a_neighbour_that_the_guest_has_is_not_reset),
 		cmocka_unit_test(what_is_no_pci_function_is_refused),
 		cmocka_unit_test(a_configuration_space_that_ends_early_reads_as_0),
 		cmocka_unit_test(capability_lists_that_loop_or_overlap_end),
