@@ -7,10 +7,9 @@
 
 #include "ioasid-client/ioasid.h"
 #include "kvm-glue/coherency.h"
+#include "passthrough/vfio/vfio.h"
 #include "vmm/device-node.h"
 #include "vmm/devices.h"
-
-struct vfio_function;
 
 struct device {
 	struct devices *all;
@@ -46,6 +45,21 @@ struct devices {
 	pthread_mutex_t lock;
 	struct device *device[CONFIG_MAX_DEVICES];
 };
+
+/* What a device's function is made with, and what its options point to. */
+struct devices_making {
+	struct vfio_options options;
+	struct vfio_group groups[CONFIG_MAX_DEVICES];
+	struct vfio_neighbour neighbours[CONFIG_MAX_DEVICES];
+};
+/* All but its descriptor and the space of its registers, which are the context's. */
+void devices_making(struct device *device, struct devices_making *out);
+
+/*
+ * After a bind that failed: drivers of some mdevs (KVMGT's, for one) do not open without KVM, and
+ * say so by an errno.
+ */
+int devices_explain_deny(const struct device *device, struct err *err);
 
 /* One that is on the bus, or NULL. With the lock held, or on the thread that makes machines. */
 struct device *devices_find(struct devices *devices, const char *id);

@@ -228,8 +228,7 @@ static int check_claim(const struct device *device, struct err *err)
 		       info.name, config->path);
 }
 
-/* Drivers of some mdevs (KVMGT's, for one) do not open without KVM, and say so by an errno. */
-static int explain_deny(const struct device *device, struct err *err)
+int devices_explain_deny(const struct device *device, struct err *err)
 {
 	const struct err said = *err;
 
@@ -260,7 +259,7 @@ static int bind_device(struct device *device, struct err *err)
 	if (ret)
 		return ret;
 	if (ioasid_bind(device->all->ctx, &source, device->config.id, &device->bound, err))
-		return explain_deny(device, err);
+		return devices_explain_deny(device, err);
 	device->node.taken = true;
 	return check_claim(device, err);
 }
@@ -579,31 +578,37 @@ static struct ioasid_space *peers(const struct devices *devices)
 	return caps.map_file ? devices->guest : NULL;
 }
 
-/* Made, and its DMA let into the space of guest memory; nobody can ask it for any yet. */
-static int make_device(struct device *device, struct err *err)
+void devices_making(struct device *device, struct devices_making *out)
 {
 	struct devices *all = device->all;
-	struct vfio_group groups[CONFIG_MAX_DEVICES];
-	struct vfio_neighbour beside[CONFIG_MAX_DEVICES];
-	const struct vfio_options options = {
+
+	out->options = (struct vfio_options){
 		.name = device->config.id,
-		.fd = ioasid_device_fd(device->bound),
 		.allow_no_reset = device->config.allow_no_reset,
 		.rom = device->config.rom,
 		.no_snoop = device->choice.no_snoop,
-		.groups = groups,
-		.n_groups = held_groups(all, groups),
-		.neighbours = beside,
-		.n_neighbours = neighbours(all, beside),
-		.peers = peers(all),
+		.groups = out->groups,
+		.n_groups = held_groups(all, out->groups),
+		.neighbours = out->neighbours,
+		.n_neighbours = neighbours(all, out->neighbours),
 		.loop = all->place.loop,
 		.log = all->log,
 		.event = on_event,
 		.opaque = device,
 	};
+}
+
+/* Made, and its DMA let into the space of guest memory; nobody can ask it for any yet. */
+static int make_device(struct device *device, struct err *err)
+{
+	struct devices *all = device->all;
+	struct devices_making making;
 	int ret;
 
-	ret = vfio_function_create(&device->function, all->vm, &options, err);
+	devices_making(device, &making);
+	making.options.fd = ioasid_device_fd(device->bound);
+	making.options.peers = peers(all);
+	ret = vfio_function_create(&device->function, all->vm, &making.options, err);
 	if (!ret)
 		ret = ioasid_attach(device->bound, all->guest, err);
 	return ret;

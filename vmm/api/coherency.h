@@ -3,10 +3,10 @@
 #ifndef ADIT_VMM_API_COHERENCY_H
 #define ADIT_VMM_API_COHERENCY_H
 
+struct devices_coherency;
 struct json_object;
-struct machine;
 
 /* As the schema Coherency of docs/openapi.json says; the caller's. */
-struct json_object *coherency_json(struct machine *machine);
+struct json_object *coherency_json(const struct devices_coherency *state);
 
 #endif

@@ -21,8 +21,10 @@
 #include "vmm/api/verbs-internal.h"
 #include "vmm/config-schema.h"
 #include "vmm/config.h"
+#include "vmm/devices.h"
 #include "vmm/event.h"
 #include "vmm/life.h"
+#include "vmm/machine.h"
 #include "vmm/namespaces.h"
 #include "vmm/virtio/balloon.h"
 #include "vmm/virtio/mem.h"
@@ -297,8 +299,12 @@ static int look_info(void *arg, const struct life_view *view)
 	json_object_object_add(object, "sandbox",
 			       json_object_new_string(sandbox_state(view->sandbox)));
 	json_object_object_add(object, "namespaces", namespaces_json(view->namespaces));
-	if (view->machine)
-		json_object_object_add(object, "coherency", coherency_json(view->machine));
+	if (view->machine) {
+		struct devices_coherency coherency;
+
+		machine_coherency(view->machine, &coherency);
+		json_object_object_add(object, "coherency", coherency_json(&coherency));
+	}
 	if (view->has_ended)
 		json_object_object_add(object, "last_end",
 				       json_object_new_string(machine_end_name(view->last_end)));
