@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Several groups in one container of type1, by its ioctls alone: the peer of ioasid-client, which
- * has a container for each group so that a device can move between spaces, and pins memory as often
- * as there are groups. What that costs, this says.
- *
- * A container has an IOMMU only while a group is in it: its first group is attached when memory is
- * mapped, and for the others the kernel enters into theirs what is there, or finds that they share
- * the first one's tables.
+ * Several groups in one container of type1, by its ioctls alone: what stands beside ioasid-client
+ * when groups are bound together. All but the last are in it, with their devices, before anything
+ * is mapped; into the last one's tables the kernel enters what is there, or finds that they are the
+ * others'.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +16,7 @@
 #include "util/bits.h"
 
 struct bare {
-	int container, group[FUNCTIONS_MAX];
+	int container, group[FUNCTIONS_MAX], device[FUNCTIONS_MAX];
 };
 
 /* 0 or -1 with errno, as all of these. */
@@ -48,46 +45,45 @@ static int bare_unmap(const struct bare *bare, uint64_t iova, uint64_t size)
 	return ioctl(bare->container, VFIO_IOMMU_UNMAP_DMA, &unmap);
 }
 
-static int bare_join(const struct bare *bare, unsigned int i)
+static int bare_join(struct bare *bare, const struct map_devices *devices, unsigned int i)
 {
-	return ioctl(bare->group[i], VFIO_GROUP_SET_CONTAINER, &bare->container);
+	bare->group[i] = open(devices->node[i], O_RDWR | O_CLOEXEC);
+	if (bare->group[i] < 0 || ioctl(bare->group[i], VFIO_GROUP_SET_CONTAINER, &bare->container))
+		return -1;
+	if (!i && ioctl(bare->container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU))
+		return -1;
+	bare->device[i] = ioctl(bare->group[i], VFIO_GROUP_GET_DEVICE_FD, devices->bdf[i]);
+	return bare->device[i] < 0 ? -1 : 0;
+}
+
+static int bare_leave(struct bare *bare, unsigned int i)
+{
+	close(bare->device[i]);
+	bare->device[i] = -1;
+	return ioctl(bare->group[i], VFIO_GROUP_UNSET_CONTAINER);
 }
 
 static int bare_open(struct bare *bare, const struct map_devices *devices)
 {
+	int r = 0;
+
 	bare->container = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
 	if (bare->container < 0)
 		return -1;
-	for (unsigned int i = 0; i < devices->n; i++) {
-		bare->group[i] = open(devices->node[i], O_RDWR | O_CLOEXEC);
-		if (bare->group[i] < 0)
-			return -1;
-	}
-	return 0;
+	for (unsigned int i = 0; !r && i < devices->n - 1; i++)
+		r = bare_join(bare, devices, i);
+	return r;
 }
 
-static int bare_first(const struct bare *bare, const struct map_devices *devices)
-{
-	int r = bare_join(bare, 0);
-
-	if (!r)
-		r = ioctl(bare->container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
-	return r ? r : bare_map(bare, &devices->memory, MAP_IOVA, SHARED_MEMORY);
-}
-
-static int time_bare(const struct bare *bare, const struct map_devices *devices,
-		     double us[SHARED_ROWS])
+static int time_bare(struct bare *bare, const struct map_devices *devices, double us[SHARED_ROWS])
 {
 	unsigned int last = devices->n - 1;
 	double since = map_now_us();
-	int r = bare_first(bare, devices);
+	int r = bare_map(bare, &devices->memory, MAP_IOVA, SHARED_MEMORY);
 
 	us[SHARED_FIRST] = map_lap(&since);
-	for (unsigned int i = 1; !r && i < last; i++)
-		r = bare_join(bare, i);
-	map_lap(&since);
 	if (!r)
-		r = bare_join(bare, last);
+		r = bare_join(bare, devices, last);
 	us[SHARED_LAST] = map_lap(&since);
 	if (!r)
 		r = bare_map(bare, &devices->memory, SHARED_MORE_IOVA, SHARED_MORE);
@@ -96,7 +92,7 @@ static int time_bare(const struct bare *bare, const struct map_devices *devices,
 		r = bare_unmap(bare, SHARED_MORE_IOVA, SHARED_MORE);
 	us[SHARED_UNMAP] = map_lap(&since);
 	if (!r)
-		r = ioctl(bare->group[last], VFIO_GROUP_UNSET_CONTAINER);
+		r = bare_leave(bare, last);
 	us[SHARED_DETACH] = map_lap(&since);
 	return r;
 }
@@ -106,10 +102,12 @@ int map_groups_turn(const struct map_devices *devices, double us[SHARED_ROWS], s
 	struct bare bare;
 	int r = 0;
 
-	memset(bare.group, 0xff, sizeof(bare.group));
+	memset(&bare, 0xff, sizeof(bare));
 	if (bare_open(&bare, devices) || time_bare(&bare, devices, us))
 		r = err_set(err, errno, "type1 by the bare ioctls, %u groups: %m", devices->n);
 	for (unsigned int i = 0; i < devices->n; i++) {
+		if (bare.device[i] >= 0)
+			close(bare.device[i]);
 		if (bare.group[i] >= 0)
 			close(bare.group[i]);
 	}

@@ -78,6 +78,8 @@ static void set_space(struct ioasid_device *device, struct ioasid_space *space)
 
 static bool same_group(const struct ioasid_device *a, const struct ioasid_device *b)
 {
+	if (a->unit || b->unit)
+		return a->unit == b->unit;
 	return a->info.group >= 0 && a->info.group == b->info.group;
 }
 
@@ -151,13 +153,19 @@ static int check_group(const struct ioasid_device *device, const struct ioasid_s
 	if (device->space)
 		return 0;
 	for (other = LIST_FIRST(&device->ctx->devices); other; other = LIST_NEXT(other, of_ctx)) {
-		if (other != device && same_group(other, device) && other->space &&
-		    other->space != space)
+		if (other == device || !same_group(other, device) || !other->space ||
+		    other->space == space)
+			continue;
+		if (other->info.group != device->info.group)
 			return err_set(err, EINVAL,
-				       "device %s shares IOMMU group %d with %s, which is attached "
-				       "to space %s; attach both to one space",
-				       device->info.label, device->info.group, other->info.label,
-				       other->space->name);
+				       "device %s was bound together with %s, which is attached to "
+				       "space %s; attach both to one space",
+				       device->info.label, other->info.label, other->space->name);
+		return err_set(err, EINVAL,
+			       "device %s shares IOMMU group %d with %s, which is attached to "
+			       "space %s; attach both to one space",
+			       device->info.label, device->info.group, other->info.label,
+			       other->space->name);
 	}
 	return 0;
 }

@@ -46,6 +46,21 @@ struct ioasid_source {
 			int fd; /* devices of one group: the same one, or dups of it */
 			const char
 				*name; /* BDF or mdev UUID, as VFIO_GROUP_GET_DEVICE_FD takes it */
+			/*
+			 * To be one group with others that are bound so (see ioasid_attach), which
+			 * pins memory once for all of them instead of once for each. A group whose
+			 * IOMMU does otherwise with snooping, or must not reach what they reach,
+			 * stays by itself all the same.
+			 */
+			bool together;
+			/*
+			 * Called when the group is in its container and before the device is
+			 * opened: when to tell KVM of it, which until Linux 6.1 asks the container
+			 * then. Under the context's lock; an error of it is the bind's. May be
+			 * NULL.
+			 */
+			int (*joined)(void *opaque, struct err *err);
+			void *opaque;
 		} group;
 	};
 	const char *vf_token; /* cdev, group: the UUID that a VF needs whose PF VFIO holds */
@@ -91,13 +106,15 @@ struct ioasid_device_info {
 
 /*
  * Binds a device under a label (1 to 63 printable characters, unique in the context: -EEXIST).
- * It reaches nothing before its first attach. On success its descriptor is the context's and
+ * It reaches nothing before its first attach, or what a group of which it becomes one reaches
+ * already. On success its descriptor is the context's and
  * ioasid_unbind closes it (the kernel unbinds with the last close, so dups delay that); on failure
  * it stays the caller's, to be closed: the kernel may have bound it. -EBUSY, -EPERM: somebody else
  * holds the device or a member of its group; the sentence names group, member, its driver and what
  * mends it. -EACCES: a VF needs another token. -ENOTSUP: the provider takes no such source.
  *
- * Tell KVM of the device (kvm-vfio FILE_ADD) before this call: its driver looks only now.
+ * Tell KVM of a cdev (kvm-vfio FILE_ADD) before this call and of a group in group.joined: the
+ * driver looks for KVM when its device is opened, and then only.
  */
 int ioasid_bind(struct ioasid_ctx *ctx, const struct ioasid_source *source, const char *label,
 		struct ioasid_device **out, struct err *err);
@@ -111,9 +128,10 @@ int ioasid_device_fd(const struct ioasid_device *device);
  * DMA without a PASID goes to this space from now on; replaces another without an open moment
  * (and without one in which DMA fails, where the provider's atomic_replace says so).
  *
- * A group is one to the IOMMU. Where a member is attached the others reach the same space whether
- * or not they are attached themselves, so a device whose group is elsewhere is refused (-EINVAL,
- * the sentence names the member), and moving one attached member moves them all.
+ * A group, and groups that were bound together, are one to the IOMMU. Where a member is attached
+ * the others reach the same space whether or not they are attached themselves, so a device whose
+ * group is elsewhere is refused (-EINVAL, the sentence names the member), and moving one attached
+ * member moves them all.
  *
  * -EINVAL: device and space do not fit (snooping, address width, an mdev and a nested space, a
  * mapping in a reserved range). -ENOMEM: memory cannot be pinned; the sentence says how much is

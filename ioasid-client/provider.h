@@ -133,7 +133,9 @@ struct ioasid_device {
 	struct ioasid_ctx *ctx;
 	struct ioasid_space *space;	      /* atomic: where DMA without a PASID goes, or NULL */
 	struct ioasid_pasid_pool *pasids_own; /* atomic; NULL: the context's */
-	bool failed;			      /* could not be blocked; only unbind may follow */
+	/* Compared: what its group is to the IOMMU, where that is more than info.group, or NULL. */
+	const void *unit;
+	bool failed; /* could not be blocked; only unbind may follow */
 	LIST_ENTRY(ioasid_device) of_ctx;
 	LIST_ENTRY(ioasid_device) of_space;		      /* while space is set */
 	LIST_HEAD(ioasid_device_pasids, ioasid_pasid) pasids; /* the active ones */

@@ -2,8 +2,10 @@
 #include "kvm-glue/coherency.h"
 
 #include <cpuid.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "kvm-glue/internal.h"
@@ -110,14 +112,16 @@ static bool told(const struct coherency_device *device)
 }
 
 /* The device makes KVM carry out WBINVD. */
-static bool incoherent(const struct coherency_device *device)
+static bool incoherent(const struct coherency_host *host, const struct coherency_device *device)
 {
+	if (device->iommu == COHERENCY_IOMMU_NONE && device->group >= 0 && host->by_container)
+		return false;
 	return told(device) && device->iommu != COHERENCY_IOMMU_ENFORCES;
 }
 
 /* KVM is told of groups whole, and answers for the VM whole: what does not go together. */
-static int check_pair(const struct coherency_device *a, const struct coherency_device *b,
-		      struct err *err)
+static int check_pair(const struct coherency_host *host, const struct coherency_device *a,
+		      const struct coherency_device *b, struct err *err)
 {
 	if (a->group >= 0 && a->group == b->group && a->policy != b->policy)
 		return err_set(err, EOPNOTSUPP,
@@ -125,7 +129,7 @@ static int check_pair(const struct coherency_device *a, const struct coherency_d
 			       "coherency policy, and '%s' is not '%s'; open them by their cdevs",
 			       a->name, b->name, a->group, coherency_policy_name(a->policy),
 			       coherency_policy_name(b->policy));
-	if (incoherent(a) &&
+	if (incoherent(host, a) &&
 	    (b->policy == COHERENCY_POLICY_ENFORCE || b->policy == COHERENCY_POLICY_DENY))
 		return err_set(err, EOPNOTSUPP,
 			       "%s and %s: '%s' for the first makes WBINVD work in the whole VM, "
@@ -151,14 +155,14 @@ int coherency_decide(const struct coherency_host *host, const struct coherency_d
 				     "with CONFIG_KVM_VFIO or use 'deny'",
 				     err);
 		for (size_t j = 0; !ret && j < n; j++)
-			ret = j == i ? 0 : check_pair(d, &devices[j], err);
+			ret = j == i ? 0 : check_pair(host, d, &devices[j], err);
 		if (ret)
 			return ret;
 		choices[i] = (struct coherency_choice){
 			.tell_kvm = told(d),
 			.no_snoop = told(d) && d->policy != COHERENCY_POLICY_ENFORCE,
 		};
-		state->wbinvd |= incoherent(d);
+		state->wbinvd |= incoherent(host, d);
 		state->drop_pat_quirk |=
 			d->policy == COHERENCY_POLICY_GUEST_PAT && !host->pat_always;
 	}
@@ -188,6 +192,15 @@ static int create_device(const struct vm *vm, uint32_t flags, int *fd)
 	return ret;
 }
 
+bool coherency_by_container(void)
+{
+	unsigned int major, minor;
+	struct utsname name;
+
+	return !uname(&name) && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
+	       (major < 6 || (major == 6 && minor < 2));
+}
+
 void coherency_host_probe(const struct vm *vm, struct coherency_host *host)
 {
 	int quirks = vm_has(vm, KVM_CAP_DISABLE_QUIRKS2), fd;
@@ -196,6 +209,7 @@ void coherency_host_probe(const struct vm *vm, struct coherency_host *host)
 		.kvm_vfio = !create_device(vm, KVM_CREATE_DEVICE_TEST, &fd),
 		.pat_always = cpu_is_amd(),
 		.pat_quirk = quirks & KVM_X86_QUIRK_IGNORE_GUEST_PAT,
+		.by_container = coherency_by_container(),
 	};
 }
 

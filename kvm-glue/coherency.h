@@ -5,9 +5,11 @@
  * which is arithmetic on facts, and the calls that carry it out (the kvm-vfio device, a quirk).
  *
  * KVM decides by the capability of the IOMMU alone, at each change of the set of devices that it
- * was told of: where one of them sits behind an IOMMU that does not enforce snooping, WBINVD is
- * carried out for the whole VM, otherwise it does nothing. User space can choose what KVM is told
- * of, and whether a device's No Snoop Enable bit (PCI Express Base 6.0 section 7.5.3.4) can be set.
+ * was told of (until Linux 6.1 it asks a group's container, which by then has to be there, and
+ * calls one of mdevs alone coherent): where one of them sits behind an IOMMU that does not enforce
+ * snooping, WBINVD is carried out for the whole VM, otherwise it does nothing. User space can
+ * choose what KVM is told of, and whether a device's No Snoop Enable bit (PCI Express Base 6.0
+ * section 7.5.3.4) can be set.
  *
  * Source: Linux virt/kvm/vfio.c, arch/x86/kvm; Documentation/virt/kvm/devices/vfio.rst.
  */
@@ -52,9 +54,10 @@ struct coherency_device {
 
 /* What the host's KVM can do. */
 struct coherency_host {
-	bool kvm_vfio;	 /* the kvm-vfio device exists */
-	bool pat_always; /* AMD: the guest's memory types always count */
-	bool pat_quirk;	 /* Intel: KVM_X86_QUIRK_IGNORE_GUEST_PAT can be switched off */
+	bool kvm_vfio;	   /* the kvm-vfio device exists */
+	bool pat_always;   /* AMD: the guest's memory types always count */
+	bool pat_quirk;	   /* Intel: KVM_X86_QUIRK_IGNORE_GUEST_PAT can be switched off */
+	bool by_container; /* coherency_by_container() */
 };
 
 struct coherency_choice {
@@ -77,6 +80,8 @@ int coherency_decide(const struct coherency_host *host, const struct coherency_d
 		     size_t n, struct coherency_choice *choices, struct coherency_state *state,
 		     struct err *err);
 
+/* This kernel is older than Linux 6.2, and its KVM asks the containers of groups. */
+bool coherency_by_container(void);
 void coherency_host_probe(const struct vm *vm, struct coherency_host *host);
 
 struct coherency;

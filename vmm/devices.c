@@ -168,9 +168,10 @@ static bool group_is_told(const struct device *device)
 	return false;
 }
 
-/* Before the device is bound, for its driver looks for KVM at that moment. */
-static int tell_kvm(struct device *device, struct err *err)
+/* Before the device is opened, for its driver looks for KVM at that moment. */
+static int tell_kvm(void *opaque, struct err *err)
 {
+	struct device *device = opaque;
 	struct devices *all = device->all;
 	int ret = 0;
 
@@ -181,7 +182,7 @@ static int tell_kvm(struct device *device, struct err *err)
 	if (!ret)
 		ret = coherency_tell(all->coherency, device->node.fd, err);
 	device->told = !ret;
-	return ret ? err_prefix(err, "%s", device->config.id) : 0;
+	return ret;
 }
 
 /* Another device of the same opened group, whose descriptor is the same file to the kernel. */
@@ -246,18 +247,19 @@ static int bind_device(struct device *device, struct err *err)
 		.type = IOASID_SOURCE_CDEV,
 		.vf_token = device->config.vf_token,
 	};
-	int ret;
 
 	if (device->node.group) {
 		source.type = IOASID_SOURCE_GROUP;
 		source.group.fd = device->node.fd;
 		source.group.name = device->node.name;
+		source.group.together = true; /* all of a VM reach its memory and nothing else */
+		source.group.joined = tell_kvm;
+		source.group.opaque = device;
 	} else {
 		source.cdev.fd = device->node.fd;
+		if (tell_kvm(device, err))
+			return err_prefix(err, "%s", device->config.id);
 	}
-	ret = tell_kvm(device, err);
-	if (ret)
-		return ret;
 	if (ioasid_bind(device->all->ctx, &source, device->config.id, &device->bound, err))
 		return devices_explain_deny(device, err);
 	device->node.taken = true;

@@ -242,7 +242,7 @@ static json *plan_device(struct planner *planner, size_t i)
 
 static json *plan_coherency(struct planner *planner, json *devices)
 {
-	struct coherency_host host = { .kvm_vfio = true };
+	struct coherency_host host = { .kvm_vfio = true, .by_container = coherency_by_container() };
 	struct coherency_choice choices[CONFIG_MAX_DEVICES];
 	struct coherency_state state = { 0 };
 	json *object = json_object_new_object();

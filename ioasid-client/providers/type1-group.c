@@ -1,50 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Groups: a container for each, what it says of the IOMMU, and the devices that come out of it. A
- * group may be opened once in the whole system, so its devices share the first one's descriptor.
+ * Groups, and the devices that come out of them. A group may be opened once in the whole system, so
+ * its devices share the first one's descriptor.
  */
 #include "ioasid-client/providers/type1.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "ioasid-client/providers/sysfs.h"
-#include "util/bits.h"
-
-/* The node that the context was opened from, again: each open of it is a container. */
-static int container_get(struct ioasid_ctx *ctx, int *container, struct err *err)
-{
-	struct type1 *type1 = type1_of(ctx);
-	char path[64];
-
-	if (!type1->fd_used) {
-		type1->fd_used = true;
-		*container = type1->fd;
-		return 0;
-	}
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", type1->fd);
-	*container = open(path, O_RDWR | O_CLOEXEC);
-	if (*container >= 0)
-		return 0;
-	return err_set(err, errno,
-		       "type1 needs a VFIO container for each group, and another cannot be opened "
-		       "(%s); use provider iommufd",
-		       strerror(errno));
-}
-
-static void container_put(struct ioasid_ctx *ctx, int container)
-{
-	struct type1 *type1 = type1_of(ctx);
-
-	if (container == type1->fd)
-		type1->fd_used = false;
-	else
-		close(container);
-}
 
 static int check_status(const struct ioasid_ctx *ctx, int fd, const struct sysfs_device *id,
 			struct err *err)
@@ -63,69 +30,6 @@ static int check_status(const struct ioasid_ctx *ctx, int fd, const struct sysfs
 	return 0;
 }
 
-static void take_ranges(struct type1_group *group, const struct vfio_iommu_type1_info *info)
-{
-	const struct vfio_iommu_type1_info_cap_iova_range *cap;
-	uint32_t at = info->flags & VFIO_IOMMU_INFO_CAPS ? info->cap_offset : 0;
-
-	while (at && at + sizeof(*cap) <= info->argsz) {
-		const struct vfio_info_cap_header *header =
-			(const struct vfio_info_cap_header *)((const char *)info + at);
-
-		if (header->id == VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE)
-			break;
-		at = header->next > at ? header->next : 0;
-	}
-	/* Where the kernel says nothing: all. */
-	group->iova[0] = (struct ioasid_range){ .last = UINT64_MAX };
-	group->n_iova = 1;
-	cap = (const void *)((const char *)info + at);
-	if (!at || !cap->nr_iovas ||
-	    at + sizeof(*cap) + cap->nr_iovas * sizeof(cap->iova_ranges[0]) > info->argsz)
-		return;
-	group->n_iova = MIN(cap->nr_iovas, TYPE1_RANGES);
-	for (size_t i = 0; i < group->n_iova; i++)
-		group->iova[i] =
-			(struct ioasid_range){ cap->iova_ranges[i].start, cap->iova_ranges[i].end };
-}
-
-static int read_info(const struct ioasid_ctx *ctx, struct type1_group *group)
-{
-	struct vfio_iommu_type1_info head = { .argsz = sizeof(head) };
-	struct vfio_iommu_type1_info *info;
-	uint32_t size;
-	int r = type1_info(ctx->seam, group->container, &head);
-
-	if (r)
-		return r;
-	size = MAX(head.argsz, (uint32_t)sizeof(head));
-	info = calloc(1, size);
-	if (!info)
-		return -ENOMEM;
-	info->argsz = size;
-	r = type1_info(ctx->seam, group->container, info);
-	if (!r) {
-		info->argsz = MIN(info->argsz, size);
-		group->page_sizes = info->flags & VFIO_IOMMU_INFO_PGSIZES ? info->iova_pgsizes : 0;
-		group->page_sizes |= IOASID_PAGE_SIZE;
-		take_ranges(group, info);
-	}
-	free(info);
-	return r;
-}
-
-static int describe(const struct ioasid_ctx *ctx, struct type1_group *group)
-{
-	int r = read_info(ctx, group);
-
-	group->snoop_enforced = type1_has(ctx->seam, group->container, VFIO_DMA_CC_IOMMU);
-	if (!r)
-		r = sysfs_members(ctx->seam, group->number, &group->members, &group->n_members);
-	if (!r)
-		r = sysfs_reserved(ctx->seam, group->number, &group->reserved, &group->n_reserved);
-	return r;
-}
-
 static void group_free(struct type1_group *group)
 {
 	free(group->reserved);
@@ -133,47 +37,11 @@ static void group_free(struct type1_group *group)
 	free(group);
 }
 
-/* Puts the group into a container of its own. Its descriptor stays the caller's on failure. */
-static int group_join(struct ioasid_ctx *ctx, struct type1_group *group, struct err *err)
-{
-	int r = container_get(ctx, &group->container, err);
-
-	if (r)
-		return r;
-	r = group_set_container(ctx->seam, group->fd, group->container);
-	if (r) {
-		container_put(ctx, group->container);
-		return err_set(err, -r, "IOMMU group %d cannot join a container: %s", group->number,
-			       strerror(-r));
-	}
-	r = type1_set_iommu(ctx->seam, group->container);
-	if (r == -EPERM)
-		err_set(err, EPERM,
-			"IOMMU group %d: interrupt remapping is off, so its devices could forge "
-			"interrupts; switch that on in the firmware's setup and the kernel's "
-			"command line",
-			group->number);
-	else if (r)
-		err_set(err, -r, "IOMMU group %d: type1v2 does not serve it: %s", group->number,
-			strerror(-r));
-	if (!r) {
-		r = describe(ctx, group);
-		if (r)
-			err_set(err, -r, "IOMMU group %d: what it reaches cannot be asked: %s",
-				group->number, strerror(-r));
-	}
-	if (r) {
-		group_unset_container(ctx->seam, group->fd);
-		container_put(ctx, group->container);
-	}
-	return r;
-}
-
-static int group_open(struct ioasid_ctx *ctx, int fd, const struct sysfs_device *id,
-		      struct type1_group **out, struct err *err)
+static int group_open(struct ioasid_ctx *ctx, const struct ioasid_source *source,
+		      const struct sysfs_device *id, struct type1_group **out, struct err *err)
 {
 	struct type1_group *group;
-	int r = check_status(ctx, fd, id, err);
+	int r = check_status(ctx, source->group.fd, id, err);
 
 	*out = NULL;
 	if (r)
@@ -182,8 +50,16 @@ static int group_open(struct ioasid_ctx *ctx, int fd, const struct sysfs_device 
 	if (!group)
 		return err_set(err, ENOMEM, "no memory for IOMMU group %d", id->group);
 	group->number = id->group;
-	group->fd = fd;
-	r = group_join(ctx, group, err);
+	group->fd = source->group.fd;
+	group->emulated = id->mdev;
+	r = sysfs_members(ctx->seam, group->number, &group->members, &group->n_members);
+	if (!r)
+		r = sysfs_reserved(ctx->seam, group->number, &group->reserved, &group->n_reserved);
+	if (r)
+		err_set(err, -r, "IOMMU group %d: sysfs does not say what is in it: %s",
+			group->number, strerror(-r));
+	else
+		r = type1_settle(ctx, group, source->group.together, err);
 	if (r) {
 		group_free(group);
 		return r;
@@ -197,10 +73,9 @@ static int group_open(struct ioasid_ctx *ctx, int fd, const struct sysfs_device 
 static void group_close(struct ioasid_ctx *ctx, struct type1_group *group, bool keep_fd)
 {
 	LIST_REMOVE(group, of_ctx);
-	group_unset_container(ctx->seam, group->fd);
+	type1_leave(ctx, group);
 	if (!keep_fd)
 		close(group->fd);
-	container_put(ctx, group->container);
 	group_free(group);
 }
 
@@ -260,6 +135,23 @@ static int identify(const struct ioasid_ctx *ctx, const struct ioasid_source *so
 	return 0;
 }
 
+static int device_open(const struct ioasid_ctx *ctx, const struct type1_group *group,
+		       const struct ioasid_source *source, const struct sysfs_device *id, int *out,
+		       struct err *err)
+{
+	int r = source->group.joined ? source->group.joined(source->group.opaque, err) : 0;
+
+	if (r)
+		return r;
+	*out = group_device_fd(ctx->seam, group->fd, id->name, source->vf_token);
+	if (*out >= 0)
+		return 0;
+	if (*out == -EACCES)
+		return sysfs_explain_token(id, source->vf_token, err);
+	return err_set(err, -*out, "device %s does not come out of IOMMU group %d: %s", id->name,
+		       id->group, strerror(-*out));
+}
+
 int type1_bind(struct ioasid_device *device, const struct ioasid_source *source, struct err *err)
 {
 	struct ioasid_ctx *ctx = device->ctx;
@@ -278,16 +170,11 @@ int type1_bind(struct ioasid_device *device, const struct ioasid_source *source,
 	group = group_find(ctx, id.group);
 	fresh = !group;
 	if (fresh)
-		r = group_open(ctx, source->group.fd, &id, &group, err);
+		r = group_open(ctx, source, &id, &group, err);
 	if (!group)
 		goto fail;
-	dev->fd = group_device_fd(ctx->seam, group->fd, id.name, source->vf_token);
-	if (dev->fd < 0) {
-		r = dev->fd == -EACCES
-			    ? sysfs_explain_token(&id, source->vf_token, err)
-			    : err_set(err, -dev->fd,
-				      "device %s does not come out of IOMMU group %d: %s", id.name,
-				      id.group, strerror(-dev->fd));
+	r = device_open(ctx, group, source, &id, &dev->fd, err);
+	if (r) {
 		if (fresh)
 			group_close(ctx, group, true);
 		goto fail;
@@ -298,6 +185,7 @@ int type1_bind(struct ioasid_device *device, const struct ioasid_source *source,
 	group->devices++;
 	dev->group = group;
 	device->priv = dev;
+	device->unit = group->container;
 	fill_info(device, group, &id);
 	return 0;
 fail:

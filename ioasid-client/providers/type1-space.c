@@ -17,19 +17,24 @@ static struct mappings *mappings_of(const struct ioasid_space *space)
 	return &((struct type1_space *)space->priv)->mappings;
 }
 
+static struct type1_container *container_of_device(const struct ioasid_device *device)
+{
+	return ((const struct type1_device *)device->priv)->group->container;
+}
+
 /* Empties the container, which maps nothing else than what the space does: at once, or one by one.
  */
-static int withdraw(const struct ioasid_ctx *ctx, const struct type1_group *group,
+static int withdraw(const struct ioasid_ctx *ctx, const struct type1_container *container,
 		    const struct ioasid_space *space)
 {
 	struct mapped mapped;
 	uint64_t at = 0;
 	int r = 0;
 
-	if (!type1_unmap_all(ctx->seam, group->container))
+	if (!type1_unmap_all(ctx->seam, container->fd))
 		return 0;
 	while (mappings_next(mappings_of(space), at, &mapped)) {
-		int one = type1_unmap(ctx->seam, group->container, mapped.iova,
+		int one = type1_unmap(ctx->seam, container->fd, mapped.iova,
 				      mapped.last - mapped.iova + 1);
 
 		r = r ? r : one;
@@ -62,82 +67,82 @@ static int explain_map(struct ioasid_ctx *ctx, const struct ioasid_space *space,
 		       space->name, mapped->iova, mapped->last, strerror(-r));
 }
 
-static int stuck(struct type1_group *group, const struct ioasid_space *space, int r,
+static int stuck(struct type1_container *container, const struct ioasid_space *space, int r,
 		 struct err *err)
 {
-	group->stuck = true;
+	container->stuck = true;
 	return err_set(
 		err, EIO,
-		"IOMMU group %d: the kernel does not take space %s away from it (%s); unbind "
-		"its devices",
-		group->number, space->name, strerror(-r));
+		"space %s: the kernel does not take it away from %u IOMMU groups that are attached "
+		"(%s); unbind their devices",
+		space->name, container->groups, strerror(-r));
 }
 
 /* Maps in the container all that the space maps, or none of it. */
-static int supply(struct ioasid_ctx *ctx, struct type1_group *group, struct ioasid_space *space,
-		  struct err *err)
+static int supply(struct ioasid_ctx *ctx, struct type1_container *container,
+		  struct ioasid_space *space, struct err *err)
 {
 	struct mapped mapped;
 	uint64_t at = 0;
 
 	while (mappings_next(mappings_of(space), at, &mapped)) {
-		int r = type1_map(ctx->seam, group->container, &mapped);
+		int r = type1_map(ctx->seam, container->fd, &mapped);
 
 		if (r) {
 			r = explain_map(ctx, space, &mapped, r, err);
-			if (withdraw(ctx, group, space))
-				r = stuck(group, space, -EIO, err);
+			if (withdraw(ctx, container, space))
+				r = stuck(container, space, -EIO, err);
 			return r;
 		}
 		at = mapped.last + 1;
 		if (!at)
 			break;
 	}
-	group->live = space;
+	container->live = space;
 	return 0;
 }
 
 /*
  * From one space to another: blocked in between. Where neither the new nor the old can be mapped
- * the group ends blocked, and the device detached.
+ * the container ends blocked, and the device detached.
  */
 int type1_attach(struct ioasid_device *device, struct ioasid_space *before, struct err *err)
 {
-	struct type1_group *group = ((struct type1_device *)device->priv)->group;
+	struct type1_container *container = container_of_device(device);
 	struct ioasid_ctx *ctx = device->ctx;
-	struct ioasid_space *old = group->live;
+	struct ioasid_space *old = container->live;
 	int r;
 
-	if (group->stuck)
+	if (container->stuck)
 		return err_set(err, EIO,
-			       "IOMMU group %d could not be blocked before; unbind its devices",
-			       group->number);
+			       "device %s could not be blocked before; unbind it and what shares "
+			       "its VFIO container",
+			       device->info.label);
 	if (old == device->space)
 		return 0;
 	if (old) {
-		group->live = NULL;
-		r = withdraw(ctx, group, old);
+		container->live = NULL;
+		r = withdraw(ctx, container, old);
 		if (r)
-			return stuck(group, old, r, err);
+			return stuck(container, old, r, err);
 	}
-	r = supply(ctx, group, device->space, err);
-	if (r && old && !group->stuck && supply(ctx, group, old, NULL))
+	r = supply(ctx, container, device->space, err);
+	if (r && old && !container->stuck && supply(ctx, container, old, NULL))
 		return err_set(
 			err, EIO,
-			"IOMMU group %d: neither space %s nor space %s can be mapped; the group "
-			"is blocked and device %s detached",
-			group->number, device->space->name, old->name, device->info.label);
+			"device %s: neither space %s nor space %s can be mapped; it is blocked and "
+			"detached, with all that shares its VFIO container",
+			device->info.label, device->space->name, old->name);
 	return r;
 }
 
-static bool group_attached(const struct ioasid_device *device)
+static bool others_attached(const struct ioasid_device *device)
 {
-	const struct type1_group *group = ((struct type1_device *)device->priv)->group;
 	const struct ioasid_device *other;
 
 	for (other = LIST_FIRST(&device->ctx->devices); other; other = LIST_NEXT(other, of_ctx)) {
 		if (other != device && other->space &&
-		    ((struct type1_device *)other->priv)->group == group)
+		    container_of_device(other) == container_of_device(device))
 			return true;
 	}
 	return false;
@@ -145,37 +150,38 @@ static bool group_attached(const struct ioasid_device *device)
 
 int type1_detach(struct ioasid_device *device, struct ioasid_space *from, struct err *err)
 {
-	struct type1_group *group = ((struct type1_device *)device->priv)->group;
+	struct type1_container *container = container_of_device(device);
 	int r;
 
-	if (!group->live || group_attached(device))
+	if (!container->live || others_attached(device))
 		return 0;
-	group->live = NULL;
-	r = withdraw(device->ctx, group, from);
-	return r ? stuck(group, from, r, err) : 0;
+	container->live = NULL;
+	r = withdraw(device->ctx, container, from);
+	return r ? stuck(container, from, r, err) : 0;
 }
 
 /* In every container that shows the space, or in none. */
 static int map_live(struct ioasid_space *space, const struct mapped *mapped, struct err *err)
 {
 	struct ioasid_ctx *ctx = space->ctx;
-	struct type1_group *group, *back;
+	struct type1_container *container, *back;
 	int r = 0;
 
-	for (group = LIST_FIRST(&type1_of(ctx)->groups); group; group = LIST_NEXT(group, of_ctx)) {
-		if (group->live != space)
+	for (container = LIST_FIRST(&type1_of(ctx)->containers); container;
+	     container = LIST_NEXT(container, of_ctx)) {
+		if (container->live != space)
 			continue;
-		r = type1_map(ctx->seam, group->container, mapped);
+		r = type1_map(ctx->seam, container->fd, mapped);
 		if (r)
 			break;
 	}
 	if (!r)
 		return 0;
 	r = explain_map(ctx, space, mapped, r, err);
-	for (back = LIST_FIRST(&type1_of(ctx)->groups); back != group;
+	for (back = LIST_FIRST(&type1_of(ctx)->containers); back != container;
 	     back = LIST_NEXT(back, of_ctx)) {
-		if (back->live == space && type1_unmap(ctx->seam, back->container, mapped->iova,
-						       mapped->last - mapped->iova + 1))
+		if (back->live == space &&
+		    type1_unmap(ctx->seam, back->fd, mapped->iova, mapped->last - mapped->iova + 1))
 			r = stuck(back, space, -EIO, err);
 	}
 	return r;
@@ -215,15 +221,16 @@ int type1_space_unmap(struct ioasid_space *space, uint64_t iova, uint64_t size,
 		      struct ioasid_garbage *garbage, struct err *err)
 {
 	const struct ioasid_ctx *ctx = space->ctx;
-	const struct type1_group *group;
+	const struct type1_container *container;
 	int r = mappings_check_unmap(space, mappings_of(space), iova, size, err);
 
 	if (r)
 		return r;
-	for (group = LIST_FIRST(&type1_of(ctx)->groups); group; group = LIST_NEXT(group, of_ctx)) {
-		if (group->live != space)
+	for (container = LIST_FIRST(&type1_of(ctx)->containers); container;
+	     container = LIST_NEXT(container, of_ctx)) {
+		if (container->live != space)
 			continue;
-		r = type1_unmap(ctx->seam, group->container, iova, size);
+		r = type1_unmap(ctx->seam, container->fd, iova, size);
 		if (r)
 			return err_set(err, EIO,
 				       "space %s: the kernel does not unmap %#" PRIx64

@@ -126,11 +126,13 @@ static int type1_device_fd(const struct ioasid_device *device)
 /* Every container pins for itself, and what it pins counts as locked memory of the process. */
 void type1_memory(struct ioasid_ctx *ctx, struct ioasid_memory *memory)
 {
-	const struct type1_group *group;
+	const struct type1_container *container = LIST_FIRST(&type1_of(ctx)->containers);
 
-	for (group = LIST_FIRST(&type1_of(ctx)->groups); group; group = LIST_NEXT(group, of_ctx)) {
-		if (group->live)
-			memory->pinned += ((struct type1_space *)group->live->priv)->mappings.bytes;
+	for (; container; container = LIST_NEXT(container, of_ctx)) {
+		const struct ioasid_space *live = container->live;
+
+		if (live)
+			memory->pinned += ((struct type1_space *)live->priv)->mappings.bytes;
 	}
 	memory->accounting = IOASID_ACCOUNTING_MM;
 	locked_limit(ctx->seam, locked_status(ctx->seam, "VmLck"), memory);

@@ -2,10 +2,11 @@
 /*
  * What the parts of the type1 provider share.
  *
- * A container is one address space that all groups in it reach from the moment they join, so each
- * group has a container of its own. A space is our record of mappings; the containers of the groups
- * that are attached to it have them, and those of others are empty: that is how a device is
- * blocked. Memory is therefore pinned and counted once for each attached group.
+ * A container is one address space that all groups in it reach from the moment they join, and that
+ * a group leaves with its last device alone. So each group has a container of its own, but for
+ * those that are bound together: to the IOMMU they are one group then (ioasid-client/device.h). A
+ * space is our record of mappings; the containers whose groups are attached to it have them, and
+ * others are empty: that is how a device is blocked. Memory is pinned and counted once a container.
  */
 #ifndef ADIT_IOASID_CLIENT_PROVIDERS_TYPE1_H
 #define ADIT_IOASID_CLIENT_PROVIDERS_TYPE1_H
@@ -17,19 +18,30 @@
 struct type1 {
 	int fd; /* the container that was opened or handed over */
 	bool fd_used;
+	LIST_HEAD(type1_containers, type1_container) containers;
 	LIST_HEAD(type1_groups, type1_group) groups;
+};
+
+struct type1_container {
+	LIST_ENTRY(type1_container) of_ctx;
+	int fd;
+	bool together;		   /* takes in others */
+	bool snoop_enforced;	   /* while a group of an IOMMU is in it: of each of them */
+	bool stuck;		   /* the kernel kept some of it: nobody may be attached any more */
+	unsigned int groups;	   /* in it */
+	unsigned int of_iommu;	   /* of these; the groups of mdevs are of none */
+	struct ioasid_space *live; /* what it maps; NULL: nothing */
 };
 
 #define TYPE1_RANGES 64u /* what is past them is not used */
 
 struct type1_group {
 	LIST_ENTRY(type1_group) of_ctx;
-	int number, fd, container;
+	int number, fd;
+	struct type1_container *container;
 	unsigned int devices;
-	struct ioasid_space *live; /* what its container maps; NULL: nothing */
-	bool stuck;		   /* the kernel kept some of it: nobody may be attached any more */
 	uint64_t page_sizes;
-	bool snoop_enforced;
+	bool emulated, snoop_enforced;
 	struct ioasid_range iova[TYPE1_RANGES], *reserved;
 	struct ioasid_member *members;
 	size_t n_iova, n_reserved, n_members;
@@ -43,6 +55,15 @@ struct type1_device {
 struct type1_space {
 	struct mappings mappings;
 };
+
+/* type1-container.c */
+/*
+ * Puts a group, of which number, fd and emulated are set, into a container of its own; or,
+ * together, into one that took in others so, where its IOMMU does as theirs does and the kernel
+ * agrees. Fills what the container says of it. On failure the group's descriptor is in none.
+ */
+int type1_settle(struct ioasid_ctx *ctx, struct type1_group *group, bool together, struct err *err);
+void type1_leave(struct ioasid_ctx *ctx, struct type1_group *group);
 
 /* type1-group.c */
 int type1_bind(struct ioasid_device *device, const struct ioasid_source *source, struct err *err);

@@ -34,6 +34,8 @@ static const struct coherency_host amd = { .kvm_vfio = true, .pat_always = true 
 static const struct coherency_host intel_new = { .kvm_vfio = true, .pat_quirk = true };
 static const struct coherency_host intel_old = { .kvm_vfio = true };
 static const struct coherency_host bare = { .pat_quirk = true };
+/* Before Linux 6.2. */
+static const struct coherency_host old_kernel = { .kvm_vfio = true, .by_container = true };
 static const struct coherency_host *const hosts[] = { &amd, &intel_new, &intel_old, &bare };
 
 static enum verdict expect(const struct coherency_host *host, const struct coherency_device *d)
@@ -97,6 +99,28 @@ static void every_policy_alone_does_what_the_table_says(void **state)
 						 hosts[h] == &intel_new);
 			assert_int_equal(vm.guest_pat,
 					 hosts[h] == &amd || vm.wbinvd || vm.drop_pat_quirk);
+		}
+	}
+}
+
+/* A container of mdevs has nothing in it that would not enforce snooping, says an old kernel. */
+static void an_mdev_by_its_group_is_coherent_to_an_old_kernel(void **state)
+{
+	for (int group = -1; group <= 7; group += 8) {
+		for (unsigned int iommu = 0; iommu < 3; iommu++) {
+			const struct coherency_device d = {
+				.name = "dev",
+				.iommu = (enum coherency_iommu)iommu,
+				.group = group,
+			};
+			struct coherency_choice choice;
+			struct coherency_state vm;
+			struct err err = { 0 };
+
+			assert_ok(coherency_decide(&old_kernel, &d, 1, &choice, &vm, &err), &err);
+			assert_int_equal(vm.wbinvd,
+					 d.iommu == COHERENCY_IOMMU_LAX ||
+						 (d.iommu == COHERENCY_IOMMU_NONE && group < 0));
 		}
 	}
 }
@@ -232,6 +256,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_policy_alone_does_what_the_table_says),
+		cmocka_unit_test(an_mdev_by_its_group_is_coherent_to_an_old_kernel),
 		cmocka_unit_test(every_pair_goes_together_or_is_refused_by_both_names),
 		cmocka_unit_test(members_of_an_opened_group_share_one_policy),
 		cmocka_unit_test(no_device_needs_nothing),

@@ -663,6 +663,76 @@ static void groups_of_a_context_reach_what_each_is_attached_to(void **state)
 	bench_end(b);
 }
 
+static void bind_together(struct bench *b, const char *bdf)
+{
+	struct ioasid_source source = row_source(b->row, bdf);
+
+	source.group.together = true;
+	assert_ok(ioasid_bind(b->ctx, &source, bdf, &b->device, &b->err), &b->err);
+}
+
+/* As a VM binds its devices: what one reaches the other does, and memory is pinned once. */
+static void groups_that_are_bound_together_are_one(void **state)
+{
+	const char *second = getenv("ADIT_TEST_EDU2");
+	struct bench b_, other, *b = start(state, &b_);
+	struct ioasid_space *one, *two;
+	struct ioasid_memory memory;
+
+	if (b->row->provider != IOASID_PROVIDER_TYPE1 || b->row->fake || !second) {
+		bench_end(b);
+		skip_because("%s: no containers, or ADIT_TEST_EDU2 names no second edu function",
+			     b->row->name);
+	}
+	edu_close(b);
+	ioasid_unbind(b->device);
+	bind_together(b, row_bdf(b->row));
+	edu_arm(b);
+	other = *b;
+	other.bar = NULL;
+	bind_together(&other, second);
+	edu_arm(&other);
+	one = space_of(b, "one");
+	two = space_of(b, "two");
+	map_page(b, one, A, 1, RW);
+	map_page(b, two, A, 3, RW);
+	assert_false(writes(b, A, page(b, 1)));
+	attach(b, one);
+	assert_true(writes(&other, A, page(b, 1)));
+	refused(b, ioasid_attach(other.device, two, &b->err), EINVAL, "was bound together with");
+	attach(&other, one);
+	map_page(b, one, B, 2, RW);
+	assert_true(writes(b, B, page(b, 2)));
+	assert_true(writes(&other, B, page(b, 2)));
+	ioasid_memory(b->ctx, &memory);
+	assert_int_equal(memory.pinned, 2 * PAGE);
+
+	attach(&other, two);
+	assert_ptr_equal(ioasid_device_space(b->device), two);
+	assert_true(writes(b, A, page(b, 3)));
+	assert_false(writes(b, B, page(b, 2)));
+	assert_ok(ioasid_detach(b->device, &b->err), &b->err);
+	assert_true(writes(b, A, page(b, 3)));
+	edu_close(&other);
+	ioasid_unbind(other.device);
+	assert_false(writes(b, A, page(b, 3)));
+
+	/* One that comes later, and goes. */
+	attach(b, two);
+	bind_together(&other, second);
+	edu_open(&other);
+	memset(page(b, 3), PATTERN, 16);
+	edu_move(&other, A, 16, false);
+	assert_true(writes(&other, A, page(b, 3)));
+	attach(&other, two);
+	ioasid_memory(b->ctx, &memory);
+	assert_int_equal(memory.pinned, PAGE);
+	edu_close(&other);
+	ioasid_unbind(other.device);
+	assert_true(writes(b, A, page(b, 3)));
+	bench_end(b);
+}
+
 /* What a descriptor is is read from it. */
 static void a_descriptor_is_believed_only_as_far_as_it_shows(void **state)
 {
@@ -786,6 +856,7 @@ int main(void)
 		cmocka_unit_test(a_partial_group_is_refused_by_name),
 		cmocka_unit_test(a_group_goes_to_one_space),
 		cmocka_unit_test(groups_of_a_context_reach_what_each_is_attached_to),
+		cmocka_unit_test(groups_that_are_bound_together_are_one),
 		cmocka_unit_test(a_descriptor_is_believed_only_as_far_as_it_shows),
 		cmocka_unit_test(a_vf_is_had_with_its_token_alone),
 		cmocka_unit_test(an_mdev_has_no_iommu_of_its_own),

@@ -25,7 +25,7 @@ l1() {
 	note </out/bench.txt
 	check 'it ends well' test $status = 0
 	check 'three functions share a space' grep -q '"iommufd, 64 MiB in 4K pages, 3 devices: attach of the last"' /out/bench.json
-	check 'three groups do' grep -q '"type1, 64 MiB in 4K pages, 3 groups: attach of the last"' /out/bench.json
+	check 'three groups do' grep -q '"type1, 64 MiB in 4K pages, 3 groups: bind and attach of the last"' /out/bench.json
 	check 'a PASID comes beside others' grep -q '"iommufd: PASID attach, 255 others"' /out/bench.json
 	end
 }
