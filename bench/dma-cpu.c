@@ -17,7 +17,7 @@ static void cpu_submit(struct dma_device *d, unsigned int lane, uint64_t address
 {
 	uint8_t *at = d->memory + (address - d->address);
 
-	for (uint32_t i = 0; i < d->batch; i++, at += d->bytes) {
+	for (uint32_t i = 0; i < d->batch; i++, at += d->stride) {
 		__builtin_memcpy(to_memory ? at : d->memory + DMA_SINK,
 				 to_memory ? d->memory + DMA_SOURCE : at, d->bytes);
 		__asm__ volatile("" : : : "memory");

@@ -112,6 +112,7 @@ struct dma_device {
 	uint32_t bytes_max, bytes_step, batch_max;
 	/* Of the load that runs. */
 	uint32_t bytes, batch;
+	uint64_t stride; /* from one move of a batch to the next one */
 	unsigned int queues, in_row;
 	uint64_t failed;
 	uint32_t error; /* of the last that failed */
@@ -129,6 +130,7 @@ struct dma_load {
 	unsigned int writes; /* of a hundred; a write changes what the device holds */
 	bool random;	     /* where in memory; else one place after the other */
 	uint64_t size;	     /* of memory that is walked over, above DMA_OWN */
+	uint64_t stride;     /* from the begin of one move to that of the next; 0: no gap */
 	unsigned int queues; /* that operations go to in turn; 0: one */
 	unsigned int in_row; /* so many to one, before the next; 0: one */
 	uint64_t ticks;	     /* for so long, and at least `least` operations */

@@ -193,7 +193,7 @@ static void dsa_submit(struct dma_device *d, unsigned int lane, uint64_t address
 	if (d->batch > 1) {
 		/* Members have no records: one that fails is the batch's failure. */
 		for (uint32_t i = 0; i < d->batch; i++)
-			dsa_describe_move(d, &list[i], address + (uint64_t)i * d->bytes, to_memory);
+			dsa_describe_move(d, &list[i], address + i * d->stride, to_memory);
 		descriptor = (struct dsa_descriptor){
 			.flags = (uint32_t)DSA_OP_BATCH << DSA_OPCODE_SHIFT,
 			.source = d->address + at,

@@ -23,6 +23,8 @@ void dma_guest_words(const struct dma *dma, const struct dma_queues *queues, FIL
 				(unsigned long long)load.depth << 32 | load.bytes,
 			row, load.writes, row, (unsigned long long)load.size, row,
 			(unsigned long long)load.ticks, row, load.batch);
+		if (load.stride)
+			fprintf(to, "stride%c=%llu ", row, (unsigned long long)load.stride);
 		if (load.queues)
 			fprintf(to, "spread%c=%u inrow%c=%u ", row, load.queues, row, load.in_row);
 	}
@@ -54,8 +56,10 @@ static int write_config(const struct dma *dma, const char *path, const struct dm
 		"\"cmdline\": \"",
 		dma->options.build);
 	dma_guest_words(dma, queues, to);
-	fprintf(to, "\"}, \"memory\": {\"size\": \"" DMA_GUEST_MEMORY "\"}, \"debug_exit\": true, "
-		    "\"serial\": {\"mode\": \"Tty\"}, ");
+	fprintf(to,
+		"\"}, \"memory\": {\"size\": \"" DMA_GUEST_MEMORY "\"%s}, \"debug_exit\": true, "
+		"\"serial\": {\"mode\": \"Tty\"}, ",
+		dma->memory->page_shift > 12 ? ", \"hugepages\": true" : "");
 	if (queues->count)
 		dma_write_adi(to);
 	else

@@ -14,8 +14,11 @@
 #include "bench/job.h"
 
 #define DMA_GUEST_MEMORY "256M"
+#define DMA_GUEST_BYTES	 (256 * MIB)
 #define DMA_GUEST_WALK	 (192 * MIB) /* of it, at most */
 
+#define DMA_LINES	  4096u /* of as many pages, where there are as many */
+#define DMA_MEMORY_MOST	  (16 * GIB)
 #define DMA_RUNTIME	  0.2 /* seconds */
 #define DMA_RUNTIME_BRIEF 0.05
 
@@ -45,6 +48,7 @@ struct dma {
 	const struct map_memory *memory;
 	struct jobs jobs;	  /* of the contest; at first of all that are under no PASID */
 	struct jobs under_pasids; /* the others */
+	bool guest_room;	  /* there are as many such pages as a guest's memory takes */
 	bool moves;		  /* the device moves memory to memory, as memcpy does */
 	double hertz;		  /* of the TSC */
 	enum dma_way way[PARTIES_MAX];
@@ -61,6 +65,8 @@ struct dma {
 
 /* --- dma-loads.c: of dma->options --- */
 int dma_take_jobs(struct dma *dma, struct err *err);
+/* Names and places of those that are lines, in `room` bytes of memory of such pages. */
+void dma_fit_lines(struct jobs *jobs, unsigned int page_shift, uint64_t room);
 
 /* Queues that the loads of the contest are spread over; none where they are under no PASID. */
 struct dma_queues dma_queues_of(const struct dma *dma, bool pasids);

@@ -138,7 +138,7 @@ static void ioat_submit(struct dma_device *d, unsigned int lane, uint64_t addres
 {
 	uint64_t source = d->address + DMA_SOURCE, sink = d->address + DMA_SINK;
 
-	for (uint32_t i = 0; i < d->batch; i++, address += d->bytes)
+	for (uint32_t i = 0; i < d->batch; i++, address += d->stride)
 		ioat_put(d, i + 1 == d->batch ? DESCRIPTOR_WRITE : 0, to_memory ? source : address,
 			 to_memory ? address : sink, d->bytes);
 	ioat_issue(d, lane);

@@ -1,34 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What adit bench dma measures: loads of its own, or those of a job file. */
+#include <stdio.h>
+
 #include "bench/dma-internal.h"
 #include "util/bits.h"
 
-#define READ(text, bytes, depth, in_batch, is_random, walk)                              \
-	{                                                                                \
-		.name = (text), .reads = true, .random = (is_random), .bs = (bytes),     \
-		.iodepth = (depth), .iodepth_batch = (in_batch), .runtime = DMA_RUNTIME, \
-		.size = (walk)                                                           \
+#define READ(text, bytes, depth, in_batch)                                        \
+	{                                                                         \
+		.name = (text), .reads = true, .bs = (bytes), .iodepth = (depth), \
+		.iodepth_batch = (in_batch), .runtime = DMA_RUNTIME, .size = MIB  \
 	}
 
-/* Over 1 MiB the IOTLB may hold all translations; over 128 it has to walk for each. */
+/* Bytes, name and memory are the device's and the memory's: dma_fit_lines. */
+#define LINES(how, depth, in_batch)                                                             \
+	{                                                                                       \
+		.reads = true, .random = true, .iodepth = (depth), .iodepth_batch = (in_batch), \
+		.runtime = DMA_RUNTIME, .size = MIB, .lines = (how)                             \
+	}
+
 static const struct jobs own_jobs = {
-	.count = 8,
-	.job = { READ("read 4 KiB, depth 1", 4 * KIB, 1, 1, false, MIB),
-		 READ("read 4 KiB, depth 16", 4 * KIB, 16, 1, false, MIB),
-		 READ("read 4 KiB, depth 16, 128 MiB", 4 * KIB, 16, 1, true, 128 * MIB),
-		 READ("read 16 x 4 KiB, depth 4", 4 * KIB, 4, 16, false, MIB),
-		 READ("read 16 x 4 KiB, depth 4, 128 MiB", 4 * KIB, 4, 16, true, 128 * MIB),
-		 READ("read 64 KiB, depth 4", 64 * KIB, 4, 1, false, MIB),
-		 READ("read 64 KiB, depth 4, 128 MiB", 64 * KIB, 4, 1, true, 128 * MIB),
-		 READ("read 256 KiB, depth 4", 256 * KIB, 4, 1, false, MIB) },
+	.count = 9,
+	.job = { READ("read 4 KiB, depth 1", 4 * KIB, 1, 1),
+		 READ("read 4 KiB, depth 16", 4 * KIB, 16, 1),
+		 READ("read 16 x 4 KiB, depth 4", 4 * KIB, 4, 16),
+		 READ("read 64 KiB, depth 4", 64 * KIB, 4, 1),
+		 READ("read 256 KiB, depth 4", 256 * KIB, 4, 1), LINES(JOB_PACKED, 16, 1),
+		 LINES(JOB_SPREAD, 16, 1), LINES(JOB_PACKED, 4, 16), LINES(JOB_SPREAD, 4, 16) },
 };
 
 static const struct jobs brief_jobs = {
-	.count = 4,
-	.job = { READ("read 4 KiB, depth 1", 4 * KIB, 1, 1, false, MIB),
-		 READ("read 4 KiB, depth 16", 4 * KIB, 16, 1, false, MIB),
-		 READ("read 16 x 4 KiB, depth 4", 4 * KIB, 4, 16, false, MIB),
-		 READ("read 256 KiB, depth 4", 256 * KIB, 4, 1, false, MIB) },
+	.count = 6,
+	.job = { READ("read 4 KiB, depth 1", 4 * KIB, 1, 1),
+		 READ("read 4 KiB, depth 16", 4 * KIB, 16, 1),
+		 READ("read 16 x 4 KiB, depth 4", 4 * KIB, 4, 16),
+		 READ("read 256 KiB, depth 4", 256 * KIB, 4, 1), LINES(JOB_PACKED, 16, 1),
+		 LINES(JOB_SPREAD, 16, 1) },
 };
 
 /* A PASID costs its translations, which are tagged with it: in turn all have to be kept at once. */
@@ -101,4 +107,33 @@ int dma_take_jobs(struct dma *dma, struct err *err)
 		to->job[to->count++] = all.job[i];
 	}
 	return ret;
+}
+
+/*
+ * Packed or spread they are as many lines, at random, and of a cache they take the same: what
+ * differs is how many translations it takes to reach them.
+ */
+void dma_fit_lines(struct jobs *jobs, unsigned int page_shift, uint64_t room)
+{
+	const uint64_t page = BIT_U64(page_shift);
+
+	for (unsigned int i = 0; i < jobs->count; i++) {
+		struct job *job = &jobs->job[i];
+		uint64_t stride = page + job->bs, lines, pages;
+		char many[16] = "";
+
+		if (!job->lines)
+			continue;
+		/* Each a line further in its page: at one place in all they were in one set of a
+		 * cache. */
+		lines = align_down(MIN(room / stride, DMA_LINES), 16);
+		pages = job->lines == JOB_SPREAD ? lines : (lines * job->bs + page - 1) / page;
+		job->stride = job->lines == JOB_SPREAD ? stride : 0;
+		job->size = lines * (job->stride ? job->stride : job->bs);
+		if (job->iodepth_batch > 1)
+			snprintf(many, sizeof(many), "%u x ", job->iodepth_batch);
+		snprintf(job->name, sizeof(job->name), "%s%u B, %u lines in %u page%s", many,
+			 (unsigned int)job->bs, (unsigned int)lines, (unsigned int)pages,
+			 pages == 1 ? "" : "s");
+	}
 }

@@ -18,15 +18,19 @@
 static void add_device(const struct dma *dma, struct microvm_flat *flat, char *device, size_t size)
 {
 	static const char memory[] = "memory-backend-memfd,id=ram,share=on,size=" DMA_GUEST_MEMORY;
+	static const char huge[] = "memory-backend-memfd,id=ram,share=on,hugetlb=on,"
+				   "hugetlbsize=2M,size=" DMA_GUEST_MEMORY;
+	bool in_huge = dma->memory->page_shift > 12;
 
 	microvm_flat_add(flat, (const char *const[]){ "-M", "pcie=on", NULL });
+	if (in_huge || dma->provider == &dma_served)
+		microvm_flat_add(flat, (const char *const[]){ "-object", in_huge ? huge : memory,
+							      "-M", "memory-backend=ram", NULL });
 	if (dma->provider == &dma_served) {
 		snprintf(device, size,
 			 "{\"driver\":\"vfio-user-pci\",\"socket\":{\"type\":\"unix\","
 			 "\"path\":\"%s\"}}",
 			 dma->options.socket);
-		microvm_flat_add(flat, (const char *const[]){ "-object", memory, "-M",
-							      "memory-backend=ram", NULL });
 	} else if (dma->provider->provider == IOASID_PROVIDER_IOMMUFD) {
 		snprintf(device, size, "vfio-pci,host=%s,iommufd=iommufd0", dma->options.device);
 		microvm_flat_add(flat,

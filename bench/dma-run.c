@@ -62,15 +62,22 @@ uint64_t dma_latency(const struct dma_result *result, unsigned int of_1000)
 
 /* --- what both loops need --------------------------------------------------------------------- */
 
+/* Of moves one behind the other, as the proof has them. */
 static uint64_t size_of(const struct dma_load *load)
 {
 	return (uint64_t)load->bytes * load->batch;
+}
+
+static uint64_t stride_of(const struct dma_load *load)
+{
+	return load->stride ? load->stride : load->bytes;
 }
 
 static void take_load(struct dma_device *d, const struct dma_load *load, const char *at)
 {
 	d->bytes = load->bytes;
 	d->batch = load->batch;
+	d->stride = stride_of(load);
 	d->queues = load->queues ? load->queues : 1;
 	d->in_row = load->in_row ? load->in_row : 1;
 	d->dsa.sent = 0;
@@ -168,6 +175,7 @@ bool dma_prove(struct dma_device *d, const struct dma_load *load)
 	unsigned int lanes = places < load->depth ? (unsigned int)places : load->depth;
 
 	take_load(d, load, "the first operations of a load");
+	d->stride = load->bytes;
 	d->in_row = 1;
 	for (unsigned int queue = 0; queue < d->queues; queue += lanes) {
 		if (!prove_lanes(d, load, lanes))
@@ -182,6 +190,7 @@ struct lanes {
 	uint64_t begun[DMA_LANES];
 	uint64_t busy; /* bits */
 	uint64_t random, place, places;
+	uint64_t span; /* of an operation, with the gaps behind its moves */
 };
 
 static void begin(struct dma_device *d, const struct dma_load *load, struct lanes *lanes,
@@ -195,7 +204,7 @@ static void begin(struct dma_device *d, const struct dma_load *load, struct lane
 		lanes->place = (lanes->random >> 33) % lanes->places;
 	lanes->busy |= 1ULL << lane;
 	lanes->begun[lane] = dma_ticks();
-	d->driver->submit(d, lane, d->address + DMA_OWN + lanes->place * size_of(load), to_memory);
+	d->driver->submit(d, lane, d->address + DMA_OWN + lanes->place * lanes->span, to_memory);
 	lanes->place = lanes->place + 1 < lanes->places ? lanes->place + 1 : 0;
 }
 
@@ -224,7 +233,8 @@ static bool take(struct dma_device *d, const struct dma_load *load, struct lanes
 
 bool dma_run(struct dma_device *d, const struct dma_load *load, struct dma_result *result)
 {
-	struct lanes lanes = { .random = 1, .places = load->size / size_of(load) };
+	uint64_t span = load->batch * stride_of(load);
+	struct lanes lanes = { .random = 1, .places = load->size / span, .span = span };
 	uint64_t start = dma_ticks(), last = start;
 	bool good = true;
 

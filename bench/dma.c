@@ -22,6 +22,7 @@
 
 #define LEAST 4u /* operations, where one takes that long */
 #define SAME  0.95
+#define LINE  64u /* bytes, where the device moves as few */
 
 /* --- loads ----------------------------------------------------------------------------------- */
 
@@ -39,6 +40,7 @@ struct dma_load dma_load_of(const struct dma *dma, const struct job *job)
 					: 100 - job->rwmixread,
 		.random = job->random,
 		.size = job->size,
+		.stride = job->stride,
 		.queues = job->pasids,
 		.in_row = job->pasid_run,
 		.ticks = (uint64_t)(runtime * dma->hertz),
@@ -80,13 +82,16 @@ static int choose_jobs(struct dma *dma, struct bench_run *run, const struct dma_
 
 	dma->jobs.count = 0;
 	for (unsigned int i = 0; i < wanted.count; i++) {
+		if (wanted.job[i].lines)
+			wanted.job[i].bs = MAX(LINE, device->bytes_step);
 		if (fits(device, &wanted.job[i], why, sizeof(why)))
 			dma->jobs.job[dma->jobs.count++] = wanted.job[i];
 		else if (dma->options.job_path)
 			return err_set(err, EINVAL, "%s: /jobs/%u: %s of %s", dma->options.job_path,
 				       wanted.job[i].index, why, device->driver->name);
 		else
-			results_note(run->results, "%s: not for %s: %s", wanted.job[i].name,
+			results_note(run->results, "%s: not for %s: %s",
+				     wanted.job[i].lines ? "lines" : wanted.job[i].name,
 				     device->driver->name, why);
 	}
 	return 0;
@@ -232,6 +237,39 @@ static unsigned int choose_parties(struct dma *dma, struct contest *contest, enu
 	return n;
 }
 
+/* What it costs that each line has a translation of its own: beside as many that share theirs. */
+static void add_lines(const struct dma *dma, const struct contest *contest, struct bench_run *run)
+{
+	for (unsigned int i = 1; i < dma->jobs.count; i++) {
+		const struct job *job = &dma->jobs.job[i];
+		const struct contest_row *row = &contest->rows[DMA_FIGURES * i + DMA_RATE];
+		const struct result result = {
+			.name = row->name,
+			.unit = row->unit,
+			.reference_name = "packed",
+			.higher = row->higher,
+		};
+
+		if (job->lines == JOB_SPREAD && job[-1].lines == JOB_PACKED)
+			results_add(run->results, &result,
+				    contest_samples(contest, DMA_FIGURES * i + DMA_RATE, 0),
+				    contest_samples(contest, DMA_FIGURES * (i - 1) + DMA_RATE, 0));
+	}
+}
+
+static int hold_rows(struct dma *dma, struct contest *contest, struct bench_run *run,
+		     struct err *err)
+{
+	int ret = contest_run(contest, run, err);
+
+	if (!ret) {
+		contest_report(contest, run);
+		add_lines(dma, contest, run);
+	}
+	contest_free(contest);
+	return ret;
+}
+
 static int hold(struct dma *dma, struct bench_run *run, const char *name, enum dma_contest what,
 		struct err *err)
 {
@@ -262,7 +300,7 @@ static int hold(struct dma *dma, struct bench_run *run, const char *name, enum d
 			.target = figure == DMA_RATE && dma->provider != &dma_served ? SAME : 0,
 		};
 	}
-	return contest_hold(&contest, run, err);
+	return hold_rows(dma, &contest, run, err);
 }
 
 /* What of the device its figures depend on: a run's description, of which the host knows nothing.
@@ -282,16 +320,17 @@ static void describe(struct bench_run *run, const struct dma *dma, const struct 
 			     "this CPU has no MOVDIR64B: descriptors are eight stores, "
 			     "which adit's own function takes for one");
 	if (dma->provider == &dma_served) {
-		results_note(run->results, "%s, %s pages: %s served %s%s", dma->provider->name,
-			     dma->memory->pages, driver,
+		results_note(run->results, "%s, %s in %s pages: %s served %s%s",
+			     dma->provider->name, dma->memory->size_name, dma->memory->pages,
+			     driver,
 			     dma->serves ? "by adit adi-serve, started for each turn" : "at ",
 			     dma->serves ? "" : dma->options.socket);
 		return;
 	}
 	ioasid_device_info(port->bound, &info);
-	results_note(run->results, "%s, %s pages: %s %s behind %s, %s, %u bits of PASID",
-		     dma->provider->name, dma->memory->pages, driver, info.name, info.hw,
-		     snoop[info.snoop], info.pasid_width);
+	results_note(run->results, "%s, %s in %s pages: %s %s behind %s, %s, %u bits of PASID",
+		     dma->provider->name, dma->memory->size_name, dma->memory->pages, driver,
+		     info.name, info.hw, snoop[info.snoop], info.pasid_width);
 }
 
 /* Which of the loads the device can run is asked of the device itself. */
@@ -335,11 +374,15 @@ static int measure_guest(struct dma *dma, struct bench_run *run, struct err *err
 	char name[64];
 	int ret;
 
-	snprintf(name, sizeof(name), "%s, guest", dma->provider->name);
+	snprintf(name, sizeof(name), "%s, guest%s", dma->provider->name,
+		 dma->memory->page_shift > 12 ? ", 2M pages" : "");
+	if (!why && !dma->guest_room)
+		why = "this host has too few of these free";
 	if (why) {
 		results_note(run->results, "%s: %s", name, why);
 		return 0;
 	}
+	dma_fit_lines(&dma->jobs, dma->memory->page_shift, DMA_GUEST_WALK);
 	ret = dma_guest_prepare(dma, err);
 	return ret ? ret : hold(dma, run, name, IN_A_GUEST, err);
 }
@@ -376,10 +419,10 @@ static int measure_plain(struct dma *dma, struct bench_run *run, const struct ma
 	int ret = look_at(dma, run, err);
 
 	snprintf(name, sizeof(name), "%s, %s pages", dma->provider->name, memory->pages);
+	dma_fit_lines(&dma->jobs, memory->page_shift, memory->size - DMA_OWN);
 	if (!ret && dma->jobs.count)
 		ret = hold(dma, run, name, ON_THE_HOST, err);
-	/* A guest's memory is what its configuration says: once is enough. */
-	if (!ret && dma->jobs.count && memory->page_shift == 12)
+	if (!ret && dma->jobs.count)
 		ret = measure_guest(dma, run, err);
 	return ret;
 }
@@ -400,6 +443,27 @@ static int measure_memory(struct dma *dma, struct bench_run *run, const struct m
 	return ret;
 }
 
+/*
+ * As much as makes a translation for each of DMA_LINES, or what there is; and before that a guest's
+ * memory in such pages is kept free, which it has beside it.
+ */
+static int take_memory(struct dma *dma, struct map_memory *memory, unsigned int shift)
+{
+	bool more = shift > 12 && !dma->options.brief;
+	struct map_memory guest;
+	int ret = -ENOMEM;
+
+	dma->guest_room = shift == 12 || !map_memory_new(&guest, shift, DMA_GUEST_BYTES);
+	for (uint64_t size = more ? DMA_MEMORY_MOST : MAP_SIZE; ret && size >= MAP_SIZE; size /= 2)
+		ret = map_memory_new(memory, shift, size);
+	if (shift > 12 && dma->guest_room)
+		map_memory_free(&guest);
+	if (!ret || shift == 12 || !dma->guest_room)
+		return ret;
+	dma->guest_room = false;
+	return map_memory_new(memory, shift, MAP_SIZE);
+}
+
 static int measure(struct dma *dma, struct bench_run *run, const struct map_contest *provider,
 		   struct err *err)
 {
@@ -410,7 +474,7 @@ static int measure(struct dma *dma, struct bench_run *run, const struct map_cont
 	for (size_t i = 0; !ret && i < ARRAY_SIZE(shifts); i++) {
 		struct map_memory memory;
 
-		if (map_memory_new(&memory, shifts[i], MAP_SIZE)) {
+		if (take_memory(dma, &memory, shifts[i])) {
 			results_note(run->results, "pages of %s: this host has too few free",
 				     memory.pages);
 			continue;

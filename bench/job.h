@@ -39,6 +39,13 @@ enum job_key {
 
 #define JOB_BIT(key) (1u << (key))
 
+/* Of dma: a line in each of many pages, or as many lines one behind the other. */
+enum job_lines {
+	JOB_NO_LINES,
+	JOB_PACKED,
+	JOB_SPREAD,
+};
+
 struct job {
 	char name[40];
 	unsigned int index;	    /* in its file */
@@ -55,6 +62,9 @@ struct job {
 	bool pasid;
 	unsigned int pasids;	/* that operations are spread over; 0: under none */
 	unsigned int pasid_run; /* operations under one before the next */
+	/* No keys of a file: */
+	enum job_lines lines;
+	uint64_t stride; /* bytes from the begin of one to that of the next; 0: no gap */
 };
 
 struct jobs {

@@ -220,6 +220,8 @@ run "$adit" bench all --brief --rounds 1 --warm-up 0 --json "$work/all.json"
 ok "all benches in one run end well" is "$status" 0
 ok "and make one table by the schema" "$here/bench-json.py" schema "$schema" "$work/all.json"
 [ ! -w /dev/kvm ] ||
+	ok "with lines in pages of their own, beside packed ones" has "$work/out" '^vfio-user, 4K pages: 64 B, 4096 lines in 4096 pages .* packed '
+[ ! -w /dev/kvm ] ||
 	ok "with moves under 4096 PASIDs" has "$work/out" '^soft: .* 4096 PASIDs in turn: engine.* no PASIDs '
 
 # --- ends -----------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/dma-device.h"
+#include "bench/dma-internal.h"
 #include "tests/unit/check.h"
 #include "util/bits.h"
 
@@ -134,6 +134,82 @@ static void a_batch_is_one_operation_over_all_its_moves(void **state)
 	assert_int_equal(m.device.batch, 4);
 	assert_int_equal(m.first, GIB + DMA_OWN);
 	assert_int_equal(m.last, GIB + DMA_OWN + 12 * DMA_PAGE);
+}
+
+static void a_stride_leaves_gaps_and_all_of_it_in_what_is_walked_over(void **state)
+{
+	struct dma_load load = plain;
+	struct model m = model_of();
+
+	(void)state;
+	load.bytes = 64;
+	load.stride = DMA_PAGE + 64;
+	load.size = 15 * load.stride;
+	assert_true(dma_run(&m.device, &load, &result));
+	assert_int_equal(m.first, GIB + DMA_OWN);
+	assert_int_equal(m.last, GIB + DMA_OWN + 14 * load.stride);
+	assert_int_equal(m.device.stride, load.stride);
+	load.batch = 5;
+	m = model_of();
+	assert_true(dma_run(&m.device, &load, &result));
+	assert_int_equal(m.last, GIB + DMA_OWN + 10 * load.stride);
+}
+
+static void lines_are_as_many_packed_as_spread_each_in_a_page_of_its_own(void **state)
+{
+	static const struct {
+		unsigned int page_shift, lines, packed;
+		uint64_t room;
+		const char *spread;
+	} rows[] = {
+		{ 12, DMA_LINES, 64, 255 * MIB, "64 B, 4096 lines in 4096 pages" },
+		{ 21, 112, 1, 255 * MIB, "64 B, 112 lines in 112 pages" },
+		{ 21, 1008, 1, 2047 * MIB, "64 B, 1008 lines in 1008 pages" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct jobs jobs = { .count = 3,
+				     .job = { { .name = "other", .bs = 64, .size = MIB },
+					      { .bs = 64, .lines = JOB_PACKED },
+					      { .bs = 64, .lines = JOB_SPREAD } } };
+		const struct job *packed = &jobs.job[1], *spread = &jobs.job[2];
+
+		dma_fit_lines(&jobs, rows[i].page_shift, rows[i].room);
+		assert_string_equal(jobs.job[0].name, "other");
+		assert_int_equal(jobs.job[0].size, MIB);
+		assert_int_equal(packed->size, rows[i].lines * 64ULL);
+		assert_int_equal(packed->stride, 0);
+		assert_int_equal(spread->stride, BIT_U64(rows[i].page_shift) + 64);
+		assert_int_equal(spread->size, rows[i].lines * spread->stride);
+		assert_true(spread->size <= rows[i].room);
+		assert_string_equal(spread->name, rows[i].spread);
+	}
+}
+
+static void strided_moves_of_a_batch_are_all_made(void **state)
+{
+	struct dma_device d = { .driver = &dma_cpu, .address = GIB, .patience = 20000000 };
+	struct dma_load load = plain;
+
+	(void)state;
+	d.memory = calloc(1, MEMORY);
+	assert_non_null(d.memory);
+	assert_true(dma_cpu.start(&d));
+	load.bytes = 64;
+	load.stride = DMA_PAGE + 64;
+	load.batch = 5;
+	load.size = 15 * load.stride;
+	assert_true(dma_prove(&d, &load));
+	memset(d.memory + DMA_OWN, 0, MEMORY - DMA_OWN);
+	assert_true(dma_run(&d, &load, &result));
+	for (unsigned int i = 0; i < 15; i++) {
+		const uint8_t *at = d.memory + DMA_OWN + i * load.stride;
+
+		assert_memory_equal(at, d.memory + DMA_SOURCE, 64);
+		assert_int_equal(at[64], 0);
+	}
+	free(d.memory);
 }
 
 /* --- the proof: memcpy, and what can go wrong with it ----------------------------------------- */
@@ -279,6 +355,9 @@ int main(void)
 		cmocka_unit_test(addresses_stay_in_what_is_walked_over_and_off_the_queues),
 		cmocka_unit_test(a_load_without_writes_only_ever_writes_to_memory),
 		cmocka_unit_test(a_batch_is_one_operation_over_all_its_moves),
+		cmocka_unit_test(a_stride_leaves_gaps_and_all_of_it_in_what_is_walked_over),
+		cmocka_unit_test(lines_are_as_many_packed_as_spread_each_in_a_page_of_its_own),
+		cmocka_unit_test(strided_moves_of_a_batch_are_all_made),
 		cmocka_unit_test(data_that_arrives_is_proven),
 		cmocka_unit_test(data_that_is_short_or_elsewhere_or_missing_is_seen),
 		cmocka_unit_test(a_device_that_stalls_ends_the_load),

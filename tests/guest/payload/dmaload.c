@@ -6,9 +6,10 @@
  *
  * Words, as of diskload.c: rowa=, rowb=, ...: in order << 62 | depth << 32 | bytes; mixa= of a
  * hundred are writes, sizea= bytes of memory that are walked over, cyclesa= of the TSC, batcha=
- * moves of one operation; hertz= of the TSC. queues= to set up besides the first, pasids=1: each
- * under its PASID; spreada= of them that operations go to in turn, inrowa= to one before the next.
- * window=: where BARs go that nobody gave an address, as under a QEMU without firmware.
+ * moves of one operation, stridea= bytes from the begin of one to that of the next; hertz= of the
+ * TSC. queues= to set up besides the first, pasids=1: each under its PASID; spreada= of them that
+ * operations go to in turn, inrowa= to one before the next. window=: where BARs go that nobody gave
+ * an address, as under a QEMU without firmware.
  */
 #include "kit.h"
 #include "pci.h"
@@ -115,6 +116,7 @@ static bool run_row(struct dma_device *d, char name, uint64_t row)
 		.random = !(row >> 62 & 1),
 		.writes = (unsigned int)row_number("mix", name, 0),
 		.size = row_number("size", name, MIB),
+		.stride = row_number("stride", name, 0),
 		.queues = (unsigned int)row_number("spread", name, 0),
 		.in_row = (unsigned int)row_number("inrow", name, 0),
 		.ticks = row_number("cycles", name, CYCLES_SECOND / 20),
@@ -124,7 +126,7 @@ static bool run_row(struct dma_device *d, char name, uint64_t row)
 	if (load.queues > d->wanted.count + !d->wanted.count || !load.bytes ||
 	    load.bytes > d->bytes_max || load.bytes % d->bytes_step || !load.depth ||
 	    load.depth > d->lanes || !load.batch || load.batch > d->batch_max ||
-	    load.size < (uint64_t)load.bytes * load.batch)
+	    load.size < (load.stride ? load.stride : load.bytes) * load.batch)
 		return false;
 	kprintf("begin %c\n", name);
 	if (!dma_prove(d, &load) || !dma_run(d, &load, &result))

@@ -12,7 +12,7 @@ DEVICES='edu,dma_mask=0xffffffffffffffff
 nvme,serial=adit,drive=d0'
 DISKS='d0=16M'
 NEED='adit bench qemu'
-APPEND='hugepages=140'
+APPEND='hugepages=280'
 MEMORY=2G
 LIMIT=1200
 
@@ -26,6 +26,7 @@ measure() { # measure NAME BDF
 	check "dma_of_${1}_by_cdev" grep -q '"iommufd, 4K pages: read 4 KiB, depth 1"' "/out/$1.json"
 	check "dma_of_${1}_by_group" grep -q '"type1, 4K pages: read 4 KiB, depth 1"' "/out/$1.json"
 	check "dma_of_${1}_in_a_guest" grep -q '"iommufd, guest: read 4 KiB, depth 1"' "/out/$1.json"
+	check "dma_of_${1}_in_a_guest_of_huge_pages" grep -q '"type1, guest, 2M pages: read 4 KiB, depth 1"' "/out/$1.json"
 	check "dma_of_${1}_beside_qemu_by_cdev" grep -q '^iommufd, guest: read 4 KiB, depth 1 .* qemu-microvm' "/out/$1.txt"
 	check "dma_of_${1}_beside_qemu_by_group" grep -q '^type1, guest: read 4 KiB, depth 1 .* qemu-microvm' "/out/$1.txt"
 }
@@ -44,6 +45,7 @@ l1() {
 	check edu_goes_to_vfio_pci vfio_bind "$edu"
 	check nvme_goes_to_vfio_pci vfio_bind "$nvme"
 	measure nvme "$nvme"
+	check dma_of_spread_lines_beside_packed_ones grep -q ' lines in [0-9]* pages .* packed ' /out/nvme.txt
 	measure edu "$edu"
 	served
 	end
