@@ -237,3 +237,15 @@ int sysfs_open_node(const struct host *host, const char *path)
 	fd = open(full, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW);
 	return fd < 0 ? -errno : fd;
 }
+
+int sysfs_open_again(const struct host *host, int fd)
+{
+	char path[64];
+	int again;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (host->open)
+		return host->open(host->arg, path);
+	again = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY);
+	return again < 0 ? -errno : again;
+}

@@ -59,5 +59,7 @@ int sysfs_write(const struct host *host, const char *text, const char *fmt, ...)
 /* A device node, for reading and writing, close-on-exec. A link in its place is refused (-ELOOP).
  */
 int sysfs_open_node(const struct host *host, const char *path);
+/* The node that a descriptor is of, once more, by whatever name: a new open file of it. */
+int sysfs_open_again(const struct host *host, int fd);
 
 #endif

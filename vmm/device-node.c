@@ -10,6 +10,11 @@
 
 static const struct host here = { .root = "" };
 
+static const struct host *host_of(const struct device_node_from *from)
+{
+	return from->host ? from->host : &here;
+}
+
 /* How it is asked for; type1 knows groups alone. */
 static enum host_way way_of(const struct config *config, const struct config_device *device)
 {
@@ -20,18 +25,25 @@ static enum host_way way_of(const struct config *config, const struct config_dev
 }
 
 /* A group's descriptor does not say which of its devices is meant: the group must have that one. */
-static int check_group(const struct config_device *device, int group, struct err *err)
+static int check_group(const struct config_device *device, const struct host *host, int group,
+		       struct err *err)
 {
 	struct host_member members[64];
 	size_t n;
 
+	if (group == HOST_NO_GROUP)
+		return err_set(err, EPERM,
+			       "%s: descriptor %u is a group of VFIO's no-IOMMU mode, in which a "
+			       "device reaches all memory; unload vfio-pci and turn "
+			       "vfio.enable_unsafe_noiommu_mode off",
+			       device->id, device->fd);
 	if (!device->path)
 		return err_set(
 			err, EINVAL,
 			"%s: descriptor %u is group %d, which may hold several devices; name "
 			"one by \"path\"",
 			device->id, device->fd, group);
-	if (host_group_members(&here, group, members, 64, &n))
+	if (host_group_members(host, group, members, 64, &n))
 		return err_set(err, ENOMEM, "out of memory");
 	for (size_t i = 0; i < n && i < 64; i++) {
 		if (!strcmp(members[i].name, device->path))
@@ -42,7 +54,8 @@ static int check_group(const struct config_device *device, int group, struct err
 }
 
 static int check_identity(struct device_node *node, const struct config_device *device,
-			  const struct host_identity *identity, struct err *err)
+			  const struct host *host, const struct host_identity *identity,
+			  struct err *err)
 {
 	bool group = identity->node == HOST_NODE_GROUP;
 
@@ -57,7 +70,7 @@ static int check_identity(struct device_node *node, const struct config_device *
 	if (group) {
 		memcpy(node->name, device->path ? device->path : "",
 		       device->path ? strlen(device->path) + 1 : 1);
-		return check_group(device, identity->group, err);
+		return check_group(device, host, identity->group, err);
 	}
 	memcpy(node->name, identity->device.text, sizeof(node->name));
 	if (!device->path || device->source == SOURCE_CDEV || !strcmp(device->path, node->name))
@@ -66,26 +79,77 @@ static int check_identity(struct device_node *node, const struct config_device *
 		       node->name, device->path);
 }
 
-/* A descriptor that was handed over; it is kept for the machine's next life. */
-static int find_given(struct device_node *node, const struct config_device *device, struct err *err)
+static size_t names(const struct config *config, const char **with)
 {
-	struct host_identity identity;
-	int ret = host_identify(&here, (int)device->fd, &identity, err);
+	for (size_t i = 0; i < config->n_devices; i++)
+		with[i] = config->devices[i].path;
+	return config->n_devices;
+}
 
-	if (ret)
-		return err_prefix(err, "%s", device->id);
-	ret = check_identity(node, device, &identity, err);
-	if (ret)
-		return ret;
-	node->fd = fcntl((int)device->fd, F_DUPFD_CLOEXEC, 3);
+/* Who handed it over may know less of the host than is to be known. */
+static int check_function(const struct device_node *node, const struct config *config, size_t i,
+			  const struct host *host, struct err *err)
+{
+	const struct config_device *device = &config->devices[i];
+	const char *with[CONFIG_MAX_DEVICES];
+	struct host_function function;
+	struct host_name name;
+	int ret;
+
+	if (!host_name_parse(&name, node->name) && name.kind != HOST_FUNCTION)
+		return 0;
+	if (host_function_read(host, node->name, &function))
+		return err_set(err, ENODEV,
+			       "%s: descriptor %u is %s, and sysfs has no such PCI "
+			       "function",
+			       device->id, device->fd, node->name);
+	ret = host_function_check(host, &function, false, with, names(config, with), err);
+	return ret ? err_prefix(err, "%s", device->id) : 0;
+}
+
+/*
+ * A descriptor that was handed over; it is kept for the machine's next life. What a cdev's open
+ * file is bound to it stays bound to until it is closed (Linux drivers/vfio/device_cdev.c), so each
+ * life has one of its own.
+ */
+static int open_given(struct device_node *node, const struct config_device *device,
+		      const struct device_node_from *from, struct err *err)
+{
+	const int given = (int)device->fd;
+	int again = node->group ? 0 : sysfs_open_again(host_of(from), given);
+
+	if (again < 0 && !from->one_life)
+		return err_set(
+			err, -again,
+			"%s: descriptor %u is a cdev, which the guest has until its first "
+			"reset only: user %u may not open its node anew (%s); give that user "
+			"the node, or start with --no-reboot",
+			device->id, device->fd, (unsigned int)geteuid(), strerror(-again));
+	node->fd = again > 0 ? again : fcntl(given, F_DUPFD_CLOEXEC, 3);
 	if (node->fd < 0)
 		return err_set(err, errno, "%s: descriptor %u: %s", device->id, device->fd,
 			       strerror(errno));
 	return 0;
 }
 
+static int find_given(struct device_node *node, const struct config *config, size_t i,
+		      const struct device_node_from *from, struct err *err)
+{
+	const struct config_device *device = &config->devices[i];
+	const struct host *host = host_of(from);
+	struct host_identity identity;
+	int ret = host_identify(host, (int)device->fd, &identity, err);
+
+	if (ret)
+		return err_prefix(err, "%s", device->id);
+	ret = check_identity(node, device, host, &identity, err);
+	if (!ret)
+		ret = check_function(node, config, i, host, err);
+	return ret ? ret : open_given(node, device, from, err);
+}
+
 static int find_here(struct device_node *node, const struct config *config, size_t i,
-		     struct err *err)
+		     const struct host *host, struct err *err)
 {
 	const struct config_device *device = &config->devices[i];
 	const char *with[CONFIG_MAX_DEVICES];
@@ -97,27 +161,25 @@ static int find_here(struct device_node *node, const struct config *config, size
 			       "root, or prepare the device and name it by \"path\"",
 			       device->managed ? "take a function from its host driver"
 					       : "make an mdev");
-	for (size_t j = 0; j < config->n_devices; j++)
-		with[j] = config->devices[j].path;
 	if (host_name_parse(&name, device->path))
 		return err_set(err, EINVAL, "%s names no device", device->path);
-	return host_find_device(&here, &name, way_of(config, device), with, config->n_devices,
+	return host_find_device(host, &name, way_of(config, device), with, names(config, with),
 				&node->found, err);
 }
 
-int device_node_find(struct device_node *node, const struct config *config, size_t i, int keeper,
-		     struct err *err)
+int device_node_find(struct device_node *node, const struct config *config, size_t i,
+		     const struct device_node_from *from, struct err *err)
 {
 	const struct config_device *device = &config->devices[i];
 	int ret;
 
 	*node = (struct device_node){ .fd = -1, .number = -1 };
 	if (device->fd)
-		return find_given(node, device, err);
-	node->keeper = device->keeper_index == CONFIG_NOT_KEPT ? 0 : keeper;
+		return find_given(node, config, i, from, err);
+	node->keeper = device->keeper_index == CONFIG_NOT_KEPT ? 0 : from->keeper;
 	node->index = device->keeper_index;
 	ret = node->keeper ? keeper_take(node->keeper, node->index, &node->found, err)
-			   : find_here(node, config, i, err);
+			   : find_here(node, config, i, host_of(from), err);
 	if (ret)
 		return err_prefix(err, "%s", device->id);
 	node->group = node->found.by_group || way_of(config, device) == HOST_WAY_GROUP;

@@ -25,9 +25,18 @@ struct device_node {
 	struct host_found found;
 };
 
-/* Which node device `i` is reached by. keeper: 0 for none. */
-int device_node_find(struct device_node *node, const struct config *config, size_t i, int keeper,
-		     struct err *err);
+struct device_node_from {
+	const struct host *host; /* NULL: this one */
+	int keeper;		 /* 0: none */
+	bool one_life;		 /* no machine follows this one by a reset of its guest */
+};
+
+/*
+ * Which node device `i` is reached by. A cdev that was handed over is opened anew, for an open file
+ * of one binds once; where that is not allowed the VM has one life with it, or is refused.
+ */
+int device_node_find(struct device_node *node, const struct config *config, size_t i,
+		     const struct device_node_from *from, struct err *err);
 /* same: another device's open node of the same group, for a group opens once; else NULL. */
 int device_node_open(struct device_node *node, const struct device_node *same, const char *id,
 		     struct err *err);

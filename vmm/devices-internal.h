@@ -32,6 +32,7 @@ struct devices {
 	struct devices_place place;
 	const struct log *log;
 	int keeper; /* 0: none */
+	bool one_life;
 	struct ioasid_ctx *ctx;
 	struct ioasid_space *guest; /* changed under the lock */
 	struct coherency *coherency;

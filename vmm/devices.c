@@ -100,7 +100,11 @@ static int open_node(struct devices *devices, const struct config *config, size_
 {
 	struct device *device = devices->device[devices->n - 1];
 	const struct device *first = devices->device[0];
-	int ret = device_node_find(&device->node, config, i, devices->keeper, err);
+	const struct device_node_from from = {
+		.keeper = devices->keeper,
+		.one_life = devices->one_life,
+	};
+	int ret = device_node_find(&device->node, config, i, &from, err);
 
 	if (!ret)
 		ret = check_once(devices, devices->n - 1, err);
@@ -455,8 +459,8 @@ void devices_limit(const struct devices *devices, struct layout_request *request
 	request->n_reserved = devices->n_reserved;
 }
 
-int devices_open(struct devices **out, const struct config *config, int keeper, struct vm *vm,
-		 const struct log *log, struct err *err)
+int devices_open(struct devices **out, const struct config *config, int keeper, bool one_life,
+		 struct vm *vm, const struct log *log, struct err *err)
 {
 	struct devices *devices = calloc(1, sizeof(*devices));
 	int ret;
@@ -467,6 +471,7 @@ int devices_open(struct devices **out, const struct config *config, int keeper, 
 	*devices = (struct devices){
 		.config = config,
 		.keeper = keeper,
+		.one_life = one_life,
 		.vm = vm,
 		.log = log,
 		.aperture_last = UINT64_MAX,

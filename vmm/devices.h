@@ -29,12 +29,12 @@ struct vfio_counters;
 struct vm;
 
 /*
- * Binds all devices of the configuration; keeper: who takes, makes and opens them, 0: none. Before
- * the memory layout, which must keep out of what they cannot reach. Also where there are none: they
- * can come later.
+ * Binds all devices of the configuration; keeper: who takes, makes and opens them, 0: none;
+ * one_life: as of struct device_node_from. Before the memory layout, which must keep out of what
+ * they cannot reach. Also where there are none: they can come later.
  */
-int devices_open(struct devices **out, const struct config *config, int keeper, struct vm *vm,
-		 const struct log *log, struct err *err);
+int devices_open(struct devices **out, const struct config *config, int keeper, bool one_life,
+		 struct vm *vm, const struct log *log, struct err *err);
 /* Reserved ranges and the aperture; what request points to stays valid until devices_destroy. */
 void devices_limit(const struct devices *devices, struct layout_request *request);
 

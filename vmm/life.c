@@ -285,6 +285,7 @@ static int create_machine(struct life *life, const char *path, int fd, struct ma
 		.log = life->options.log,
 		.kvm_fd = -1,
 		.keeper_fd = life->options.keeper,
+		.one_life = life->options.no_reboot,
 		.event = on_machine_event,
 		.event_arg = life,
 		.sandbox = life->options.sandbox,

@@ -490,7 +490,7 @@ int machine_create(struct machine **out, const struct machine_options *options, 
 		ret = vm_create(&machine->vm, &vm_options, err);
 	if (!ret)
 		ret = devices_open(&machine->devices, machine->config, options->keeper_fd,
-				   machine->vm, machine->log, err);
+				   options->one_life, machine->vm, machine->log, err);
 	if (!ret)
 		ret = make_memory(machine, options->snapshot, err);
 	if (!ret)

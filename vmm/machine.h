@@ -37,6 +37,7 @@ struct machine_options {
 	const struct log *log;	     /* borrowed; may be NULL */
 	int kvm_fd;		     /* -1: open /dev/kvm */
 	int keeper_fd;		     /* the keeper that started us; 0: none */
+	bool one_life;		     /* a reset by the guest is the VM's end */
 	/*
 	 * What happens to it meanwhile, for people and programs: a word, and a sentence that starts
 	 * with whose it is. From any thread, to be noted only. May be NULL.
