@@ -14,7 +14,7 @@
 #include "util/err.h"
 
 #define PARTIES_MAX 4u
-#define ROWS_MAX    64u
+#define ROWS_MAX    128u
 
 struct contest_row {
 	const char *name, *unit;

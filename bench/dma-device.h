@@ -140,6 +140,7 @@ struct dma_load {
 struct dma_result {
 	uint64_t done, ticks; /* operations */
 	uint32_t latency[DMA_BUCKETS];
+	uint64_t longest; /* latency */
 };
 
 /*

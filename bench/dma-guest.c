@@ -86,15 +86,15 @@ int dma_guest_prepare_pasids(struct dma *dma, struct err *err)
 static void on_line(void *arg, int pid, char *text)
 {
 	struct dma *dma = arg;
-	double done, ticks, latency[2];
+	struct dma_says says;
 	char row;
 
 	(void)pid;
-	if (sscanf(text, "end %c %lf %lf %lf %lf", &row, &done, &ticks, &latency[0], &latency[1]) ==
-		    5 &&
-	    row >= 'a' && row < 'a' + (int)dma->jobs.count && ticks > 0) {
+	if (sscanf(text, "end %c %lf %lf %lf %lf %lf %lf", &row, &says.done, &says.ticks,
+		   &says.median, &says.tail, &says.far, &says.longest) == 7 &&
+	    row >= 'a' && row < 'a' + (int)dma->jobs.count && says.ticks > 0) {
 		dma->ended++;
-		dma_put(dma, dma->turn, (unsigned int)(row - 'a'), done, ticks, latency);
+		dma_put(dma, dma->turn, (unsigned int)(row - 'a'), &says);
 	} else if (!strncmp(text, "not ok", 6)) {
 		snprintf(dma->complaint, sizeof(dma->complaint), "; the guest says: %.120s", text);
 	}

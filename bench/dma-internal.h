@@ -26,7 +26,21 @@ enum dma_figure {
 	DMA_RATE,
 	DMA_MEDIAN, /* latency */
 	DMA_TAIL,   /* of 99 % */
+	DMA_FAR,    /* of 99.9 % */
+	DMA_LONGEST,
+	DMA_OPERATIONS, /* of a turn */
 	DMA_FIGURES
+};
+
+/* What a turn says of a load; latencies in ticks. */
+struct dma_says {
+	double done, ticks, median, tail, far, longest;
+};
+
+/* Of a contest: DMA_FIGURES one behind the other for each load, from its `first` on. */
+struct dma_rows {
+	struct contest_row row[ROWS_MAX];
+	char name[ROWS_MAX][128];
 };
 
 /* Who takes a turn. */
@@ -71,9 +85,19 @@ void dma_fit_lines(struct jobs *jobs, unsigned int page_shift, uint64_t room);
 /* Queues that the loads of the contest are spread over; none where they are under no PASID. */
 struct dma_queues dma_queues_of(const struct dma *dma, bool pasids);
 struct dma_load dma_load_of(const struct dma *dma, const struct job *job);
-/* One load's figures: operations, ticks, and two latencies in ticks. */
-void dma_put(const struct dma *dma, struct turn *turn, unsigned int job, double done, double ticks,
-	     const double latency[2]);
+/* One load's figures. */
+void dma_put(const struct dma *dma, struct turn *turn, unsigned int job,
+	     const struct dma_says *says);
+
+/* --- dma-rows.c --- */
+struct dma_says dma_says_of(const struct dma_result *result);
+/* Rates are of moves of so many bytes, of which an operation makes `batch`. */
+void dma_rows_put(struct turn *turn, unsigned int first, const struct dma_says *says,
+		  uint64_t bytes, unsigned int batch, double hertz);
+void dma_rows_name(struct dma_rows *rows, unsigned int first, const char *name, uint64_t bytes,
+		   bool brief);
+/* Between the contest's run and its report: what is of too few operations says so. */
+void dma_rows_judge(struct dma_rows *rows, unsigned int first, const struct contest *contest);
 
 /* The configuration of a guest with the device, for the jobs that are chosen. */
 int dma_guest_prepare(struct dma *dma, struct err *err);

@@ -221,10 +221,13 @@ static bool take(struct dma_device *d, const struct dma_load *load, struct lanes
 	lanes->busy &= ~done;
 	while (done) {
 		unsigned int lane = (unsigned int)__builtin_ctzll(done);
+		uint64_t latency = now - lanes->begun[lane];
 
 		done &= done - 1;
 		result->done++;
-		result->latency[dma_bucket(now - lanes->begun[lane])]++;
+		result->latency[dma_bucket(latency)]++;
+		if (latency > result->longest)
+			result->longest = latency;
 		if (more)
 			begin(d, load, lanes, lane);
 	}

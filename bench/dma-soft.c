@@ -44,10 +44,7 @@ static const struct shape {
 };
 
 enum soft_row {
-	RATE,
-	ENGINE, /* CPU time of the engine's thread for a move that waited for it */
-	MEDIAN,
-	TAIL,
+	ENGINE = DMA_FIGURES, /* CPU time of the engine's thread for a move that waited for it */
 	ROWS
 };
 
@@ -234,7 +231,7 @@ static int one_shape(struct soft_bench *bench, struct soft *soft, struct turn *t
 				    dma->hertz),
 		.least = 2 * DEPTH,
 	};
-	unsigned int row = index * ROWS;
+	struct dma_says says;
 	double ns = 0;
 
 	turn_state(turn, "%s: a move under each", shape->name);
@@ -250,11 +247,9 @@ static int one_shape(struct soft_bench *bench, struct soft *soft, struct turn *t
 			       "%s: after %llu moves one failed or stayed away: the last status "
 			       "is 0x%x",
 			       shape->name, (unsigned long long)result.done, soft->device.error);
-	turn_put(turn, row + RATE,
-		 (double)result.done * dma->hertz / (double)result.ticks * DMA_PAGE / 1e6);
-	turn_put(turn, row + ENGINE, ns);
-	turn_put(turn, row + MEDIAN, (double)dma_latency(&result, 500) / dma->hertz * 1e6);
-	turn_put(turn, row + TAIL, (double)dma_latency(&result, 990) / dma->hertz * 1e6);
+	says = dma_says_of(&result);
+	dma_rows_put(turn, index * ROWS, &says, DMA_PAGE, 1, dma->hertz);
+	turn_put(turn, index * ROWS + ENGINE, ns);
 	return 0;
 }
 
@@ -310,38 +305,36 @@ static int soft_open(struct soft *soft, const struct dma *dma, bool pasids, stru
 
 static int hold(struct soft_bench *bench, struct bench_run *run, struct err *err)
 {
-	static const struct {
-		const char *suffix, *unit;
-		bool higher;
-	} figures[ROWS] = {
-		[RATE] = { "", "MB/s", true },
-		[ENGINE] = { ": engine's CPU time", "ns", false },
-		[MEDIAN] = { ": p50", "us", false },
-		[TAIL] = { ": p99", "us", false },
-	};
-	struct contest_row rows[ARRAY_SIZE(shapes) * ROWS];
-	char names[ARRAY_SIZE(shapes) * ROWS][80];
+	struct dma_rows rows;
 	struct contest contest = {
 		.name = "soft",
 		.parties = { "adit", "no PASIDs" },
 		.party_count = 2,
-		.rows = rows,
+		.rows = rows.row,
 		.row_count = bench->shapes * ROWS,
 		.warm_up = 1,
 		.turn = soft_turn,
 		.opaque = bench,
 	};
+	int ret;
 
-	for (unsigned int i = 0; i < contest.row_count; i++) {
-		snprintf(names[i], sizeof(names[i]), "soft: 4 KiB, depth %u, %s%s", DEPTH,
-			 bench->shape[i / ROWS]->name, figures[i % ROWS].suffix);
-		rows[i] = (struct contest_row){
-			.name = names[i],
-			.unit = figures[i % ROWS].unit,
-			.higher = figures[i % ROWS].higher,
-		};
+	_Static_assert(ARRAY_SIZE(shapes) * ROWS <= ROWS_MAX, "all shapes have their rows");
+	for (unsigned int i = 0; i < bench->shapes; i++) {
+		char name[80], *engine = rows.name[i * ROWS + ENGINE];
+
+		snprintf(name, sizeof(name), "soft: 4 KiB, depth %u, %s", DEPTH,
+			 bench->shape[i]->name);
+		dma_rows_name(&rows, i * ROWS, name, DMA_PAGE, run->options->brief);
+		snprintf(engine, sizeof(rows.name[0]), "%s: engine's CPU time", name);
+		rows.row[i * ROWS + ENGINE] = (struct contest_row){ .name = engine, .unit = "ns" };
 	}
-	return contest_hold(&contest, run, err);
+	ret = contest_run(&contest, run, err);
+	for (unsigned int i = 0; !ret && i < bench->shapes; i++)
+		dma_rows_judge(&rows, i * ROWS, &contest);
+	if (!ret)
+		contest_report(&contest, run);
+	contest_free(&contest);
+	return ret;
 }
 
 int dma_soft_measure(const struct dma *dma, struct bench_run *run, struct err *err)

@@ -97,16 +97,11 @@ static int choose_jobs(struct dma *dma, struct bench_run *run, const struct dma_
 	return 0;
 }
 
-void dma_put(const struct dma *dma, struct turn *turn, unsigned int i, double done, double ticks,
-	     const double latency[2])
+void dma_put(const struct dma *dma, struct turn *turn, unsigned int i, const struct dma_says *says)
 {
 	const struct job *job = &dma->jobs.job[i];
-	double by = job->bs <= 4096 ? 1e-3 : (double)job->bs / 1e6;
 
-	turn_put(turn, DMA_FIGURES * i + DMA_RATE,
-		 done * job->iodepth_batch * dma->hertz / ticks * by);
-	turn_put(turn, DMA_FIGURES * i + DMA_MEDIAN, latency[0] / dma->hertz * 1e6);
-	turn_put(turn, DMA_FIGURES * i + DMA_TAIL, latency[1] / dma->hertz * 1e6);
+	dma_rows_put(turn, DMA_FIGURES * i, says, job->bs, job->iodepth_batch, dma->hertz);
 }
 
 /* --- turns ----------------------------------------------------------------------------------- */
@@ -124,6 +119,7 @@ struct dma_queues dma_queues_of(const struct dma *dma, bool pasids)
 static int run_loads(struct dma *dma, struct turn *turn, struct dma_port *port, struct err *err)
 {
 	static struct dma_result result;
+	struct dma_says says;
 
 	for (unsigned int i = 0; i < dma->jobs.count; i++) {
 		const struct job *job = &dma->jobs.job[i];
@@ -140,9 +136,8 @@ static int run_loads(struct dma *dma, struct turn *turn, struct dma_port *port, 
 				port->device.driver->name, job->name,
 				(unsigned long long)result.done, state);
 		}
-		dma_put(dma, turn, i, (double)result.done, (double)result.ticks,
-			(const double[]){ (double)dma_latency(&result, 500),
-					  (double)dma_latency(&result, 990) });
+		says = dma_says_of(&result);
+		dma_put(dma, turn, i, &says);
 	}
 	return 0;
 }
@@ -257,12 +252,14 @@ static void add_lines(const struct dma *dma, const struct contest *contest, stru
 	}
 }
 
-static int hold_rows(struct dma *dma, struct contest *contest, struct bench_run *run,
-		     struct err *err)
+static int hold_rows(struct dma *dma, struct contest *contest, struct dma_rows *rows,
+		     struct bench_run *run, struct err *err)
 {
 	int ret = contest_run(contest, run, err);
 
 	if (!ret) {
+		for (unsigned int i = 0; i < dma->jobs.count; i++)
+			dma_rows_judge(rows, DMA_FIGURES * i, contest);
 		contest_report(contest, run);
 		add_lines(dma, contest, run);
 	}
@@ -273,34 +270,29 @@ static int hold_rows(struct dma *dma, struct contest *contest, struct bench_run 
 static int hold(struct dma *dma, struct bench_run *run, const char *name, enum dma_contest what,
 		struct err *err)
 {
-	struct contest_row rows[DMA_FIGURES * JOBS_MAX] = { 0 };
-	char names[DMA_FIGURES * JOBS_MAX][96];
-	static const char *const suffix[DMA_FIGURES] = { "", ": p50", ": p99" };
+	struct dma_rows rows;
 	struct contest contest = {
 		.name = name,
-		.rows = rows,
+		.rows = rows.row,
 		.row_count = DMA_FIGURES * dma->jobs.count,
 		.turn = dma_turn,
 		.opaque = dma,
 	};
 
+	_Static_assert(DMA_FIGURES * JOBS_MAX <= ROWS_MAX, "a file's jobs have their rows");
 	contest.party_count = choose_parties(dma, &contest, what);
-	for (unsigned int i = 0; i < DMA_FIGURES * dma->jobs.count; i++) {
-		const struct job *job = &dma->jobs.job[i / DMA_FIGURES];
-		unsigned int figure = i % DMA_FIGURES;
+	for (unsigned int i = 0; i < dma->jobs.count; i++) {
+		const struct job *job = &dma->jobs.job[i];
+		char whole[128];
 
-		snprintf(names[i], sizeof(names[i]), "%s: %s%s", name, job->name, suffix[figure]);
-		rows[i] = (struct contest_row){
-			.name = names[i],
-			.unit = figure != DMA_RATE ? "us"
-				: job->bs <= 4096  ? "k/s"
-						   : "MB/s",
-			.higher = figure == DMA_RATE,
-			/* Messages carry what is submitted to a served function: no floor does. */
-			.target = figure == DMA_RATE && dma->provider != &dma_served ? SAME : 0,
-		};
+		snprintf(whole, sizeof(whole), "%s: %s", name, job->name);
+		dma_rows_name(&rows, DMA_FIGURES * i, whole, job->bs,
+			      dma->options.brief && !dma->options.job_path);
+		/* Messages carry what is submitted to a served function: no floor does. */
+		if (dma->provider != &dma_served)
+			rows.row[DMA_FIGURES * i + DMA_RATE].target = SAME;
 	}
-	return hold_rows(dma, &contest, run, err);
+	return hold_rows(dma, &contest, &rows, run, err);
 }
 
 /* What of the device its figures depend on: a run's description, of which the host knows nothing.

@@ -150,6 +150,10 @@ if [ -w /dev/kvm ]; then
 	ok "and proves its data by schema" "$here/bench-json.py" schema "$schema" "$work/dma.json"
 	ok "alone, in batches and both ways, beside memcpy" is \
 		"$(grep -c '^vfio-user, 4K pages: [a-z ]* *[0-9].* memcpy ' "$work/out")" 3
+	ok "with how many operations latencies are of, in a guest too" is \
+		"$(grep -c '^vfio-user, \(4K pages\|guest\): [a-z ]*: operations *[0-9].* ops ' "$work/out")" 6
+	ok "and the longest" is "$(grep -c '^vfio-user, \(4K pages\|guest\): [a-z ]*: max *[0-9].* us ' "$work/out")" 6
+	ok "and that a tail of few is none" has "$work/out" '^vfio-user, .*: p99, of few operations '
 	ok "and in a guest, beside the host" is "$(grep -c '^vfio-user, guest: [a-z ]* *[0-9].* the host ' "$work/out")" 3
 	echo '{"jobs": [{"name": "spread", "pasids": 16, "pasid_run": 4, "iodepth": 4, "runtime": 0.01}]}' >"$work/pasids.json"
 	run "$bench" dma --job "$work/pasids.json" --rounds 1 --warm-up 0

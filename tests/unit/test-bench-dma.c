@@ -330,8 +330,67 @@ static void percentiles_are_those_of_the_counts(void **state)
 	assert_int_equal(dma_latency(&counts, 501), 20);
 	assert_int_equal(dma_latency(&counts, 990), 20);
 	assert_int_equal(dma_latency(&counts, 991), 30);
+	assert_int_equal(dma_latency(&counts, 999), 30);
 	memset(&counts, 0, sizeof(counts));
 	assert_int_equal(dma_latency(&counts, 500), 0);
+}
+
+static void the_longest_latency_is_the_last_bucket_s(void **state)
+{
+	struct model m = model_of();
+	unsigned int last = 0;
+
+	(void)state;
+	assert_true(dma_run(&m.device, &plain, &result));
+	for (unsigned int i = 0; i < DMA_BUCKETS; i++)
+		last = result.latency[i] ? i : last;
+	assert_int_equal(dma_bucket(result.longest), last);
+	assert_int_equal(dma_says_of(&result).longest, result.longest);
+}
+
+/* Of two parties with so many operations in the one round that there was; one had more. */
+static void judge(struct dma_rows *rows, unsigned int operations)
+{
+	struct contest contest = { .party_count = 2 };
+
+	dma_rows_name(rows, 0, "load", 4096, false);
+	contest.samples = calloc(DMA_FIGURES, sizeof(*contest.samples));
+	assert_non_null(contest.samples);
+	samples_add(&contest.samples[DMA_OPERATIONS][0], 1e6);
+	samples_add(&contest.samples[DMA_OPERATIONS][1], operations);
+	dma_rows_judge(rows, 0, &contest);
+	contest_free(&contest);
+}
+
+static void percentiles_with_few_operations_beyond_them_say_so(void **state)
+{
+	static const struct {
+		unsigned int operations;
+		const char *median, *tail;
+		bool far_hidden;
+	} rows[] = {
+		{ 19, "load: p50, of few operations", "load: p99, of few operations", true },
+		{ 20, "load: p50", "load: p99, of few operations", true },
+		{ 999, "load: p50", "load: p99, of few operations", true },
+		{ 1000, "load: p50", "load: p99", true },
+		{ 9999, "load: p50", "load: p99", true },
+		{ 10000, "load: p50", "load: p99", false },
+	};
+	struct dma_rows is;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		judge(&is, rows[i].operations);
+		assert_string_equal(is.row[DMA_RATE].name, "load");
+		assert_string_equal(is.row[DMA_MEDIAN].name, rows[i].median);
+		assert_string_equal(is.row[DMA_TAIL].name, rows[i].tail);
+		assert_string_equal(is.row[DMA_LONGEST].name, "load: max");
+		assert_int_equal(is.row[DMA_FAR].hidden, rows[i].far_hidden);
+		assert_false(is.row[DMA_OPERATIONS].hidden);
+	}
+	dma_rows_name(&is, 0, "load", 4096, true);
+	assert_true(is.row[DMA_FAR].hidden && is.row[DMA_OPERATIONS].hidden);
+	assert_false(is.row[DMA_TAIL].hidden);
 }
 
 static void devices_are_known_by_number_or_class(void **state)
@@ -364,6 +423,8 @@ int main(void)
 		cmocka_unit_test(an_operation_that_fails_ends_the_load),
 		cmocka_unit_test(latencies_are_known_to_3_percent),
 		cmocka_unit_test(percentiles_are_those_of_the_counts),
+		cmocka_unit_test(the_longest_latency_is_the_last_bucket_s),
+		cmocka_unit_test(percentiles_with_few_operations_beyond_them_say_so),
 		cmocka_unit_test(devices_are_known_by_number_or_class),
 	};
 

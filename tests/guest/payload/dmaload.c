@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An assigned device under load, for the host to measure: adit bench dma's own drivers (bench/), in
- * a guest. Each row says "begin N" and "end N OPERATIONS CYCLES MEDIAN TAIL", the latter two in
- * cycles, of half and of 99 in a hundred.
+ * a guest. Each row says "begin N" and "end N OPERATIONS CYCLES P50 P99 P99.9 MAX", the latter four
+ * latencies in cycles.
  *
  * Words, as of diskload.c: rowa=, rowb=, ...: in order << 62 | depth << 32 | bytes; mixa= of a
  * hundred are writes, sizea= bytes of memory that are walked over, cyclesa= of the TSC, batcha=
@@ -131,8 +131,9 @@ static bool run_row(struct dma_device *d, char name, uint64_t row)
 	kprintf("begin %c\n", name);
 	if (!dma_prove(d, &load) || !dma_run(d, &load, &result))
 		return false;
-	kprintf("end %c %lu %lu %lu %lu\n", name, result.done, result.ticks,
-		dma_latency(&result, 500), dma_latency(&result, 990));
+	kprintf("end %c %lu %lu %lu %lu %lu %lu\n", name, result.done, result.ticks,
+		dma_latency(&result, 500), dma_latency(&result, 990), dma_latency(&result, 999),
+		result.longest);
 	return true;
 }
 
