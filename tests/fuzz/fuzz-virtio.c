@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a hostile guest can do to whole devices: any registers, any rings, any buffers, in any
- * order, on a console of two ports, a balloon, a source of entropy, a vsock, a disk and a network
- * interface of two queue pairs. The devices live as long as the process and are reset before each
- * input; their loop never runs, its work is done here. The network's, which has nothing else,
- * turns when the input says so; frames come from a wire that the input feeds, and go where their
- * sizes are looked at.
+ * order, on a console of two ports, a balloon, a source of entropy, a vsock, a network interface of
+ * two queue pairs, a disk, and one on which zeros are written down. The devices live as long as the
+ * process and are reset before each input; their loop never runs, its work is done here. The
+ * network's, which has nothing else, turns when the input says so; frames come from a wire that the
+ * input feeds, and go where their sizes are looked at.
  *
  * Input: a byte that chooses the device, then steps of an operation byte with its arguments.
  */
@@ -30,8 +30,10 @@
 
 #define BASE	0x1000ULL
 #define BYTES	0x10000u
-#define DEVICES 6u
+#define DEVICES 7u
+#define DISK	4u
 #define NET	5u
+#define ZEROS	6u
 #define IMAGE	0x8000
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -41,7 +43,7 @@ struct fleet {
 	struct virtio_memory table;
 	struct virtio_host host;
 	struct virtio_device *device[DEVICES];
-	struct blk *blk;
+	struct blk *blk[DEVICES];    /* where it is a disk */
 	struct virtio_host net_host; /* with a loop of its own */
 	struct loop_work stop;
 	char path[64];
@@ -68,7 +70,7 @@ static void stop_loop(void *arg)
 	loop_stop(arg);
 }
 
-static void make_disk(struct fleet *fleet)
+static void make_disk(struct fleet *fleet, unsigned int index)
 {
 	char path[] = "/tmp/adit-fuzz-disk-XXXXXX";
 	const struct blk_options options = {
@@ -80,9 +82,9 @@ static void make_disk(struct fleet *fleet)
 	if (fd < 0 || ftruncate(fd, IMAGE))
 		abort();
 	close(fd);
-	check(blk_create(&fleet->blk, &fleet->host, &options, &err), &err);
+	check(blk_create(&fleet->blk[index], &fleet->host, &options, &err), &err);
 	unlink(path);
-	fleet->device[4] = blk_device(fleet->blk);
+	fleet->device[index] = blk_device(fleet->blk[index]);
 }
 
 static void make_net(struct fleet *fleet)
@@ -132,6 +134,8 @@ static void clear_wire(void)
 /* What the loop would do, until nothing is in flight. */
 static void work(struct fleet *fleet, struct virtio_device *device)
 {
+	struct blk *blk = NULL;
+
 	if (device == fleet->device[NET]) {
 		(void)loop_post(fleet->net_host.loop, &fleet->stop);
 		if (loop_run(fleet->net_host.loop))
@@ -141,13 +145,15 @@ static void work(struct fleet *fleet, struct virtio_device *device)
 		return;
 	}
 	device->work.fn(device);
-	if (device != blk_device(fleet->blk))
+	for (unsigned int i = 0; i < DEVICES; i++)
+		blk = fleet->device[i] == device ? fleet->blk[i] : blk;
+	if (!blk)
 		return;
 	virtio_lock(device);
 	do {
-		blk_reap(fleet->blk);
-		blk_answer(fleet->blk);
-	} while (fleet->blk->in_flight);
+		blk_reap(blk);
+		blk_answer(blk);
+	} while (blk->in_flight);
 	virtio_unlock(device);
 }
 
@@ -176,7 +182,10 @@ static struct fleet *fleet_new(void)
 	check(vsock_create(&fleet->device[3], &fleet->host, 3, fleet->path, &err), &err);
 	/* The process may end at any input; nobody needs the names. */
 	unlink(fleet->path);
-	make_disk(fleet);
+	make_disk(fleet, DISK);
+	make_disk(fleet, ZEROS);
+	/* What a file system finds out that knows nothing of zeros. */
+	fleet->blk[ZEROS]->no_unmap = fleet->blk[ZEROS]->no_zero_range = true;
 	make_net(fleet);
 	for (unsigned int i = 0; i < DEVICES; i++) {
 		fleet->device[i]->interrupt = interrupt;

@@ -10,6 +10,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "vmm/virtio/blk-internal.h"
+
 static const char *make_image(char *path, off_t bytes)
 {
 	int fd;
@@ -134,6 +136,34 @@ static void discard_and_write_zeroes_leave_zeros(void **state)
 	assert_int_equal(request(&d, 0, VIRTIO_BLK_T_WRITE_ZEROES, 0, sizeof(segment), NULL),
 			 VIRTIO_BLK_S_IOERR);
 	assert_int_equal(request(&d, 0, VIRTIO_BLK_T_DISCARD, 0, 32, NULL), VIRTIO_BLK_S_IOERR);
+	close_disk(&d);
+}
+
+/* Wherever the range is, and however zeros come about; the image behind is not written to. */
+static void ranges_of_no_sectors_are_done(void **state)
+{
+	struct disk d;
+	const struct blk_options options = plain(make_image(d.path, SECTORS * 512));
+
+	open_disk(&d, &options);
+	start(&d, BENCH_VERSION_1);
+	round_trip(&d, 0, 0, 4096);
+	for (int written = 0; written < 2; written++) {
+		virtio_lock(d.b.device);
+		d.blk->no_unmap = d.blk->no_zero_range = written;
+		virtio_unlock(d.b.device);
+		for (uint32_t unmap = 0; unmap < 2; unmap++)
+			assert_int_equal(request_range(&d, VIRTIO_BLK_T_WRITE_ZEROES, 0, 0, unmap),
+					 0);
+		assert_int_equal(request_range(&d, VIRTIO_BLK_T_DISCARD, SECTORS, 0, 0), 0);
+		assert_int_equal(request_range(&d, VIRTIO_BLK_T_DISCARD, SECTORS + 1, 0, 0),
+				 VIRTIO_BLK_S_IOERR);
+	}
+	assert_int_equal(request(&d, 0, VIRTIO_BLK_T_IN, 0, 4096, NULL), 0);
+	assert_false(are_zeros(&d, 4096));
+	assert_int_equal(request_range(&d, VIRTIO_BLK_T_WRITE_ZEROES, 0, 200, 0), 0);
+	assert_int_equal(request(&d, 0, VIRTIO_BLK_T_IN, 0, 4096, NULL), 0);
+	assert_true(are_zeros(&d, 4096));
 	close_disk(&d);
 }
 
@@ -470,6 +500,7 @@ int main(void)
 		cmocka_unit_test(what_is_written_is_read_in_every_layout),
 		cmocka_unit_test(direct_io_takes_any_buffer),
 		cmocka_unit_test(discard_and_write_zeroes_leave_zeros),
+		cmocka_unit_test(ranges_of_no_sectors_are_done),
 		cmocka_unit_test(requests_past_the_end_are_errors),
 		cmocka_unit_test(serial_number_is_given),
 		cmocka_unit_test(readonly_disk_refuses_writes),

@@ -181,6 +181,8 @@ static int write_zeros(struct blk *blk, struct blk_request *r)
 {
 	unsigned int n = (unsigned int)((r->bytes + BLK_ZERO_BYTES - 1) / BLK_ZERO_BYTES);
 
+	if (!n)
+		return -EINVAL;
 	if (!blk->zeros) {
 		void *zeros =
 			mmap(NULL, BLK_ZERO_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -274,7 +274,8 @@ static bool take(void *opaque, unsigned int queue)
 	}
 	ret = set_up(blk, r, chain);
 	limiter_take(&blk->limiter, r->bytes);
-	if (ret || ((r->op == BLK_READ || r->op == BLK_WRITE) && !r->bytes))
+	/* Of no bytes it is done; the kernel refuses to make a hole of none. */
+	if (ret || (r->op != BLK_FLUSH && !r->bytes))
 		blk_done(blk, r, MIN(ret, 0));
 	else
 		blk_start(blk, r);
