@@ -73,6 +73,12 @@ struct host_member {
 /* Up to `max` members; *n is how many there are. */
 int host_group_members(const struct host *host, int group, struct host_member *out, size_t max,
 		       size_t *n);
+/*
+ * The same of the functions that a reset of its bus takes along, itself among them: all behind its
+ * bridge. None where there is no bridge: then its bus cannot be reset. -ENOMEM.
+ */
+int host_bus_members(const struct host *host, const char *bdf, struct host_member *out, size_t max,
+		     size_t *n);
 /* Members beside `name` must be in `with`, on a VFIO driver, or on none that does DMA by itself. */
 int host_group_check(const struct host *host, int group, const char *name, const char *const *with,
 		     size_t n_with, struct err *err);

@@ -44,11 +44,12 @@ static const char *text_of(json *object, const char *key)
 }
 
 struct planner {
+	const struct host *host;
 	const struct config *config;
 	json *problems, *groups;
 	const char *with[CONFIG_MAX_DEVICES];
+	struct host_name names[CONFIG_MAX_DEVICES]; /* what each is; "": that does not show */
 	struct coherency_device facts[CONFIG_MAX_DEVICES];
-	uint64_t bars;
 	bool pins; /* some device has all guest memory pinned */
 	unsigned int n_functions;
 	bool by_group; /* one of them, and so all */
@@ -76,7 +77,8 @@ static void add_group(struct planner *planner, int group)
 		if (json_object_get_int(json_object_object_get(object, "group")) == group)
 			return;
 	}
-	if (group == HOST_NO_GROUP || host_group_members(&here, group, members, MEMBERS, &n))
+	if (group == HOST_NO_GROUP ||
+	    host_group_members(planner->host, group, members, MEMBERS, &n))
 		return;
 	object = json_object_new_object();
 	list = json_object_new_array();
@@ -92,39 +94,103 @@ static void add_group(struct planner *planner, int group)
 	json_object_array_add(planner->groups, object);
 }
 
+static bool is_ours(const struct planner *planner, const char *bdf)
+{
+	for (size_t i = 0; i < planner->config->n_devices; i++) {
+		if (!strcmp(planner->names[i].text, bdf))
+			return true;
+	}
+	return false;
+}
+
+/* In a group that one of ours is in: the kernel lets nobody else open it. */
+static bool goes_with_ours(const struct planner *planner, int group)
+{
+	for (size_t i = 0; i < planner->config->n_devices; i++) {
+		struct host_function ours;
+
+		if (!host_function_read(planner->host, planner->names[i].text, &ours) &&
+		    ours.group == group)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * By its bus, as the kernel does it for who has all that is on that bus: the names of the others,
+ * or NULL.
+ */
+static json *reset_with(const struct planner *planner, const char *bdf)
+{
+	struct host_member members[MEMBERS];
+	json *others;
+	size_t n;
+
+	if (host_bus_members(planner->host, bdf, members, MEMBERS, &n) || !n || n > MEMBERS)
+		return NULL;
+	others = json_object_new_array();
+	for (size_t i = 0; i < n; i++) {
+		struct host_function other;
+
+		if (!strcmp(members[i].name, bdf))
+			continue;
+		json_object_array_add(others, json_object_new_string(members[i].name));
+		if (is_ours(planner, members[i].name))
+			continue;
+		if (host_function_read(planner->host, members[i].name, &other) || !other.vfio ||
+		    other.group == HOST_NO_GROUP || !goes_with_ours(planner, other.group)) {
+			json_object_put(others);
+			return NULL;
+		}
+	}
+	return others;
+}
+
+static int plan_reset(struct planner *planner, const struct config_device *device,
+		      const struct host_function *function, json *object)
+{
+	json *others = *function->resets ? NULL : reset_with(planner, function->bdf);
+	struct err err;
+
+	put(object, "reset", others ? "bus" : function->resets);
+	if (others)
+		json_object_object_add(object, "reset_with", others);
+	if (*function->resets || others || device->allow_no_reset)
+		return 0;
+	err_set(&err, EOPNOTSUPP,
+		"%s cannot be reset; \"allow_no_reset\": true takes it all the same",
+		function->bdf);
+	problem(planner, device, &err);
+	return -EOPNOTSUPP;
+}
+
 static void plan_function(struct planner *planner, size_t i, const char *bdf, json *object)
 {
 	const struct config_device *device = &planner->config->devices[i];
 	struct coherency_device *facts = &planner->facts[i];
 	struct host_function function;
 	struct err err;
-	int ret = host_function_read(&here, bdf, &function);
+	int ret = host_function_read(planner->host, bdf, &function);
 
 	if (ret) {
 		err_set(&err, ENODEV, "there is no PCI function %s on this host", bdf);
 		problem(planner, device, &err);
 		return;
 	}
-	ret = host_function_check(&here, &function, device->managed, planner->with,
+	ret = host_function_check(planner->host, &function, device->managed, planner->with,
 				  planner->config->n_devices, &err);
 	if (ret)
 		problem(planner, device, &err);
-	if (!*function.resets && !device->allow_no_reset) {
-		ret = err_set(&err, EOPNOTSUPP,
-			      "%s cannot be reset; \"allow_no_reset\": true takes it all the same",
-			      bdf);
-		problem(planner, device, &err);
-	}
+	if (plan_reset(planner, device, &function, object))
+		ret = -EOPNOTSUPP;
 	put(object, "driver", function.driver);
 	put(object, "state", ret ? "refused" : function.vfio ? "ready" : "taken at start");
-	put(object, "reset", function.resets);
 	put(object, "iommu_enforces", host_snoop_word(function.snoop));
 	put(object, "isolation", "iommu-rid");
 	put_int(object, "bar_bytes", function.bar_bytes);
 	facts->iommu =
 		function.snoop == HOST_SNOOP_YES ? COHERENCY_IOMMU_ENFORCES : COHERENCY_IOMMU_LAX;
 	facts->group = device->via == VIA_GROUP || !*function.cdev ? function.group : -1;
-	planner->bars += function.bar_bytes;
 	planner->pins = true;
 	planner->n_functions++;
 	planner->by_group |= facts->group >= 0;
@@ -144,7 +210,7 @@ static void plan_mdev(struct planner *planner, size_t i, const char *uuid, json 
 	planner->facts[i].iommu = COHERENCY_IOMMU_NONE;
 	planner->facts[i].group = -1;
 	if (device->source != SOURCE_NEW_MDEV) {
-		if (!host_mdev_read(&here, uuid, &mdev)) {
+		if (!host_mdev_read(planner->host, uuid, &mdev)) {
 			put(object, "state", "ready");
 			add_group(planner, mdev.group);
 			return;
@@ -164,14 +230,15 @@ static void plan_mdev(struct planner *planner, size_t i, const char *uuid, json 
 	put(object, "state", "made at start");
 	put(object, "parent", made.parent);
 	put(object, "type", made.type);
-	if (change_mdev_plan(&here, &made, &err)) {
+	if (change_mdev_plan(planner->host, &made, &err)) {
 		problem(planner, device, &err);
 		put(object, "state", "refused");
 	}
 }
 
 /* A cdev's path and a descriptor: which device they are, as far as it shows. */
-static int name_device(const struct config_device *device, struct host_name *name, struct err *err)
+static int name_device(const struct host *host, const struct config_device *device,
+		       struct host_name *name, struct err *err)
 {
 	struct host_identity identity;
 	unsigned int major, minor;
@@ -179,14 +246,14 @@ static int name_device(const struct config_device *device, struct host_name *nam
 	int ret;
 
 	if (device->source == SOURCE_CDEV) {
-		if (sysfs_read(&here, number, sizeof(number), "/sys/class/vfio-dev/%s/dev",
+		if (sysfs_read(host, number, sizeof(number), "/sys/class/vfio-dev/%s/dev",
 			       strrchr(device->path, '/') + 1) ||
 		    sscanf(number, "%u:%u", &major, &minor) != 2)
 			return err_set(err, ENODEV, "%s is no VFIO device of this host",
 				       device->path);
-		ret = host_identify_number(&here, major, minor, &identity, err);
+		ret = host_identify_number(host, major, minor, &identity, err);
 	} else {
-		ret = host_identify(&here, (int)device->fd, &identity, err);
+		ret = host_identify(host, (int)device->fd, &identity, err);
 	}
 	if (!ret && identity.node != HOST_NODE_CDEV)
 		ret = err_set(err, EINVAL,
@@ -221,7 +288,7 @@ static json *plan_device(struct planner *planner, size_t i)
 	put(object, "id", device->id);
 	put(object, "coherency", coherency_policy_name(policies[device->coherency]));
 	if (device->source == SOURCE_CDEV || device->source == SOURCE_DESCRIPTOR) {
-		if (name_device(device, &name, &err)) {
+		if (name_device(planner->host, device, &name, &err)) {
 			problem(planner, device, &err);
 			put(object, "state", "refused");
 			return object;
@@ -255,7 +322,7 @@ static json *plan_coherency(struct planner *planner, json *devices)
 		put(object, "why", "no assigned device may do no-snoop DMA");
 		return object;
 	}
-	host.pat_always = sysfs_exists(&here, "/sys/module/kvm_amd");
+	host.pat_always = sysfs_exists(planner->host, "/sys/module/kvm_amd");
 	fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	if (fd >= 0) {
 		host.pat_quirk = kvm_cap_value(fd, CAP_QUIRKS2) & QUIRK_PAT;
@@ -293,7 +360,8 @@ static bool may_lock_all(void)
 static void check_huge_pages(struct planner *planner, uint64_t size, uint64_t page)
 {
 	uint64_t free_pages =
-		sysfs_number(&here, "/sys/kernel/mm/hugepages/hugepages-%llukB/free_hugepages",
+		sysfs_number(planner->host,
+			     "/sys/kernel/mm/hugepages/hugepages-%llukB/free_hugepages",
 			     (unsigned long long)(page / KIB));
 	char text[160];
 
@@ -310,7 +378,9 @@ static json *plan_budget(struct planner *planner)
 {
 	const struct config *config = planner->config;
 	uint64_t size = config->memory.size, huge = config->memory.hugepage_size;
-	uint64_t needed = planner->pins ? size + planner->bars : 0;
+	/* BARs that other devices reach are not counted (Linux drivers/iommu/iommufd/pages.c). */
+	uint64_t all = size + config->memory.hotplugged_size;
+	uint64_t needed = planner->pins ? all : 0;
 	const struct map_estimate memory = { .size = size,
 					     .hugepage = huge,
 					     .shared = config->memory.shared,
@@ -328,11 +398,12 @@ static json *plan_budget(struct planner *planner)
 	put_int(object, "huge_page_percent", huge ? 100 : 0);
 	put_int(object, "map_ms", needed ? map_estimate_ns(&memory) / 1000000 : 0);
 	put(object, "why",
-	    needed ? "guest memory and the BARs are pinned and counted; the time is an estimate"
+	    needed ? "guest memory is pinned and counted, what is plugged as it comes; the time is an "
+		     "estimate"
 	    : config->n_devices ? "an mdev's driver pins what it works on"
 				: "composed ADIs reach memory through the monitor's own mapping");
 	if (huge)
-		check_huge_pages(planner, size, huge);
+		check_huge_pages(planner, all, huge);
 	if (needed && !may_lock_all() && limit.rlim_cur != RLIM_INFINITY &&
 	    needed > limit.rlim_cur) {
 		snprintf(text, sizeof(text),
@@ -364,17 +435,33 @@ static json *plan_peers(const struct planner *planner)
 	return object;
 }
 
-void plan_devices(json *plan, const struct config *config)
+/* Before any is looked at: they are asked about each other. */
+static void name_all(struct planner *planner)
+{
+	for (size_t i = 0; i < planner->config->n_devices; i++) {
+		const struct config_device *device = &planner->config->devices[i];
+		struct host_name *name = &planner->names[i];
+		struct err err;
+
+		planner->with[i] = device->path;
+		if (device->source == SOURCE_FUNCTION)
+			host_name_parse(name, device->path);
+		else if (device->source == SOURCE_CDEV || device->source == SOURCE_DESCRIPTOR)
+			name_device(planner->host, device, name, &err);
+	}
+}
+
+void plan_devices(json *plan, const struct config *config, const struct host *host)
 {
 	struct planner planner = {
+		.host = host ? host : &here,
 		.config = config,
 		.problems = json_object_new_array(),
 		.groups = json_object_new_array(),
 	};
 	json *devices = json_object_new_array();
 
-	for (size_t i = 0; i < config->n_devices; i++)
-		planner.with[i] = config->devices[i].path;
+	name_all(&planner);
 	for (size_t i = 0; i < config->n_devices; i++)
 		json_object_array_add(devices, plan_device(&planner, i));
 	json_object_object_add(plan, "devices", devices);
@@ -383,6 +470,16 @@ void plan_devices(json *plan, const struct config *config)
 	json_object_object_add(plan, "peer_to_peer", plan_peers(&planner));
 	json_object_object_add(plan, "budget", plan_budget(&planner));
 	json_object_object_add(plan, "problems", planner.problems);
+}
+
+static void list_names(json *list, char *out, size_t size)
+{
+	size_t n = 0;
+
+	*out = 0;
+	for (size_t i = 0; list && i < json_object_array_length(list) && n < size; i++)
+		n += (size_t)snprintf(out + n, size - n, "%s%s", i ? " " : "",
+				      json_object_get_string(json_object_array_get_idx(list, i)));
 }
 
 void plan_devices_print(json *plan, FILE *to)
@@ -395,13 +492,16 @@ void plan_devices_print(json *plan, FILE *to)
 
 	for (size_t i = 0; i < json_object_array_length(devices); i++) {
 		json *d = json_object_array_get_idx(devices, i);
+		char with[1200];
 
+		list_names(json_object_object_get(d, "reset_with"), with, sizeof(with));
 		fprintf(to,
-			"device %s: %s, %s, driver %s; reset: %s; isolation %s; coherency %s "
+			"device %s: %s, %s, driver %s; reset: %s%s%s; isolation %s; coherency %s "
 			"(predicted: IOMMU enforces snooping: %s, KVM %s, No Snoop Enable %s)\n",
 			text_of(d, "id"), text_of(d, "path"), text_of(d, "state"),
-			text_of(d, "driver"), text_of(d, "reset"), text_of(d, "isolation"),
-			text_of(d, "coherency"), text_of(d, "iommu_enforces"), text_of(d, "kvm"),
+			text_of(d, "driver"), text_of(d, "reset"), *with ? ", with " : "", with,
+			text_of(d, "isolation"), text_of(d, "coherency"),
+			text_of(d, "iommu_enforces"), text_of(d, "kvm"),
 			text_of(d, "no_snoop_bit"));
 	}
 	for (size_t i = 0; i < json_object_array_length(groups); i++) {

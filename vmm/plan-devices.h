@@ -10,10 +10,14 @@
 #include <stdio.h>
 
 struct config;
+struct host;
 struct json_object;
 
-/* Adds "devices", "groups", "coherency", "budget" and "problems" (sentences; run would fail). */
-void plan_devices(struct json_object *plan, const struct config *config);
+/*
+ * Adds "devices", "groups", "coherency", "peer_to_peer", "budget" and "problems" (sentences; run
+ * would fail). host: NULL for this one.
+ */
+void plan_devices(struct json_object *plan, const struct config *config, const struct host *host);
 void plan_devices_print(struct json_object *plan, FILE *to);
 
 #endif

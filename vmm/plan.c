@@ -240,7 +240,7 @@ int plan_make(json **out, const struct config *config, struct err *err)
 	json_object_object_add(plan, "adis", adis_plan(config));
 	json_object_object_add(plan, "spaces", spaces_plan(config, &layout));
 	json_object_object_add(plan, "pasids", pasids_plan(config));
-	plan_devices(plan, config);
+	plan_devices(plan, config, NULL);
 	plan_payload(plan, config, &layout);
 	plan_sandbox(plan);
 	*out = plan;

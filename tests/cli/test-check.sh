@@ -81,8 +81,30 @@ plan = json.load(open(sys.argv[1]))
 assert [d["id"] for d in plan["devices"]] == ["nic", "port"]
 assert len(plan["problems"]) >= 2 and plan["groups"] == []
 assert plan["peer_to_peer"]["state"] == "off" and plan["peer_to_peer"]["why"]
-assert {"locked_memory", "allowed", "huge_page_percent", "map_ms"} <= set(plan["budget"])
+budget = plan["budget"]
+assert {"locked_memory", "allowed", "huge_page_percent", "map_ms", "why"} == set(budget)
+# Neither is there: nothing is pinned.
+assert (budget["locked_memory"], budget["huge_page_percent"], budget["map_ms"]) == (0, 0, 0), budget
+assert budget["why"] == "an mdev\047s driver pins what it works on", budget
+assert budget["allowed"] == "unlimited" or budget["allowed"] > 0
 ' "$work/out"
+# shellcheck disable=SC2012 # names of functions
+function=$(ls /sys/bus/pci/devices 2>/dev/null | head -n 1)
+if [ "$function" ]; then
+	cat >"$work/function.json" <<-END
+		{"payload": {"flat": "$build/guest/hello.bin"}, "memory": {"size": "256M", "hotplug_size": "2G", "hotplugged_size": "512M"},
+		 "devices": [{"id": "nic", "path": "$function"}]}
+	END
+	run "$adit" check "$work/function.json" --json
+	ok "what is locked is guest memory with what is plugged at first, and nothing else" python3 -c '
+import json, sys
+budget = json.load(open(sys.argv[1]))["budget"]
+assert budget["locked_memory"] == (256 + 512) << 20, budget
+assert budget["huge_page_percent"] == 0, budget
+' "$work/out"
+else
+	skip "what is locked is guest memory and nothing else" "no PCI function here"
+fi
 
 run "$adit" check
 ok "no configuration gives status 2" is "$status" 2
