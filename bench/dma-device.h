@@ -42,6 +42,7 @@ struct dma_driver {
 	/* From here on operations bring once more what they brought from the start. NULL: always.
 	 */
 	void (*rewind)(struct dma_device *d);
+	bool several; /* queues, by wanted.count */
 	/* What each move brings. NULL: what the device holds, which nobody here knows. */
 	const uint8_t *(*brings)(const struct dma_device *d);
 	/* Its state in words: a name and a register. */
@@ -51,17 +52,19 @@ struct dma_driver {
 /* NULL: no driver knows it. */
 const struct dma_driver *dma_find(uint16_t vendor, uint16_t device, uint32_t class_code);
 
-/* NVM Express 1.4, a queue of the admin and one of commands. */
+/* NVM Express 1.4, a queue of the admin and some of commands. */
 struct dma_nvme {
 	uint32_t stride; /* bytes from one doorbell to the next */
 	uint32_t entries;
 	struct dma_queue {
 		uint32_t tail, head;
 		bool phase;
-	} admin, io;
+	} admin, io[DMA_QUEUES];
+	uint32_t result; /* of the last command of the admin's */
 	uint64_t blocks;
 	uint32_t block; /* bytes */
 	uint64_t next;	/* block */
+	uint64_t random;
 };
 
 /* Intel DSA 1.0 and later: dedicated queues. */
@@ -70,7 +73,6 @@ struct dma_dsa {
 	uint64_t gencap;
 	uint32_t stride; /* bytes from one queue's configuration to the next */
 	uint32_t slot;	 /* of the portal's page, in turn */
-	uint64_t sent;	 /* operations, of a load */
 	uint64_t busy;	 /* lanes */
 };
 
@@ -84,8 +86,9 @@ struct dma_ioat {
 };
 
 /*
- * Queues that are wanted besides the first, before start: only a DSA has them. With PASIDs, queue
- * n is under PASID n + 1; without, all are as a single one is.
+ * Queues that are wanted besides the first, before start: a DSA has them, and an NVMe controller.
+ * With PASIDs, which are a DSA's, queue n is under PASID n + 1; without, all are as a single one
+ * is.
  */
 struct dma_queues {
 	unsigned int count; /* 0: one */
@@ -107,13 +110,16 @@ struct dma_device {
 	uint8_t *memory;
 	uint64_t address, size;
 	uint64_t patience; /* ticks for one operation */
-	/* What the driver found: limits of one operation. */
+	/* What the driver found: limits of one operation; lanes are a queue's. */
 	unsigned int lanes;
 	uint32_t bytes_max, bytes_step, batch_max;
 	/* Of the load that runs. */
 	uint32_t bytes, batch;
 	uint64_t stride; /* from one move of a batch to the next one */
 	unsigned int queues, in_row;
+	bool own_lanes;
+	bool random;   /* where on what the device holds, too */
+	uint64_t sent; /* operations */
 	uint64_t failed;
 	uint32_t error; /* of the last that failed */
 	struct dma_nvme nvme;
@@ -128,11 +134,13 @@ struct dma_load {
 	unsigned int batch;  /* moves of one operation */
 	unsigned int depth;  /* operations under way */
 	unsigned int writes; /* of a hundred; a write changes what the device holds */
-	bool random;	     /* where in memory; else one place after the other */
+	bool random;	     /* where in memory and on a disk; else one place after the other */
 	uint64_t size;	     /* of memory that is walked over, above DMA_OWN */
 	uint64_t stride;     /* from the begin of one move to that of the next; 0: no gap */
 	unsigned int queues; /* that operations go to in turn; 0: one */
 	unsigned int in_row; /* so many to one, before the next; 0: one */
+	bool own_lanes;	     /* no turns: of depth, each has a share that stays its own */
+	uint64_t ramp;	     /* ticks before the load that are not kept */
 	uint64_t ticks;	     /* for so long, and at least `least` operations */
 	unsigned int least;
 };
@@ -167,6 +175,14 @@ extern const struct dma_driver dma_cpu;
 #define DMA_SINK	 (DMA_SOURCE + DMA_SOURCE_BYTES) /* of what does not go to memory; as much */
 
 void dma_fill_source(struct dma_device *d);
+
+/* That the next operation goes to. */
+static inline unsigned int dma_next_queue(struct dma_device *d, unsigned int lane)
+{
+	if (d->own_lanes)
+		return lane % d->queues;
+	return (unsigned int)(d->sent++ / d->in_row % d->queues);
+}
 
 static inline uint64_t dma_ticks(void)
 {

@@ -166,12 +166,6 @@ static void dsa_send(struct dma_device *d, unsigned int queue, unsigned int lane
 		   descriptor);
 }
 
-/* Whose turn it is. */
-static unsigned int dsa_next_queue(struct dma_device *d)
-{
-	return (unsigned int)(d->dsa.sent++ / d->in_row % d->queues);
-}
-
 static void dsa_describe_move(struct dma_device *d, struct dsa_descriptor *out, uint64_t address,
 			      bool to_memory)
 {
@@ -200,7 +194,7 @@ static void dsa_submit(struct dma_device *d, unsigned int lane, uint64_t address
 			.size = d->batch,
 		};
 	}
-	dsa_send(d, dsa_next_queue(d), lane, &descriptor);
+	dsa_send(d, dma_next_queue(d, lane), lane, &descriptor);
 }
 
 static uint64_t dsa_reap(struct dma_device *d)
@@ -292,6 +286,7 @@ const struct dma_driver dma_dsa_driver = {
 	.devices = { DSA_DEVICE_ID, 0x11fb,
 		     0x1212 }, /* Sapphire Rapids, Granite Rapids D, Diamond Rapids */
 	.portals = true,
+	.several = true,
 	.start = dsa_start,
 	.submit = dsa_submit,
 	.reap = dsa_reap,

@@ -26,7 +26,10 @@ void dma_guest_words(const struct dma *dma, const struct dma_queues *queues, FIL
 		if (load.stride)
 			fprintf(to, "stride%c=%llu ", row, (unsigned long long)load.stride);
 		if (load.queues)
-			fprintf(to, "spread%c=%u inrow%c=%u ", row, load.queues, row, load.in_row);
+			fprintf(to, "spread%c=%u inrow%c=%u own%c=%d ", row, load.queues, row,
+				load.in_row, row, load.own_lanes);
+		if (load.ramp)
+			fprintf(to, "ramp%c=%llu ", row, (unsigned long long)load.ramp);
 	}
 }
 
@@ -44,8 +47,9 @@ static void write_device(const struct dma *dma, FILE *to)
 	fprintf(to, "]");
 }
 
+/* adi: with one of its own, in the place of the device. */
 static int write_config(const struct dma *dma, const char *path, const struct dma_queues *queues,
-			struct err *err)
+			bool adi, struct err *err)
 {
 	FILE *to = fopen(path, "we");
 
@@ -60,7 +64,7 @@ static int write_config(const struct dma *dma, const char *path, const struct dm
 		"\"}, \"memory\": {\"size\": \"" DMA_GUEST_MEMORY "\"%s}, \"debug_exit\": true, "
 		"\"serial\": {\"mode\": \"Tty\"}, ",
 		dma->memory->page_shift > 12 ? ", \"hugepages\": true" : "");
-	if (queues->count)
+	if (adi)
 		dma_write_adi(to);
 	else
 		write_device(dma, to);
@@ -70,17 +74,19 @@ static int write_config(const struct dma *dma, const char *path, const struct dm
 
 int dma_guest_prepare(struct dma *dma, struct err *err)
 {
-	return write_config(dma, dma->config, &(struct dma_queues){ 0 }, err);
+	const struct dma_queues queues = dma_queues_of(dma, false);
+
+	return write_config(dma, dma->config, &queues, false, err);
 }
 
 int dma_guest_prepare_pasids(struct dma *dma, struct err *err)
 {
 	const struct dma_queues with = dma_queues_of(dma, true);
 	const struct dma_queues without = dma_queues_of(dma, false);
-	int ret = write_config(dma, dma->config, &with, err);
+	int ret = write_config(dma, dma->config, &with, true, err);
 
 	snprintf(dma->no_pasids, sizeof(dma->no_pasids), "%.4000s/no-pasids", dma->work);
-	return ret ? ret : write_config(dma, dma->no_pasids, &without, err);
+	return ret ? ret : write_config(dma, dma->no_pasids, &without, true, err);
 }
 
 static void on_line(void *arg, int pid, char *text)

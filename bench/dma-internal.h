@@ -82,7 +82,7 @@ int dma_take_jobs(struct dma *dma, struct err *err);
 /* Names and places of those that are lines, in `room` bytes of memory of such pages. */
 void dma_fit_lines(struct jobs *jobs, unsigned int page_shift, uint64_t room);
 
-/* Queues that the loads of the contest are spread over; none where they are under no PASID. */
+/* Queues that the loads of the contest are spread over; none where they all take one. */
 struct dma_queues dma_queues_of(const struct dma *dma, bool pasids);
 struct dma_load dma_load_of(const struct dma *dma, const struct job *job);
 /* One load's figures. */

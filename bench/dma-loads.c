@@ -72,15 +72,22 @@ static int read_file(struct jobs *all, const char *path, struct err *err)
 		.size = MIB,
 		.rwmixread = 50, /* as fio */
 		.pasid_run = 1,
+		.numjobs = 1,
 	};
 	const unsigned int keys = JOB_BIT(JOB_RW) | JOB_BIT(JOB_BS) | JOB_BIT(JOB_IODEPTH) |
 				  JOB_BIT(JOB_IODEPTH_BATCH) | JOB_BIT(JOB_RUNTIME) |
 				  JOB_BIT(JOB_SIZE) | JOB_BIT(JOB_RWMIXREAD) | JOB_BIT(JOB_PASIDS) |
-				  JOB_BIT(JOB_PASID_RUN);
+				  JOB_BIT(JOB_PASID_RUN) | JOB_BIT(JOB_NUMJOBS) |
+				  JOB_BIT(JOB_RAMP_TIME);
 	int ret = jobs_read(all, path, keys, &defaults, err);
 
 	for (unsigned int i = 0; !ret && i < all->count; i++) {
-		if (all->job[i].size > DMA_GUEST_WALK)
+		if (all->job[i].pasids && all->job[i].numjobs > 1)
+			ret = err_set(
+				err, EINVAL,
+				"%s: /jobs/%u/numjobs: each of the %u PASIDs has a queue already",
+				path, i, all->job[i].pasids);
+		else if (all->job[i].size > DMA_GUEST_WALK)
 			ret = err_set(err, EINVAL,
 				      "%s: /jobs/%u/size: %llu is more than the %llu that there "
 				      "are in a guest",

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An NVMe controller (NVM Express 1.4) with its admin queue and one queue of reads and writes of
- * namespace 1, polled: no interrupt is ever enabled. Reads change nothing on it.
+ * An NVMe controller (NVM Express 1.4) with its admin queue and one or several queues of reads and
+ * writes of namespace 1, polled: no interrupt is ever enabled. Reads change nothing on it.
  *
- * Own memory: admin queues at 0 and 4 KiB, the others at 8 and 12 KiB, answers of Identify at
- * 16 KiB, and from 64 KiB on a page of addresses (section 4.3) for each lane.
+ * Own memory: admin queues at 0 and 4 KiB, answers of Identify at 16 KiB, from 64 KiB on a page of
+ * addresses (section 4.3) for each lane, and behind them two pages for each pair of queues.
  */
 #include "bench/dma-device.h"
 
@@ -25,6 +25,8 @@
 #define ADMIN_CREATE_SQ 0x01u
 #define ADMIN_CREATE_CQ 0x05u
 #define ADMIN_IDENTIFY	0x06u
+#define ADMIN_SET	0x09u
+#define FEATURE_QUEUES	0x07u
 #define IO_WRITE	0x01u
 #define IO_READ		0x02u
 #define CONTIGUOUS	1u
@@ -33,10 +35,10 @@
 #define IO_ENTRIES    64u /* a page of commands */
 #define AT_ADMIN_SQ   0u
 #define AT_ADMIN_CQ   0x1000u
-#define AT_IO_SQ      0x2000u
-#define AT_IO_CQ      0x3000u
 #define AT_IDENTIFY   0x4000u
 #define AT_LISTS      0x10000u
+#define AT_IO	      (AT_LISTS + DMA_LANES * DMA_PAGE)
+#define IO_BYTES      (2 * DMA_PAGE) /* of a pair: commands, and completions behind them */
 
 #define IDENTIFY_MDTS  77u  /* of the controller: largest transfer, a power of two of pages */
 #define IDENTIFY_FLBAS 26u  /* of a namespace: its format's number */
@@ -55,7 +57,22 @@ struct completion {
 
 _Static_assert(sizeof(struct command) == 64, "NVM Express 1.4, section 4.2");
 _Static_assert(sizeof(struct completion) == 16, "NVM Express 1.4, section 4.6");
-_Static_assert(AT_LISTS + DMA_LANES * DMA_PAGE <= DMA_OWN, "lists lie in own memory");
+_Static_assert(AT_IO + DMA_QUEUES * IO_BYTES <= DMA_OWN, "lists and queues lie in own memory");
+
+static unsigned int nvme_queues(const struct dma_device *d)
+{
+	return d->wanted.count ? d->wanted.count : 1;
+}
+
+static uint32_t nvme_commands(unsigned int queue)
+{
+	return AT_IO + queue * IO_BYTES;
+}
+
+static uint32_t nvme_completions(unsigned int queue)
+{
+	return nvme_commands(queue) + DMA_PAGE;
+}
 
 static bool nvme_wait_ready(struct dma_device *d, uint32_t ready)
 {
@@ -84,6 +101,7 @@ static bool nvme_next(struct dma_device *d, struct dma_queue *queue, uint32_t at
 	if ((word & 1) != queue->phase)
 		return false;
 	__asm__ volatile("" : : : "memory");
+	d->nvme.result = c->result;
 	*id = c->id;
 	*status = word >> 1;
 	if (++queue->head == entries) {
@@ -146,21 +164,47 @@ static bool nvme_identify(struct dma_device *d)
 	return true;
 }
 
-static bool nvme_create_queues(struct dma_device *d)
+/* A controller may give fewer than it is asked for; of one it is not asked. Section 5.21.1.7. */
+static bool nvme_ask_for_queues(struct dma_device *d)
+{
+	const uint32_t more = nvme_queues(d) - 1;
+	const struct command command = { .opcode = ADMIN_SET,
+					 .cdw10 = FEATURE_QUEUES,
+					 .cdw11 = more << 16 | more };
+
+	if (!more)
+		return true;
+	if (!nvme_admin(d, "Set Features of the number of queues", &command))
+		return false;
+	d->at = "its queues, of which there are too few for this";
+	return (d->nvme.result & 0xffff) >= more && d->nvme.result >> 16 >= more;
+}
+
+static bool nvme_create_pair(struct dma_device *d, unsigned int queue)
 {
 	struct command command = {
 		.opcode = ADMIN_CREATE_CQ,
-		.prp1 = d->address + AT_IO_CQ,
-		.cdw10 = (d->nvme.entries - 1) << 16 | 1,
+		.prp1 = d->address + nvme_completions(queue),
+		.cdw10 = (d->nvme.entries - 1) << 16 | (queue + 1),
 		.cdw11 = CONTIGUOUS,
 	};
 
 	if (!nvme_admin(d, "Create I/O Completion Queue", &command))
 		return false;
 	command.opcode = ADMIN_CREATE_SQ;
-	command.prp1 = d->address + AT_IO_SQ;
-	command.cdw11 = 1 << 16 | CONTIGUOUS;
+	command.prp1 = d->address + nvme_commands(queue);
+	command.cdw11 = (queue + 1) << 16 | CONTIGUOUS;
 	return nvme_admin(d, "Create I/O Submission Queue", &command);
+}
+
+static bool nvme_create_queues(struct dma_device *d)
+{
+	for (unsigned int queue = 0; queue < nvme_queues(d); queue++) {
+		d->nvme.io[queue].phase = true;
+		if (!nvme_create_pair(d, queue))
+			return false;
+	}
+	return true;
 }
 
 static bool nvme_start(struct dma_device *d)
@@ -168,12 +212,14 @@ static bool nvme_start(struct dma_device *d)
 	uint64_t cap = dma_read64(d, REG_CAP);
 	uint32_t most = (uint32_t)(cap & 0xffff) + 1;
 
-	d->nvme = (struct dma_nvme){ .admin.phase = true, .io.phase = true };
+	d->nvme = (struct dma_nvme){ .admin.phase = true };
 	d->at = "to stop";
 	d->nvme.stride = 4u << (cap >> 32 & 15);
 	d->nvme.entries = most < IO_ENTRIES ? most : IO_ENTRIES;
 	d->lanes = d->nvme.entries - 1; /* a full queue has one entry free */
 	for (uint32_t i = 0; i < AT_LISTS / 8; i++)
+		((volatile uint64_t *)d->memory)[i] = 0;
+	for (uint32_t i = AT_IO / 8; i < nvme_commands(nvme_queues(d)) / 8; i++)
 		((volatile uint64_t *)d->memory)[i] = 0;
 	dma_write32(d, REG_CC, 0);
 	if (!nvme_wait_ready(d, 0))
@@ -183,7 +229,8 @@ static bool nvme_start(struct dma_device *d)
 	dma_write64(d, REG_ACQ, d->address + AT_ADMIN_CQ);
 	dma_write32(d, REG_CC, CC_ENABLE);
 	d->at = "to become ready";
-	return nvme_wait_ready(d, CSTS_READY) && nvme_identify(d) && nvme_create_queues(d);
+	return nvme_wait_ready(d, CSTS_READY) && nvme_identify(d) && nvme_ask_for_queues(d) &&
+	       nvme_create_queues(d);
 }
 
 /* Section 4.3: the second page's address, or that of a list of all but the first. */
@@ -199,35 +246,51 @@ static uint64_t nvme_second(struct dma_device *d, unsigned int lane, uint64_t ad
 	return d->address + at;
 }
 
+/* Where on the namespace: one place after the other, or any multiple of what is moved. */
+static uint64_t nvme_place(struct dma_device *d, uint32_t blocks)
+{
+	struct dma_nvme *nvme = &d->nvme;
+
+	if (d->random) {
+		nvme->random = nvme->random * 6364136223846793005u + 1442695040888963407u;
+		return (nvme->random >> 16) % (nvme->blocks / blocks) * blocks;
+	}
+	if (nvme->next + blocks > nvme->blocks)
+		nvme->next = 0;
+	nvme->next += blocks;
+	return nvme->next - blocks;
+}
+
 static void nvme_submit(struct dma_device *d, unsigned int lane, uint64_t address, bool to_memory)
 {
 	struct dma_nvme *nvme = &d->nvme;
 	uint32_t blocks = d->bytes / nvme->block;
+	uint64_t place = nvme_place(d, blocks);
+	unsigned int number = dma_next_queue(d, lane);
+	struct dma_queue *queue = &nvme->io[number];
 	volatile struct command *slot =
-		(volatile struct command *)(d->memory + AT_IO_SQ) + nvme->io.tail;
+		(volatile struct command *)(d->memory + nvme_commands(number)) + queue->tail;
 
-	if (nvme->next + blocks > nvme->blocks)
-		nvme->next = 0;
 	*slot = (struct command){
 		.opcode = (to_memory ? IO_READ : IO_WRITE) | lane << 16,
 		.nsid = 1,
 		.prp1 = address,
 		.prp2 = nvme_second(d, lane, address),
-		.cdw10 = (uint32_t)nvme->next,
-		.cdw11 = (uint32_t)(nvme->next >> 32),
+		.cdw10 = (uint32_t)place,
+		.cdw11 = (uint32_t)(place >> 32),
 		.cdw12 = blocks - 1,
 	};
-	nvme->next += blocks;
-	nvme->io.tail = (nvme->io.tail + 1) % nvme->entries;
-	nvme_ring(d, 1, false, nvme->io.tail);
+	queue->tail = (queue->tail + 1) % nvme->entries;
+	nvme_ring(d, 1 + number, false, queue->tail);
 }
 
-static uint64_t nvme_reap(struct dma_device *d)
+static uint64_t nvme_reap_queue(struct dma_device *d, unsigned int number)
 {
+	struct dma_queue *queue = &d->nvme.io[number];
 	uint64_t done = 0;
 	uint16_t id, status;
 
-	while (nvme_next(d, &d->nvme.io, AT_IO_CQ, d->nvme.entries, &id, &status)) {
+	while (nvme_next(d, queue, nvme_completions(number), d->nvme.entries, &id, &status)) {
 		if (status || id >= DMA_LANES) {
 			d->failed++;
 			d->error = status;
@@ -235,7 +298,16 @@ static uint64_t nvme_reap(struct dma_device *d)
 		done |= 1ULL << id % DMA_LANES;
 	}
 	if (done)
-		nvme_ring(d, 1, true, d->nvme.io.head);
+		nvme_ring(d, 1 + number, true, queue->head);
+	return done;
+}
+
+static uint64_t nvme_reap(struct dma_device *d)
+{
+	uint64_t done = 0;
+
+	for (unsigned int number = 0; number < d->queues; number++)
+		done |= nvme_reap_queue(d, number);
 	return done;
 }
 
@@ -261,6 +333,7 @@ static const char *nvme_describe(struct dma_device *d, uint32_t *value)
 const struct dma_driver dma_nvme_driver = {
 	.name = "nvme",
 	.class_code = NVME_CLASS,
+	.several = true,
 	.start = nvme_start,
 	.submit = nvme_submit,
 	.reap = nvme_reap,

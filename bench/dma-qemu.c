@@ -43,6 +43,7 @@ static void add_device(const struct dma *dma, struct microvm_flat *flat, char *d
 
 static int make_line(struct dma *dma, struct microvm_flat *flat, struct err *err)
 {
+	const struct dma_queues queues = dma_queues_of(dma, false);
 	char payload[PATH_MAX], *words = NULL;
 	size_t size = 0;
 	FILE *file = open_memstream(&words, &size);
@@ -50,7 +51,7 @@ static int make_line(struct dma *dma, struct microvm_flat *flat, struct err *err
 
 	if (!file)
 		return err_set(err, ENOMEM, "no memory");
-	dma_guest_words(dma, &(struct dma_queues){ 0 }, file);
+	dma_guest_words(dma, &queues, file);
 	fprintf(file, "window=%#x", WINDOW);
 	fclose(file);
 	snprintf(payload, sizeof(payload), "%.4000s/guest/dmaload.bin", dma->options.build);

@@ -80,7 +80,9 @@ static void take_load(struct dma_device *d, const struct dma_load *load, const c
 	d->stride = stride_of(load);
 	d->queues = load->queues ? load->queues : 1;
 	d->in_row = load->in_row ? load->in_row : 1;
-	d->dsa.sent = 0;
+	d->own_lanes = load->own_lanes;
+	d->random = load->random;
+	d->sent = 0;
 	d->at = at;
 	d->failed = 0;
 }
@@ -177,6 +179,7 @@ bool dma_prove(struct dma_device *d, const struct dma_load *load)
 	take_load(d, load, "the first operations of a load");
 	d->stride = load->bytes;
 	d->in_row = 1;
+	d->random = false;
 	for (unsigned int queue = 0; queue < d->queues; queue += lanes) {
 		if (!prove_lanes(d, load, lanes))
 			return false;
@@ -245,6 +248,12 @@ bool dma_run(struct dma_device *d, const struct dma_load *load, struct dma_resul
 	take_load(d, load, "a load");
 	for (unsigned int lane = 0; lane < load->depth; lane++)
 		begin(d, load, &lanes, lane);
+	while (good && dma_ticks() - start < load->ramp)
+		good = take(d, load, &lanes, result, true, &last);
+	if (good && load->ramp) {
+		*result = (struct dma_result){ 0 };
+		start = dma_ticks();
+	}
 	while (good && (dma_ticks() - start < load->ticks || result->done < load->least))
 		good = take(d, load, &lanes, result, true, &last);
 	while (good && lanes.busy)

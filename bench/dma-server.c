@@ -87,7 +87,8 @@ int dma_server_with(struct dma *dma, struct turn *turn,
 {
 	struct served served = { .dma = dma, .turn = turn, .body = body, .err = err };
 	char adit[PATH_MAX];
-	char *config = dma->jobs.job[0].pasids ? dma->pasid_config : dma->server_config;
+	bool several = dma_queues_of(dma, true).count;
+	char *config = several ? dma->pasid_config : dma->server_config;
 	char *argv[] = { adit, (char *)"adi-serve", dma->socket, config, NULL };
 	int ret;
 

@@ -30,19 +30,22 @@ struct dma_load dma_load_of(const struct dma *dma, const struct job *job)
 {
 	double runtime =
 		dma->options.brief && !dma->options.job_path ? DMA_RUNTIME_BRIEF : job->runtime;
+	bool jobs = job->numjobs > 1;
 
 	return (struct dma_load){
 		.bytes = (uint32_t)job->bs,
 		.batch = job->iodepth_batch,
-		.depth = job->iodepth,
+		.depth = job->iodepth * (jobs ? job->numjobs : 1),
 		.writes = !job->writes	? 0
 			  : !job->reads ? 100
 					: 100 - job->rwmixread,
 		.random = job->random,
 		.size = job->size,
 		.stride = job->stride,
-		.queues = job->pasids,
+		.queues = jobs ? job->numjobs : job->pasids,
 		.in_row = job->pasid_run,
+		.own_lanes = jobs,
+		.ramp = (uint64_t)(job->ramp_time * dma->hertz),
 		.ticks = (uint64_t)(runtime * dma->hertz),
 		.least = LEAST,
 	};
@@ -51,8 +54,15 @@ struct dma_load dma_load_of(const struct dma *dma, const struct job *job)
 /* Whether the device can; why not goes into text. */
 static bool fits(const struct dma_device *device, const struct job *job, char *text, size_t size)
 {
+	unsigned int jobs = MAX(job->numjobs, 1u);
+
 	if (job->pasids && device->driver != &dma_dsa_driver)
 		snprintf(text, size, "%u PASIDs are more than the 0", job->pasids);
+	else if (jobs > 1 && !device->driver->several)
+		snprintf(text, size, "numjobs of %u are more than the one queue", jobs);
+	else if (job->iodepth * jobs > DMA_LANES)
+		snprintf(text, size, "depth %u of %u queues is more than the %u in all",
+			 job->iodepth, jobs, DMA_LANES);
 	else if (job->iodepth > device->lanes)
 		snprintf(text, size, "depth %u is more than its %u", job->iodepth, device->lanes);
 	else if (job->bs > device->bytes_max)
@@ -64,10 +74,11 @@ static bool fits(const struct dma_device *device, const struct job *job, char *t
 	else if (job->iodepth_batch > device->batch_max)
 		snprintf(text, size, "batches of %u are more than its %u", job->iodepth_batch,
 			 device->batch_max);
-	else if (job->size < job->bs * job->iodepth_batch)
-		snprintf(text, size, "%llu bytes of memory are less than one operation of %llu",
+	else if (job->size < job->bs * job->iodepth_batch * jobs)
+		snprintf(text, size, "%llu bytes of memory are less than one operation of %llu%s",
 			 (unsigned long long)job->size,
-			 (unsigned long long)job->bs * job->iodepth_batch);
+			 (unsigned long long)job->bs * job->iodepth_batch,
+			 jobs > 1 ? " for each queue" : "");
 	else
 		return true;
 	return false;
@@ -78,7 +89,7 @@ static int choose_jobs(struct dma *dma, struct bench_run *run, const struct dma_
 		       struct err *err)
 {
 	struct jobs wanted = dma->jobs;
-	char why[96];
+	char why[128];
 
 	dma->jobs.count = 0;
 	for (unsigned int i = 0; i < wanted.count; i++) {
@@ -110,9 +121,12 @@ struct dma_queues dma_queues_of(const struct dma *dma, bool pasids)
 {
 	struct dma_queues queues = { 0 };
 
-	for (unsigned int i = 0; i < dma->jobs.count; i++)
-		queues.count = MAX(queues.count, dma->jobs.job[i].pasids);
-	queues.pasids = queues.count && pasids;
+	for (unsigned int i = 0; i < dma->jobs.count; i++) {
+		const struct job *job = &dma->jobs.job[i];
+
+		queues.count = MAX(queues.count, job->numjobs > 1 ? job->numjobs : job->pasids);
+		queues.pasids |= pasids && job->pasids;
+	}
 	return queues;
 }
 
@@ -334,7 +348,7 @@ static int look(struct dma *dma, struct turn *turn, struct err *err)
 				err);
 
 	if (!ret) {
-		if (!queues.count)
+		if (!queues.pasids)
 			describe(turn->run, dma, &port);
 		dma->moves = port.device.driver->brings != NULL;
 		ret = choose_jobs(dma, turn->run, &port.device, err);

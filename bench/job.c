@@ -45,6 +45,9 @@ static const struct key {
 	[JOB_DIRECT] = { "direct", NULL, KIND_BOOL, offsetof(struct job, direct), 0, 1 },
 	[JOB_PASID] = { "pasid", NULL, KIND_BOOL, offsetof(struct job, pasid), 0, 1 },
 	[JOB_PASIDS] = { "pasids", NULL, KIND_COUNT, offsetof(struct job, pasids), 0, 16 },
+	[JOB_NUMJOBS] = { "numjobs", NULL, KIND_COUNT, offsetof(struct job, numjobs), 1, 16 },
+	[JOB_RAMP_TIME] = { "ramp_time", NULL, KIND_SECONDS, offsetof(struct job, ramp_time), 0,
+			    60 },
 	[JOB_PASID_RUN] = { "pasid_run", NULL, KIND_COUNT, offsetof(struct job, pasid_run), 1,
 			    1000000 },
 };

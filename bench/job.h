@@ -34,6 +34,8 @@ enum job_key {
 	JOB_PASID,
 	JOB_PASIDS,
 	JOB_PASID_RUN,
+	JOB_NUMJOBS,
+	JOB_RAMP_TIME,
 	JOB_KEYS
 };
 
@@ -54,12 +56,14 @@ struct job {
 	unsigned int iodepth;	    /* under way at a time */
 	unsigned int iodepth_batch; /* submitted at a time */
 	double runtime;		    /* seconds of one turn */
+	double ramp_time;	    /* and before them, of which nothing is kept */
 	uint64_t size;		    /* bytes that are walked over */
 	uint64_t io_size;	    /* bytes that one turn moves */
 	unsigned int number_ios;    /* operations of one turn */
 	unsigned int rwmixread;	    /* % of reads where both are asked for */
 	bool direct;
 	bool pasid;
+	unsigned int numjobs;	/* queues, each with its iodepth; 0: as 1 */
 	unsigned int pasids;	/* that operations are spread over; 0: under none */
 	unsigned int pasid_run; /* operations under one before the next */
 	/* No keys of a file: */

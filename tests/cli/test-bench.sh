@@ -155,6 +155,15 @@ if [ -w /dev/kvm ]; then
 	ok "and the longest" is "$(grep -c '^vfio-user, \(4K pages\|guest\): [a-z ]*: max *[0-9].* us ' "$work/out")" 6
 	ok "and that a tail of few is none" has "$work/out" '^vfio-user, .*: p99, of few operations '
 	ok "and in a guest, beside the host" is "$(grep -c '^vfio-user, guest: [a-z ]* *[0-9].* the host ' "$work/out")" 3
+	echo '{"jobs": [{"name": "queues", "numjobs": 4, "iodepth": 2, "runtime": 0.01, "ramp_time": 0.01}]}' >"$work/queues.json"
+	run "$bench" dma --job "$work/queues.json" --rounds 1 --warm-up 0
+	ok "by several queues, here and in a guest" is "$(grep -c '^vfio-user, .*: queues *[0-9]' "$work/out")" 2
+	echo '{"jobs": [{"name": "both", "numjobs": 2, "pasids": 2}]}' >"$work/both.json"
+	run "$bench" dma --job "$work/both.json"
+	ok "which PASIDs have already" has "$work/err" "/jobs/0/numjobs: each of the 2 PASIDs has a queue already"
+	echo '{"jobs": [{"name": "many", "numjobs": 16, "iodepth": 5}]}' >"$work/both.json"
+	run "$bench" dma --job "$work/both.json"
+	ok "more under way in all than there are lanes is refused" has "$work/err" "depth 5 of 16 queues is more than the 64 in all"
 	echo '{"jobs": [{"name": "spread", "pasids": 16, "pasid_run": 4, "iodepth": 4, "runtime": 0.01}]}' >"$work/pasids.json"
 	run "$bench" dma --job "$work/pasids.json" --rounds 1 --warm-up 0
 	ok "under PASIDs, beside queues without, here and in a guest" is \
@@ -182,6 +191,8 @@ if [ -w /dev/kvm ]; then
 	ok "more than its queue holds is refused" has "$work/err" "/jobs/0: depth 9 is more than its 8 of dsa"
 	run "$bench" dma --device "vfio-user:$work/socket" --job "$work/pasids.json"
 	ok "PASIDs on a function with too few queues are an error" has "$work/err" "too few for this"
+	run "$bench" dma --device "vfio-user:$work/socket" --job "$work/queues.json"
+	ok "and so are several queues" has "$work/err" "too few for this"
 	echo '{"jobs": [{"name": "long", "runtime": 60}]}' >"$work/job.json"
 	"$bench" dma --device "vfio-user:$work/socket" --job "$work/job.json" >"$work/out" 2>"$work/err" &
 	pid=$!

@@ -136,6 +136,26 @@ static void a_batch_is_one_operation_over_all_its_moves(void **state)
 	assert_int_equal(m.last, GIB + DMA_OWN + 12 * DMA_PAGE);
 }
 
+static void nothing_of_the_ramp_is_kept(void **state)
+{
+	struct dma_load load = plain;
+	struct model m = model_of();
+
+	(void)state;
+	load.ramp = 1000000;
+	load.least = 100;
+	load.ticks = 0;
+	assert_true(dma_run(&m.device, &load, &result));
+	assert_in_range(result.done, 100, 108);
+	assert_true(m.count > result.done); /* operations before it did begin */
+	assert_int_equal(m.pending, 0);
+	/* One that fails in it ends the load there. */
+	m = model_of();
+	m.fails_after = 10;
+	assert_false(dma_run(&m.device, &load, &result));
+	assert_in_range(result.done, 1, 12);
+}
+
 static void a_stride_leaves_gaps_and_all_of_it_in_what_is_walked_over(void **state)
 {
 	struct dma_load load = plain;
@@ -414,6 +434,7 @@ int main(void)
 		cmocka_unit_test(addresses_stay_in_what_is_walked_over_and_off_the_queues),
 		cmocka_unit_test(a_load_without_writes_only_ever_writes_to_memory),
 		cmocka_unit_test(a_batch_is_one_operation_over_all_its_moves),
+		cmocka_unit_test(nothing_of_the_ramp_is_kept),
 		cmocka_unit_test(a_stride_leaves_gaps_and_all_of_it_in_what_is_walked_over),
 		cmocka_unit_test(lines_are_as_many_packed_as_spread_each_in_a_page_of_its_own),
 		cmocka_unit_test(strided_moves_of_a_batch_are_all_made),

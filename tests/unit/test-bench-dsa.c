@@ -371,6 +371,31 @@ static void so_many_in_a_row_are_one_queues(void **state)
 	end(f);
 }
 
+static void queues_with_lanes_of_their_own_take_no_turns(void **state)
+{
+	struct dma_load load = plain;
+	unsigned int in[QUEUES] = { 0 };
+	struct fixture *f;
+
+	(void)state;
+	START_QUEUES(f, 0);
+	load.queues = QUEUES;
+	load.own_lanes = true;
+	load.depth = 2 * QUEUES;
+	load.least = 1;
+	load.ticks = 0;
+	assert_true(f->device.driver->start(&f->device));
+	f->stores = 0;
+	assert_true(dma_prove(&f->device, &load));
+	assert_int_equal(f->stores, 2 * load.depth); /* two patterns */
+	for (unsigned int i = 0; i < f->stores; i++)
+		in[f->queue[i]]++;
+	for (unsigned int i = 0; i < QUEUES; i++)
+		assert_int_equal(in[i], 2 * 2);
+	assert_true(dma_run(&f->device, &load, &f->result));
+	end(f);
+}
+
 static void queues_without_pasids_use_none(void **state)
 {
 	struct dma_load load = plain;
@@ -457,6 +482,7 @@ int main(void)
 		cmocka_unit_test(tables_of_a_function_that_is_fixed_are_not_written),
 		cmocka_unit_test(operations_go_round_the_queues_each_under_its_pasid),
 		cmocka_unit_test(so_many_in_a_row_are_one_queues),
+		cmocka_unit_test(queues_with_lanes_of_their_own_take_no_turns),
 		cmocka_unit_test(queues_without_pasids_use_none),
 		cmocka_unit_test(a_pasid_that_is_bound_to_nothing_is_found_at_the_start),
 		cmocka_unit_test(queues_that_are_not_used_leave_their_entries_to_the_others),

@@ -52,7 +52,8 @@ static void values_are_as_fio_writes_them(void **state)
 		parse("{\"jobs\": [{\"name\": \"a\", \"readwrite\": \"randrw\", "
 		      "\"blocksize\": \"64K\", \"size\": 1048576, \"runtime\": 0.25, "
 		      "\"rwmixread\": 70, \"direct\": 1, \"pasid\": true, \"io_size\": \"2g\", "
-		      "\"iodepth_batch_submit\": 16, \"number_ios\": 5}, "
+		      "\"iodepth_batch_submit\": 16, \"number_ios\": 5, \"numjobs\": 4, "
+		      "\"ramp_time\": 0.5}, "
 		      "{\"name\": \"b\", \"rw\": \"write\"}]}");
 	const struct job *job = &jobs.job[0];
 
@@ -64,7 +65,8 @@ static void values_are_as_fio_writes_them(void **state)
 	assert_int_equal(job->rwmixread, 70);
 	assert_int_equal(job->iodepth_batch, 16);
 	assert_int_equal(job->number_ios, 5);
-	assert_true(job->runtime == 0.25);
+	assert_true(job->runtime == 0.25 && job->ramp_time == 0.5);
+	assert_int_equal(job->numjobs, 4);
 	assert_true(!jobs.job[1].random && !jobs.job[1].reads && jobs.job[1].writes);
 }
 

@@ -24,6 +24,7 @@
 #define BLOCKS	  4096u
 #define MDTS	  5u /* 128 KiB */
 #define STRIDE	  1u /* CAP.DSTRD: 8 bytes from doorbell to doorbell */
+#define QUEUES	  4u /* that it gives, whatever is asked for */
 
 struct controller {
 	uint8_t *registers, *memory;
@@ -87,19 +88,31 @@ static void identify(const struct controller *c, const uint64_t *command)
 	answer[128 + 4 * 0 + 2] = 12; /* the first would be of 4096 */
 }
 
-static uint16_t admin(struct queue *io, const struct controller *c, const uint64_t *command)
+static uint16_t admin(struct queue *io, const struct controller *c, const uint64_t *command,
+		      uint32_t *result)
 {
+	uint32_t number = (uint32_t)(command[5] & 0xffff) - 1;
+
 	switch (command[0] & 0xff) {
 	case 0x06:
 		identify(c, command);
 		return 0;
+	case 0x09: /* Set Features: of the number of queues, of which there may be fewer */
+		if ((command[5] & 0xff) != 7)
+			return 1;
+		*result = (QUEUES - 1) << 16 | (QUEUES - 1);
+		return 0;
 	case 0x05:
-		io->completions = command[3];
-		io->entries = (uint32_t)(command[5] >> 16 & 0xffff) + 1;
-		return (command[5] & 0xffff) == 1 ? 0 : 1;
+		if (number >= QUEUES)
+			return 1;
+		io[number].completions = command[3];
+		io[number].entries = (uint32_t)(command[5] >> 16 & 0xffff) + 1;
+		return 0;
 	case 0x01:
-		io->commands = command[3];
-		return command[5] >> 48 == 1 ? 0 : 1; /* its completion queue */
+		if (number >= QUEUES || command[5] >> 48 != number + 1) /* its completion queue */
+			return 1;
+		io[number].commands = command[3];
+		return 0;
 	}
 	return 1;
 }
@@ -115,10 +128,12 @@ static uint16_t work(const struct controller *c, const uint64_t *command)
 	return 0;
 }
 
-static void complete(const struct controller *c, struct queue *q, uint16_t id, uint16_t status)
+static void complete(const struct controller *c, struct queue *q, uint16_t id, uint16_t status,
+		     uint32_t result)
 {
 	uint16_t *entry = (uint16_t *)((uint8_t *)at(c, q->completions) + q->tail * 16);
 
+	*(uint32_t *)entry = result;
 	entry[6] = id;
 	__atomic_store_n(&entry[7], (uint16_t)(status << 1 | q->phase), __ATOMIC_RELEASE);
 	if (++q->tail == q->entries) {
@@ -135,18 +150,19 @@ static void serve(const struct controller *c, struct queue *q, unsigned int numb
 	while (q->commands && q->head != tail) {
 		const uint64_t *command =
 			(const uint64_t *)((uint8_t *)at(c, q->commands) + q->head * 64);
-		uint16_t status = number ? work(c, command) : admin(io, c, command);
+		uint32_t result = 0;
+		uint16_t status = number ? work(c, command) : admin(io, c, command, &result);
 
 		q->head = (q->head + 1) % q->entries;
 		if (number && c->stalls)
 			continue;
-		complete(c, q, (uint16_t)(command[0] >> 16), status);
+		complete(c, q, (uint16_t)(command[0] >> 16), status, result);
 	}
 }
 
 static void controller_main(const struct controller *c)
 {
-	struct queue admins = { .phase = 1 }, io = { .phase = 1 };
+	struct queue admins = { .phase = 1 }, io[QUEUES] = { 0 };
 	bool on = false;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -156,7 +172,8 @@ static void controller_main(const struct controller *c)
 		if (enable && !on) {
 			admins =
 				(struct queue){ .phase = 1, .entries = (reg(c, 0x24) & 0xfff) + 1 };
-			io = (struct queue){ .phase = 1 };
+			for (unsigned int i = 0; i < QUEUES; i++)
+				io[i] = (struct queue){ .phase = 1 };
 			memcpy(&admins.commands, c->registers + 0x28, 8);
 			memcpy(&admins.completions, c->registers + 0x30, 8);
 			memset(c->registers + 0x1000, 0, 64);
@@ -165,8 +182,9 @@ static void controller_main(const struct controller *c)
 		if (!c->dead)
 			set_reg(c, 0x1c, on);
 		if (on) {
-			serve(c, &admins, 0, &io);
-			serve(c, &io, 1, &io);
+			serve(c, &admins, 0, io);
+			for (unsigned int i = 0; i < QUEUES; i++)
+				serve(c, &io[i], i + 1, io);
 		}
 		sched_yield();
 	}
@@ -287,6 +305,79 @@ static void a_deep_queue_goes_round_and_round(void **state)
 	end(f);
 }
 
+/* Of commands: how many of them were submitted, modulo its entries. */
+static uint32_t doorbell(const struct fixture *f, unsigned int queue)
+{
+	return reg(&f->controller, 0x1000 + 2 * (queue + 1) * (4u << STRIDE));
+}
+
+static void lanes_of_several_queues_stay_in_theirs(void **state)
+{
+	struct fixture *f = start(false, false, false);
+	/* 3 under way in each: once round, each queue has had as many. */
+	const struct dma_load load = {
+		.bytes = DMA_PAGE,
+		.batch = 1,
+		.depth = 3 * QUEUES,
+		.size = DATA,
+		.queues = QUEUES,
+		.own_lanes = true,
+		.ticks = 0,
+		.least = 1,
+	};
+
+	(void)state;
+	f->device.wanted.count = QUEUES;
+	assert_true(f->device.driver->start(&f->device));
+	assert_int_equal(f->device.lanes, 31);
+	assert_true(dma_prove(&f->device, &load));
+	for (unsigned int i = 0; i < QUEUES; i++)
+		assert_int_equal(doorbell(f, i), 2 * 3); /* two patterns */
+	assert_true(dma_run(&f->device, &load, &f->result));
+	assert_true(f->result.done >= 3 * QUEUES);
+	f->device.driver->stop(&f->device);
+	end(f);
+}
+
+static void more_queues_than_it_gives_are_refused(void **state)
+{
+	struct fixture *f = start(false, false, false);
+
+	(void)state;
+	f->device.wanted.count = QUEUES + 1;
+	assert_false(f->device.driver->start(&f->device));
+	assert_non_null(strstr(f->device.at, "too few"));
+	end(f);
+}
+
+/* As fio's randread: one after the other, 40 reads would not get to the namespace's second half. */
+static void random_reads_are_random_on_the_namespace(void **state)
+{
+	struct fixture *f = start(false, false, false);
+	const uint32_t *data = (const uint32_t *)(f->controller.memory + DMA_OWN);
+	const struct dma_load load = {
+		.bytes = DMA_PAGE,
+		.batch = 1,
+		.depth = 1,
+		.random = true,
+		.size = DATA,
+		.ticks = 0,
+		.least = 40,
+	};
+	unsigned int beyond = 0;
+
+	(void)state;
+	assert_true(f->device.driver->start(&f->device));
+	assert_true(dma_prove(&f->device, &load));
+	assert_true(dma_run(&f->device, &load, &f->result));
+	for (uint32_t page = 0; page < DATA / DMA_PAGE; page++) {
+		assert_true(data[page * 1024] < BLOCKS * BLOCK / DMA_PAGE);
+		beyond += data[page * 1024] >= BLOCKS * BLOCK / DMA_PAGE / 2;
+	}
+	assert_in_range(beyond, 8, 35);
+	end(f);
+}
+
 static void a_command_that_fails_ends_the_load_with_its_status(void **state)
 {
 	struct fixture *f = start(false, false, true);
@@ -333,6 +424,9 @@ int main(void)
 		cmocka_unit_test(the_controller_comes_up_with_its_limits),
 		cmocka_unit_test(reads_arrive_where_they_should_whatever_their_size),
 		cmocka_unit_test(a_deep_queue_goes_round_and_round),
+		cmocka_unit_test(lanes_of_several_queues_stay_in_theirs),
+		cmocka_unit_test(more_queues_than_it_gives_are_refused),
+		cmocka_unit_test(random_reads_are_random_on_the_namespace),
 		cmocka_unit_test(a_command_that_fails_ends_the_load_with_its_status),
 		cmocka_unit_test(a_controller_that_stalls_is_not_waited_for),
 		cmocka_unit_test(a_controller_that_never_is_ready_says_so),

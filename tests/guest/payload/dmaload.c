@@ -8,7 +8,8 @@
  * hundred are writes, sizea= bytes of memory that are walked over, cyclesa= of the TSC, batcha=
  * moves of one operation, stridea= bytes from the begin of one to that of the next; hertz= of the
  * TSC. queues= to set up besides the first, pasids=1: each under its PASID; spreada= of them that
- * operations go to in turn, inrowa= to one before the next. window=: where BARs go that nobody gave
+ * operations go to in turn, inrowa= to one before the next; owna=1: each has its share of the depth
+ * instead. rampa= cycles before, of which nothing is kept. window=: where BARs go that nobody gave
  * an address, as under a QEMU without firmware.
  */
 #include "kit.h"
@@ -119,13 +120,18 @@ static bool run_row(struct dma_device *d, char name, uint64_t row)
 		.stride = row_number("stride", name, 0),
 		.queues = (unsigned int)row_number("spread", name, 0),
 		.in_row = (unsigned int)row_number("inrow", name, 0),
+		.own_lanes = row_number("own", name, 0),
+		.ramp = row_number("ramp", name, 0),
 		.ticks = row_number("cycles", name, CYCLES_SECOND / 20),
 		.least = LEAST,
 	};
+	unsigned int lanes;
 
+	lanes = load.own_lanes ? d->lanes * load.queues : d->lanes;
 	if (load.queues > d->wanted.count + !d->wanted.count || !load.bytes ||
 	    load.bytes > d->bytes_max || load.bytes % d->bytes_step || !load.depth ||
-	    load.depth > d->lanes || !load.batch || load.batch > d->batch_max ||
+	    load.depth > lanes || load.depth > DMA_LANES || !load.batch ||
+	    load.batch > d->batch_max ||
 	    load.size < (load.stride ? load.stride : load.bytes) * load.batch)
 		return false;
 	kprintf("begin %c\n", name);
