@@ -96,6 +96,71 @@ static void direct_io_takes_any_buffer(void **state)
 	close_disk(&d);
 }
 
+/* One indirect buffer: `n` pieces at DATA + 1, of `bytes` each. */
+static void add_large(struct disk *d, unsigned int n, uint32_t bytes)
+{
+	struct driver_piece pieces[18] = { { HEADER, 16, false } };
+
+	assert_true(n + 2 <= ARRAY_SIZE(pieces));
+	for (unsigned int i = 0; i < n; i++)
+		pieces[1 + i] = (struct driver_piece){ DATA + 1, bytes, true };
+	pieces[1 + n] = (struct driver_piece){ STATUS, 1, true };
+	assert_true(driver_add_indirect(&d->b.q[0], BENCH_BUFFERS + 0x200, pieces, n + 2) >= 0);
+}
+
+static void stop_loop(struct disk *d)
+{
+	loop_stop(d->b.loop);
+	pthread_join(d->b.thread, NULL);
+}
+
+static void go_on(struct disk *d)
+{
+	assert_int_equal(pthread_create(&d->b.thread, NULL, bench_thread, d->b.loop), 0);
+}
+
+/* What the loop does at a kick, here, where it does not run. */
+static void kick_here(struct disk *d)
+{
+	virtio_lock(d->b.device);
+	d->b.device->options.ops->kick(d->b.device->options.opaque, 0);
+	virtio_unlock(d->b.device);
+}
+
+/* The rest of the queue waits, and is served to the end. */
+static void bounce_buffers_have_a_limit(void **state)
+{
+	struct disk d;
+	struct blk_options options = plain(make_image(d.path, 16 * MIB));
+	const unsigned int n = 3 * (unsigned int)(BLK_BOUNCED_MAX / (16 * MIB));
+	struct virtio_counters before, after;
+	uint32_t used;
+
+	options.image.direct = true;
+	open_disk(&d, &options);
+	start(&d, bench_layouts[3]);
+	round_trip(&d, 0, 0, 4096);
+	stop_loop(&d);
+	memset(guest_at(&d.b.memory, HEADER), 0, 16);
+	for (unsigned int i = 0; i < n; i++)
+		add_large(&d, 4, 4 * MIB);
+	virtio_read_counters(d.b.device, &before);
+	kick_here(&d);
+	virtio_read_counters(d.b.device, &after);
+	assert_int_equal(after.buffers - before.buffers, BLK_BOUNCED_MAX / (16 * MIB));
+	go_on(&d);
+	bench_kick(&d.b, 0);
+	for (unsigned int i = 0; i < n; i++) {
+		bench_take(&d.b, 0, &used);
+		assert_int_equal(used, 16 * MIB + 1);
+	}
+	virtio_lock(d.b.device);
+	assert_int_equal(d.blk->bounced, 0);
+	assert_int_equal(d.blk->in_flight, 0);
+	virtio_unlock(d.b.device);
+	close_disk(&d);
+}
+
 static void discard_and_write_zeroes_leave_zeros(void **state)
 {
 	struct disk d;
@@ -499,6 +564,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_written_is_read_in_every_layout),
 		cmocka_unit_test(direct_io_takes_any_buffer),
+		cmocka_unit_test(bounce_buffers_have_a_limit),
 		cmocka_unit_test(discard_and_write_zeroes_leave_zeros),
 		cmocka_unit_test(ranges_of_no_sectors_are_done),
 		cmocka_unit_test(requests_past_the_end_are_errors),

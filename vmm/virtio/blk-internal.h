@@ -15,6 +15,7 @@
 #define BLK_ZERO_BYTES	 (64 * KIB)
 #define BLK_ZERO_SECTORS (BLK_ZERO_BYTES / BLK_SECTOR * VIRTQ_SIZE_MAX)
 #define BLK_BOUNCE_MAX	 (32 * MIB)
+#define BLK_BOUNCED_MAX	 (64 * MIB) /* of all requests; from there on none is taken */
 #define BLK_QUEUES_MAX	 32u
 #define BLK_FIXED_BYTES	 GIB /* of one registered buffer, the kernel's limit */
 #define BLK_FIXED_MAX	 1024u
@@ -42,7 +43,8 @@ struct blk_request {
 	uint32_t used;		/* bytes written to the guest, the status included */
 	unsigned int n_iov, first_iov, room;
 	struct iovec *iov;
-	void *bounce; /* direct I/O from buffers that are not aligned */
+	void *bounce;	  /* direct I/O from buffers that are not aligned */
+	uint64_t bounced; /* its bytes */
 	unsigned int n_guest;
 	struct iovec *guest; /* the guest's pieces while `bounce` is used */
 };
@@ -61,6 +63,7 @@ struct blk {
 	struct loop_watch *watch;
 	struct loop_poller poller; /* of the ring, while something is in flight */
 	unsigned int in_flight, made;
+	uint64_t bounced; /* bytes of bounce buffers that there are */
 	unsigned int queue_in_flight[BLK_QUEUES_MAX];
 	bool stopping;		  /* a reset waits for what is in flight */
 	uint64_t stopping_queues; /* resets of single queues wait for what is theirs */

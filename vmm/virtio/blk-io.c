@@ -39,6 +39,8 @@ void blk_request_put(struct blk *blk, struct blk_request *r)
 {
 	free(r->bounce);
 	r->bounce = NULL;
+	blk->bounced -= r->bounced;
+	r->bounced = 0;
 	free(r->guest);
 	r->guest = NULL;
 	if (r->room > BLK_KEPT_PIECES) {
@@ -84,6 +86,8 @@ static int bounce(struct blk *blk, struct blk_request *r)
 	if (!r->guest ||
 	    posix_memalign(&r->bounce, MAX(blk->image.memory_align, 4096), (size_t)r->bytes))
 		return -ENOMEM;
+	r->bounced = r->bytes;
+	blk->bounced += r->bounced;
 	memcpy(r->guest, r->iov, r->n_iov * sizeof(*r->guest));
 	r->n_guest = r->n_iov;
 	if (r->op == BLK_WRITE)

@@ -62,6 +62,12 @@ void blk_done(struct blk *blk, struct blk_request *r, int error)
 	blk_request_put(blk, r);
 }
 
+/* No more is begun; something is in flight then, and its end looks again. */
+static bool is_full(const struct blk *blk)
+{
+	return blk->in_flight == BLK_DEPTH || blk->bounced >= BLK_BOUNCED_MAX;
+}
+
 void blk_answer(struct blk *blk)
 {
 	uint64_t touched = blk->touched, starved = blk->starved, stopping = blk->stopping_queues;
@@ -86,7 +92,7 @@ void blk_answer(struct blk *blk)
 		blk->stopping_queues &= ~BIT_U64(queue);
 		virtio_queue_stopped(blk->device, queue);
 	}
-	if (blk->device->stopping || blk->in_flight == BLK_DEPTH)
+	if (blk->device->stopping || is_full(blk))
 		return;
 	blk->starved = 0;
 	for (; starved; starved &= starved - 1)
@@ -279,7 +285,7 @@ static bool take(void *opaque, unsigned int queue)
 		blk_done(blk, r, MIN(ret, 0));
 	else
 		blk_start(blk, r);
-	if (blk->in_flight == BLK_DEPTH) {
+	if (is_full(blk)) {
 		blk->starved |= BIT_U64(queue);
 		return false;
 	}
@@ -292,7 +298,7 @@ static void on_kick(void *opaque, unsigned int queue)
 
 	if (blk->throttled)
 		return;
-	if (blk->in_flight == BLK_DEPTH) {
+	if (is_full(blk)) {
 		blk->starved |= BIT_U64(queue);
 		return;
 	}
