@@ -28,7 +28,7 @@ static int tell(const struct io_uring *ring, unsigned int op, const void *arg, u
 
 int ring_confine(struct io_uring *ring, const struct ring_limits *limits)
 {
-	struct io_uring_restriction rules[RING_MAX_OPS + 2] = { 0 };
+	struct io_uring_restriction rules[RING_MAX_OPS + 3] = { 0 };
 	unsigned int n = 0;
 	int ret;
 
@@ -43,6 +43,10 @@ int ring_confine(struct io_uring *ring, const struct ring_limits *limits)
 	rules[n++] = (struct io_uring_restriction){
 		.opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED,
 		.sqe_flags = limits->sqe_flags,
+	};
+	rules[n++] = (struct io_uring_restriction){
+		.opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED,
+		.sqe_flags = limits->may_flags,
 	};
 	/* Newer kernels restrict registrations only where one is named: this one does no harm. */
 	rules[n++] = (struct io_uring_restriction){

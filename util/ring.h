@@ -15,7 +15,8 @@
 struct ring_limits {
 	const uint8_t *ops; /* IORING_OP_... that may be asked for */
 	unsigned int n_ops; /* up to RING_MAX_OPS */
-	uint8_t sqe_flags;  /* IOSQE_... that every request has, and no others */
+	uint8_t sqe_flags;  /* IOSQE_... that every request has */
+	uint8_t may_flags;  /* and that it may have; no others */
 };
 
 /*

@@ -14,12 +14,13 @@
 
 static const uint8_t poll_only[] = { IORING_OP_POLL_ADD };
 
-static void make(struct io_uring *ring, uint8_t sqe_flags)
+static void make_with(struct io_uring *ring, uint8_t sqe_flags, uint8_t may_flags)
 {
 	const struct ring_limits limits = {
 		.ops = poll_only,
 		.n_ops = ARRAY_SIZE(poll_only),
 		.sqe_flags = sqe_flags,
+		.may_flags = may_flags,
 	};
 	int ret = ring_open(ring, 4, 0);
 
@@ -27,6 +28,11 @@ static void make(struct io_uring *ring, uint8_t sqe_flags)
 		skip_because("no io_uring");
 	assert_int_equal(ret, 0);
 	assert_int_equal(ring_confine(ring, &limits), 0);
+}
+
+static void make(struct io_uring *ring, uint8_t sqe_flags)
+{
+	make_with(ring, sqe_flags, 0);
 }
 
 /* What the one prepared request ends with. */
@@ -84,6 +90,30 @@ static void ring_refuses_flags_that_were_not_named(void **state)
 	close(fd);
 }
 
+static void ring_takes_flags_that_may_be_and_refuses_others(void **state)
+{
+	static const struct {
+		uint8_t flags;
+		int result;
+	} rows[] = { { 0, POLLIN },
+		     { IOSQE_ASYNC, POLLIN },
+		     { IOSQE_IO_DRAIN, -EACCES },
+		     { IOSQE_ASYNC | IOSQE_IO_DRAIN, -EACCES } };
+	int fd = eventfd(1, EFD_CLOEXEC);
+	struct io_uring_sqe *sqe;
+	struct io_uring ring;
+
+	make_with(&ring, 0, IOSQE_ASYNC);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		sqe = io_uring_get_sqe(&ring);
+		io_uring_prep_poll_add(sqe, fd, POLLIN);
+		sqe->flags |= rows[i].flags;
+		assert_int_equal(result(&ring), rows[i].result);
+	}
+	io_uring_queue_exit(&ring);
+	close(fd);
+}
+
 /* A ring for one registered file does not reach descriptors by their number. */
 static void ring_for_registered_files_refuses_others(void **state)
 {
@@ -114,6 +144,7 @@ int main(void)
 		cmocka_unit_test(ring_does_what_it_may),
 		cmocka_unit_test(ring_refuses_other_operations),
 		cmocka_unit_test(ring_refuses_flags_that_were_not_named),
+		cmocka_unit_test(ring_takes_flags_that_may_be_and_refuses_others),
 		cmocka_unit_test(ring_for_registered_files_refuses_others),
 		cmocka_unit_test(ring_registers_nothing_afterwards),
 	};

@@ -161,6 +161,83 @@ static void bounce_buffers_have_a_limit(void **state)
 	close_disk(&d);
 }
 
+#define FAR	  (4 * GIB) /* more memory of the guest */
+#define FAR_BYTES (40 * MIB)
+
+static void open_large_disk(struct disk *d, const struct blk_options *options, uint8_t *memory)
+{
+	struct err err;
+
+	bench_open(&d->b);
+	d->b.memory.table.range[1] = (struct virtio_range){ FAR, FAR_BYTES, memory };
+	d->b.memory.table.n = 2;
+	assert_ok(blk_create(&d->blk, &d->b.host, options, &err), &err);
+	bench_run(&d->b, blk_device(d->blk));
+	start(d, bench_layouts[1]);
+}
+
+/* The first `bytes` at FAR in `n` pieces; what the ring was asked for, and how the first of it. */
+static unsigned int transfer(struct disk *d, uint32_t type, unsigned int n, uint64_t bytes,
+			     uint8_t *flags)
+{
+	const struct io_uring_sq *sq = &d->blk->ring.sq;
+	struct driver_piece pieces[18] = { { HEADER, 16, false } };
+	uint32_t header[4] = { type };
+	bool in = type == VIRTIO_BLK_T_IN;
+	unsigned int asked;
+	uint32_t used;
+
+	for (unsigned int i = 0; i < n; i++)
+		pieces[1 + i] =
+			(struct driver_piece){ FAR + bytes / n * i, (uint32_t)(bytes / n), in };
+	pieces[1 + n] = (struct driver_piece){ STATUS, 1, true };
+	memcpy(guest_at(&d->b.memory, HEADER), header, sizeof(header));
+	virtio_lock(d->b.device);
+	asked = sq->sqe_tail;
+	virtio_unlock(d->b.device);
+	assert_true(driver_add_indirect(&d->b.q[0], BENCH_BUFFERS + 0x200, pieces, n + 2) >= 0);
+	bench_kick(&d->b, 0);
+	bench_take(&d->b, 0, &used);
+	assert_int_equal(used, in ? bytes + 1 : 1);
+	assert_int_equal(*(uint8_t *)guest_at(&d->b.memory, STATUS), 0);
+	virtio_lock(d->b.device);
+	*flags = sq->sqes[asked & *sq->kring_mask].flags;
+	asked = sq->sqe_tail - asked;
+	virtio_unlock(d->b.device);
+	return asked;
+}
+
+/* They are not the loop's, which has others to serve; a reset waits for no more than a part. */
+static void large_copies_are_made_beside_the_loop_part_by_part(void **state)
+{
+	uint8_t *memory = aligned_alloc(4096, FAR_BYTES), *copy = malloc(FAR_BYTES), flags;
+	struct disk d;
+	struct blk_options options = plain(make_image(d.path, (off_t)FAR_BYTES));
+
+	assert_true(memory && copy);
+	for (uint64_t i = 0; i < FAR_BYTES; i++)
+		copy[i] = (uint8_t)(i * 2654435761u >> 16);
+	for (int mode = 0; mode < 4; mode++) {
+		unsigned int n = mode & 1 ? 8 : 1;
+
+		options.pinned = mode & 2;
+		memcpy(memory, copy, FAR_BYTES);
+		open_large_disk(&d, &options, memory);
+		assert_true(transfer(&d, VIRTIO_BLK_T_OUT, n, FAR_BYTES, &flags) >= 3);
+		assert_true(flags & IOSQE_ASYNC);
+		memset(memory, 0, FAR_BYTES);
+		assert_true(transfer(&d, VIRTIO_BLK_T_IN, n, FAR_BYTES, &flags) >= 3);
+		assert_true(flags & IOSQE_ASYNC);
+		assert_memory_equal(memory, copy, FAR_BYTES);
+		transfer(&d, VIRTIO_BLK_T_IN, n, MIB, &flags);
+		assert_false(flags & IOSQE_ASYNC);
+		bench_close(&d.b);
+	}
+	unlink(d.path);
+	free(memory);
+	free(copy);
+}
+
 static void discard_and_write_zeroes_leave_zeros(void **state)
 {
 	struct disk d;
@@ -565,6 +642,7 @@ int main(void)
 		cmocka_unit_test(what_is_written_is_read_in_every_layout),
 		cmocka_unit_test(direct_io_takes_any_buffer),
 		cmocka_unit_test(bounce_buffers_have_a_limit),
+		cmocka_unit_test(large_copies_are_made_beside_the_loop_part_by_part),
 		cmocka_unit_test(discard_and_write_zeroes_leave_zeros),
 		cmocka_unit_test(ranges_of_no_sectors_are_done),
 		cmocka_unit_test(requests_past_the_end_are_errors),

@@ -16,8 +16,10 @@
 #define BLK_ZERO_SECTORS (BLK_ZERO_BYTES / BLK_SECTOR * VIRTQ_SIZE_MAX)
 #define BLK_BOUNCE_MAX	 (32 * MIB)
 #define BLK_BOUNCED_MAX	 (64 * MIB) /* of all requests; from there on none is taken */
+#define BLK_INLINE_MAX	 MIB	    /* that the loop's thread itself copies from the page cache */
+#define BLK_COPY_MAX	 (16 * MIB) /* of one operation: who waits for its end waits for so much */
 #define BLK_QUEUES_MAX	 32u
-#define BLK_FIXED_BYTES	 GIB /* of one registered buffer, the kernel's limit */
+#define BLK_FIXED_BYTES	 GIB /* of one registered buffer, and of one piece: the kernel's limit */
 #define BLK_FIXED_MAX	 1024u
 /*
  * Where more than that were left to the host, neither its answers nor new requests of the guest are

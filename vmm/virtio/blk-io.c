@@ -135,24 +135,48 @@ static int fixed_index(const struct blk *blk, const struct iovec *piece)
 	return -1;
 }
 
+/*
+ * Direct transfers are the device's work, all at once. Others are copies: of one operation so many
+ * pieces as are few enough, or a part of one that is too large; what is left goes on afterwards.
+ */
+static unsigned int pieces_at_once(const struct blk *blk, const struct blk_request *r)
+{
+	const struct iovec *iov = r->iov + r->first_iov;
+	unsigned int left = r->n_iov - r->first_iov, n = 1;
+	uint64_t bytes = iov->iov_len;
+
+	if (blk->direct || r->bytes <= BLK_COPY_MAX)
+		return left;
+	for (; n < left && bytes + iov[n].iov_len <= BLK_COPY_MAX; n++)
+		bytes += iov[n].iov_len;
+	return n;
+}
+
 static void prepare_transfer(struct blk *blk, struct blk_request *r, struct io_uring_sqe *sqe)
 {
 	const struct iovec *iov = r->iov + r->first_iov;
-	unsigned int n = r->n_iov - r->first_iov;
+	unsigned int n = pieces_at_once(blk, r);
+	unsigned int len =
+		(unsigned int)MIN(iov->iov_len, blk->direct ? BLK_FIXED_BYTES : BLK_COPY_MAX);
 	int fixed = n == 1 ? fixed_index(blk, iov) : -1;
 
-	if (r->op == BLK_READ && fixed >= 0)
-		io_uring_prep_read_fixed(sqe, 0, iov->iov_base, (unsigned int)iov->iov_len,
-					 r->offset, fixed);
-	else if (r->op == BLK_READ)
+	if (n > 1 && r->op == BLK_READ)
 		io_uring_prep_readv(sqe, 0, iov, n, r->offset);
-	else if (fixed >= 0)
-		io_uring_prep_write_fixed(sqe, 0, iov->iov_base, (unsigned int)iov->iov_len,
-					  r->offset, fixed);
-	else
+	else if (n > 1)
 		io_uring_prep_writev(sqe, 0, iov, n, r->offset);
+	else if (r->op == BLK_READ && fixed >= 0)
+		io_uring_prep_read_fixed(sqe, 0, iov->iov_base, len, r->offset, fixed);
+	else if (r->op == BLK_READ)
+		io_uring_prep_read(sqe, 0, iov->iov_base, len, r->offset);
+	else if (fixed >= 0)
+		io_uring_prep_write_fixed(sqe, 0, iov->iov_base, len, r->offset, fixed);
+	else
+		io_uring_prep_write(sqe, 0, iov->iov_base, len, r->offset);
 	if (r->op == BLK_WRITE && write_through(blk))
 		sqe->rw_flags = RWF_DSYNC;
+	/* Else the copy is made here and now, on the loop's thread. */
+	if (!blk->direct && r->bytes > BLK_INLINE_MAX)
+		sqe->flags |= IOSQE_ASYNC;
 }
 
 static void prepare(struct blk *blk, struct blk_request *r, struct io_uring_sqe *sqe)
@@ -402,13 +426,14 @@ static void register_memory(struct blk *blk)
 /* The ring's requests name a registered file, and there is one: the image. */
 static int confine(struct blk *blk)
 {
-	static const uint8_t ops[] = { IORING_OP_READV,	     IORING_OP_WRITEV,
-				       IORING_OP_READ_FIXED, IORING_OP_WRITE_FIXED,
-				       IORING_OP_FSYNC,	     IORING_OP_FALLOCATE };
+	static const uint8_t ops[] = { IORING_OP_READV, IORING_OP_WRITEV,     IORING_OP_READ,
+				       IORING_OP_WRITE, IORING_OP_READ_FIXED, IORING_OP_WRITE_FIXED,
+				       IORING_OP_FSYNC, IORING_OP_FALLOCATE };
 	const struct ring_limits limits = {
 		.ops = ops,
 		.n_ops = ARRAY_SIZE(ops),
 		.sqe_flags = IOSQE_FIXED_FILE,
+		.may_flags = IOSQE_ASYNC,
 	};
 
 	return ring_confine(&blk->ring, &limits);
