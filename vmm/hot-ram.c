@@ -35,6 +35,7 @@ struct hot_ram {
 	/* Written with the lock, read without. */
 	uint64_t plugged[HOT_RAM_BLOCKS_MAX / WORD_BITS];
 	unsigned int n_plugged;
+	uint64_t was_plugged[HOT_RAM_BLOCKS_MAX / WORD_BITS]; /* ever; under lock */
 	const char *pinned_by;
 	/* Of KVM, once the guest has joined. */
 	struct vm *vm;
@@ -110,11 +111,19 @@ static void set_plugged(struct hot_ram *hot, unsigned int block, bool on)
 {
 	uint64_t bit = BIT_U64(block % WORD_BITS), *word = &hot->plugged[block / WORD_BITS];
 
-	if (on)
+	if (on) {
+		hot->was_plugged[block / WORD_BITS] |= bit;
 		__atomic_or_fetch(word, bit, __ATOMIC_SEQ_CST);
-	else
+	} else {
 		__atomic_and_fetch(word, ~bit, __ATOMIC_SEQ_CST);
+	}
 	__atomic_add_fetch(&hot->n_plugged, on ? 1 : -1u, __ATOMIC_SEQ_CST);
+}
+
+static bool was_unplugged(const struct hot_ram *hot, unsigned int block)
+{
+	return !is_plugged(hot, block) &&
+	       hot->was_plugged[block / WORD_BITS] & BIT_U64(block % WORD_BITS);
 }
 
 enum hot_ram_state hot_ram_state(const struct hot_ram *hot, unsigned int first, unsigned int n)
@@ -311,12 +320,36 @@ static int populate(const struct hot_ram *hot, const struct hot_ram_block *block
 						  : strerror(errno));
 }
 
+static int discard(const struct hot_ram *hot, const struct hot_ram_block *blocks)
+{
+	return madvise(blocks->hva, blocks->size,
+		       hot->options.shared ? MADV_REMOVE : MADV_DONTNEED);
+}
+
 static void give_back(const struct hot_ram *hot, const struct hot_ram_block *block)
 {
-	if (madvise(block->hva, block->size, hot->options.shared ? MADV_REMOVE : MADV_DONTNEED))
+	if (discard(hot, block))
 		log_line(hot->options.log, LOG_WARN, "memory",
 			 "%llu MiB that were unplugged do not come free: %s",
 			 (unsigned long long)(block->size / MIB), strerror(errno));
+}
+
+/*
+ * Buffers that devices still had of a block when it was unplugged may have filled it again. That
+ * goes back before the guest gets more, so that what it has beyond its blocks is never more than
+ * what is under way. What does not come free was said when it was unplugged.
+ */
+static void give_back_again(const struct hot_ram *hot)
+{
+	for (unsigned int first = 0, n; first < hot->n; first += n + 1) {
+		struct hot_ram_block run = block_at(hot, first);
+
+		for (n = 0; first + n < hot->n && was_unplugged(hot, first + n); n++)
+			;
+		run.size = n * hot->options.block_size;
+		if (n)
+			(void)discard(hot, &run);
+	}
 }
 
 /* All users, the guest last; a failure takes it from those that had it. */
@@ -395,6 +428,8 @@ int hot_ram_plug(struct hot_ram *hot, unsigned int first, unsigned int n, struct
 	pthread_mutex_lock(&hot->lock);
 	if (hot_ram_state(hot, first, n) != HOT_RAM_UNPLUGGED)
 		ret = err_set(err, EEXIST, "of blocks %u + %u some are plugged", first, n);
+	if (!ret)
+		give_back_again(hot);
 	for (; !ret && i < n; i++)
 		ret = plug_block(hot, first + i, err);
 	if (ret && i)

@@ -95,8 +95,8 @@ const struct hot_ram_options *hot_ram_options(const struct hot_ram *hot);
 
 /*
  * Host address of [gpa, gpa + len), len > 0, where it lies in plugged blocks alone; else NULL. A
- * pointer got before an unplug can still be used after, and then reaches pages
- * that belong to nobody.
+ * pointer got before an unplug can still be used after, and then reaches pages that belong to
+ * nobody and go back to the host when the next block is plugged.
  */
 uint8_t *hot_ram_at(const struct hot_ram *hot, uint64_t gpa, uint64_t len);
 

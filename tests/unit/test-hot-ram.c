@@ -261,6 +261,40 @@ static void unplugged_memory_reads_as_zeros_again(void **state)
 	}
 }
 
+/* By devices that still have pointers; blocks that are plugged keep what they hold. */
+static void what_is_filled_after_an_unplug_goes_back_before_more_is_plugged(void **state)
+{
+	static const bool goes[] = { true, true, false, true, false, true };
+
+	for (int shared = 0; shared < 2; shared++) {
+		const struct hot_ram_options options = {
+			.gpa = BASE, .size = BLOCKS * BLOCK, .block_size = BLOCK, .shared = shared
+		};
+		struct hot_ram *hot;
+		struct err err;
+		uint8_t *at;
+
+		assert_ok(hot_ram_create(&hot, &options, &err), &err);
+		assert_ok(hot_ram_plug(hot, 0, ARRAY_SIZE(goes), &err), &err);
+		at = hot_ram_at(hot, BASE, ARRAY_SIZE(goes) * BLOCK);
+		assert_non_null(at);
+		for (unsigned int i = 0; i < ARRAY_SIZE(goes); i++) {
+			if (goes[i])
+				assert_ok(hot_ram_unplug(hot, i, 1, &err), &err);
+		}
+		memset(at, 0x55, ARRAY_SIZE(goes) * BLOCK);
+		/* A call that changes nothing takes nothing either. */
+		assert_int_equal(hot_ram_plug(hot, 2, 1, &err), -EEXIST);
+		assert_int_equal(at[0], 0x55);
+		assert_ok(hot_ram_plug(hot, BLOCKS - 1, 1, &err), &err);
+		for (unsigned int i = 0; i < ARRAY_SIZE(goes); i++) {
+			assert_int_equal(at[i * BLOCK], goes[i] ? 0 : 0x55);
+			assert_int_equal(at[(i + 1) * BLOCK - 1], goes[i] ? 0 : 0x55);
+		}
+		hot_ram_destroy(hot);
+	}
+}
+
 static void huge_pages_that_are_missing_refuse_the_block(void **state)
 {
 	const struct hot_ram_options options = { .gpa = BASE,
@@ -388,6 +422,7 @@ int main(void)
 		cmocka_unit_test(who_joins_late_gets_what_is_plugged_or_has_not_joined),
 		cmocka_unit_test(nothing_is_unplugged_under_dma_and_the_sentence_says_why),
 		cmocka_unit_test(unplugged_memory_reads_as_zeros_again),
+		cmocka_unit_test(what_is_filled_after_an_unplug_goes_back_before_more_is_plugged),
 		cmocka_unit_test(huge_pages_that_are_missing_refuse_the_block),
 		cmocka_unit_test(any_requests_leave_the_bitmap_that_a_model_has),
 		cmocka_unit_test(lookups_run_beside_plugging),
