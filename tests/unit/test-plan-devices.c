@@ -145,6 +145,12 @@ static void who_has_all_of_a_bus_resets_by_it(void **state)
 	assert_by_bus(scene, 0, SOUND);
 	assert_by_bus(scene, 1, CARD);
 	assert_false(has_problem(scene, "cannot be reset"));
+	/* One that is taken from its host driver at start is had by then. */
+	fake_bind(&scene->fake, ROOT_PORT "/" SOUND, "snd_hda_intel");
+	fake_remove(&scene->fake, "/sys/devices/pci0000:00/" ROOT_PORT "/" SOUND "/vfio-dev");
+	scene->device[1].managed = true;
+	plan(scene);
+	assert_by_bus(scene, 0, SOUND);
 }
 
 /* VFIO's it is, but anybody may open it. */
@@ -174,6 +180,10 @@ static void a_root_bus_is_not_reset(void **state)
 {
 	struct scene *scene = *state;
 
+	/* Not even where nobody else is on it. */
+	fake_remove(&scene->fake, "/sys/bus/pci/devices/" ROOT_PORT);
+	fake_remove(&scene->fake, "/sys/bus/pci/devices/" CARD);
+	fake_remove(&scene->fake, "/sys/bus/pci/devices/" SOUND);
 	scene->device[0].path = ALONE;
 	plan(scene);
 	assert_no_reset(scene);
