@@ -193,13 +193,27 @@ static int add_msi(struct vfio_function *f, uint32_t at, struct err *err)
 	return pci_function_msi(f->pci, &options, &vfio_vector_ops, &f->msi, err);
 }
 
+/* All that asks for the register later finds what is true. */
+static void correct_pba(struct vfio_function *f, uint32_t at)
+{
+	struct vfio_config *c = &f->config;
+	uint32_t pba = dword(c, at + PCI_MSIX_PBA), index = pba & PCI_MSIX_PBA_BIR;
+
+	if (index < PCI_BARS)
+		store_le(c->bytes + at + PCI_MSIX_PBA,
+			 index | vfio_quirk_pending(word(c, PCI_VENDOR_ID), word(c, PCI_DEVICE_ID),
+						    pba & PCI_MSIX_PBA_OFFSET, f->bars[index].size),
+			 4);
+}
+
 static int add_msix(struct vfio_function *f, uint32_t at, struct err *err)
 {
-	uint32_t table = dword(&f->config, at + PCI_MSIX_TABLE);
-	uint32_t pba = dword(&f->config, at + PCI_MSIX_PBA);
+	uint32_t table = dword(&f->config, at + PCI_MSIX_TABLE), pba;
 	unsigned int vectors = (word(&f->config, at + PCI_MSIX_FLAGS) & PCI_MSIX_FLAGS_QSIZE) + 1;
 	int ret;
 
+	correct_pba(f, at);
+	pba = dword(&f->config, at + PCI_MSIX_PBA);
 	/* Shown or not: the guest never gets at the device's own table. */
 	f->config.msix = at;
 	if (!f->msix.max)
@@ -266,7 +280,6 @@ static const struct {
 static int add_capabilities(struct vfio_function *f, struct err *err)
 {
 	const struct vfio_config *c = &f->config;
-	unsigned int quirks = vfio_quirks(word(c, PCI_VENDOR_ID), word(c, PCI_DEVICE_ID));
 	uint32_t at = c->bytes[PCI_CAPABILITY_LIST] & ~3u;
 	int ret = 0;
 
@@ -276,8 +289,7 @@ static int add_capabilities(struct vfio_function *f, struct err *err)
 		uint8_t id = c->bytes[at];
 
 		for (size_t i = 0; !ret && i < ARRAY_SIZE(capabilities); i++) {
-			if (capabilities[i].id == id &&
-			    !(id == PCI_CAP_ID_MSIX && quirks & VFIO_QUIRK_NO_MSIX))
+			if (capabilities[i].id == id)
 				ret = capabilities[i].add(f, at, err);
 		}
 		at = c->bytes[at + 1] & ~3u;

@@ -186,9 +186,10 @@ uint64_t vfio_config_passed_read(void *opaque, uint32_t offset, unsigned int siz
 void vfio_config_passed_write(void *opaque, uint32_t offset, uint64_t value, unsigned int size);
 
 /* quirks.c */
-#define VFIO_QUIRK_NO_ROM  1u /* reading its ROM hangs it */
-#define VFIO_QUIRK_NO_MSIX 2u
+#define VFIO_QUIRK_NO_ROM 1u /* reading its ROM hangs it */
 unsigned int vfio_quirks(uint16_t vendor, uint16_t device);
+/* The offset of MSI-X pending bits in a BAR of that size, where the device says `offset`. */
+uint32_t vfio_quirk_pending(uint16_t vendor, uint16_t device, uint32_t offset, uint64_t size);
 
 /* bars.c */
 int vfio_bars_create(struct vfio_function *f, bool rom, struct err *err);

@@ -3,14 +3,15 @@
  * Interrupts of an assigned function. MSI and MSI-X: each vector has an eventfd from the moment
  * when the guest first opens it; while the vector is open the eventfd is an irqfd, so that an
  * interrupt goes from the device to the guest inside the kernel; while it is closed the eventfd
- * counts, which is the pending bit. INTx: the kernel masks the line when it fires, the loop asserts
- * ours, and the guest's EOI opens the device's again.
+ * counts, which is the pending bit; before that it is the device's own. INTx: the kernel masks the
+ * line when it fires, the loop asserts ours, and the guest's EOI opens the device's again.
  *
  * Exactness. KVM takes what the eventfd holds when the irqfd is added (virt/kvm/eventfd.c,
  * kvm_irqfd_assign) but leaves the count: it is read here afterwards, so that it is not taken for a
  * pending event at the next mask. An event in between has been consumed by the irqfd already.
  */
 #include <errno.h>
+#include <linux/pci_regs.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -277,12 +278,33 @@ static void vectors_close(void *opaque, unsigned int number)
 	v->open = false;
 }
 
+/*
+ * One that the guest has never opened is masked in the device, which keeps its events for itself.
+ * Pending bits are read by 32 or 64 (PCI Express Base 6.0 section 6.1.4.3).
+ */
+static bool pends_in_device(struct vfio_vectors *vectors, unsigned int number)
+{
+	struct vfio_function *f = vectors->function;
+	const uint8_t *cap = f->config.bytes + f->config.msix;
+	uint32_t pba = (uint32_t)load_le(cap + PCI_MSIX_PBA, 4);
+	struct vfio_region *region = &f->bars[pba & PCI_MSIX_PBA_BIR];
+	uint64_t at = (pba & PCI_MSIX_PBA_OFFSET) + number / 32 * 4UL;
+	uint8_t bits[4];
+
+	if (vectors->index != VFIO_PCI_MSIX_IRQ_INDEX || number >= vectors->enabled)
+		return false;
+	return vfio_region_copy(region, at, bits, sizeof(bits)) == sizeof(bits) &&
+	       load_le(bits, 4) >> number % 32 & 1;
+}
+
 static bool vectors_pending(void *opaque, unsigned int number)
 {
 	struct vfio_vectors *vectors = opaque;
 
-	return number < vectors->max && vectors->vector[number].fd >= 0 &&
-	       readable(vectors->vector[number].fd);
+	if (number >= vectors->max)
+		return false;
+	return vectors->vector[number].fd >= 0 ? readable(vectors->vector[number].fd)
+					       : pends_in_device(vectors, number);
 }
 
 /* One more in its eventfd: where the vector is open, the kernel sends it. */

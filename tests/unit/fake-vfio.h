@@ -51,7 +51,7 @@ struct fake_vfio {
 	bool bus_reset;	      /* can be reset with its bus */
 	bool pba_apart;	      /* the pending bits are in BAR 4 */
 	int groups[2];	      /* of the two functions of its bus; hot reset asks for them */
-	uint8_t bar4[4096];
+	uint8_t bar4[8192];
 	uint64_t bar4_size; /* one that can be mapped, to nowhere; where that was asked for */
 	const void *bar4_at;
 	bool bells_refused;

@@ -112,11 +112,20 @@ static void vectors_are_made_when_the_guest_unmasks_them(void **state)
 	mask(m, 69, false);
 	assert_true(m->v.vector[69] >= 0);
 	assert_int_equal(m->v.vector[68], -1);
+	/* Whose pending bit is the device's until then, and no longer. */
+	store_le(m->v.bar0 + FAKE_PBA + 8, BIT_U64(68 - 64) | BIT_U64(69 - 64), 8);
+	assert_true(pending(m, 68));
+	assert_false(pending(m, 67));
+	assert_false(pending(m, 69));
+	mask(m, 69, true);
+	assert_false(pending(m, 69));
+	mask(m, 69, false);
 	fake_signal(m->v.vector[69]);
 	wait_for(m, GUEST(69));
 	/* The kernel brought it: nobody here has seen it. */
 	assert_counted(m, 0, 1);
 	msix(m, 0);
+	assert_false(pending(m, 68));
 	assert_counted(m, 0, 0);
 	assert_int_equal(m->v.index, VFIO_PCI_NUM_IRQS);
 	assert_true(m->v.intx >= 0);
@@ -190,6 +199,56 @@ static void pending_bits_in_another_bar_are_read_there(void **state)
 	m->v.bar4[0x200] = 0x5a;
 	assert_int_equal(mem_read(&m->rig, bar4 + 0x200, 1), 0x5a);
 	fake_rig_close(m);
+}
+
+static void a_wrong_place_of_the_pending_bits_is_corrected(void **state)
+{
+	static const struct {
+		uint16_t vendor, device;
+		uint32_t says, is; /* in BAR 4, of 8 KiB */
+	} rows[] = {
+		{ 0x1425, 0x5812, 0x8000, 0x1000 },
+		{ 0x1425, 0x5812, 0x800, 0x800 },
+		{ 0x1425, 0x5412, 0x8000, 0 }, /* a physical function: nothing is known of it */
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct vfio_options options;
+		struct err err = { 0 };
+		uint64_t bar4;
+		FAKE_RIG(m);
+
+		m->v.pba_apart = true;
+		store_le(m->v.config + PCI_VENDOR_ID, rows[i].vendor, 2);
+		store_le(m->v.config + PCI_DEVICE_ID, rows[i].device, 2);
+		store_le(m->v.config + FAKE_MSIX + PCI_MSIX_PBA, rows[i].says | 4, 4);
+		options = fake_options(m);
+		if (!rows[i].is) {
+			assert_int_equal(vfio_function_create(&m->f, m->rig.vm, &options, &err),
+					 -EINVAL);
+			assert_non_null(strstr(err.text, "the MSI-X pending bits"));
+			fake_rig_close(m);
+			continue;
+		}
+		plug(m);
+		bar4 = pci_function_bar_address(vfio_function_pci(m->f), 4);
+		assert_int_equal(cfg_read(&m->rig, FAKE_SLOT, FAKE_MSIX + PCI_MSIX_PBA, 4),
+				 rows[i].is | 4);
+		msix_on(m);
+		store_le(m->v.bar4 + rows[i].is, BIT_U64(9), 8);
+		assert_true(mem_read(&m->rig, bar4 + rows[i].is, 8) == BIT_U64(9));
+		mask(m, 3, false);
+		mask(m, 3, true);
+		fake_signal(m->v.vector[3]);
+		assert_true(mem_read(&m->rig, bar4 + rows[i].is, 8) == (BIT_U64(3) | BIT_U64(9)));
+		fake_rig_close(m);
+	}
+}
+
+static void the_other_place_that_is_known_is_so_too(void **state)
+{
+	assert_int_equal(vfio_quirk_pending(0x1d22, 0x3685, 0x460000, 0x10000), 0xb400);
+	assert_int_equal(vfio_quirk_pending(0x1d22, 0x3684, 0x460000, 0x10000), 0x460000);
 }
 
 static void a_changed_message_goes_where_it_says(void **state)
@@ -366,6 +425,8 @@ int main(void)
 		cmocka_unit_test(a_device_that_cannot_grow_gets_all_vectors_at_once),
 		cmocka_unit_test(what_comes_while_masked_pends_and_is_sent_once),
 		cmocka_unit_test(pending_bits_in_another_bar_are_read_there),
+		cmocka_unit_test(a_wrong_place_of_the_pending_bits_is_corrected),
+		cmocka_unit_test(the_other_place_that_is_known_is_so_too),
 		cmocka_unit_test(a_changed_message_goes_where_it_says),
 		cmocka_unit_test(mask_and_unmask_lose_and_double_nothing),
 		cmocka_unit_test(msi_is_enabled_whole_and_masked_by_vector),
