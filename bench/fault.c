@@ -8,6 +8,8 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -27,8 +29,36 @@
 #define RECORDS	    (3 * MIB)
 #define MOVE	    4096u
 #define UNDER_WAY   8u
-#define TRIES	    20u /* of which a turn takes the median: one is a few us */
+#define TRIES	    1000u /* of which a turn takes the median and p99: one is a few us */
+#define TRIES_BRIEF 100u  /* and no p99 */
 #define WAIT_NS	    1000000.0
+#define PASS_NS	    200000.0 /* for moves of which some were refused: of these there is no record */
+
+static unsigned int tries_of(const struct turn *turn)
+{
+	return turn->run->options->brief ? TRIES_BRIEF : TRIES;
+}
+
+/* Rows come twice: a median each, and behind all of them the tail of each. */
+static void put(struct turn *turn, unsigned int row, const struct samples *ns)
+{
+	turn_put(turn, row, samples_median(ns) / 1e3);
+	turn_put(turn, turn->contest->row_count / 2 + row, samples_quantile(ns, 0.99) / 1e3);
+}
+
+static void name_rows(struct contest_row *rows, char (*names)[80], const char *const *what,
+		      unsigned int count, bool brief)
+{
+	for (unsigned int i = 0; i < 2 * count; i++) {
+		snprintf(names[i], sizeof(names[i]), "%s%s", what[i % count],
+			 i < count ? "" : ": p99");
+		rows[i] = (struct contest_row){
+			.name = names[i],
+			.unit = "us",
+			.hidden = brief && i >= count,
+		};
+	}
+}
 
 /* flags: besides those of a move that has a record. */
 static void submit_with(struct dsa_rig *rig, uint32_t flags, uint64_t source, unsigned int lane)
@@ -57,7 +87,7 @@ static void submit(struct dsa_rig *rig, uint64_t source, unsigned int lane)
  */
 struct kind {
 	const char *name, *state;
-	const struct contest_row *rows;
+	const char *rows[2];
 	unsigned int whole, own; /* which rows */
 	/* Fills both in ns. salt: another one each time. */
 	int (*once)(struct dsa_rig *rig, unsigned int salt, double *whole, double *own,
@@ -88,7 +118,7 @@ static int trial_turn(struct turn *turn, struct err *err)
 	int ret = 0;
 
 	turn_state(turn, "%s", kind->state);
-	for (unsigned int i = 0; !ret && i < TRIES; i++) {
+	for (unsigned int i = 0; !ret && i < tries_of(turn); i++) {
 		double a = 0, b = 0;
 
 		if (turn->party)
@@ -98,27 +128,30 @@ static int trial_turn(struct turn *turn, struct err *err)
 		samples_add(&whole, a);
 		samples_add(&own, b);
 	}
-	turn_put(turn, kind->whole, samples_median(&whole) / 1e3);
+	put(turn, kind->whole, &whole);
 	if (!turn->party)
-		turn_put(turn, kind->own, samples_median(&own) / 1e3);
+		put(turn, kind->own, &own);
 	return ret;
 }
 
 /* The trial's rig is open already, and closed here. */
 static int hold_trial(struct trial *trial, struct bench_run *run, struct err *err)
 {
+	struct contest_row rows[4];
+	char names[4][80];
 	struct contest contest = {
 		.name = trial->kind->name,
 		.parties = { "adit", "no fault" },
 		.party_count = 2,
-		.rows = trial->kind->rows,
-		.row_count = 2,
+		.rows = rows,
+		.row_count = ARRAY_SIZE(rows),
 		.warm_up = 1,
 		.turn = trial_turn,
 		.opaque = trial,
 	};
 	int fd, ret;
 
+	name_rows(rows, names, trial->kind->rows, 2, run->options->brief);
 	/* From here on they are kept for a reader. */
 	ret = ioasid_faults_fd(trial->rig.ctx, &fd, err);
 	if (!ret)
@@ -163,14 +196,10 @@ static int one_fault(struct dsa_rig *rig, unsigned int salt, double *record, dou
 
 static int measure_faults(struct bench_run *run, struct err *err)
 {
-	static const struct contest_row rows[] = {
-		{ .name = "fault: to its completion record", .unit = "us" },
-		{ .name = "fault: to its report", .unit = "us" },
-	};
 	static const struct kind kind = {
 		.name = "fault",
 		.state = "waiting for the record of a move",
-		.rows = rows,
+		.rows = { "fault: to its completion record", "fault: to its report" },
 		.whole = 0,
 		.own = 1,
 		.once = one_fault,
@@ -226,14 +255,11 @@ static int one_request(struct dsa_rig *rig, unsigned int salt, double *answered,
 
 static int measure_requests(struct bench_run *run, struct err *err)
 {
-	static const struct contest_row rows[] = {
-		{ .name = "page request: to its reader", .unit = "us" },
-		{ .name = "page request: from its answer to the move's end", .unit = "us" },
-	};
 	static const struct kind kind = {
 		.name = "page request",
 		.state = "waiting for a page request, or the record behind it",
-		.rows = rows,
+		.rows = { "page request: to its reader",
+			  "page request: from its answer to the move's end" },
 		.whole = 1,
 		.own = 0,
 		.once = one_request,
@@ -248,6 +274,7 @@ static int measure_requests(struct bench_run *run, struct err *err)
 
 enum pasid_row {
 	UNBIND,
+	BIND,  /* of the guest's number, to the host's that is free again by then */
 	REUSE, /* from the begin of unbind until its number is taken again */
 	PASID_ROWS
 };
@@ -256,15 +283,14 @@ struct load {
 	struct dsa_rig rig;
 	uint32_t host;
 	pthread_t thread;
-	bool stop; /* atomic */
-	uint64_t moved, failed;
+	bool stop;	/* atomic */
+	uint64_t moved; /* atomic */
+	uint64_t failed;
 };
 
-/* Of one that was refused there is no record: it is not waited for longer than that. */
-static uint8_t wait_a_while(struct dsa_rig *rig, unsigned int lane)
+static uint8_t wait_until(struct dsa_rig *rig, unsigned int lane, double end)
 {
 	const uint64_t *record = (const uint64_t *)(rig->memory + RECORDS + lane * 32ULL);
-	double end = now_ns() + WAIT_NS;
 	uint64_t word;
 
 	while (!(word = __atomic_load_n(record, __ATOMIC_ACQUIRE)) && now_ns() < end)
@@ -277,11 +303,13 @@ static void *load_thread(void *arg)
 	struct load *load = arg;
 
 	while (!__atomic_load_n(&load->stop, __ATOMIC_RELAXED)) {
+		double end = now_ns() + PASS_NS;
+
 		for (unsigned int lane = 0; lane < UNDER_WAY; lane++)
 			submit(&load->rig, SOURCE, lane);
 		for (unsigned int lane = 0; lane < UNDER_WAY; lane++) {
-			if (wait_a_while(&load->rig, lane) == DSA_STATUS_OK)
-				load->moved++;
+			if (wait_until(&load->rig, lane, end) == DSA_STATUS_OK)
+				__atomic_fetch_add(&load->moved, 1, __ATOMIC_RELAXED);
 			else
 				load->failed++;
 		}
@@ -289,72 +317,102 @@ static void *load_thread(void *arg)
 	return NULL;
 }
 
-/* Until nobody holds the number any more, which a descriptor under way may. */
-static int bind_again(struct load *load, struct err *err)
+/*
+ * Until nobody holds the number any more, which a descriptor under way may. ns: of the call that
+ * bound it, without those before.
+ */
+static int bind_again(struct load *load, double *ns, struct err *err)
 {
-	double end = now_ns() + 1e3 * WAIT_NS;
+	double end = now_ns() + 1e3 * WAIT_NS, start;
 	int ret;
 
-	do
+	do {
+		start = now_ns();
 		ret = dsa_pasid_bind(load->rig.dsa, DSA_RIG_PASID, load->rig.space, load->host,
 				     NULL, err);
-	while (ret == -EBUSY && now_ns() < end);
+	} while (ret == -EBUSY && start < end);
+	*ns = now_ns() - start;
 	return ret;
 }
 
-static int cycle(struct load *load, struct samples *unbind, struct samples *reuse, struct err *err)
+/* What is measured without moves under the PASID would be called "under load" for nothing. */
+static int wait_for_moves(struct load *load, struct err *err)
 {
-	double start = now_ns();
+	uint64_t before = __atomic_load_n(&load->moved, __ATOMIC_RELAXED);
+	double end = now_ns() + 1e3 * WAIT_NS;
+
+	while (__atomic_load_n(&load->moved, __ATOMIC_RELAXED) == before) {
+		if (now_ns() > end)
+			return err_set(err, EIO,
+				       "no move ended well under PASID %u within %.0f s of its "
+				       "being bound: there is no load",
+				       load->host, WAIT_NS / 1e6);
+		sched_yield();
+	}
+	return 0;
+}
+
+static int cycle(struct load *load, struct samples ns[PASID_ROWS], struct err *err)
+{
+	double start = now_ns(), bind = 0;
 	int ret = dsa_pasid_unbind(load->rig.dsa, DSA_RIG_PASID, err);
 
-	samples_add(unbind, now_ns() - start);
+	samples_add(&ns[UNBIND], now_ns() - start);
 	if (!ret)
-		ret = bind_again(load, err);
-	samples_add(reuse, now_ns() - start);
+		ret = bind_again(load, &bind, err);
+	samples_add(&ns[BIND], bind);
+	samples_add(&ns[REUSE], now_ns() - start);
 	return ret;
 }
 
 static int pasid_turn(struct turn *turn, struct err *err)
 {
-	const struct timespec pause = { .tv_nsec = 200000 }; /* for the load to come up */
+	const struct timespec pause = { .tv_nsec = 100000 };
 	struct load *load = turn->opaque;
-	struct samples unbind = { 0 }, reuse = { 0 };
+	struct samples ns[PASID_ROWS] = { 0 };
 	int ret = 0;
 
 	load->stop = false;
 	if (!turn->party && pthread_create(&load->thread, NULL, load_thread, load))
 		return err_set(err, EAGAIN, "no thread for the load");
-	for (unsigned int i = 0; !ret && i < TRIES; i++) {
-		turn_state(turn, "PASID %u is bound again", load->host);
+	turn_state(turn, "PASID %u is bound again and again", load->host);
+	for (unsigned int i = 0; !ret && i < tries_of(turn); i++) {
 		nanosleep(&pause, NULL);
-		ret = cycle(load, &unbind, &reuse, err);
+		if (!turn->party)
+			ret = wait_for_moves(load, err);
+		if (!ret)
+			ret = cycle(load, ns, err);
 	}
 	__atomic_store_n(&load->stop, true, __ATOMIC_RELAXED);
 	if (!turn->party)
 		pthread_join(load->thread, NULL);
-	turn_put(turn, UNBIND, samples_median(&unbind) / 1e3);
-	turn_put(turn, REUSE, samples_median(&reuse) / 1e3);
+	for (unsigned int row = 0; row < PASID_ROWS; row++)
+		put(turn, row, &ns[row]);
 	return ret;
 }
 
 static int hold_pasids(struct load *load, struct bench_run *run, struct err *err)
 {
-	static const struct contest_row rows[PASID_ROWS] = {
-		[UNBIND] = { .name = "PASID: unbind under load", .unit = "us" },
-		[REUSE] = { .name = "PASID: unbind to reuse under load", .unit = "us" },
+	static const char *const what[PASID_ROWS] = {
+		[UNBIND] = "PASID: unbind under load",
+		[BIND] = "PASID: bind under load",
+		[REUSE] = "PASID: unbind to reuse under load",
 	};
+	struct contest_row rows[2 * PASID_ROWS];
+	char names[2 * PASID_ROWS][80];
 	struct contest contest = {
 		.name = "PASID",
 		.parties = { "adit", "idle" },
 		.party_count = 2,
 		.rows = rows,
-		.row_count = PASID_ROWS,
+		.row_count = ARRAY_SIZE(rows),
 		.warm_up = 1,
 		.turn = pasid_turn,
 		.opaque = load,
 	};
 	int ret = dsa_pasid_unbind(load->rig.dsa, DSA_RIG_PASID, err);
 
+	name_rows(rows, names, what, PASID_ROWS, run->options->brief);
 	if (!ret)
 		ret = dsa_pasid_bind(load->rig.dsa, DSA_RIG_PASID, load->rig.space,
 				     IOASID_PASID_NONE, &load->host, err);

@@ -132,6 +132,7 @@ if [ -w /dev/kvm ]; then
 	run "$bench" copy --job "$work/job.json"
 	ok "more than there is room for is refused" has "$work/err" "/jobs/0/iodepth: 5 is more than the 4 batches"
 	run "$bench" fault --rounds 2 --json "$work/fault.json"
+	ok "binding is measured under load, with its tail" is "$(grep -c '^PASID: bind under load\(: p99\)\? *[0-9].* idle ' "$work/out")" 2
 	ok "faults are measured" "$here/bench-json.py" schema "$schema" "$work/fault.json"
 	run "$bench" fleet --vms 4 --rounds 1 --warm-up 0 --json "$work/fleet.json"
 	ok "four VMs at once are started, verified and stopped" is "$status" 0
