@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The rows of adit bench map that need a device: map, attach and unmap of 256 MiB through
- * ioasid-client and by the bare ioctls, in pages of 4 KiB and, where the host has some
+ * The rows of adit bench map that need a device: map, attach and unmap of memory of several sizes
+ * through ioasid-client and by the bare ioctls, in pages of 4 KiB and, where the host has some
  * reserved, 2 MiB and 1 GiB. Each round binds the device anew, for each party.
  *
  * Pages are pinned while a page table holds them: by map into a space that the device is attached
@@ -155,28 +155,47 @@ static int measure_budget(struct bench_run *run, unsigned int shift, struct err 
 	return r;
 }
 
+static int measure_size(struct bench_run *run, unsigned int shift, uint64_t size, uint64_t *last,
+			struct err *err)
+{
+	bool there = size <= MAP_SIZE || shift > 12 || map_memory_is_there(size);
+	struct map_memory memory;
+	bool again;
+	int r;
+
+	if (!there) {
+		results_note(run->results, "%llu MiB in pages of 4K: this host has too few free",
+			     (unsigned long long)(size / MIB));
+		return 0;
+	}
+	r = map_memory_new(&memory, shift, size);
+	/* At least a page: of a gigabyte all sizes are one. */
+	again = memory.size == *last;
+	*last = memory.size;
+	if (r) {
+		if (!again)
+			results_note(run->results, "%s in pages of %s: this host has too few free",
+				     memory.size_name, memory.pages);
+		return 0;
+	}
+	if (!again)
+		r = measure_all(run, &memory, err);
+	/* Freed first: there may be no more huge pages than these. */
+	map_memory_free(&memory);
+	return r || again ? r : bench_map_populate(run, &memory, err);
+}
+
 /* By size, to see what grows with it and what is there anyway. */
 static int measure_pages(struct bench_run *run, unsigned int shift, struct err *err)
 {
-	static const uint64_t sizes[] = { 16 * MIB, MAP_SIZE };
+	static const uint64_t sizes[] = { 16 * MIB, MAP_SIZE, GIB };
+	size_t count = ARRAY_SIZE(sizes) - run->options->brief;
 	uint64_t last = 0;
 	int r = 0;
 
-	for (size_t i = 0; !r && i < ARRAY_SIZE(sizes); i++) {
-		struct map_memory memory;
-
-		if (map_memory_new(&memory, shift, sizes[i])) {
-			results_note(run->results, "%s in pages of %s: this host has too few free",
-				     memory.size_name, memory.pages);
-			continue;
-		}
-		if (memory.size != last)
-			r = measure_all(run, &memory, err);
-		last = memory.size;
-		/* Freed first: there may be no more huge pages than these. */
-		map_memory_free(&memory);
-	}
-	return r || last < MAP_SIZE ? r : bench_map_populate(run, shift, err);
+	for (size_t i = 0; !r && i < count; i++)
+		r = measure_size(run, shift, sizes[i], &last, err);
+	return r;
 }
 
 int bench_map_kernel(struct bench_run *run, struct err *err)

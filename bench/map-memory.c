@@ -95,13 +95,26 @@ int map_memory_new(struct map_memory *memory, unsigned int page_shift, uint64_t 
 	return r;
 }
 
+bool map_memory_is_there(uint64_t size)
+{
+	FILE *file = fopen("/proc/meminfo", "re");
+	unsigned long long kib = 0;
+	char line[128];
+
+	while (file && !kib && fgets(line, sizeof(line), file))
+		(void)sscanf(line, "MemAvailable: %llu kB", &kib);
+	if (file)
+		fclose(file);
+	return kib * KIB >= 2 * size;
+}
+
 static int populate_turn(struct turn *turn, struct err *err)
 {
-	const unsigned int *page_shift = turn->opaque;
+	const struct map_memory *wanted = turn->opaque;
 	struct map_memory memory;
 	double us = -1;
 
-	if (!map_memory_empty(&memory, *page_shift, MAP_SIZE)) {
+	if (!map_memory_empty(&memory, wanted->page_shift, wanted->size)) {
 		us = populate(&memory, turn->party);
 		map_memory_free(&memory);
 	}
@@ -112,7 +125,7 @@ static int populate_turn(struct turn *turn, struct err *err)
 	return 0;
 }
 
-int bench_map_populate(struct bench_run *run, unsigned int page_shift, struct err *err)
+int bench_map_populate(struct bench_run *run, const struct map_memory *like, struct err *err)
 {
 	char name[64];
 	const struct contest_row row = { .name = name, .unit = "us" };
@@ -125,9 +138,10 @@ int bench_map_populate(struct bench_run *run, unsigned int page_shift, struct er
 		.rows = &row,
 		.row_count = 1,
 		.turn = populate_turn,
-		.opaque = &page_shift,
+		.opaque = (void *)like,
 	};
 
-	snprintf(name, sizeof(name), "memory, %s pages: populate", pages_of(page_shift));
+	snprintf(name, sizeof(name), "memory, %s in %s pages: populate", like->size_name,
+		 like->pages);
 	return contest_hold(&contest, run, err);
 }

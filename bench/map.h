@@ -39,8 +39,10 @@ int map_memory_new(struct map_memory *memory, unsigned int page_shift, uint64_t 
 /* The same without its pages: whoever touches it first makes them. */
 int map_memory_empty(struct map_memory *memory, unsigned int page_shift, uint64_t size);
 void map_memory_free(struct map_memory *memory);
-/* The row of populating as much. */
-int bench_map_populate(struct bench_run *run, unsigned int page_shift, struct err *err);
+/* Whether that leaves the host as much again. */
+bool map_memory_is_there(uint64_t size);
+/* The row of populating as much, in such pages; its own is free by then. */
+int bench_map_populate(struct bench_run *run, const struct map_memory *like, struct err *err);
 
 /* --- a contest: one provider beside the ioctls that it is made of ---------------------------- */
 
