@@ -22,6 +22,8 @@
 #define SIZE_TEXT "256M"
 #define ROUNDS	  8u /* it is a boot each */
 
+#define LOCKED_LIMIT 1.0 /* % that its prediction may be off: it is arithmetic */
+
 enum row {
 	LOCKED,
 	TIME,
@@ -219,6 +221,25 @@ static void say_error(struct bench_run *run, const char *name, const struct cont
 			     INTERVAL_LEVEL * 100, (off.low - 1) * 100, (off.high - 1) * 100);
 }
 
+/* In percent, of each round; limit: what it may be, 0: nobody asks. */
+static void add_error(struct bench_run *run, const char *name, const struct contest *contest,
+		      enum row row, double limit)
+{
+	const struct samples off =
+		samples_off(contest_samples(contest, row, 1), contest_samples(contest, row, 0));
+	char whole[80];
+	const struct result result = {
+		.name = whole,
+		.unit = "%",
+		.reference_name = limit > 0 ? "limit" : NULL,
+		.reference = limit,
+		.target = limit > 0 ? 1 : 0,
+	};
+
+	snprintf(whole, sizeof(whole), "%s, error", name);
+	results_add(run->results, &result, &off, NULL);
+}
+
 /* Whether there are so many of such pages. */
 static bool have_pages(const struct budget *budget, struct bench_run *run)
 {
@@ -279,8 +300,10 @@ int bench_map_budget(const struct map_contest *provider, unsigned int page_shift
 		ret = contest_run(&contest, run, err);
 	if (!ret) {
 		contest_report(&contest, run);
-		for (int row = LOCKED; row <= TIME; row++)
+		for (int row = LOCKED; row <= TIME; row++) {
+			add_error(run, names[row], &contest, row, row == LOCKED ? LOCKED_LIMIT : 0);
 			say_error(run, names[row], &contest, row);
+		}
 	}
 	contest_free(&contest);
 	free(budget);

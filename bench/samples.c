@@ -61,6 +61,19 @@ double samples_mad(const struct samples *samples)
 	return quantile(distance, samples->count, 0.5);
 }
 
+struct samples samples_off(const struct samples *said, const struct samples *is)
+{
+	struct samples off = { .count = 0 };
+
+	for (unsigned int i = 0; i < MIN(said->count, is->count); i++) {
+		if (is->value[i] != 0)
+			samples_add(&off, fabs(said->value[i] / is->value[i] - 1) * 100);
+		else
+			samples_add(&off, said->value[i] != 0 ? 100 : 0);
+	}
+	return off;
+}
+
 uint64_t prng_next(struct prng *prng)
 {
 	uint64_t z = prng->state += 0x9e3779b97f4a7c15;

@@ -23,6 +23,12 @@ double samples_median(const struct samples *samples);
 /* Median of the distances from the median; a normal deviation is 1.4826 of it. */
 double samples_mad(const struct samples *samples);
 
+/*
+ * By how many percent each prediction was off what came of it, whichever way; 100 where it said
+ * something and nothing came.
+ */
+struct samples samples_off(const struct samples *said, const struct samples *is);
+
 /* splitmix64: any seed will do, and one that was printed gives the same numbers again. */
 struct prng {
 	uint64_t state;

@@ -236,9 +236,23 @@ static void a_change_is_of_ratios_where_there_are_references(void **state)
 	assert_true(interval.low > 2.5 && interval.high < 3.5);
 }
 
+static void predictions_are_off_by_percent_either_way(void **state)
+{
+	const struct samples said = { .value = { 110, 90, 257, 5, 0 }, .count = 5 };
+	const struct samples is = { .value = { 100, 100, 256, 0, 0, 7 }, .count = 6 };
+	const double off[] = { 10, 10, 0.390625, 100, 0 };
+	const struct samples found = samples_off(&said, &is);
+
+	(void)state;
+	assert_int_equal(found.count, 5);
+	for (unsigned int i = 0; i < found.count; i++)
+		assert_true(fabs(found.value[i] - off[i]) < 1e-9);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(predictions_are_off_by_percent_either_way),
 		cmocka_unit_test(quantiles_are_those_of_r_type_7),
 		cmocka_unit_test(quantiles_leave_the_order_of_the_rounds),
 		cmocka_unit_test(mad_is_the_median_distance_from_the_median),

@@ -24,9 +24,11 @@ l1() {
 	check bench_runs_to_its_end test $status = 0
 	check map_by_address_is_measured grep -q '"iommufd, 256 MiB in 4K pages: attach"' /out/bench.json
 	check type1_is_measured grep -q '"type1, 256 MiB in 4K pages: unmap"' /out/bench.json
-	check populating_is_measured grep -q '"memory, 4K pages: populate"' /out/bench.json
+	check populating_is_measured grep -q '"memory, 16 MiB in 4K pages: populate"' /out/bench.json
 	check teardown_is_measured grep -q '"type1, 16 MiB in 4K pages: teardown"' /out/bench.json
 	check the_budget_is_compared grep -q '"iommufd, 4K pages: budget: locked memory"' /out/bench.json
+	check the_error_of_locked_memory_is_a_row grep -q '^iommufd, 4K pages: budget: locked memory, error .*  *[0-9].* limit .* <= 1 ' /out/bench.txt
+	check the_error_of_the_time_is_a_row grep -q '"type1, 4K pages: budget: time to map, error"' /out/bench.json
 	check the_budget_in_huge_pages_is_compared grep -q '"type1, 2M pages: budget: time to map"' /out/bench.json
 	check map_by_file_is_measured grep -q '"iommufd by file, 256 MiB in 2M pages: map"' /out/bench.json
 	end
