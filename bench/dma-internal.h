@@ -71,6 +71,7 @@ struct dma {
 	char no_pasids[PATH_MAX]; /* as config, of a guest that uses none */
 	bool serves;		  /* a server of our own, anew for each turn */
 	char server_config[PATH_MAX], pasid_config[PATH_MAX], socket[96];
+	const struct map_contest *qemu_has; /* the device model of this one */
 	/* Of a guest's turn. */
 	struct turn *turn;
 	unsigned int ended;
@@ -109,7 +110,7 @@ void dma_guest_words(const struct dma *dma, const struct dma_queues *queues, FIL
 /* A monitor with that payload, which ends with status `good` where all went well. */
 int dma_guest_run(struct dma *dma, struct turn *turn, char *const argv[], int good,
 		  struct err *err);
-/* -ENOTSUP: QEMU is not there, or cannot. */
+/* -ENOTSUP: QEMU is not there, or has no such device model. */
 int dma_qemu_turn(struct dma *dma, struct turn *turn, struct err *err);
 
 /* dma-soft.c: under PASIDs of the soft provider. */

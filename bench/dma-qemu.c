@@ -60,20 +60,66 @@ static int make_line(struct dma *dma, struct microvm_flat *flat, struct err *err
 	return ret ? err_set(err, -ret, "%s: %s", dma->work, strerror(-ret)) : 0;
 }
 
+struct question {
+	const char *model;
+	bool there;
+};
+
+/* It lists the options of what it has; that it has no such thing goes to stderr, with status 0. */
+static void on_help(void *arg, int pid, char *text)
+{
+	struct question *question = arg;
+
+	(void)pid;
+	question->there |= strstr(text, question->model) && strstr(text, "options");
+}
+
+/* kind: what of a command line it would be. 0 or -ENOTSUP. */
+static int ask_for(struct turn *turn, const char *kind, const char *model, struct err *err)
+{
+	struct question question = { .model = model };
+	char word[64];
+	char *const argv[] = { (char *)MICROVM_PROGRAM, (char *)kind, word, NULL };
+	int status, ret;
+
+	snprintf(word, sizeof(word), "%s,help", model);
+	ret = child_lines(turn, argv, on_help, &question, &status);
+	if (ret)
+		return err_set(err, -ret, MICROVM_PROGRAM " %s %s: %s", kind, word, strerror(-ret));
+	if (!question.there)
+		return err_set(err, ENOTSUP, "this " MICROVM_PROGRAM " has no %s", model);
+	return 0;
+}
+
+/* What is missing of a peer is no failure of it: all else is. */
+static int is_there(struct dma *dma, struct turn *turn, struct err *err)
+{
+	bool served = dma->provider == &dma_served;
+	int ret;
+
+	if (dma->qemu_has == dma->provider)
+		return 0;
+	if (!child_on_path(MICROVM_PROGRAM))
+		return err_set(err, ENOTSUP, "there is no " MICROVM_PROGRAM);
+	ret = ask_for(turn, "-device", served ? "vfio-user-pci" : "vfio-pci", err);
+	if (!ret && dma->provider->provider == IOASID_PROVIDER_IOMMUFD && !served)
+		ret = ask_for(turn, "-object", "iommufd", err);
+	if (!ret)
+		dma->qemu_has = dma->provider;
+	return ret;
+}
+
 int dma_qemu_turn(struct dma *dma, struct turn *turn, struct err *err)
 {
 	struct microvm_flat flat;
 	char device[256];
-	int ret;
+	int ret = is_there(dma, turn, err);
 
-	if (!child_on_path(MICROVM_PROGRAM))
-		return err_set(err, ENOTSUP, "there is no " MICROVM_PROGRAM);
-	ret = make_line(dma, &flat, err);
+	if (!ret)
+		ret = make_line(dma, &flat, err);
 	if (ret)
 		return ret;
 	add_device(dma, &flat, device, sizeof(device));
 	/* isa-debug-exit makes an odd number of the 0 that the guest says. */
-	ret = dma_guest_run(dma, turn, flat.argv, 1, err);
-	/* What a peer cannot is no failure of ours. */
-	return ret ? -ENOTSUP : 0;
+	return dma_guest_run(dma, turn, flat.argv, 1, err);
 }

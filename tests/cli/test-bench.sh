@@ -169,10 +169,13 @@ if [ -w /dev/kvm ]; then
 	run "$bench" dma --job "$work/pasids.json" --rounds 1 --warm-up 0
 	ok "under PASIDs, beside queues without, here and in a guest" is \
 		"$(grep -c '^\(vfio-user\|guest\), PASIDs: spread *[0-9].* no PASIDs ' "$work/out")" 2
-	# A QEMU that says a word and never ends.
-	mkdir "$work/hung"
-	printf '#!/bin/sh\necho begin\nexec sleep 1000\n' >"$work/hung/qemu-system-x86_64"
-	chmod +x "$work/hung/qemu-system-x86_64"
+	# A QEMU that says a word and never ends; one that has no such device; one whose guest gets wrong data.
+	mkdir "$work/hung" "$work/old" "$work/wrong"
+	help='case "$*" in *vfio-user-pci,help*) echo "vfio-user-pci options:"; exit;; esac'
+	printf '#!/bin/sh\n%s\necho begin\nexec sleep 1000\n' "$help" >"$work/hung/qemu-system-x86_64"
+	printf '#!/bin/sh\n' >"$work/old/qemu-system-x86_64"
+	printf '#!/bin/sh\n%s\necho "not ok rowa: what arrived"\nexit 3\n' "$help" >"$work/wrong/qemu-system-x86_64"
+	chmod +x "$work"/*/qemu-system-x86_64
 	echo '{"jobs": [{"name": "short", "runtime": 0.01}]}' >"$work/short.json"
 	run env PATH="$work/hung:$PATH" "$bench" dma --job "$work/short.json" --rounds 1 --warm-up 0 --patience 8 \
 		--json "$work/hung.json"
@@ -180,6 +183,14 @@ if [ -w /dev/kvm ]; then
 	ok "which says what it was at" has "$work/out" \
 		'^FAILED: vfio-user, guest, .*, qemu-microvm: it was ended, since .* within 8 s .* said last: begin'
 	ok "and leaves the other rows" is "$(grep -c '^vfio-user, .*: short *[0-9]' "$work/out")" 2
+	run env PATH="$work/old:$PATH" "$bench" dma --job "$work/short.json" --rounds 1 --warm-up 0
+	ok "a QEMU without the device model is no failure" is "$status" 0
+	ok "and a note says what it lacks" has "$work/out" '^note: .*no turn for qemu-microvm: this qemu-system-x86_64 has no vfio-user-pci'
+	run env PATH="$work/wrong:$PATH" "$bench" dma --job "$work/short.json" --rounds 1 --warm-up 0
+	ok "a QEMU whose guest fails is one" is "$status" 1
+	ok "which says what the guest said" has "$work/out" \
+		'^FAILED: vfio-user, guest, .*, qemu-microvm: the guest ended with status 0x300 .*: not ok rowa: what arrived'
+	ok "and leaves the other rows too" is "$(grep -c '^vfio-user, .*: short *[0-9]' "$work/out")" 2
 	ok "with failures by the schema" "$here/bench-json.py" schema "$schema" "$work/hung.json"
 	echo '{"adis": [{"id": "dsa0", "type": "dsa", "fixed": true, "wqs": [{"size": 8}]}]}' >"$work/served.json"
 	"$adit" adi-serve "$work/socket" "$work/served.json" >"$work/served" 2>&1 &
