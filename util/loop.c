@@ -11,6 +11,11 @@
  *
  * Watches are one-shot polls armed again after their handler: arming looks at the descriptor
  * first, which makes them level-triggered.
+ *
+ * The kernel's polls also end with POLLRDHUP, which nobody asked for and which stays, so that a
+ * poll armed again ends again at once. From then on the watch is armed for changes (multishot):
+ * what changes without being asked for is passed over, what was asked for ends the request, and
+ * the next one begins with a look as before.
  */
 #include "util/loop.h"
 
@@ -30,13 +35,15 @@
 #include "util/spin.h"
 
 #define SQ_ENTRIES 16 /* one page of entries; more requests are submitted in several calls */
+#define UNASKED	   ((uint32_t)(POLLERR | POLLHUP | POLLNVAL)) /* that poll(2) tells unasked */
 
 struct loop_op {
 	struct loop *loop;
 	struct loop_op *prev, *next; /* all operations */
 	struct loop_op *queue_next;  /* those that need a request */
 	bool queued;
-	bool armed; /* a request is in the kernel and its completion was not taken yet */
+	bool armed; /* a request is in the kernel and its (last) completion was not taken yet */
+	bool over;  /* that request goes on by itself and is to end: what it still tells is old */
 	bool held;  /* a watch that is not to be armed */
 	bool dead;  /* the caller has let go; freed when neither armed nor queued */
 	bool is_timer;
@@ -46,6 +53,7 @@ struct loop_watch {
 	struct loop_op op;
 	int fd;
 	uint32_t events;
+	bool changes; /* it is armed for changes */
 	void (*fn)(void *arg, uint32_t ready);
 	void *arg;
 };
@@ -143,7 +151,10 @@ static void op_arm(struct loop_op *op, struct io_uring_sqe *sqe)
 	} else {
 		struct loop_watch *watch = container_of(op, struct loop_watch, op);
 
-		io_uring_prep_poll_add(sqe, watch->fd, watch->events);
+		if (watch->changes)
+			io_uring_prep_poll_multishot(sqe, watch->fd, watch->events);
+		else
+			io_uring_prep_poll_add(sqe, watch->fd, watch->events);
 	}
 	io_uring_sqe_set_data(sqe, op);
 	op->armed = true;
@@ -166,14 +177,14 @@ static void flush_queue(struct loop *loop)
 {
 	while (loop->queue) {
 		struct loop_op *op = loop->queue;
-		bool want = op->dead ? op->armed : !op->armed && !op->held;
+		bool cancel = op->armed && (op->dead || op->over);
 
-		if (want) {
+		if (cancel || (!op->armed && !op->dead && !op->held)) {
 			struct io_uring_sqe *sqe = get_sqe(loop);
 
 			if (!sqe)
 				return;
-			if (op->dead) {
+			if (cancel) {
 				io_uring_prep_cancel(sqe, op, 0);
 				io_uring_sqe_set_data(sqe, NULL);
 			} else {
@@ -379,22 +390,33 @@ static void complete_timer(struct loop_timer *timer)
 
 static void complete_watch(struct loop_watch *watch, int res)
 {
+	uint32_t ready;
+
 	/* A failure means that the descriptor cannot be polled: said once. */
 	if (res < 0) {
 		watch->fn(watch->arg, POLLNVAL);
 		return;
 	}
-	watch->fn(watch->arg, (uint32_t)res);
+	ready = (uint32_t)res & (watch->events | UNASKED);
+	if (ready) {
+		watch->op.over = watch->op.armed;
+		watch->fn(watch->arg, ready);
+	} else if (!watch->op.armed) {
+		watch->changes = true;
+	} else {
+		return;
+	}
 	op_queue(&watch->op);
 }
 
 /*
  * data: the operation, the loop itself for its wake-up, NULL for a cancellation. -ECANCELED on a
- * living operation: the thread that submitted it has ended; it is armed again.
+ * living operation: the thread that submitted it has ended, or it was over; it is armed again.
  */
 static void complete(struct loop *loop, void *data, int res, uint32_t flags)
 {
 	struct loop_op *op = data;
+	bool over;
 
 	if (!data)
 		return;
@@ -405,8 +427,12 @@ static void complete(struct loop *loop, void *data, int res, uint32_t flags)
 			loop->failed = res;
 		return;
 	}
-	op->armed = false;
-	if (op->dead || res == -ECANCELED)
+	over = op->dead || op->over;
+	op->armed = flags & IORING_CQE_F_MORE;
+	if (op->armed && over)
+		return;
+	op->over = false;
+	if (over || res == -ECANCELED)
 		op_queue(op);
 	else if (!op->is_timer)
 		complete_watch(container_of(op, struct loop_watch, op), res);

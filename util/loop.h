@@ -31,7 +31,9 @@ void loop_stop(struct loop *loop);
 
 /*
  * events: POLLIN, POLLOUT, ... fn is called with those that are there for as long as they are
- * (level-triggered). fd stays the caller's and must be open until loop_unwatch.
+ * (level-triggered), and with POLLERR, POLLHUP and POLLNVAL, which nobody need ask for. POLLRDHUP,
+ * a peer that has ended its own half alone, is only for who asks for it. fd stays the caller's and
+ * must be open until loop_unwatch.
  */
 int loop_watch(struct loop *loop, int fd, uint32_t events, void (*fn)(void *arg, uint32_t ready),
 	       void *arg, struct loop_watch **out, struct err *err);

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -130,6 +131,128 @@ static void closed_peer_sees_end_after_destroy(void **state)
 	loop_destroy(loop);
 	assert_int_equal(read(fds[0], &c, 1), 0);
 	close(fds[0]);
+}
+
+/* A peer that has ended its half and does not read, until it does. */
+struct half {
+	struct loop *loop;
+	struct loop_watch *watch;
+	struct loop_timer *timer;
+	int fd, peer;
+	unsigned int calls, called_before; /* it read */
+	uint64_t turns;
+	uint32_t ready;
+};
+
+static void half_ready(void *arg, uint32_t ready)
+{
+	struct half *h = arg;
+
+	h->ready |= ready;
+	/* It stays writable: called as often as there are turns. */
+	if (++h->calls == 5)
+		loop_stop(h->loop);
+}
+
+static void half_reads(void *arg)
+{
+	struct half *h = arg;
+	struct loop_stats stats;
+	char bytes[4096];
+
+	h->called_before = h->calls;
+	loop_read_stats(h->loop, &stats);
+	h->turns = stats.turns;
+	while (recv(h->peer, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+}
+
+static void half_open(struct half *h, struct loop *loop, uint32_t events)
+{
+	char bytes[4096] = { 0 };
+	struct err err;
+	int fds[2];
+
+	*h = (struct half){ .loop = loop };
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	h->fd = fds[0];
+	h->peer = fds[1];
+	while (send(h->fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+	assert_int_equal(shutdown(h->peer, SHUT_WR), 0);
+	assert_int_equal(loop_watch(loop, h->fd, events, half_ready, h, &h->watch, &err), 0);
+	assert_int_equal(loop_timer(loop, 50 * MS, half_reads, h, &h->timer, &err), 0);
+}
+
+static void half_close(struct half *h)
+{
+	loop_unwatch(h->watch);
+	loop_timer_cancel(h->timer);
+	close(h->fd);
+	close(h->peer);
+}
+
+static void a_peer_that_ended_its_half_does_not_keep_the_loop_awake(void **state)
+{
+	struct fixture *f = fixture_of(state);
+	struct source noisy = { .stop_after = 3 };
+	struct half h;
+
+	half_open(&h, f->loop, POLLOUT);
+	run(f);
+	assert_int_equal(h.called_before, 0);
+	assert_true(h.turns < 20);
+	assert_int_equal(h.ready, POLLOUT);
+	/* Held it is called no more than once. */
+	loop_watch_hold(h.watch, true);
+	h.calls = 0;
+	source_open(&noisy, f->loop, 1);
+	for (int i = 0; i < 3; i++) {
+		noisy.calls = 0;
+		run(f);
+	}
+	assert_true(h.calls <= 1);
+	loop_watch_hold(h.watch, false);
+	h.calls = 0;
+	noisy.stop_after = 0;
+	run(f);
+	assert_int_equal(h.calls, 5);
+	source_close(&noisy);
+	half_close(&h);
+}
+
+static void who_asks_is_told_that_the_peer_ended_its_half(void **state)
+{
+	struct fixture *f = fixture_of(state);
+	struct half h;
+
+	half_open(&h, f->loop, POLLOUT | POLLRDHUP);
+	run(f);
+	assert_int_equal(h.ready, POLLRDHUP);
+	half_close(&h);
+}
+
+/* Watches that are armed for changes, and go before anything was asked for. */
+static void watches_of_such_peers_can_end(void **state)
+{
+	struct fixture *f = fixture_of(state);
+	struct source noisy = { .stop_after = 10 };
+	struct half h[4];
+
+	source_open(&noisy, f->loop, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(h); i++)
+		half_open(&h[i], f->loop, POLLOUT);
+	for (int i = 0; i < 3; i++) {
+		noisy.calls = 0;
+		run(f);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(h); i++)
+		half_close(&h[i]);
+	for (int i = 0; i < 3; i++) {
+		noisy.calls = 0;
+		run(f);
+	}
+	source_close(&noisy);
 }
 
 static void bad_descriptor_is_said_once(void **state)
@@ -549,6 +672,9 @@ int main(void)
 		T(watch_can_end_itself),
 		T(reused_descriptor_is_a_new_watch),
 		T(closed_peer_sees_end_after_destroy),
+		T(a_peer_that_ended_its_half_does_not_keep_the_loop_awake),
+		T(who_asks_is_told_that_the_peer_ended_its_half),
+		T(watches_of_such_peers_can_end),
 		T(bad_descriptor_is_said_once),
 		T(timers_fire_once_in_order_and_not_early),
 		T(timers_cancel_each_other_and_themselves),
