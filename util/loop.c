@@ -582,7 +582,9 @@ static bool spin(struct loop *loop, uint64_t *since)
 {
 	while (loop->pollers) {
 		*since = clock_ns();
-		if (look(loop, *since) || is_asked(loop))
+		/* What a handler or a poller's rest has queued is armed by the turn that follows.
+		 */
+		if (look(loop, *since) || loop->queue || is_asked(loop))
 			return true;
 		__builtin_ia32_pause();
 	}

@@ -256,6 +256,43 @@ static void a_held_watch_is_silent_until_it_is_let_go(void **state)
 	source_close(&other);
 }
 
+static bool look_in_vain(void *arg)
+{
+	return false;
+}
+
+static bool let_go(void *arg)
+{
+	struct source *held = arg;
+
+	loop_watch_hold(held->watch, false);
+	return false;
+}
+
+/* Who looks for longer than the test may take keeps nobody else's watch from being armed. */
+static void what_a_rest_lets_go_is_watched_while_others_look(void **state)
+{
+	struct fixture *f = fixture_of(state);
+	struct source held = { .stop_after = 1 }, first = { .stop_after = 1 };
+	struct looker looks = { 0 }, rests = { 0 };
+
+	source_open(&held, f->loop, 1);
+	loop_watch_hold(held.watch, true);
+	source_open(&first, f->loop, 1);
+	run(f);
+	source_close(&first);
+	looker_open(&looks, f->loop, 100000 * MS);
+	looker_open(&rests, f->loop, 1);
+	rests.poller.rest = let_go;
+	rests.poller.arg = &held;
+	rests.poller.look = look_in_vain;
+	run(f);
+	assert_int_equal(held.calls, 1);
+	assert_true(looks.poller.on);
+	loop_poll_end(f->loop, &looks.poller);
+	source_close(&held);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -267,6 +304,7 @@ int main(void)
 		T(pollers_may_end_each_other),
 		T(a_busy_poller_keeps_nobody_waiting),
 		T(who_looks_serves_others),
+		T(what_a_rest_lets_go_is_watched_while_others_look),
 		T(a_held_watch_is_silent_until_it_is_let_go),
 	};
 
