@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <linux/virtio_vsock.h>
+#include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -27,7 +29,7 @@ struct room {
 	uint32_t received; /* bytes that the guest took: its fwd_cnt */
 };
 
-static void open_room(struct room *r)
+static void open_room_with(struct room *r, const struct log *log)
 {
 	struct virtio_device *device;
 	struct err err;
@@ -37,8 +39,14 @@ static void open_room(struct room *r)
 	assert_non_null(mkdtemp(r->dir));
 	snprintf(r->path, sizeof(r->path), "%s/v", r->dir);
 	bench_open(&r->b);
+	r->b.host.log = log;
 	assert_ok(vsock_create(&device, &r->b.host, CID, r->path, &err), &err);
 	bench_run(&r->b, device);
+}
+
+static void open_room(struct room *r)
+{
+	open_room_with(r, NULL);
 }
 
 static void close_room(struct room *r)
@@ -331,6 +339,80 @@ static void clients_that_do_not_say_connect_are_hung_up(void **state)
 	close_room(&r);
 }
 
+/* With buffers for what it is told, which then are answers due, or with none at all. */
+static void a_guest_that_does_not_answer_keeps_no_client(void **state)
+{
+	struct virtio_vsock_hdr header;
+	struct room r;
+	uint32_t port;
+	int heard, unheard, fd;
+	char c;
+
+	open_room(&r);
+	start(&r, 2);
+	heard = connect_to(r.path);
+	assert_int_equal(write(heard, "CONNECT 1000\n", 13), 13);
+	header = guest_hears(&r, NULL);
+	assert_int_equal(header.op, VIRTIO_VSOCK_OP_REQUEST);
+	unheard = connect_to(r.path);
+	assert_int_equal(write(unheard, "CONNECT 1001\n", 13), 13);
+	assert_int_equal(poll(&(struct pollfd){ .fd = heard, .events = POLLIN }, 1, 60000), 1);
+	assert_int_equal(read(heard, &c, 1), 0);
+	assert_int_equal(poll(&(struct pollfd){ .fd = unheard, .events = POLLIN }, 1, 60000), 1);
+	assert_int_equal(read(unheard, &c, 1), 0);
+	/* Of the other one nothing is said to the guest. */
+	port = header.src_port;
+	header = guest_hears(&r, NULL);
+	assert_int_equal(header.op, VIRTIO_VSOCK_OP_RST);
+	assert_int_equal(header.src_port, port);
+	assert_int_equal(header.dst_port, 1000);
+	fd = host_connects(&r, &port);
+	close(fd);
+	close(heard);
+	close(unheard);
+	close_room(&r);
+}
+
+/* The next descriptor is the first that the process may not have. */
+static void clients_wait_while_there_are_no_descriptors(void **state)
+{
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	struct log log = { .level = LOG_WARN };
+	struct rlimit old, none;
+	struct loop_stats before, after;
+	struct room r;
+	char text[400], c;
+	int fds[2], fd;
+	ssize_t n;
+
+	assert_int_equal(pipe(fds), 0);
+	log.fd = fds[1];
+	open_room_with(&r, &log);
+	start(&r, 0);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	strcpy(to.sun_path, r.path);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	none = (struct rlimit){ 3, old.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	assert_int_equal(poll(&(struct pollfd){ .fd = fds[0], .events = POLLIN }, 1, 60000), 1);
+	n = read(fds[0], text, sizeof(text) - 1);
+	assert_true(n > 0);
+	text[n] = 0;
+	assert_non_null(strstr(text, "no connection can be accepted for now"));
+	loop_read_stats(r.b.loop, &before);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	/* Whoever is accepted is hung up on for what it says. */
+	assert_int_equal(write(fd, "what\n", 5), 5);
+	assert_int_equal(read(fd, &c, 1), 0);
+	loop_read_stats(r.b.loop, &after);
+	assert_true(after.turns - before.turns < 100);
+	close(fd);
+	close_room(&r);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 static void a_reset_hangs_up_on_everybody(void **state)
 {
 	struct room r;
@@ -440,6 +522,8 @@ int main(void)
 		cmocka_unit_test(a_guest_beyond_its_credit_is_reset),
 		cmocka_unit_test(packets_of_no_connection_are_answered_with_a_reset),
 		cmocka_unit_test(clients_that_do_not_say_connect_are_hung_up),
+		cmocka_unit_test(a_guest_that_does_not_answer_keeps_no_client),
+		cmocka_unit_test(clients_wait_while_there_are_no_descriptors),
 		cmocka_unit_test(a_reset_hangs_up_on_everybody),
 		cmocka_unit_test(a_socket_in_use_is_refused_and_a_leftover_is_not),
 		cmocka_unit_test(connections_of_a_saved_guest_are_told_gone),

@@ -17,6 +17,9 @@
 #include "util/bits.h"
 #include "vmm/virtio/vsock-internal.h"
 
+#define ANSWER_NS 2000000000u /* as long as clients wait by Linux's default (af_vsock.c) */
+#define ACCEPT_NS 1000000000u
+
 static void conn_ready(void *arg, uint32_t ready);
 
 /* --- life ------------------------------------------------------------------------------------ */
@@ -43,9 +46,16 @@ static void unwatch(struct conn *conn)
 	conn->events = 0;
 }
 
+static void stop_timer(struct conn *conn)
+{
+	loop_timer_cancel(conn->timer);
+	conn->timer = NULL;
+}
+
 static void hang_up(struct conn *conn)
 {
 	unwatch(conn);
+	stop_timer(conn);
 	if (conn->fd >= 0)
 		close(conn->fd);
 	conn->fd = -1;
@@ -228,10 +238,27 @@ static bool parse_hello(const char *line, uint32_t *port)
 	return !*line;
 }
 
+/* Of what the guest was not told it hears no end either. */
+static void on_late(void *arg)
+{
+	struct conn *conn = arg;
+	struct vsock *vsock = conn->vsock;
+
+	virtio_lock(vsock->device);
+	if (conn->tell & TELL_REQUEST) {
+		conn_free(conn);
+	} else {
+		conn_reset(conn);
+		vsock_pump(vsock);
+	}
+	virtio_unlock(vsock->device);
+}
+
 /* Byte by byte: what follows the line is the guest's. */
 static void read_hello(struct conn *conn)
 {
 	struct vsock *vsock = conn->vsock;
+	struct err err;
 	ssize_t n;
 
 	while (conn->n_hello < VSOCK_HELLO_MAX) {
@@ -248,6 +275,8 @@ static void read_hello(struct conn *conn)
 		*at = 0;
 		if (!virtio_live(vsock->device, 0) || !parse_hello(conn->hello, &conn->guest_port))
 			break;
+		if (loop_timer(vsock->host.loop, ANSWER_NS, on_late, conn, &conn->timer, &err))
+			break;
 		conn->host_port = free_port(vsock);
 		conn->state = CONN_ASKED;
 		conn->tell = TELL_REQUEST;
@@ -263,6 +292,7 @@ void conn_accepted(struct conn *conn)
 	char line[32];
 	int n = snprintf(line, sizeof(line), "OK %u\n", conn->host_port);
 
+	stop_timer(conn);
 	conn->state = CONN_OPEN;
 	if (send(conn->fd, line, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) != n)
 		conn_reset(conn);
@@ -327,24 +357,63 @@ static void conn_ready(void *arg, uint32_t ready)
 
 /* --- the listener ---------------------------------------------------------------------------- */
 
+static int watch_listener(struct vsock *vsock, struct err *err);
+
+static void on_accept_again(void *arg)
+{
+	struct vsock *vsock = arg;
+	struct err err;
+
+	loop_timer_cancel(vsock->listen_timer);
+	vsock->listen_timer = NULL;
+	(void)watch_listener(vsock, &err);
+}
+
+/* Asking again at once would not mend it: clients wait in the listener's queue for a second. */
+static void rest_listener(struct vsock *vsock, int error)
+{
+	struct err err;
+
+	log_limited(vsock->host.log, &vsock->limit, LOG_WARN, "vsock",
+		    "no connection can be accepted for now: %s", strerror(error));
+	if (loop_timer(vsock->host.loop, ACCEPT_NS, on_accept_again, vsock, &vsock->listen_timer,
+		       &err))
+		return;
+	loop_unwatch(vsock->listen_watch);
+	vsock->listen_watch = NULL;
+}
+
+static void take_client(struct vsock *vsock, int fd)
+{
+	struct conn *conn = conn_new(vsock, fd, CONN_HELLO);
+
+	if (conn) {
+		conn_watch(conn);
+		return;
+	}
+	close(fd);
+	log_limited(vsock->host.log, &vsock->limit, LOG_WARN, "vsock",
+		    "a client is refused: there are %u connections", vsock->n_conns);
+}
+
 static void on_client(void *arg, uint32_t ready)
 {
 	struct vsock *vsock = arg;
 	int fd = accept4(vsock->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	struct conn *conn;
+	int error = fd < 0 ? errno : 0;
 
-	if (fd < 0)
-		return;
 	virtio_lock(vsock->device);
-	conn = conn_new(vsock, fd, CONN_HELLO);
-	if (conn) {
-		conn_watch(conn);
-	} else {
-		close(fd);
-		log_limited(vsock->host.log, &vsock->limit, LOG_WARN, "vsock",
-			    "a client is refused: there are %u connections", vsock->n_conns);
-	}
+	if (!error)
+		take_client(vsock, fd);
+	else if (error != EAGAIN && error != EINTR && error != ECONNABORTED)
+		rest_listener(vsock, error);
 	virtio_unlock(vsock->device);
+}
+
+static int watch_listener(struct vsock *vsock, struct err *err)
+{
+	return loop_watch(vsock->host.loop, vsock->listen_fd, POLLIN, on_client, vsock,
+			  &vsock->listen_watch, err);
 }
 
 int vsock_listen(struct vsock *vsock, struct err *err)
@@ -355,13 +424,13 @@ int vsock_listen(struct vsock *vsock, struct err *err)
 			       vsock->listen_fd == -EADDRINUSE
 				       ? "is there already and somebody listens on it"
 				       : strerror(-vsock->listen_fd));
-	return loop_watch(vsock->host.loop, vsock->listen_fd, POLLIN, on_client, vsock,
-			  &vsock->listen_watch, err);
+	return watch_listener(vsock, err);
 }
 
 void vsock_unlisten(struct vsock *vsock)
 {
 	loop_unwatch(vsock->listen_watch);
+	loop_timer_cancel(vsock->listen_timer);
 	if (vsock->listen_fd >= 0) {
 		unix_socket_remove(vsock->path, &vsock->made);
 		close(vsock->listen_fd);

@@ -34,7 +34,8 @@ struct conn {
 	uint32_t guest_port, host_port;
 	int fd;
 	struct loop_watch *watch;
-	uint32_t events; /* what `watch` waits for */
+	uint32_t events;	  /* what `watch` waits for */
+	struct loop_timer *timer; /* CONN_ASKED: how long the guest has to answer */
 	unsigned int tell;
 	uint32_t shutdown_flags; /* of TELL_SHUTDOWN */
 
@@ -57,7 +58,8 @@ struct vsock {
 	char path[UNIX_SOCKET_PATH_MAX + 1];
 	struct stat made; /* what the path was when we made it */
 	int listen_fd;
-	struct loop_watch *listen_watch;
+	struct loop_watch *listen_watch; /* NULL: nobody can be accepted for now */
+	struct loop_timer *listen_timer; /* until that is tried again */
 	struct conn *conns;
 	unsigned int n_conns;
 	uint32_t next_port;
