@@ -6,10 +6,11 @@
 #include <stdint.h>
 
 enum compare_status {
-	COMPARE_SAME = 0,
+	COMPARE_SAME = 0,     /* also where the second file has rows more */
 	COMPARE_WORSE = 1,    /* some row */
 	COMPARE_UNUSABLE = 2, /* a file, or no row is in both with enough rounds */
-	COMPARE_BETTER = 3,   /* some row, and none worse */
+	COMPARE_BETTER = 3,   /* some row, none worse and none gone */
+	COMPARE_GONE = 4,     /* some row is not there any more, or of another job; none worse */
 };
 
 /* Prints each row and returns the exit status. threshold: 0.02 passes over changes below 2 %. */
