@@ -210,6 +210,16 @@ $(O)/libioasid.pc: ioasid-client/libioasid.pc.in VERSION $(O)/flags
 
 # --- bench -----------------------------------------------------------------------------------
 
+# What figures are of. Only adit-bench's main knows it, so that a commit rebuilds nothing else and
+# adit is the same whatever tree it was built in; without git (a release) there is nothing to know.
+ifeq ($(origin DESCRIBE),undefined)
+DESCRIBE := $(if $(wildcard .git),$(shell GIT_OPTIONAL_LOCKS=0 git describe --always --dirty \
+	2>/dev/null))
+endif
+$(shell printf '\043define ADIT_DESCRIBE "%s"\n' '$(DESCRIBE)' > $(O)/gen/describe-build.new; \
+	cmp -s $(O)/gen/describe-build.new $(O)/gen/describe-build.h || \
+	cp $(O)/gen/describe-build.new $(O)/gen/describe-build.h)
+
 $(O)/libbench.a: $(call obj,$(SRC_bench))
 	$(say) AR $@
 	$(Q)rm -f $@ && $(AR) rcs $@ $^

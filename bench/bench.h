@@ -13,7 +13,19 @@
 
 #include "util/err.h"
 
+/* Untold. */
+#define BENCH_ROUNDS	    21
+#define BENCH_PATIENCE	    120 /* seconds */
+#define BENCH_PATIENCE_MAX  86400
+#define BENCH_VMS	    200
+#define BENCH_VMS_MAX	    10000
+#define BENCH_THRESHOLD	    2 /* percent */
+#define BENCH_THRESHOLD_MAX 100
+
 struct bench_options {
+	char *const *argv; /* as it was started; not for reading options */
+	int argc;
+	const char *describe;  /* git's, of the tree that was built; NULL: there was none */
 	const char *json_path; /* NULL: no JSON */
 	const char *svg_path;  /* NULL: no plot */
 	unsigned int rounds;

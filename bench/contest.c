@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/describe.h"
+#include "bench/job.h"
 #include "bench/results.h"
 #include "bench/watch.h"
 #include "util/bits.h"
@@ -66,14 +68,13 @@ static int judge(struct contest *contest, const struct turn *turn, int ret, cons
 	struct results *results = turn->run->results;
 	const char *who = contest->parties[turn->party];
 	bool peer = contest->peers & 1u << turn->party;
-	char state[200];
+	char state[200], limit[96];
 
 	if (watch_late(turn->run->watch, state, sizeof(state))) {
 		put_out(contest, turn->party);
-		results_failed(results,
-			       "%s: it was ended, since its turn had no end within %u s "
-			       "(--patience): %s",
-			       where, turn->run->options->patience, state);
+		watch_limit(turn->run->watch, limit, sizeof(limit));
+		results_failed(results, "%s: it was ended, since its turn had no end within %s: %s",
+			       where, limit, state);
 	} else if (ret == -ENOTSUP && turn->party) {
 		put_out(contest, turn->party);
 		results_note(results, "%s: no turn for %s: %s", contest->name, who, err->text);
@@ -111,6 +112,7 @@ static int one_turn(struct contest *contest, struct bench_run *run, unsigned int
 	snprintf(where, sizeof(where), "%s, round %u of %u, %s", contest->name, round + 1, total,
 		 contest->parties[party]);
 	watch_turn(run->watch, "%s", where);
+	watch_allow(run->watch, jobs_seconds(contest->jobs, contest->job_count));
 	if (contest->peers & 1u << turn.party)
 		watch_peer(run->watch);
 	ret = contest->turn(&turn, err);
@@ -147,7 +149,7 @@ static unsigned int warm_up_of(const struct contest *contest, const struct bench
 int contest_run(struct contest *contest, struct bench_run *run, struct err *err)
 {
 	const struct bench_options *options = run->options;
-	unsigned int rounds = options->rounds, warm_up = warm_up_of(contest, options);
+	unsigned int rounds = options->rounds, warm_up = warm_up_of(contest, options), held = 0;
 	int ret = 0;
 
 	if (contest->rounds_max)
@@ -156,9 +158,12 @@ int contest_run(struct contest *contest, struct bench_run *run, struct err *err)
 	if (!contest->samples || contest->row_count > ROWS_MAX)
 		return err_set(err, ENOMEM, "%s: no memory for the samples of %u rows",
 			       contest->name, contest->row_count);
-	for (unsigned int round = 0; !ret && round < warm_up + rounds; round++)
-		ret = one_round(contest, run, round, warm_up + rounds, warm_up, err);
+	while (!ret && held < warm_up + rounds) {
+		ret = one_round(contest, run, held, warm_up + rounds, warm_up, err);
+		held += !ret;
+	}
 	progress_end(run);
+	describe_contest(contest, run, held, MIN(held, warm_up));
 	return ret;
 }
 
@@ -182,6 +187,7 @@ static void report_row(struct contest *contest, struct bench_run *run, unsigned 
 		.name = from->name,
 		.unit = from->unit,
 		.higher = from->higher,
+		.job = from->job ? from->job->name : NULL,
 	};
 	bool alone = true;
 

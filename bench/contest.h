@@ -16,6 +16,8 @@
 #define PARTIES_MAX 4u
 #define ROWS_MAX    128u
 
+struct job;
+
 struct contest_row {
 	const char *name, *unit;
 	bool higher;   /* is better; else lower */
@@ -23,7 +25,8 @@ struct contest_row {
 	/* A fixed bar instead of parties, or beside them; 0: none. */
 	double bar;
 	const char *bar_name;
-	bool hidden; /* no row of the results: something is derived from it */
+	bool hidden;	       /* no row of the results: something is derived from it */
+	const struct job *job; /* that it is a row of; NULL: none */
 };
 
 struct contest;
@@ -47,6 +50,10 @@ struct contest {
 	unsigned int warm_up;	 /* rounds that are not kept, unless --warm-up says; 0: one */
 	bool boots;		 /* a round is a Linux boot each: none is made for nothing */
 	unsigned int rounds_max; /* no more than that; 0: as many as the run has */
+	/* What each turn does, one after the other: their runtimes come on top of a turn's
+	 * patience. job_keys: what a job file says of them (job.h). */
+	const struct job *jobs;
+	unsigned int job_count, job_keys;
 	/* 0, or -errno with a sentence, which ends the bench. -ENOTSUP: this party cannot, and has
 	 * no more turns; the sentence becomes a note. Not for party 0. A peer that fails otherwise,
 	 * or whose program had to be ended, has no more either, and the run's status says so. */

@@ -348,13 +348,17 @@ static void draw(struct copy *copy, const struct shape *shape, const struct cont
 			   samples_median(contest_samples(contest, ENGINE, 1)));
 }
 
-/* label: what to call it, for one that is not known by its shape; else NULL. */
-static int measure_as(struct copy *copy, const char *label, const struct shape *shape, bool pasids,
-		      struct err *err)
+#define COPY_KEYS                                                                                  \
+	(JOB_BIT(JOB_BS) | JOB_BIT(JOB_IODEPTH) | JOB_BIT(JOB_IODEPTH_BATCH) | JOB_BIT(JOB_SIZE) | \
+	 JOB_BIT(JOB_IO_SIZE) | JOB_BIT(JOB_PASID))
+
+/* job: that it is called by; NULL: it is known by its shape. */
+static int measure_as(struct copy *copy, const struct job *job, const struct shape *shape,
+		      bool pasids, struct err *err)
 {
 	static const char *const kinds[RATES] = { "engine", "portal", "wall" };
 	struct rates rates = { pasids ? &copy->pasids : &copy->plain, shape };
-	bool target = !label && shape->size >= TARGETS_FROM;
+	bool target = !job && shape->size >= TARGETS_FROM;
 	struct contest_row rows[RATES] = { 0 };
 	char names[RATES][96], size[16], how[48] = "";
 	struct contest contest = {
@@ -363,6 +367,9 @@ static int measure_as(struct copy *copy, const char *label, const struct shape *
 		.party_count = 2,
 		.rows = rows,
 		.row_count = RATES,
+		.jobs = job,
+		.job_count = job ? 1 : 0,
+		.job_keys = COPY_KEYS,
 		.turn = rates_turn,
 		.opaque = &rates,
 	};
@@ -373,12 +380,14 @@ static int measure_as(struct copy *copy, const char *label, const struct shape *
 		snprintf(how, sizeof(how), " in batches of %u%s", shape->batch,
 			 shape->cached ? ", cached" : "");
 	for (int i = 0; i < RATES; i++) {
-		if (label)
-			snprintf(names[i], sizeof(names[i]), "%s: %s", kinds[i], label);
+		if (job)
+			snprintf(names[i], sizeof(names[i]), "%s: %s", kinds[i], job->name);
 		else
 			snprintf(names[i], sizeof(names[i]), "%s: %s%s%s", kinds[i], size, how,
 				 pasids ? ", PASID" : "");
-		rows[i] = (struct contest_row){ .name = names[i], .unit = "GB/s", .higher = true };
+		rows[i] = (struct contest_row){
+			.name = names[i], .unit = "GB/s", .higher = true, .job = job
+		};
 	}
 	rows[ENGINE].target = target ? ENGINE_TARGET : 0;
 	rows[PORTAL].target = target && shape->batch >= 64 ? ENGINE_TARGET : 0;
@@ -614,12 +623,9 @@ static int measure_jobs(struct copy *copy, struct err *err)
 		.size = REGION,
 		.io_size = STREAM_BYTES,
 	};
-	const unsigned int keys = JOB_BIT(JOB_BS) | JOB_BIT(JOB_IODEPTH) |
-				  JOB_BIT(JOB_IODEPTH_BATCH) | JOB_BIT(JOB_SIZE) |
-				  JOB_BIT(JOB_IO_SIZE) | JOB_BIT(JOB_PASID);
 	const char *path = copy->run->options->job_path;
 	struct jobs jobs;
-	int ret = jobs_read(&jobs, path, keys, &defaults, err);
+	int ret = jobs_read(&jobs, path, COPY_KEYS, &defaults, err);
 
 	for (unsigned int i = 0; !ret && i < jobs.count; i++)
 		ret = check_job(&jobs.job[i], path, i, err);
@@ -633,7 +639,7 @@ static int measure_jobs(struct copy *copy, struct err *err)
 			.bytes = job->io_size,
 		};
 
-		ret = measure_as(copy, job->name, &shape, job->pasid, err);
+		ret = measure_as(copy, job, &shape, job->pasid, err);
 	}
 	return ret;
 }

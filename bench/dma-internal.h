@@ -82,6 +82,7 @@ struct dma {
 int dma_take_jobs(struct dma *dma, struct err *err);
 /* Names and places of those that are lines, in `room` bytes of memory of such pages. */
 void dma_fit_lines(struct jobs *jobs, unsigned int page_shift, uint64_t room);
+unsigned int dma_job_keys(void); /* what a file may say of them */
 
 /* Queues that the loads of the contest are spread over; none where they all take one. */
 struct dma_queues dma_queues_of(const struct dma *dma, bool pasids);

@@ -61,6 +61,14 @@ static const struct jobs brief_pasid_jobs = {
 		 UNDER("16 x 4 KiB, 16 PASIDs in turn", 4 * KIB, 2, 16, 16, 1) },
 };
 
+unsigned int dma_job_keys(void)
+{
+	return JOB_BIT(JOB_RW) | JOB_BIT(JOB_BS) | JOB_BIT(JOB_IODEPTH) |
+	       JOB_BIT(JOB_IODEPTH_BATCH) | JOB_BIT(JOB_RUNTIME) | JOB_BIT(JOB_SIZE) |
+	       JOB_BIT(JOB_RWMIXREAD) | JOB_BIT(JOB_PASIDS) | JOB_BIT(JOB_PASID_RUN) |
+	       JOB_BIT(JOB_NUMJOBS) | JOB_BIT(JOB_RAMP_TIME);
+}
+
 static int read_file(struct jobs *all, const char *path, struct err *err)
 {
 	static const struct job defaults = {
@@ -74,12 +82,7 @@ static int read_file(struct jobs *all, const char *path, struct err *err)
 		.pasid_run = 1,
 		.numjobs = 1,
 	};
-	const unsigned int keys = JOB_BIT(JOB_RW) | JOB_BIT(JOB_BS) | JOB_BIT(JOB_IODEPTH) |
-				  JOB_BIT(JOB_IODEPTH_BATCH) | JOB_BIT(JOB_RUNTIME) |
-				  JOB_BIT(JOB_SIZE) | JOB_BIT(JOB_RWMIXREAD) | JOB_BIT(JOB_PASIDS) |
-				  JOB_BIT(JOB_PASID_RUN) | JOB_BIT(JOB_NUMJOBS) |
-				  JOB_BIT(JOB_RAMP_TIME);
-	int ret = jobs_read(all, path, keys, &defaults, err);
+	int ret = jobs_read(all, path, dma_job_keys(), &defaults, err);
 
 	for (unsigned int i = 0; !ret && i < all->count; i++) {
 		if (all->job[i].pasids && all->job[i].numjobs > 1)
@@ -97,6 +100,17 @@ static int read_file(struct jobs *all, const char *path, struct err *err)
 	return ret;
 }
 
+/* What a file's jobs have where it says nothing. */
+static void complete(struct jobs *jobs, bool brief)
+{
+	for (unsigned int i = 0; i < jobs->count; i++) {
+		jobs->job[i].numjobs = 1;
+		jobs->job[i].pasid_run = MAX(jobs->job[i].pasid_run, 1u);
+		if (brief)
+			jobs->job[i].runtime = DMA_RUNTIME_BRIEF;
+	}
+}
+
 int dma_take_jobs(struct dma *dma, struct err *err)
 {
 	struct jobs all;
@@ -105,6 +119,8 @@ int dma_take_jobs(struct dma *dma, struct err *err)
 	if (!dma->options.job_path) {
 		dma->jobs = dma->options.brief ? brief_jobs : own_jobs;
 		dma->under_pasids = dma->options.brief ? brief_pasid_jobs : pasid_jobs;
+		complete(&dma->jobs, dma->options.brief);
+		complete(&dma->under_pasids, dma->options.brief);
 		return 0;
 	}
 	ret = read_file(&all, dma->options.job_path, err);

@@ -28,8 +28,6 @@
 
 struct dma_load dma_load_of(const struct dma *dma, const struct job *job)
 {
-	double runtime =
-		dma->options.brief && !dma->options.job_path ? DMA_RUNTIME_BRIEF : job->runtime;
 	bool jobs = job->numjobs > 1;
 
 	return (struct dma_load){
@@ -46,7 +44,7 @@ struct dma_load dma_load_of(const struct dma *dma, const struct job *job)
 		.in_row = job->pasid_run,
 		.own_lanes = jobs,
 		.ramp = (uint64_t)(job->ramp_time * dma->hertz),
-		.ticks = (uint64_t)(runtime * dma->hertz),
+		.ticks = (uint64_t)(job->runtime * dma->hertz),
 		.least = LEAST,
 	};
 }
@@ -257,6 +255,7 @@ static void add_lines(const struct dma *dma, const struct contest *contest, stru
 			.unit = row->unit,
 			.reference_name = "packed",
 			.higher = row->higher,
+			.job = job->name,
 		};
 
 		if (job->lines == JOB_SPREAD && job[-1].lines == JOB_PACKED)
@@ -289,6 +288,9 @@ static int hold(struct dma *dma, struct bench_run *run, const char *name, enum d
 		.name = name,
 		.rows = rows.row,
 		.row_count = DMA_FIGURES * dma->jobs.count,
+		.jobs = dma->jobs.job,
+		.job_count = dma->jobs.count,
+		.job_keys = dma_job_keys(),
 		.turn = dma_turn,
 		.opaque = dma,
 	};
@@ -305,6 +307,8 @@ static int hold(struct dma *dma, struct bench_run *run, const char *name, enum d
 		/* Messages carry what is submitted to a served function: no floor does. */
 		if (dma->provider != &dma_served)
 			rows.row[DMA_FIGURES * i + DMA_RATE].target = SAME;
+		for (unsigned int n = 0; n < DMA_FIGURES; n++)
+			rows.row[DMA_FIGURES * i + n].job = job;
 	}
 	return hold_rows(dma, &contest, &rows, run, err);
 }

@@ -154,6 +154,8 @@ static void put_options(struct json_object *host, const char *root)
 	static const char *const words[] = {
 		"mitigations=",
 		"iommu=",
+		"iommu.strict=",
+		"iommu.passthrough=",
 		"intel_iommu=",
 		"amd_iommu=",
 		"isolcpus=",

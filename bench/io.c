@@ -61,6 +61,7 @@ enum party {
 struct io {
 	const struct bench_options *options;
 	struct jobs jobs;
+	unsigned int keys; /* of them */
 	char work[PATH_MAX - 16], image[PATH_MAX], config[PATH_MAX];
 	int fd;
 	uint64_t image_bytes;
@@ -241,6 +242,9 @@ static int measure(struct io *io, struct bench_run *run, struct err *err)
 		.party_count = IO_URING + 1,
 		.rows = results,
 		.row_count = 2 * io->jobs.count,
+		.jobs = io->jobs.job,
+		.job_count = io->jobs.count,
+		.job_keys = io->keys,
 		.warm_up = 1,
 		.turn = io_turn,
 		.opaque = io,
@@ -254,10 +258,12 @@ static int measure(struct io *io, struct bench_run *run, struct err *err)
 			.unit = job->bs <= 4096 ? "k/s" : "MB/s",
 			.higher = true,
 			.target = 1.0, /* of QEMU's, which is the second party */
+			.job = job,
 		};
 		snprintf(names[i], sizeof(names[i]), "%s: CPU of one", job->name);
-		results[2 * i + 1] =
-			(struct contest_row){ .name = names[i], .unit = "us", .target = 1.0 };
+		results[2 * i + 1] = (struct contest_row){
+			.name = names[i], .unit = "us", .target = 1.0, .job = job
+		};
 	}
 	results_note(run->results, "%s; the guest polls, so its interrupts are not in this",
 		     io->direct ? "direct I/O on both sides"
@@ -308,6 +314,7 @@ static int take_jobs(struct io *io, struct err *err)
 				  JOB_BIT(JOB_RWMIXREAD) | JOB_BIT(JOB_DIRECT);
 	int ret;
 
+	io->keys = keys;
 	io->direct = io->options->direct;
 	if (!io->options->job_path) {
 		io->jobs = own_jobs;

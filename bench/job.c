@@ -75,24 +75,27 @@ static int refuse(const struct place *at, const char *key, struct err *err, cons
 
 /* --- values ---------------------------------------------------------------------------------- */
 
+/* Of two words for one thing the first is fio's own. */
+static const struct rw {
+	const char *word;
+	bool random, reads, writes;
+} words_of_rw[] = {
+	{ "read", false, true, false },	   { "write", false, false, true },
+	{ "rw", false, true, true },	   { "readwrite", false, true, true },
+	{ "randread", true, true, false }, { "randwrite", true, false, true },
+	{ "randrw", true, true, true },
+};
+
 static int put_rw(struct job *job, const char *word)
 {
-	static const struct {
-		const char *word;
-		bool random, reads, writes;
-	} words[] = {
-		{ "read", false, true, false },	   { "write", false, false, true },
-		{ "rw", false, true, true },	   { "readwrite", false, true, true },
-		{ "randread", true, true, false }, { "randwrite", true, false, true },
-		{ "randrw", true, true, true },
-	};
+	for (size_t i = 0; i < ARRAY_SIZE(words_of_rw); i++) {
+		const struct rw *rw = &words_of_rw[i];
 
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
-		if (strcmp(word, words[i].word) != 0)
+		if (strcmp(word, rw->word) != 0)
 			continue;
-		job->random = words[i].random;
-		job->reads = words[i].reads;
-		job->writes = words[i].writes;
+		job->random = rw->random;
+		job->reads = rw->reads;
+		job->writes = rw->writes;
 		return 0;
 	}
 	return -EINVAL;
@@ -354,4 +357,63 @@ int jobs_read(struct jobs *jobs, const char *path, unsigned int keys, const stru
 		fclose(file);
 	free(text);
 	return ret;
+}
+
+/* --- and back --------------------------------------------------------------------------------- */
+
+static const char *rw_of(const struct job *job)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(words_of_rw); i++) {
+		const struct rw *rw = &words_of_rw[i];
+
+		if (rw->random == job->random && rw->reads == job->reads &&
+		    rw->writes == job->writes)
+			return rw->word;
+	}
+	return "none";
+}
+
+static struct json_object *value_of(const struct job *job, const struct key *key)
+{
+	const void *from = (const char *)job + key->offset;
+	char text[32];
+
+	switch (key->kind) {
+	case KIND_RW:
+		return json_object_new_string(rw_of(job));
+	case KIND_SIZE:
+		return json_object_new_int64((int64_t) * (const uint64_t *)from);
+	case KIND_COUNT:
+		return json_object_new_int64(*(const unsigned int *)from);
+	case KIND_BOOL:
+		return json_object_new_boolean(*(const bool *)from);
+	case KIND_SECONDS:
+		break;
+	}
+	snprintf(text, sizeof(text), "%.6g", *(const double *)from);
+	return json_object_new_double_s(*(const double *)from, text);
+}
+
+struct json_object *job_describe(const struct job *job, unsigned int keys)
+{
+	struct json_object *to = json_object_new_object();
+
+	json_object_object_add(to, "name", json_object_new_string(job->name));
+	for (size_t i = 0; i < JOB_KEYS; i++) {
+		if (keys & JOB_BIT(i))
+			json_object_object_add(to, keys_of_fio[i].name,
+					       value_of(job, &keys_of_fio[i]));
+	}
+	if (job->stride)
+		json_object_object_add(to, "stride", json_object_new_int64((int64_t)job->stride));
+	return to;
+}
+
+double jobs_seconds(const struct job *jobs, unsigned int count)
+{
+	double sum = 0;
+
+	for (unsigned int i = 0; i < count; i++)
+		sum += jobs[i].ramp_time + jobs[i].runtime;
+	return sum;
 }

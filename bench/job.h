@@ -17,6 +17,8 @@
 
 #include "util/err.h"
 
+struct json_object;
+
 #define JOBS_MAX 16u
 
 /* Which keys a bench takes: bits by their place in job.c's table. */
@@ -85,5 +87,10 @@ int jobs_read(struct jobs *jobs, const char *path, unsigned int keys, const stru
 /* The same of a text; name: what to call it. */
 int jobs_parse(struct jobs *jobs, const char *name, const char *text, unsigned int keys,
 	       const struct job *defaults, struct err *err);
+
+/* A job as a file would say it, with what it has of these keys. A new object. */
+struct json_object *job_describe(const struct job *job, unsigned int keys);
+/* What one turn of each of them asks for, by their ramps and runtimes. */
+double jobs_seconds(const struct job *jobs, unsigned int count);
 
 #endif

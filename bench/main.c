@@ -16,15 +16,8 @@
 #include "bench/results.h"
 #include "bench/samples.h"
 #include "bench/watch.h"
+#include "describe-build.h"
 #include "util/bits.h"
-
-#define DEFAULT_ROUNDS	 21u
-#define DEFAULT_PATIENCE 120u
-#define SECONDS_MAX	 86400u
-#define DEFAULT_VMS	 200u
-#define VMS_MAX		 10000u
-#define PERCENT_MAX	 100u
-#define THRESHOLD	 0.02
 
 static int usage(FILE *to)
 {
@@ -152,11 +145,11 @@ static bool set_number(struct bench_options *options, int c)
 		options->node = (int)value;
 		break;
 	case 't':
-		ok = number(optarg, "patience", 1, SECONDS_MAX, &value);
+		ok = number(optarg, "patience", 1, BENCH_PATIENCE_MAX, &value);
 		options->patience = (unsigned int)value;
 		break;
 	case 'h':
-		ok = number(optarg, "threshold", 0, PERCENT_MAX, &value);
+		ok = number(optarg, "threshold", 0, BENCH_THRESHOLD_MAX, &value);
 		options->threshold = (double)value / 100;
 		break;
 	case 'n':
@@ -164,7 +157,7 @@ static bool set_number(struct bench_options *options, int c)
 		options->devices = (unsigned int)value;
 		break;
 	case 'v':
-		ok = number(optarg, "vms", 1, VMS_MAX, &value);
+		ok = number(optarg, "vms", 1, BENCH_VMS_MAX, &value);
 		options->vms = (unsigned int)value;
 		break;
 	}
@@ -217,6 +210,7 @@ static int keep_to(const struct bench_options *options, struct err *err)
 	return ret;
 }
 
+/* What there is goes into the files, also of a bench that failed: its rows have been measured. */
 static int write_files(const struct bench_run *run, struct err *err)
 {
 	const struct bench_options *options = run->options;
@@ -234,6 +228,34 @@ static int write_files(const struct bench_run *run, struct err *err)
 	return ret ? err_set(err, -ret, "%s: %s", options->svg_path, strerror(-ret)) : 0;
 }
 
+/* The watch's thread, at the end of a bench that does not get to its own. */
+static void keep_results(void *arg, bool stalled, const char *why)
+{
+	results_end(arg, stalled, why);
+}
+
+static int run_with_watch(const struct bench *bench, struct bench_run *run, struct err *err)
+{
+	struct err files = { 0 };
+	int ret, wrote;
+
+	watch_keep(run->watch, keep_results, run->results);
+	ret = bench->run(run, err);
+	if (ret && !err->code)
+		err_set(err, -ret, "%s", strerror(-ret));
+	if (ret)
+		results_failed(run->results, "%s", err->text);
+	if (!ret || results_count(run->results))
+		results_print(run->results, stdout);
+	wrote = write_files(run, &files);
+	if (!ret && wrote)
+		ret = err_set(err, -wrote, "%s", files.text);
+	else if (!ret && results_failures(run->results))
+		ret = err_set(err, EIO, "%u failed: what is told beside the rows",
+			      results_failures(run->results));
+	return ret;
+}
+
 static int run_bench(const struct bench *bench, const struct bench_options *options)
 {
 	struct bench_run run = {
@@ -248,42 +270,43 @@ static int run_bench(const struct bench *bench, const struct bench_options *opti
 		ret = watch_start(&run.watch, bench->name, options->patience, &err);
 	if (!ret) {
 		run.results = results_new(options, bench->name);
-		ret = bench->run(&run, &err);
-		/* What was measured before something failed is there to be read. */
-		if (!ret || results_count(run.results))
-			results_print(run.results, stdout);
-		if (!ret || results_count(run.results)) {
-			struct err files = { 0 };
-			int wrote = write_files(&run, &files);
-
-			if (!ret && wrote)
-				ret = err_set(&err, -wrote, "%s", files.text);
-		}
-		if (!ret && results_failures(run.results))
-			ret = err_set(&err, EIO, "%u failed: what is told beside the rows",
-				      results_failures(run.results));
+		ret = run_with_watch(bench, &run, &err);
+		/* First, for it would keep what is no more. */
+		watch_stop(run.watch);
 		results_free(run.results);
 		if (run.plot)
 			plot_free(run.plot);
 	}
-	watch_stop(run.watch);
 	if (ret)
-		fprintf(stderr, "adit bench %s: %s\n", bench->name,
-			err.code ? err.text : strerror(-ret));
+		fprintf(stderr, "adit bench %s: %s\n", bench->name, err.text);
 	return ret ? 1 : 0;
+}
+
+/* getopt sorts what it is given; the description of a run has it as it was typed. */
+static char **copy_of(int argc, char **argv)
+{
+	char **copy = calloc((size_t)argc + 1, sizeof(*copy));
+
+	if (!copy)
+		abort();
+	memcpy(copy, argv, (size_t)argc * sizeof(*copy));
+	return copy;
 }
 
 int main(int argc, char **argv)
 {
 	char build[PATH_MAX];
 	struct bench_options options = {
-		.rounds = DEFAULT_ROUNDS,
+		.rounds = BENCH_ROUNDS,
 		.warm_up = -1,
 		.node = -1,
-		.patience = DEFAULT_PATIENCE,
-		.vms = DEFAULT_VMS,
-		.threshold = THRESHOLD,
+		.patience = BENCH_PATIENCE,
+		.vms = BENCH_VMS,
+		.threshold = BENCH_THRESHOLD / 100.0,
 		.build = build,
+		.argv = copy_of(argc, argv),
+		.argc = argc,
+		.describe = ADIT_DESCRIBE[0] ? ADIT_DESCRIBE : NULL,
 	};
 	const struct bench *bench;
 

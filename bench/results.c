@@ -7,16 +7,19 @@
 
 #include <errno.h>
 #include <json-c/json.h>
+#include <math.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "bench/describe.h"
 #include "bench/host.h"
 #include "util/bits.h"
 
 struct results {
-	struct json_object *json, *list, *notes, *failures;
+	pthread_mutex_t lock; /* of all of it */
+	struct json_object *json, *run, *list, *notes, *failures;
 	const struct bench_options *options;
 	const char *bench;
 	struct prng prng;
@@ -36,38 +39,13 @@ static void put_double(struct json_object *row, const char *key, double value)
 	json_object_object_add(row, key, json_object_new_double_s(value, text));
 }
 
-static struct json_object *describe_run(const struct bench_options *options)
-{
-	struct json_object *run = json_object_new_object();
-	char text[32];
-	time_t now = time(NULL);
-	struct tm tm;
-
-	gmtime_r(&now, &tm);
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	put_string(run, "started", text);
-	put_string(run, "adit", ADIT_VERSION);
-	json_object_object_add(run, "rounds", json_object_new_int((int)options->rounds));
-	if (options->warm_up >= 0)
-		json_object_object_add(run, "warm_up", json_object_new_int(options->warm_up));
-	/* A string: JSON's numbers lose bits of 64. */
-	snprintf(text, sizeof(text), "%llu", (unsigned long long)options->seed);
-	put_string(run, "seed", text);
-	put_double(run, "level", INTERVAL_LEVEL);
-	put_string(run, "cpus", options->cpus);
-	json_object_object_add(run, "node",
-			       options->node < 0 ? NULL : json_object_new_int(options->node));
-	json_object_object_add(run, "self", json_object_new_boolean(options->self));
-	json_object_object_add(run, "brief", json_object_new_boolean(options->brief));
-	return run;
-}
-
 struct results *results_new(const struct bench_options *options, const char *bench)
 {
 	struct results *results = calloc(1, sizeof(*results));
 
 	if (!results)
 		abort();
+	pthread_mutex_init(&results->lock, NULL);
 	results->options = options;
 	results->bench = bench;
 	results->prng.state = options->seed;
@@ -78,22 +56,60 @@ struct results *results_new(const struct bench_options *options, const char *ben
 	json_object_object_add(results->json, "format", json_object_new_int(RESULTS_FORMAT));
 	put_string(results->json, "bench", bench);
 	json_object_object_add(results->json, "host", host_describe(""));
-	json_object_object_add(results->json, "run", describe_run(options));
+	results->run = describe_options(options);
+	json_object_object_add(results->run, "qemu", NULL);
+	json_object_object_add(results->run, "functions", json_object_new_array());
+	json_object_object_add(results->run, "jobs", json_object_new_array());
+	json_object_object_add(results->run, "contests", json_object_new_array());
+	json_object_object_add(results->json, "run", results->run);
 	json_object_object_add(results->json, "results", results->list);
 	json_object_object_add(results->json, "notes", results->notes);
 	json_object_object_add(results->json, "failures", results->failures);
+	describe_functions(results, options);
 	return results;
 }
 
 void results_free(struct results *results)
 {
 	json_object_put(results->json);
+	pthread_mutex_destroy(&results->lock);
 	free(results);
 }
 
 void results_bench(struct results *results, const char *bench)
 {
+	pthread_mutex_lock(&results->lock);
 	results->bench = bench;
+	pthread_mutex_unlock(&results->lock);
+}
+
+/* Whether it took it. */
+static bool append_once(struct json_object *list, struct json_object *value)
+{
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		if (json_object_equal(json_object_array_get_idx(list, i), value))
+			return false;
+	}
+	json_object_array_add(list, value);
+	return true;
+}
+
+void results_describe(struct results *results, const char *key, struct json_object *value)
+{
+	struct json_object *is;
+
+	pthread_mutex_lock(&results->lock);
+	is = json_object_object_get(results->run, key);
+	if (!json_object_is_type(is, json_type_array))
+		json_object_object_add(results->run, key, value);
+	else if (!append_once(is, value))
+		json_object_put(value);
+	pthread_mutex_unlock(&results->lock);
+}
+
+bool results_knows(const struct results *results, const char *key)
+{
+	return json_object_object_get(results->run, key) != NULL;
 }
 
 struct json_object *results_rows(const struct results *results)
@@ -166,10 +182,13 @@ void results_add(struct results *results, const struct result *result, const str
 {
 	struct json_object *row = json_object_new_object();
 
+	pthread_mutex_lock(&results->lock);
 	put_string(row, "bench", results->bench);
 	put_string(row, "name", result->name);
 	put_string(row, "unit", result->unit);
 	put_string(row, "better", result->higher ? "higher" : "lower");
+	if (result->job)
+		put_string(row, "job", result->job);
 	put_double(row, "adit", samples_median(adit));
 	if (result->reference_name)
 		put_ratio(results, row, result, adit, reference);
@@ -177,14 +196,18 @@ void results_add(struct results *results, const struct result *result, const str
 	if (reference)
 		json_object_object_add(row, "reference_spread", spread(reference));
 	json_object_array_add(results->list, row);
+	pthread_mutex_unlock(&results->lock);
 }
 
-static void put_sentence(struct json_object *to, const char *fmt, va_list ap)
+static void put_sentence(struct results *results, struct json_object *to, const char *fmt,
+			 va_list ap)
 {
 	char text[640];
 
 	vsnprintf(text, sizeof(text), fmt, ap);
+	pthread_mutex_lock(&results->lock);
 	json_object_array_add(to, json_object_new_string(text));
+	pthread_mutex_unlock(&results->lock);
 }
 
 void results_note(struct results *results, const char *fmt, ...)
@@ -192,7 +215,7 @@ void results_note(struct results *results, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	put_sentence(results->notes, fmt, ap);
+	put_sentence(results, results->notes, fmt, ap);
 	va_end(ap);
 }
 
@@ -201,7 +224,7 @@ void results_failed(struct results *results, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	put_sentence(results->failures, fmt, ap);
+	put_sentence(results, results->failures, fmt, ap);
 	va_end(ap);
 }
 
@@ -252,19 +275,39 @@ static int name_column(const struct results *results)
 	return (int)MIN(widest, (size_t)NAME_COLUMN_MOST);
 }
 
+#define SPREAD_COLUMN 6 /* characters; the sign of them is one, and two bytes */
+
+/* The median distance from the median, in hundredths of this; blanks where there are no samples. */
+static const char *deviation(const struct json_object *row, const char *key, char *text,
+			     size_t size)
+{
+	const struct json_object *spread_of = json_object_object_get(row, key);
+	double median = spread_of ? fabs(number(spread_of, "median")) : 0;
+	double percent = median > 0 ? number(spread_of, "mad") / median * 100 : 0;
+
+	if (spread_of)
+		snprintf(text, size, "\302\261%*.*f%%", SPREAD_COLUMN - 2, percent < 99.95,
+			 percent);
+	else
+		snprintf(text, size, "%*s", SPREAD_COLUMN, "");
+	return text;
+}
+
 static void print_row(const struct json_object *row, int column, FILE *to)
 {
 	const struct json_object *interval = json_object_object_get(row, "interval");
-	char target[32], text[32];
+	char target[32], text[32], spread_text[32];
 
-	fprintf(to, "%-*s %9.4g %-5s", column, string(row, "name"), number(row, "adit"),
+	fprintf(to, "%-*s %9.4g %s %-5s", column, string(row, "name"), number(row, "adit"),
+		deviation(row, "adit_spread", spread_text, sizeof(spread_text)),
 		string(row, "unit"));
 	if (!interval) {
 		fprintf(to, "\n");
 		return;
 	}
 	verdict(row, target, text, sizeof(text));
-	fprintf(to, " %9.4g %-14s %7.3g [%.3g, %.3g] %s %s\n", number(row, "reference"),
+	fprintf(to, " %9.4g %s %-14s %7.3g [%.3g, %.3g] %s %s\n", number(row, "reference"),
+		deviation(row, "reference_spread", spread_text, sizeof(spread_text)),
 		string(row, "reference_name"), number(row, "ratio"),
 		json_object_get_double(json_object_array_get_idx(interval, 0)),
 		json_object_get_double(json_object_array_get_idx(interval, 1)), target, text);
@@ -277,13 +320,14 @@ static void print_sentences(const struct json_object *list, const char *what, FI
 			json_object_get_string(json_object_array_get_idx(list, i)));
 }
 
-void results_print(struct results *results, FILE *to)
+static void print_all(const struct results *results, FILE *to)
 {
 	int column = name_column(results);
 	const char *bench = "";
 
-	fprintf(to, "%-*s %9s %-5s %9s %-14s %7s [%.0f %% interval] target verdict\n", column,
-		"name", "adit", "", "reference", "", "ratio", INTERVAL_LEVEL * 100);
+	fprintf(to, "%-*s %9s %*s %-5s %9s %*s %-14s %7s [%.0f %% interval] target verdict\n",
+		column, "name", "adit", SPREAD_COLUMN, "MAD", "", "reference", SPREAD_COLUMN, "MAD",
+		"", "ratio", INTERVAL_LEVEL * 100);
 	for (size_t i = 0; i < json_object_array_length(results->list); i++) {
 		const struct json_object *row = json_object_array_get_idx(results->list, i);
 
@@ -302,9 +346,43 @@ void results_print(struct results *results, FILE *to)
 		(unsigned long long)results->options->seed);
 }
 
+/* Who reads it slowly, or not at all, keeps nobody from ending the bench. */
+void results_print(struct results *results, FILE *to)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *file = open_memstream(&text, &size);
+
+	if (!file)
+		abort();
+	pthread_mutex_lock(&results->lock);
+	print_all(results, file);
+	pthread_mutex_unlock(&results->lock);
+	fclose(file);
+	fputs(text, to);
+	free(text);
+}
+
 int results_write(struct results *results, const char *path)
 {
+	int ret = 0;
+
+	pthread_mutex_lock(&results->lock);
 	if (json_object_to_file_ext(path, results->json, JSON_C_TO_STRING_PRETTY))
-		return errno ? -errno : -EIO;
-	return 0;
+		ret = errno ? -errno : -EIO;
+	pthread_mutex_unlock(&results->lock);
+	return ret;
+}
+
+void results_end(struct results *results, bool print, const char *failure)
+{
+	const char *path = results->options->json_path;
+
+	results_failed(results, "%s", failure);
+	if (path && results_write(results, path))
+		fprintf(stderr, "%s: it cannot be written: %m\n", path);
+	pthread_mutex_lock(&results->lock);
+	if (print && results_count(results))
+		print_all(results, stdout);
+	fflush(stdout);
 }

@@ -126,17 +126,21 @@ static int submit_turn(struct turn *turn, struct err *err)
 	return 0;
 }
 
-static int measure(struct submit *submit, struct bench_run *run, const char *name, struct err *err)
+static int measure(struct submit *submit, struct bench_run *run, const struct job *job,
+		   struct err *err)
 {
-	static const struct contest_row row = { .name = "trapped submission",
-						.unit = "us",
-						.target = SUBMIT_LIMIT };
+	const struct contest_row row = {
+		.name = job->name, .unit = "us", .target = SUBMIT_LIMIT, .job = job
+	};
 	struct contest contest = {
-		.name = "trapped submission",
+		.name = job->name,
 		.parties = { "adit", "minimal" },
 		.party_count = 2,
 		.rows = &row,
 		.row_count = 1,
+		.jobs = job,
+		.job_count = 1,
+		.job_keys = JOB_BIT(JOB_NUMBER_IOS),
 		.warm_up = 1,
 		.turn = submit_turn,
 		.opaque = submit,
@@ -159,7 +163,7 @@ static int measure_jobs(struct submit *submit, struct bench_run *run, const stru
 	}
 	for (unsigned int i = 0; !ret && i < jobs->count; i++) {
 		submit->stores = jobs->job[i].number_ios;
-		ret = measure(submit, run, jobs->job[i].name, err);
+		ret = measure(submit, run, &jobs->job[i], err);
 	}
 	dsa_counters_read(submit->rig.dsa, &counters);
 	results_note(run->results, "%lu submissions accepted, %lu found the queue full",

@@ -31,6 +31,9 @@ struct watch {
 	pthread_mutex_t lock; /* of all that follows */
 	bool stop;
 	double deadline; /* 0: no turn is under way */
+	double allowed;	 /* seconds of it, beside the patience */
+	void (*keep)(void *arg, bool stalled, const char *why);
+	void *keep_arg;
 	char turn[160], state[200];
 	bool peer; /* whose turn it is: a child of it is killed before the bench ends */
 	bool late; /* and was */
@@ -76,17 +79,38 @@ static void clean(struct watch *watch)
 	}
 }
 
-/* Called with the lock, which nobody gets again: no turn goes on beside the end. */
+static void limit_text(const struct watch *watch, char *text, size_t size)
+{
+	if (watch->allowed > 0)
+		snprintf(text, size, "%u s (--patience) beyond the %.3g s that its jobs ask for",
+			 watch->patience, watch->allowed);
+	else
+		snprintf(text, size, "%u s (--patience)", watch->patience);
+}
+
+/*
+ * Called with the lock, which nobody gets again: no turn goes on beside the end. Said before
+ * anything is done, for what is killed or written to may be what stalls.
+ */
 __attribute__((noreturn)) static void end(struct watch *watch, int signal)
 {
-	if (signal == SIGALRM)
-		fprintf(stderr,
-			"adit bench %s: no end within %u s (--patience): %s%s%s; it ends with "
-			"status 1\n",
-			watch->bench, watch->patience, watch->turn, watch->state[0] ? ": " : "",
-			watch->state);
+	bool stalled = signal == SIGALRM;
+	char why[600], limit[96];
+
+	limit_text(watch, limit, sizeof(limit));
+	if (stalled)
+		snprintf(why, sizeof(why), "no end within %s: %s%s%s", limit, watch->turn,
+			 watch->state[0] ? ": " : "", watch->state);
+	else
+		snprintf(why, sizeof(why), "ended by %s%s%s", strsignal(signal),
+			 watch->deadline != 0 ? " during " : "",
+			 watch->deadline != 0 ? watch->turn : "");
+	if (stalled)
+		fprintf(stderr, "adit bench %s: %s; it ends with status 1\n", watch->bench, why);
 	clean(watch);
-	_exit(signal == SIGALRM ? 1 : 128 + signal);
+	if (watch->keep)
+		watch->keep(watch->keep_arg, stalled, why);
+	_exit(stalled ? 1 : 128 + signal);
 }
 
 /*
@@ -170,6 +194,15 @@ void watch_stop(struct watch *watch)
 	free(watch);
 }
 
+void watch_keep(struct watch *watch, void (*keep)(void *arg, bool stalled, const char *why),
+		void *arg)
+{
+	pthread_mutex_lock(&watch->lock);
+	watch->keep = keep;
+	watch->keep_arg = arg;
+	pthread_mutex_unlock(&watch->lock);
+}
+
 void watch_turn(struct watch *watch, const char *fmt, ...)
 {
 	va_list ap;
@@ -178,12 +211,28 @@ void watch_turn(struct watch *watch, const char *fmt, ...)
 	watch->state[0] = 0;
 	watch->peer = false;
 	watch->late = false;
+	watch->allowed = 0;
 	watch->deadline = fmt ? now_seconds() + watch->patience : 0;
 	if (fmt) {
 		va_start(ap, fmt);
 		vsnprintf(watch->turn, sizeof(watch->turn), fmt, ap);
 		va_end(ap);
 	}
+	pthread_mutex_unlock(&watch->lock);
+}
+
+void watch_allow(struct watch *watch, double seconds)
+{
+	pthread_mutex_lock(&watch->lock);
+	watch->allowed += seconds;
+	watch->deadline += seconds;
+	pthread_mutex_unlock(&watch->lock);
+}
+
+void watch_limit(struct watch *watch, char *text, size_t size)
+{
+	pthread_mutex_lock(&watch->lock);
+	limit_text(watch, text, size);
 	pthread_mutex_unlock(&watch->lock);
 }
 

@@ -2,8 +2,8 @@
 /*
  * Somebody who waits for the bench to get on. A turn that does not end (a device that stalls, a
  * guest that spins) ends the bench: with where it was, the last that the party said of itself, and
- * status 1; children are killed and scratch files removed first, as upon SIGINT and SIGTERM. Of a
- * peer that is a program only the program is ended, and its turn with it.
+ * status 1; children are killed, scratch files removed and what was measured kept first, as upon
+ * SIGINT and SIGTERM. Of a peer that is a program only the program is ended, and its turn with it.
  */
 #ifndef ADIT_BENCH_WATCH_H
 #define ADIT_BENCH_WATCH_H
@@ -19,11 +19,21 @@ struct watch;
 
 /* patience: seconds that a turn may take. From here on SIGINT and SIGTERM are the watch's. */
 int watch_start(struct watch **watch, const char *bench, unsigned int patience, struct err *err);
-/* The end: removes scratch directories. */
+/* The end: removes scratch directories, and keeps nothing. */
 void watch_stop(struct watch *watch);
+/*
+ * What becomes of the results of a bench that is ended: `keep` is called by the watch's thread,
+ * just before the end of the process, while the others go on up to their next call of the watch.
+ */
+void watch_keep(struct watch *watch, void (*keep)(void *arg, bool stalled, const char *why),
+		void *arg);
 
 /* A turn begins; NULL: none is under way. */
 void watch_turn(struct watch *watch, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The turn that has begun was asked to take so long, before anybody's patience begins. */
+void watch_allow(struct watch *watch, double seconds);
+/* How long it may take, in words. */
+void watch_limit(struct watch *watch, char *text, size_t size);
 /* The turn that has begun is a peer's: where it is late, its youngest child is killed, and the
  * bench ends only where the turn does not even then. */
 void watch_peer(struct watch *watch);

@@ -5,6 +5,8 @@
 schema SCHEMA JSON   by docs/bench.schema.json; what the schema cannot say: rows of one name, figures that follow from the samples
 again JSON           the text survives being read and written
 value JSON POINTER   prints what is there
+set JSON POINTER VALUE   prints it with that there, which is JSON itself
+without JSON NAME    prints it without the rows of that name
 calm JSON            prints it with samples within 1 % of their medians: those of a machine that does nothing else
 times FACTOR JSON    prints it with the samples of the first row so many times as large
 misses JSON...       how many intervals of all these do not hold 1
@@ -73,6 +75,22 @@ def value(path, pointer):
     print(json.dumps(at))
 
 
+def put(path, pointer, text):
+    document = load(path)
+    *words, last = pointer.strip("/").split("/")
+    at = document
+    for word in words:
+        at = at[int(word)] if isinstance(at, list) else at[word]
+    at[int(last) if isinstance(at, list) else last] = json.loads(text)
+    print(json.dumps(document))
+
+
+def without(path, name):
+    document = load(path)
+    document["results"] = [row for row in document["results"] if row["name"] != name]
+    print(json.dumps(document))
+
+
 def misses(*paths):
     intervals = [r["interval"] for path in paths for r in load(path)["results"]]
     print(sum(not low <= 1 <= high for low, high in intervals), "of", len(intervals))
@@ -96,6 +114,14 @@ def times(factor, path):
 
 
 if __name__ == "__main__":
-    {"schema": schema, "again": again, "value": value, "calm": calm, "times": times, "misses": misses}[sys.argv[1]](
-        *sys.argv[2:]
-    )
+    verbs = {
+        "schema": schema,
+        "again": again,
+        "value": value,
+        "set": put,
+        "without": without,
+        "calm": calm,
+        "times": times,
+        "misses": misses,
+    }
+    verbs[sys.argv[1]](*sys.argv[2:])

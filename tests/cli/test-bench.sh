@@ -33,12 +33,37 @@ misses=$("$here/bench-json.py" misses $files)
 echo "# intervals without 1: $misses"
 ok "equal parties are 1.00 within the interval" [ "${misses%% of 80}" -le 5 ]
 
+# The same on work of a bench's own: a job that takes no time, in which one party does what both would.
+echo '{"jobs": [{"name": "four", "bs": "4k", "iodepth_batch": 16, "iodepth": 2, "io_size": "64k", "size": "256k"}]}' \
+	>"$work/small.json"
+if [ -w /dev/kvm ]; then
+	selves=
+	for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+		run "$bench" copy --job "$work/small.json" --floor-is-self --rounds 12 --json "$work/self-$i.json"
+		[ "$status" = 0 ] || break
+		selves="$selves $work/self-$i.json"
+	done
+	ok "copy with a floor that is itself runs 20 times" is "$i$status" 200
+	# Of 60 intervals five miss once in some thousand tests.
+	# shellcheck disable=SC2086
+	misses=$("$here/bench-json.py" misses $selves)
+	echo "# intervals without 1: $misses"
+	ok "its ratios are 1.00 within the interval" [ "${misses%% of 60}" -le 4 ]
+else
+	skip "copy with a floor that is itself" "no /dev/kvm"
+fi
+
 # --- JSON -----------------------------------------------------------------------------------------
 
 ok "its JSON is what the schema says" \
 	"$here/bench-json.py" schema "$schema" "$work/noise-1.json"
 ok "its JSON survives being read and written" "$here/bench-json.py" again "$work/noise-1.json"
 run "$bench" noise --rounds 2 --cpus 0 --seed 7 --json "$work/pinned.json"
+ok "the command line is in it as it was typed" is "$("$here/bench-json.py" value "$work/pinned.json" /run/argv)" \
+	"[\"$bench\", \"noise\", \"--rounds\", \"2\", \"--cpus\", \"0\", \"--seed\", \"7\", \"--json\", \"$work/pinned.json\"]"
+ok "and so are the rounds that were held, with those not kept" is \
+	"$("$here/bench-json.py" value "$work/pinned.json" /run/contests)" \
+	'[{"bench": "noise", "name": "noise", "parties": ["one", "the other"], "left": [], "warm_up": 2, "rounds": 2}]'
 ok "--cpus is where it ran" \
 	is "$("$here/bench-json.py" value "$work/pinned.json" /host/cpus_allowed)" '"0"'
 ok "a seed is printed" has "$work/out" "--seed 7$"
@@ -57,6 +82,13 @@ drawn() {
 }
 if command -v rsvg-convert >/dev/null; then
 	ok "the plot of ratios shows something" drawn "$work/noise.svg"
+	if [ -w /dev/kvm ]; then
+		run "$bench" copy --rounds 1 --warm-up 0 --svg "$work/copy.svg"
+		ok "copy's curves by size are drawn" is "$status$(grep -c '<polyline' "$work/copy.svg")" 03
+		ok "and show something" drawn "$work/copy.svg"
+	else
+		skip "the curves of copy" "no /dev/kvm"
+	fi
 else
 	skip "plots" "no rsvg-convert (librsvg2-bin)"
 fi
@@ -79,14 +111,63 @@ run "$bench" compare "$work/calm.json" "$work/slow.json" --threshold 60
 ok "below the threshold it is neither" is "$status" 0
 run "$bench" compare "$work/calm.json" "$work/near.json"
 ok "1 % is below the threshold that is there by itself" is "$status" 0
+"$here/bench-json.py" without "$work/calm.json" "system call" >"$work/less.json"
+run "$bench" compare "$work/calm.json" "$work/less.json"
+ok "a row that is gone is a change" is "$status" 4
+ok "and is named" has "$work/out" "^noise: system call / the other: in the first file only"
+run "$bench" compare "$work/less.json" "$work/calm.json"
+ok "a row that is new is none" is "$status" 0
+ok "and is named too" has "$work/out" "^noise: system call / the other: in the second file only"
+run "$bench" compare "$work/slow.json" "$work/less.json"
+ok "a row that is gone hides none that is better" has "$work/out" "^1 better, 0 worse, 2 the same .* 1 gone, 0 new"
+
+# set FILE POINTER VALUE...: in place.
+set_there() {
+	file=$1
+	shift
+	while [ $# -gt 0 ]; do
+		"$here/bench-json.py" set "$file" "$1" "$2" >"$work/set.json" && mv "$work/set.json" "$file" || return
+		shift 2
+	done
+}
+cp "$work/calm.json" "$work/other.json"
+set_there "$work/other.json" /run/brief true /run/direct true /run/adit '"0.0.1"' /host/iommu '["dmar0"]' /host/load '"9"' \
+	/host/kernel_options '["iommu.strict=0"]' /host/huge_pages '{"2048 KiB": {"total": 7, "free": 1}}'
+run "$bench" compare "$work/calm.json" "$work/other.json"
+ok "runs that are not alike are compared" is "$status" 0
+for line in 'run: brief differs: false and true' 'run: direct differs: false and true' 'run: adit differs: ".*" and "0.0.1"' \
+	'host: iommu differs: .* and \["dmar0"\]' 'host: kernel_options differs: .* and \["iommu.strict=0"\]' \
+	'host: huge_pages differs: .* and {"2048 KiB":{"total":7}}'; do
+	ok "with ${line%% differs*} that differs" has "$work/out" "^note: $line"
+done
+ok "but not what is another every time" is "$(grep -c 'load\|seed\|started' "$work/out")" 0
+set_there "$work/calm.json" /results/0/job '"a"' /run/jobs '[{"bench": "noise", "name": "a", "bs": 4096}]'
+cp "$work/calm.json" "$work/other.json"
+set_there "$work/other.json" /run/jobs '[{"bench": "noise", "name": "a", "bs": 8192}]'
+run "$bench" compare "$work/calm.json" "$work/calm.json"
+ok "rows of one job are compared" is "$status" 0
+run "$bench" compare "$work/calm.json" "$work/other.json"
+ok "those whose job asks for something else are not" is "$status" 4
+ok "and are named" has "$work/out" "^noise: multiplication and addition / the other: of another job: not compared"
+ok "as is the job" has "$work/out" '^note: noise: job: a differs: .*"bs":4096.* and .*"bs":8192'
+
+# 10 pairs of runs of the same: all rows of a pair together are wrong 1 time of 100, so three pairs are once in some thousand tests.
+wrong=0
+for i in 1 3 5 7 9 11 13 15 17 19; do
+	run "$bench" compare "$work/noise-$i.json" "$work/noise-$((i + 1)).json"
+	[ "$status" = 0 ] || wrong=$((wrong + 1))
+done
+echo "# pairs said to differ: $wrong of 10"
+ok "runs of the same are the same" [ "$wrong" -le 2 ]
+
 run "$bench" compare "$work/pinned.json" "$work/pinned.json"
 ok "runs of two rounds cannot be compared" is "$status" 2
-echo '{"format": 2, "results": [3, {"name": 4, "adit_spread": {"samples": "x"}}]}' >"$work/odd.json"
+echo '{"format": 3, "run": 4, "host": [], "results": [3, {"name": 4, "adit_spread": {"samples": "x"}}]}' >"$work/odd.json"
 run "$bench" compare "$work/odd.json" "$work/noise-1.json"
 ok "rows that are none are passed over" is "$status" 2
 echo '{"format": 1, "results": []}' >"$work/odd.json"
 run "$bench" compare "$work/noise-1.json" "$work/odd.json"
-ok "another format is refused" has "$work/err" "not what adit bench --json writes in format 2"
+ok "another format is refused" has "$work/err" "not what adit bench --json writes in format 3"
 
 # --- jobs ------------------------------------------------------------------------------------------
 
@@ -111,6 +192,16 @@ if [ -w /dev/kvm ]; then
 		ok "without QEMU it says so" has "$work/out" 'no turn for qemu-microvm: there is no qemu-system-x86_64'
 	fi
 	ok "by the schema" "$here/bench-json.py" schema "$schema" "$work/io.json"
+	ok "with what was asked for" is "$("$here/bench-json.py" value "$work/io.json" /run/jobs/1)" \
+		'{"name": "mixed", "rw": "randrw", "bs": 4096, "iodepth": 16, "runtime": 0.01, "size": 1048576, "rwmixread": 70, "direct": false, "bench": "io"}'
+	ok "and whose rows are whose" is "$("$here/bench-json.py" value "$work/io.json" /results/0/job)" '"in order"'
+	# Alone, for what a QEMU takes to start is not in this.
+	cat >"$work/long.json" <<-'EOF'
+		{"global": {"runtime": 0.5}, "jobs": [{"name": "a"}, {"name": "b"}, {"name": "c"}]}
+	EOF
+	mkdir "$work/empty"
+	run env PATH="$work/empty" "$bench" io --job "$work/long.json" --rounds 1 --warm-up 0 --patience 1
+	ok "what jobs ask for comes on top of the patience" is "$status" 0
 	if [ "$(id -u)" = 0 ] && [ -c /dev/net/tun ] && unshare -n true 2>/dev/null; then
 		run "$bench" io --rounds 1 --warm-up 0 --json "$work/io.json"
 		ok "a disk and a network interface are measured" is "$status" 0
@@ -192,6 +283,20 @@ if [ -w /dev/kvm ]; then
 		'^FAILED: vfio-user, guest, .*, qemu-microvm: the guest ended with status 0x300 .*: not ok rowa: what arrived'
 	ok "and leaves the other rows too" is "$(grep -c '^vfio-user, .*: short *[0-9]' "$work/out")" 2
 	ok "with failures by the schema" "$here/bench-json.py" schema "$schema" "$work/hung.json"
+	# A build directory whose adit serves as it should, and whose guests hang.
+	mkdir "$work/half"
+	cp "$bench" "$work/half/adit-bench"
+	ln -s "$(realpath "$build")/guest" "$work/half/guest"
+	printf '#!/bin/sh\n[ "$1" = run ] || exec "%s" "$@"\necho begin\nexec sleep 1000\n' "$(realpath "$adit")" >"$work/half/adit"
+	chmod +x "$work/half/adit"
+	run "$work/half/adit-bench" dma --job "$work/short.json" --rounds 1 --warm-up 0 --patience 8 --json "$work/half.json"
+	ok "a second contest that stalls ends the bench" is "$status" 1
+	ok "and leaves the first one's rows in the table" has "$work/out" '^vfio-user, 4K pages: short '
+	ok "and in the JSON, which is by the schema" "$here/bench-json.py" schema "$schema" "$work/half.json"
+	ok "three of them" is "$("$here/bench-json.py" value "$work/half.json" /results | grep -o '"job": "short"' | wc -l)" 3
+	"$here/bench-json.py" value "$work/half.json" /failures >"$work/failures"
+	ok "beside the failure" has "$work/failures" \
+		'^\["no end within 8 s (--patience) beyond the 0.01 s that its jobs ask for: vfio-user, guest, round 1 of 1, adit: .* said last: begin"\]'
 	echo '{"adis": [{"id": "dsa0", "type": "dsa", "fixed": true, "wqs": [{"size": 8}]}]}' >"$work/served.json"
 	"$adit" adi-serve "$work/socket" "$work/served.json" >"$work/served" 2>&1 &
 	server=$!
@@ -206,7 +311,7 @@ if [ -w /dev/kvm ]; then
 	run "$bench" dma --device "vfio-user:$work/socket" --job "$work/queues.json"
 	ok "and so are several queues" has "$work/err" "too few for this"
 	echo '{"jobs": [{"name": "long", "runtime": 60}]}' >"$work/job.json"
-	"$bench" dma --device "vfio-user:$work/socket" --job "$work/job.json" >"$work/out" 2>"$work/err" &
+	"$bench" dma --device "vfio-user:$work/socket" --job "$work/job.json" --json "$work/dead.json" >"$work/out" 2>"$work/err" &
 	pid=$!
 	# It is at work when its server has run for a while.
 	until_busy "$server" "$pid"
@@ -214,6 +319,24 @@ if [ -w /dev/kvm ]; then
 	wait "$pid"
 	ok "a server that dies ends the bench" is "$?" 1
 	ok "with what the device was at" has "$work/err" "dsa: long: after [0-9]* operations one failed or stayed away: at a load; nobody answers, GENSTS 0xffffffff"
+	"$here/bench-json.py" value "$work/dead.json" /failures >"$work/failures"
+	ok "which is in the JSON too" has "$work/failures" 'dsa: long: after [0-9]* operations one failed or stayed away'
+	"$adit" adi-serve "$work/socket" "$work/served.json" >"$work/served" 2>&1 &
+	server=$!
+	until_says "$work/served" ready
+	"$bench" dma --device "vfio-user:$work/socket" --job "$work/short.json" --rounds 1000 --patience 2 --json "$work/stopped.json" \
+		>"$work/out" 2>"$work/err" &
+	pid=$!
+	until_busy "$server" "$pid"
+	kill -STOP "$server"
+	wait "$pid"
+	ok "a server that stops ends the bench" is "$?" 1
+	kill -KILL "$server"
+	ok "with what it was at" has "$work/err" \
+		'no end within 2 s .*, round [0-9]* of 1000, adit: \(opening the device\|dsa: short\); it ends with status 1$'
+	"$here/bench-json.py" value "$work/stopped.json" /failures >"$work/failures"
+	ok "which is in the JSON" has "$work/failures" '^\["no end within 2 s .*, adit: .*"\]$'
+	ok "and that is by the schema" "$here/bench-json.py" schema "$schema" "$work/stopped.json"
 else
 	run "$bench" dma
 	ok "dma without a device or /dev/kvm says what it takes" has "$work/out" "note: nothing measured: "
@@ -261,19 +384,23 @@ printf '#!/bin/sh\necho $$ >"%s/floor-pid"\nexec sleep 1000\n' "$work" >"$work/s
 cp "$work/stalled/bench/floor" "$work/stalled/adit"
 chmod +x "$work/stalled/bench/floor" "$work/stalled/adit"
 
-run "$work/stalled/adit-bench" boot --patience 1
+run "$work/stalled/adit-bench" boot --patience 1 --json "$work/stalled.json"
 ok "a party that stalls ends the bench" is "$status" 1
 ok "and is named with its state" \
 	has "$work/err" "no end within 1 s.*start, round 1 of 24, adit: waiting for output of .*/adit"
 ok "and is gone" sh -c '! kill -0 "$(cat "$1")" 2>/dev/null' -- "$work/floor-pid"
 
-"$work/stalled/adit-bench" boot >"$work/out" 2>"$work/err" &
+ok "and is a failure in the JSON, of no row" is "$("$here/bench-json.py" value "$work/stalled.json" /results)" '[]'
+ok "by the schema" "$here/bench-json.py" schema "$schema" "$work/stalled.json"
+
+"$work/stalled/adit-bench" boot --json "$work/ended.json" >"$work/out" 2>"$work/err" &
 pid=$!
 rm -f "$work/floor-pid"
 until_says "$work/floor-pid" '[0-9]'
 kill -TERM "$pid"
 wait "$pid"
 ok "SIGTERM ends it" is "$?" 143
+ok "which the JSON says" has "$work/ended.json" 'ended by Terminated during start, round 1 of 24, adit'
 ok "and its children" sh -c '! kill -0 "$(cat "$1")" 2>/dev/null' -- "$work/floor-pid"
 
 done_testing

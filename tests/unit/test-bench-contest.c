@@ -43,8 +43,8 @@ static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
-	results_free(f->run.results);
 	watch_stop(f->run.watch);
+	results_free(f->run.results);
 	free(f);
 	return 0;
 }
@@ -341,7 +341,9 @@ static void the_host_is_described_from_proc_and_sys(void **state)
 	assert_non_null(mkdtemp(root));
 	put_file(root, "/proc/cpuinfo",
 		 "processor\t: 0\nmodel name\t: Some CPU\nflags\t\t: fpu x\n");
-	put_file(root, "/proc/cmdline", "root=UUID=secret mitigations=off isolcpus=1\n");
+	put_file(
+		root, "/proc/cmdline",
+		"root=UUID=secret mitigations=off iommu.strict=0 iommu.passthrough=1 isolcpus=1\n");
 	put_file(root, "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "12\n");
 	put_file(root, "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "5\n");
 	put_file(root, "/sys/class/iommu/dmar0/intel-iommu/ecap", "f020df\n");
@@ -349,7 +351,9 @@ static void the_host_is_described_from_proc_and_sys(void **state)
 	assert_string_equal(says(host, "cpu"), "\"Some CPU\"");
 	assert_string_equal(says(host, "virtual"), "false");
 	assert_string_equal(says(host, "governor"), "null");
-	assert_string_equal(says(host, "kernel_options"), "[\"mitigations=off\",\"isolcpus=1\"]");
+	assert_string_equal(
+		says(host, "kernel_options"),
+		"[\"mitigations=off\",\"iommu.strict=0\",\"iommu.passthrough=1\",\"isolcpus=1\"]");
 	assert_string_equal(says(host, "huge_pages"), "{\"2048 KiB\":{\"total\":12,\"free\":5}}");
 	assert_string_equal(says(host, "iommu"), "[\"dmar0\"]");
 	assert_string_equal(says(host, "iommu_enforces_snoop"), "true");
