@@ -13,7 +13,7 @@
 
 #include "util/err.h"
 
-/* Untold. */
+/* Untold (help.c says so). */
 #define BENCH_ROUNDS	    21
 #define BENCH_PATIENCE	    120 /* seconds */
 #define BENCH_PATIENCE_MAX  86400
@@ -78,6 +78,8 @@ struct bench {
 /* NULL: there is none of that name. */
 const struct bench *bench_find(const char *name);
 void bench_list(FILE *to);
+/* Its options; of compare too, which is none. */
+void bench_help(const char *name, FILE *to);
 
 int bench_boot(struct bench_run *run, struct err *err);
 int bench_map(struct bench_run *run, struct err *err);

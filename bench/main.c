@@ -35,9 +35,20 @@ static int usage(FILE *to)
 		"                  [--devices N]\n"
 		"       adit bench io [--directory DIR] [--direct]\n"
 		"       adit bench fleet [--vms N]\n"
-		"       adit bench compare BEFORE.json AFTER.json [--threshold PERCENT]\n");
+		"       adit bench compare BEFORE.json AFTER.json [--threshold PERCENT]\n"
+		"       adit bench NAME --help\n");
 	bench_list(to);
 	return to == stdout ? 0 : 2;
+}
+
+static int say_help(const char *name)
+{
+	if (!name)
+		return usage(stdout);
+	if (!bench_find(name) && strcmp(name, "compare") != 0)
+		return usage(stderr);
+	bench_help(name, stdout);
+	return 0;
 }
 
 /* The directory that this program lies in: where adit and the payloads of a build tree are. */
@@ -82,6 +93,7 @@ static const struct option long_options[] = {
 	{ "directory", required_argument, NULL, 'f' },
 	{ "direct", no_argument, NULL, 'p' },
 	{ "threshold", required_argument, NULL, 'h' },
+	{ "help", no_argument, NULL, 'x' },
 	{ 0 },
 };
 
@@ -175,12 +187,14 @@ static void take_served(struct bench_options *options)
 	options->device = NULL;
 }
 
-static bool parse(int argc, char **argv, struct bench_options *options)
+static bool parse(int argc, char **argv, struct bench_options *options, bool *help)
 {
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		if (c == 'p')
+		if (c == 'x')
+			*help = true;
+		else if (c == 'p')
 			options->direct = true;
 		else if (c == 'l')
 			options->self = true;
@@ -189,6 +203,8 @@ static bool parse(int argc, char **argv, struct bench_options *options)
 		else if (!set_text(options, c) && !set_number(options, c))
 			return false;
 	}
+	if (*help)
+		return true;
 	take_served(options);
 	if (!!options->kernel != !!options->initramfs || !!options->kernel != !!options->marker)
 		return false;
@@ -309,13 +325,14 @@ int main(int argc, char **argv)
 		.describe = ADIT_DESCRIBE[0] ? ADIT_DESCRIBE : NULL,
 	};
 	const struct bench *bench;
+	bool help = false;
 
 	if (getrandom(&options.seed, sizeof(options.seed), 0) != (ssize_t)sizeof(options.seed))
 		options.seed = 1;
-	if (argc == 2 && !strcmp(argv[1], "--help"))
-		return usage(stdout);
-	if (!parse(argc, argv, &options))
+	if (!parse(argc, argv, &options, &help))
 		return usage(stderr);
+	if (help)
+		return say_help(optind < argc ? argv[optind] : NULL);
 	if (own_directory(build, sizeof(build))) {
 		fprintf(stderr, "adit bench: /proc is not mounted\n");
 		return 1;

@@ -364,6 +364,25 @@ ok "and the limits are named" has "$work/err" "--rounds 0: a number from 1 to 10
 run "$bench" noise --json "$work/none/file.json"
 ok "a JSON file that cannot be written is an error" is "$status" 1
 
+# --- help ------------------------------------------------------------------------------------------
+
+run "$bench" --help
+benches=$(sed -n 's/^  \([a-z][a-z]*\)  *[a-zA-Z].*/\1/p' "$work/out")
+ok "there are eleven benches, and each says what it takes" is "$(echo "$benches" | wc -l)" 11
+for name in $benches compare; do
+	run "$bench" "$name" --help
+	ok "adit bench $name --help is on stdout" is "$status$(grep -c "^usage: adit bench $name " "$work/out")$(wc -c <"$work/err")" 010
+	grep -o -e '^  --[a-z-]*' "$work/out" >>"$work/options"
+	ok "and says what holds without each" is "$(sed -n '/^  --/,$p' "$work/out" | tr -d '\n' | sed 's/  --/\n&/g' | grep -v -e '--initramfs' -e '--marker' | grep -c -v -e '(' -e '^$')" 0
+done
+# Both ways: an option of the page's that no help has, and one that the page does not have.
+grep -o -e '[FO][lp] Fl -[a-z-]*\|Fl -[a-z-]*' "$here/../../docs/man/adit-bench.1" | sed 's/.*Fl -/  --/' | grep -v -e '--help' |
+	sort -u >"$work/page"
+sort -u "$work/options" >"$work/said"
+ok "the manual page has the same options" cmp "$work/page" "$work/said"
+run "$bench" nothing --help
+ok "a bench that is none has no help" is "$status" 2
+
 # --- all --------------------------------------------------------------------------------------------
 
 run "$adit" bench all --brief --rounds 1 --warm-up 0 --json "$work/all.json"
