@@ -24,17 +24,30 @@
 
 /* --- the namespace and what is in it --------------------------------------------------------- */
 
+/* Whoever had it before has ended: what the ring of such a process had open the kernel closes a
+ * little later. The watch has the last word on how long that may take. */
+static int take_over(int tap, struct ifreq *request)
+{
+	while (ioctl(tap, TUNSETIFF, request)) {
+		if (errno != EBUSY)
+			return -errno;
+		poll(NULL, 0, 1);
+	}
+	return 0;
+}
+
 static int attach(int *tap)
 {
 	struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
-	int size = WIRE_HEADER, ret = 0;
+	int size = WIRE_HEADER, ret;
 
 	strcpy(request.ifr_name, WIRE_TAP);
 	*tap = open(NODE, O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	if (*tap < 0)
 		return -errno;
-	if (ioctl(*tap, TUNSETIFF, &request) || ioctl(*tap, TUNSETVNETHDRSZ, &size) ||
-	    ioctl(*tap, TUNSETOFFLOAD, (unsigned long)(TUN_F_CSUM | TUN_F_TSO4)))
+	ret = take_over(*tap, &request);
+	if (!ret && (ioctl(*tap, TUNSETVNETHDRSZ, &size) ||
+		     ioctl(*tap, TUNSETOFFLOAD, (unsigned long)(TUN_F_CSUM | TUN_F_TSO4))))
 		ret = -errno;
 	if (ret) {
 		close(*tap);
