@@ -44,11 +44,11 @@ if [ -w /dev/kvm ]; then
 		selves="$selves $work/self-$i.json"
 	done
 	ok "copy with a floor that is itself runs 20 times" is "$i$status" 200
-	# Of 60 intervals five miss once in some thousand tests.
+	# Of 60 intervals six miss once in some thousand tests.
 	# shellcheck disable=SC2086
 	misses=$("$here/bench-json.py" misses $selves)
 	echo "# intervals without 1: $misses"
-	ok "its ratios are 1.00 within the interval" [ "${misses%% of 60}" -le 4 ]
+	ok "its ratios are 1.00 within the interval" [ "${misses%% of 60}" -le 5 ]
 else
 	skip "copy with a floor that is itself" "no /dev/kvm"
 fi
