@@ -63,7 +63,8 @@ static const struct line {
 	  "%; bs and size in bytes; iodepth; runtime in seconds; direct" },
 	{ "--job FILE", "dma",
 	  "jobs instead of the bench's own rows, JSON with fio's names (none): rw, rwmixread in\n"
-	  "%; bs and size in bytes; iodepth, iodepth_batch; runtime in seconds; pasids, pasid_run" },
+	  "%; bs and size in bytes; iodepth, iodepth_batch, numjobs; runtime and ramp_time in\n"
+	  "seconds; pasids, pasid_run" },
 	{ "--threshold PERCENT", "compare", "changes below that are none, 0 to 100 (2)" },
 	{ "--seed N", "compare", "of the intervals' bootstrap, 64 bits (another each time)" },
 };
