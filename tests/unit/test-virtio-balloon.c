@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <linux/virtio_balloon.h>
+#include <poll.h>
 #include <sys/mman.h>
 
+#include "tests/unit/wait.h"
 #include "vmm/virtio/balloon.h"
 
 #define PAGES	  (BENCH_BUFFERS + 0x100000)
@@ -173,6 +175,45 @@ static void statistics_are_asked_for_and_kept(void **state)
 	close_tent(&t);
 }
 
+static void count(void *arg)
+{
+	__atomic_add_fetch((unsigned int *)arg, 1, __ATOMIC_SEQ_CST);
+}
+
+/* The time for a question comes and goes while nothing may be said. */
+static void statistics_are_asked_for_after_a_long_pause(void **state)
+{
+	const struct driver_piece piece = { NUMBERS, sizeof(struct virtio_balloon_stat), false };
+	struct pollfd answer = { .events = POLLIN };
+	struct loop_timer *timer;
+	unsigned int passed = 0;
+	struct tent t;
+	struct err err;
+
+	open_tent(&t, true);
+	bench_start(&t.b, bench_layouts[3] | STATS, 3);
+	driver_add(&t.b.q[2], &piece, 1);
+	bench_kick(&t.b, 2);
+	bench_take(&t.b, 2, NULL);
+	bench_stop_loop(&t.b);
+	driver_add(&t.b.q[2], &piece, 1);
+	assert_int_equal(bench_kick_here(&t.b, 2), 1);
+	virtio_pause(t.b.device);
+	/* After the question's. */
+	assert_ok(loop_timer(t.b.loop, 10000000, count, &passed, &timer, &err), &err);
+	bench_run_loop(&t.b);
+	WAIT_FOR(__atomic_load_n(&passed, __ATOMIC_SEQ_CST));
+	driver_want_next(&t.b.q[2]);
+	virtio_resume(t.b.device);
+	answer.fd = t.b.irq[3];
+	assert_int_equal(poll(&answer, 1, 60000), 1);
+	bench_take(&t.b, 2, NULL);
+	bench_stop_loop(&t.b);
+	loop_timer_cancel(timer);
+	bench_run_loop(&t.b);
+	close_tent(&t);
+}
+
 static void the_size_is_told_and_answered(void **state)
 {
 	struct balloon_stats stats;
@@ -312,6 +353,7 @@ int main(void)
 		cmocka_unit_test(inflated_pages_go_back),
 		cmocka_unit_test(reported_pages_go_back_and_parts_of_pages_do_not),
 		cmocka_unit_test(statistics_are_asked_for_and_kept),
+		cmocka_unit_test(statistics_are_asked_for_after_a_long_pause),
 		cmocka_unit_test(the_size_is_told_and_answered),
 		cmocka_unit_test(it_is_told_once_that_the_guest_has_got_there),
 		cmocka_unit_test(nothing_goes_back_while_something_does_dma),

@@ -108,47 +108,24 @@ static void add_large(struct disk *d, unsigned int n, uint32_t bytes)
 	assert_true(driver_add_indirect(&d->b.q[0], BENCH_BUFFERS + 0x200, pieces, n + 2) >= 0);
 }
 
-static void stop_loop(struct disk *d)
-{
-	loop_stop(d->b.loop);
-	pthread_join(d->b.thread, NULL);
-}
-
-static void go_on(struct disk *d)
-{
-	assert_int_equal(pthread_create(&d->b.thread, NULL, bench_thread, d->b.loop), 0);
-}
-
-/* What the loop does at a kick, here, where it does not run. */
-static void kick_here(struct disk *d)
-{
-	virtio_lock(d->b.device);
-	d->b.device->options.ops->kick(d->b.device->options.opaque, 0);
-	virtio_unlock(d->b.device);
-}
-
 /* The rest of the queue waits, and is served to the end. */
 static void bounce_buffers_have_a_limit(void **state)
 {
 	struct disk d;
 	struct blk_options options = plain(make_image(d.path, 16 * MIB));
 	const unsigned int n = 3 * (unsigned int)(BLK_BOUNCED_MAX / (16 * MIB));
-	struct virtio_counters before, after;
 	uint32_t used;
 
 	options.image.direct = true;
 	open_disk(&d, &options);
 	start(&d, bench_layouts[3]);
 	round_trip(&d, 0, 0, 4096);
-	stop_loop(&d);
+	bench_stop_loop(&d.b);
 	memset(guest_at(&d.b.memory, HEADER), 0, 16);
 	for (unsigned int i = 0; i < n; i++)
 		add_large(&d, 4, 4 * MIB);
-	virtio_read_counters(d.b.device, &before);
-	kick_here(&d);
-	virtio_read_counters(d.b.device, &after);
-	assert_int_equal(after.buffers - before.buffers, BLK_BOUNCED_MAX / (16 * MIB));
-	go_on(&d);
+	assert_int_equal(bench_kick_here(&d.b, 0), BLK_BOUNCED_MAX / (16 * MIB));
+	bench_run_loop(&d.b);
 	bench_kick(&d.b, 0);
 	for (unsigned int i = 0; i < n; i++) {
 		bench_take(&d.b, 0, &used);

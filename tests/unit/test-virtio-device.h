@@ -250,6 +250,31 @@ static inline void bench_kick(struct bench *b, unsigned int queue)
 	set(b, VIRTIO_BAR_NOTIFY + VIRTIO_NOTIFY_STEP * queue, queue, 2);
 }
 
+/* Between these two the test is the loop. */
+static inline void bench_stop_loop(struct bench *b)
+{
+	loop_stop(b->loop);
+	pthread_join(b->thread, NULL);
+}
+
+static inline void bench_run_loop(struct bench *b)
+{
+	assert_int_equal(pthread_create(&b->thread, NULL, bench_thread, b->loop), 0);
+}
+
+/* One turn of a queue; how many buffers the device took. */
+static inline unsigned int bench_kick_here(struct bench *b, unsigned int queue)
+{
+	uint64_t before;
+
+	virtio_lock(b->device);
+	before = b->device->counters.buffers;
+	b->device->options.ops->kick(b->device->options.opaque, queue);
+	before = b->device->counters.buffers - before;
+	virtio_unlock(b->device);
+	return (unsigned int)before;
+}
+
 static inline void bench_wait(struct bench *b, unsigned int vector)
 {
 	eventfd_t one;

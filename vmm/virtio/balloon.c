@@ -161,7 +161,6 @@ static bool stats_one(void *opaque, unsigned int queue)
 	struct balloon *balloon = opaque;
 	const struct virtq_chain *chain = &balloon->device->chain;
 	struct virtio_balloon_stat stat;
-	struct err err;
 
 	for (uint64_t at = 0; at < chain->out_bytes && at < 64 * sizeof(stat); at += sizeof(stat)) {
 		if (virtq_read(chain, at, &stat, sizeof(stat)) == sizeof(stat) &&
@@ -176,10 +175,17 @@ static bool stats_one(void *opaque, unsigned int queue)
 	balloon->holds = true;
 	balloon->id = chain->id;
 	balloon->slots = chain->slots;
-	if (!balloon->timer)
+	return true;
+}
+
+/* Also of a buffer that was there when a pause kept the question back. */
+static void ask_later(struct balloon *balloon)
+{
+	struct err err;
+
+	if (balloon->holds && !balloon->timer)
 		(void)loop_timer(balloon->host.loop, (uint64_t)balloon->stats_ms * 1000000, ask,
 				 balloon, &balloon->timer, &err);
-	return true;
 }
 
 /* --- life ------------------------------------------------------------------------------------ */
@@ -188,14 +194,16 @@ static void on_kick(void *opaque, unsigned int queue)
 {
 	struct balloon *balloon = opaque;
 
-	if (queue == QUEUE_INFLATE)
+	if (queue == QUEUE_INFLATE) {
 		virtio_drain(balloon->device, queue, inflate_one);
-	else if (queue == QUEUE_DEFLATE)
+	} else if (queue == QUEUE_DEFLATE) {
 		virtio_drain(balloon->device, queue, deflate_one);
-	else if (queue == stats_queue(balloon))
+	} else if (queue == stats_queue(balloon)) {
 		virtio_drain(balloon->device, queue, stats_one);
-	else if (queue == reporting_queue(balloon))
+		ask_later(balloon);
+	} else if (queue == reporting_queue(balloon)) {
 		virtio_drain(balloon->device, queue, report_one);
+	}
 }
 
 static void forget(struct balloon *balloon)
