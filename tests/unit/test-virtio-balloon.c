@@ -116,6 +116,48 @@ static void inflated_pages_go_back(void **state)
 	}
 }
 
+/* Every other page of some, a buffer for each 64 of them, or a piece; later ones wait a turn. */
+static void many_runs_of_pages_are_several_turns(void **state)
+{
+	const uint32_t first = (uint32_t)(PAGES >> 12);
+	struct driver_piece numbers = { NUMBERS, 256, false }, pieces[64];
+	struct tent t;
+
+	open_tent(&t, true);
+	bench_start(&t.b, bench_layouts[3] | REPORTING, 3);
+	fill_pages(&t, 768);
+	for (uint32_t i = 0; i < 192; i++) {
+		uint32_t number = first + 2 * i;
+
+		memcpy(guest_at(&t.b.memory, NUMBERS + 4 * i), &number, 4);
+	}
+	/* What is given back is so before the test is the loop. */
+	driver_add(&t.b.q[1], &numbers, 1);
+	bench_kick(&t.b, 1);
+	bench_take(&t.b, 1, NULL);
+	bench_stop_loop(&t.b);
+	for (unsigned int buffer = 0; buffer < 3; buffer++, numbers.gpa += 256)
+		driver_add(&t.b.q[0], &numbers, 1);
+	for (unsigned int buffer = 0; buffer < 3; buffer++) {
+		for (unsigned int i = 0; i < 64; i++)
+			pieces[i] = (struct driver_piece){
+				PAGES + 4096UL * (384 + 2 * (64 * buffer + i)), 4096, true
+			};
+		driver_add_indirect(&t.b.q[2], NUMBERS + 0x1000 * (1 + buffer), pieces, 64);
+	}
+	assert_int_equal(bench_kick_here(&t.b, 0), 1);
+	assert_int_equal(bench_kick_here(&t.b, 2), 1);
+	bench_run_loop(&t.b);
+	for (unsigned int buffer = 0; buffer < 3; buffer++) {
+		bench_take(&t.b, 0, NULL);
+		bench_take(&t.b, 2, NULL);
+	}
+	for (unsigned int i = 0; i < 768; i++)
+		assert_int_equal(*(uint8_t *)guest_at(&t.b.memory, PAGES + 4096UL * i),
+				 i & 1 ? 0x55 : 0);
+	close_tent(&t);
+}
+
 static void reported_pages_go_back_and_parts_of_pages_do_not(void **state)
 {
 	const struct driver_piece pieces[] = { { PAGES + 4096, 8192, true },
@@ -351,6 +393,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(inflated_pages_go_back),
+		cmocka_unit_test(many_runs_of_pages_are_several_turns),
 		cmocka_unit_test(reported_pages_go_back_and_parts_of_pages_do_not),
 		cmocka_unit_test(statistics_are_asked_for_and_kept),
 		cmocka_unit_test(statistics_are_asked_for_after_a_long_pause),

@@ -21,6 +21,7 @@
 #define QUEUE_DEFLATE	   1u
 #define PAGE		   4096u
 #define NUMBERS_MAX	   1024u /* of one buffer that are looked at; Linux sends 256 */
+#define TURN_RUNS	   64u	 /* of pages; after so many no buffer is begun in one turn */
 
 struct balloon {
 	struct virtio_device *device;
@@ -31,7 +32,8 @@ struct balloon {
 	void *arg;
 	unsigned int barred; /* by so many; under the device's lock, as all from here on */
 	struct virtio_balloon_config config;
-	bool asked; /* for another size, which the guest has not reached yet */
+	unsigned int runs; /* that were given back in this turn */
+	bool asked;	   /* for another size, which the guest has not reached yet */
 	struct balloon_stats stats;
 	/* The buffer in which the driver waits to be asked for statistics. */
 	bool holds;
@@ -63,6 +65,7 @@ static uint64_t give_back(struct balloon *balloon, uint8_t *at, uint64_t len)
 {
 	uint64_t skip = -(uintptr_t)at & (PAGE - 1), whole;
 
+	balloon->runs++;
 	if (len < skip + PAGE)
 		return 0;
 	whole = align_down(len - skip, PAGE);
@@ -83,6 +86,15 @@ static uint64_t give_back(struct balloon *balloon, uint8_t *at, uint64_t len)
 }
 
 /* --- inflate, deflate ------------------------------------------------------------------------ */
+
+/* Each run is a system call, and a guest can name very many. */
+static bool may_go_on(struct balloon *balloon, unsigned int queue)
+{
+	if (balloon->runs < TURN_RUNS)
+		return true;
+	virtio_again(balloon->device, queue);
+	return false;
+}
 
 /* Runs of pages, up or down, are one call each. Numbers of no RAM are ignored. */
 static void inflate(struct balloon *balloon, const uint32_t *numbers, size_t n)
@@ -112,7 +124,7 @@ static bool inflate_one(void *opaque, unsigned int queue)
 
 	inflate(balloon, numbers, n);
 	virtio_push(balloon->device, queue, chain->id, chain->slots, 0);
-	return true;
+	return may_go_on(balloon, queue);
 }
 
 /* Pages that the guest takes back come with the first touch. */
@@ -136,7 +148,7 @@ static bool report_one(void *opaque, unsigned int queue)
 		balloon->stats.reported +=
 			give_back(balloon, chain->iov[i].iov_base, chain->iov[i].iov_len);
 	virtio_push(balloon->device, queue, chain->id, chain->slots, 0);
-	return true;
+	return may_go_on(balloon, queue);
 }
 
 /* --- statistics ------------------------------------------------------------------------------ */
@@ -194,6 +206,7 @@ static void on_kick(void *opaque, unsigned int queue)
 {
 	struct balloon *balloon = opaque;
 
+	balloon->runs = 0;
 	if (queue == QUEUE_INFLATE) {
 		virtio_drain(balloon->device, queue, inflate_one);
 	} else if (queue == QUEUE_DEFLATE) {
