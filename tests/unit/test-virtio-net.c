@@ -207,21 +207,33 @@ static void configuration_tells_mac_mtu_and_pairs(void **state)
 	close_wire(&w);
 }
 
-static uint8_t control(struct wire *w, uint8_t class, uint8_t command, uint16_t value)
+static uint8_t *answer_of(struct wire *w, unsigned int index)
 {
-	uint8_t *at = guest_at(&w->b.memory, CONTROL);
-	const struct driver_piece pieces[] = { { CONTROL, 2, false },
-					       { CONTROL + 16, 2, false },
-					       { CONTROL + 32, 1, true } };
+	return (uint8_t *)guest_at(&w->b.memory, CONTROL) + 64UL * index + 32;
+}
+
+static void put_control(struct wire *w, unsigned int index, uint8_t class, uint8_t command,
+			uint16_t value)
+{
+	uint64_t gpa = CONTROL + 64UL * index;
+	uint8_t *at = guest_at(&w->b.memory, gpa);
+	const struct driver_piece pieces[] = { { gpa, 2, false },
+					       { gpa + 16, 2, false },
+					       { gpa + 32, 1, true } };
 
 	at[0] = class;
 	at[1] = command;
 	memcpy(at + 16, &value, 2);
 	at[32] = 0xee;
 	driver_add(&w->b.q[4], pieces, 3);
+}
+
+static uint8_t control(struct wire *w, uint8_t class, uint8_t command, uint16_t value)
+{
+	put_control(w, 0, class, command, value);
 	bench_kick(&w->b, 4);
 	bench_take(&w->b, 4, NULL);
-	return at[32];
+	return *answer_of(w, 0);
 }
 
 static void queue_pairs_are_switched_by_the_driver(void **state)
@@ -240,6 +252,37 @@ static void queue_pairs_are_switched_by_the_driver(void **state)
 	assert_int_equal(control(&w, 77, 0, 0), VIRTIO_NET_ERR);
 	guest_sends(&w, 100);
 	guest_receives(&w, 100, 2048);
+	close_wire(&w);
+}
+
+/* Of commands that wait, one that switches is the last of a turn. */
+static void queue_pairs_are_switched_once_a_turn(void **state)
+{
+	static const struct {
+		uint16_t pairs[6];
+		unsigned int taken; /* in the first turn */
+	} rows[] = { { { 2, 1, 2, 1, 2, 1 }, 1 },
+		     { { 1, 1, 1, 2, 2, 2 }, 4 },
+		     { { 2, 2, 2, 2, 2, 2 }, 6 } };
+	struct wire w;
+
+	open_wire(&w, 2);
+	bench_start(&w.b,
+		    BENCH_VERSION_1 | VIRTIO_FEATURE(VIRTIO_NET_F_MRG_RXBUF) |
+			    VIRTIO_FEATURE(VIRTIO_NET_F_MQ) | VIRTIO_FEATURE(VIRTIO_NET_F_CTRL_VQ),
+		    5);
+	assert_int_equal(control(&w, 77, 0, 0), VIRTIO_NET_ERR);
+	for (size_t row = 0; row < ARRAY_SIZE(rows); row++) {
+		bench_stop_loop(&w.b);
+		for (unsigned int i = 0; i < 6; i++)
+			put_control(&w, i, VIRTIO_NET_CTRL_MQ, 0, rows[row].pairs[i]);
+		assert_int_equal(bench_kick_here(&w.b, 4), rows[row].taken);
+		bench_run_loop(&w.b);
+		for (unsigned int i = 0; i < 6; i++)
+			bench_take(&w.b, 4, NULL);
+		for (unsigned int i = 0; i < 6; i++)
+			assert_int_equal(*answer_of(&w, i), VIRTIO_NET_OK);
+	}
 	close_wire(&w);
 }
 
@@ -614,6 +657,7 @@ int main(void)
 		cmocka_unit_test(frames_are_merged_from_small_buffers),
 		cmocka_unit_test(configuration_tells_mac_mtu_and_pairs),
 		cmocka_unit_test(queue_pairs_are_switched_by_the_driver),
+		cmocka_unit_test(queue_pairs_are_switched_once_a_turn),
 		cmocka_unit_test(features_that_stand_on_others_are_refused_alone),
 		cmocka_unit_test(bad_frames_are_lost_and_nothing_else),
 		cmocka_unit_test(receive_buffers_too_short_for_a_header_break_the_device),

@@ -68,6 +68,7 @@ struct net {
 	struct tap tap;
 	struct virtio_net_config config;
 	unsigned int n, active; /* pairs */
+	bool switched;		/* by the last command: what the tap was asked for takes long */
 	struct net_pair pairs[TAP_PAIRS_MAX];
 	struct log_limit limit;
 	/* With vhost: who moves frames, and which rings it has. */
@@ -252,6 +253,21 @@ static bool send_one(void *opaque, unsigned int queue)
 
 /* --- control --------------------------------------------------------------------------------- */
 
+static int use_pairs(struct net *net, unsigned int pairs)
+{
+	int ret;
+
+	if (pairs == net->active)
+		return 0;
+	net->switched = true;
+	ret = tap_use(&net->tap, pairs);
+	if (ret)
+		(void)tap_use(&net->tap, net->active);
+	else
+		net->active = pairs;
+	return ret;
+}
+
 static int command(struct net *net, const struct virtq_chain *chain)
 {
 	struct virtio_net_ctrl_hdr header;
@@ -269,19 +285,23 @@ static int command(struct net *net, const struct virtq_chain *chain)
 	    virtq_read(chain, sizeof(header), &pairs, sizeof(pairs)) != sizeof(pairs) || !pairs ||
 	    pairs > net->n)
 		return -EINVAL;
-	net->active = pairs;
-	return tap_use(&net->tap, pairs);
+	return use_pairs(net, pairs);
 }
 
 static bool control_one(void *opaque, unsigned int queue)
 {
 	struct net *net = opaque;
 	const struct virtq_chain *chain = &net->device->chain;
-	uint8_t ack = command(net, chain) ? VIRTIO_NET_ERR : VIRTIO_NET_OK;
+	uint8_t ack;
 
+	net->switched = false;
+	ack = command(net, chain) ? VIRTIO_NET_ERR : VIRTIO_NET_OK;
 	virtio_push(net->device, queue, chain->id, chain->slots,
 		    (uint32_t)virtq_write(chain, 0, &ack, 1));
-	return true;
+	/* Queues come and go under a lock of the whole host's network. */
+	if (net->switched)
+		virtio_again(net->device, queue);
+	return !net->switched;
 }
 
 static unsigned int control_queue(const struct net *net)
