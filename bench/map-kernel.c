@@ -189,7 +189,7 @@ static int measure_size(struct bench_run *run, unsigned int shift, uint64_t size
 static int measure_pages(struct bench_run *run, unsigned int shift, struct err *err)
 {
 	static const uint64_t sizes[] = { 16 * MIB, MAP_SIZE, GIB };
-	size_t count = ARRAY_SIZE(sizes) - run->options->brief;
+	size_t count = run->options->brief ? ARRAY_SIZE(sizes) - 1 : ARRAY_SIZE(sizes);
 	uint64_t last = 0;
 	int r = 0;
 
