@@ -46,6 +46,12 @@ static uint64_t ticks_of(unsigned int bucket)
 	return (base << shift) + ((1ULL << shift) >> 1);
 }
 
+/* The middle of the last bucket may be beyond all that is in it. */
+static uint64_t no_longer(const struct dma_result *result, uint64_t ticks)
+{
+	return result->longest && result->longest < ticks ? result->longest : ticks;
+}
+
 uint64_t dma_latency(const struct dma_result *result, unsigned int of_1000)
 {
 	uint64_t seen = 0, all = 0;
@@ -55,7 +61,7 @@ uint64_t dma_latency(const struct dma_result *result, unsigned int of_1000)
 	for (unsigned int i = 0; i < DMA_BUCKETS; i++) {
 		seen += result->latency[i];
 		if (seen && seen * 1000 >= all * of_1000)
-			return ticks_of(i);
+			return no_longer(result, ticks_of(i));
 	}
 	return 0;
 }

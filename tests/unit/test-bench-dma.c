@@ -353,6 +353,10 @@ static void percentiles_are_those_of_the_counts(void **state)
 	assert_int_equal(dma_latency(&counts, 999), 30);
 	memset(&counts, 0, sizeof(counts));
 	assert_int_equal(dma_latency(&counts, 500), 0);
+	/* No percentile is beyond the longest, though its bucket's middle is. */
+	counts.longest = 1ULL << 40;
+	counts.latency[dma_bucket(counts.longest)] = 1;
+	assert_int_equal(dma_latency(&counts, 999), 1ULL << 40);
 }
 
 static void the_longest_latency_is_the_last_bucket_s(void **state)

@@ -14,7 +14,7 @@ DISKS='d0=16M'
 NEED='adit bench qemu'
 APPEND='hugepages=280'
 MEMORY=2G
-LIMIT=1200
+LIMIT=1800
 
 measure() { # measure NAME BDF
 	/adit/build/adit bench dma --cdev "$(vfio_cdev "$2")" --device "$2" \
@@ -29,6 +29,16 @@ measure() { # measure NAME BDF
 	check "dma_of_${1}_in_a_guest_of_huge_pages" grep -q '"type1, guest, 2M pages: read 4 KiB, depth 1"' "/out/$1.json"
 	check "dma_of_${1}_beside_qemu_by_cdev" grep -q '^iommufd, guest: read 4 KiB, depth 1 .* qemu-microvm' "/out/$1.txt"
 	check "dma_of_${1}_beside_qemu_by_group" grep -q '^type1, guest: read 4 KiB, depth 1 .* qemu-microvm' "/out/$1.txt"
+}
+
+queues() { # queues BDF
+	echo '{"jobs": [{"name": "queues", "rw": "randread", "numjobs": 4, "iodepth": 4, "ramp_time": 0.1}]}' >/out/queues.job
+	/adit/build/adit bench dma --cdev "$(vfio_cdev "$1")" --device "$1" --job /out/queues.job \
+		--rounds 1 --warm-up 0 >/out/queues.txt 2>&1
+	status=$?
+	note </out/queues.txt
+	check dma_of_nvme_by_four_queues test $status = 0
+	check dma_of_nvme_by_four_queues_in_a_guest grep -q '^iommufd, guest: queues ' /out/queues.txt
 }
 
 served() {
@@ -46,6 +56,7 @@ l1() {
 	check nvme_goes_to_vfio_pci vfio_bind "$nvme"
 	measure nvme "$nvme"
 	check dma_of_spread_lines_beside_packed_ones grep -q ' lines in [0-9]* pages .* packed ' /out/nvme.txt
+	queues "$nvme"
 	measure edu "$edu"
 	served
 	end
