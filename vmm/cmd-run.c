@@ -38,6 +38,7 @@ struct run {
 	const char *restore;		     /* a snapshot to go on from; NULL: none */
 	int restore_fd;			     /* one that is open; 0: none */
 	const char *events;		     /* where events go as lines; NULL: nowhere */
+	int events_fd;			     /* where that is a descriptor; else 0 */
 	char **argv;
 	int keeper; /* the keeper that started us; 0: none */
 	bool no_reboot;
@@ -288,8 +289,7 @@ static int start_spawner(struct run *run, struct err *err)
 /* What was inherited was so past the keeper, whose child has it; from here on it is ours alone. */
 static int take_inherited(struct run *run, struct err *err)
 {
-	const int ours[] = { run->keeper, run->restore_fd,
-			     run->events ? event_monitor_parse(run->events, err) : 0 };
+	const int ours[] = { run->keeper, run->restore_fd, run->events_fd };
 
 	for (size_t i = 0; i < ARRAY_SIZE(ours); i++) {
 		if (ours[i] > STDERR_FILENO)
@@ -342,15 +342,39 @@ static int run_all(struct run *run)
 	return status;
 }
 
-/* A descriptor past the standard ones that is open; else -1. */
+/* Open, and by who started us: what we have opened ourselves is closed on exec. */
+static bool is_given(int fd)
+{
+	int flags = fcntl(fd, F_GETFD);
+
+	return flags >= 0 && !(flags & FD_CLOEXEC);
+}
+
+/* A descriptor past the standard ones that we were given; else -1. */
 static int parse_fd(const char *text)
 {
 	char *end;
 	long fd = strtol(text, &end, 10);
 
-	if (!*text || *end || fd <= STDERR_FILENO || fd > INT_MAX || fcntl((int)fd, F_GETFD) < 0)
+	if (!*text || *end || fd <= STDERR_FILENO || fd > INT_MAX || !is_given((int)fd))
 		return -1;
 	return (int)fd;
+}
+
+static int parse_events(struct run *run, const char *target)
+{
+	struct err err;
+	int fd = event_monitor_parse(target, &err);
+
+	if (fd > 0 && !is_given(fd))
+		fd = err_set(&err, EBADF, "no descriptor past 0 that is open");
+	if (fd < 0) {
+		fprintf(stderr, "adit run: --event-monitor %s: %s\n", target, err.text);
+		return -EINVAL;
+	}
+	run->events = target;
+	run->events_fd = fd;
+	return 0;
 }
 
 static int add_rule(struct run *run, const char *text)
@@ -465,11 +489,9 @@ static int parse(struct run *run, int argc, char **argv)
 				optarg);
 			return -EINVAL;
 		case 'E':
-			run->events = optarg;
-			if (event_monitor_parse(optarg, &err) >= 0)
-				break;
-			fprintf(stderr, "adit run: --event-monitor %s: %s\n", optarg, err.text);
-			return -EINVAL;
+			if (parse_events(run, optarg))
+				return -EINVAL;
+			break;
 		case 'P':
 			run->paused = true;
 			break;
@@ -504,6 +526,13 @@ static int parse(struct run *run, int argc, char **argv)
 	}
 	if (run->restore && run->restore_fd) {
 		fprintf(stderr, "adit run: --restore, --restore-fd: one of the two\n");
+		return -EINVAL;
+	}
+	if (run->events_fd &&
+	    (run->events_fd == run->keeper || run->events_fd == run->restore_fd)) {
+		fprintf(stderr, "adit run: --event-monitor %s: that descriptor is %s\n",
+			run->events,
+			run->events_fd == run->keeper ? "the keeper's" : "--restore-fd's");
 		return -EINVAL;
 	}
 	if (run->paused && !(run->path && run->socket)) {

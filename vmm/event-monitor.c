@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -46,6 +47,22 @@ int event_monitor_parse(const char *target, struct err *err)
 	return err_set(err, EINVAL, "fd=N, of a descriptor past 0 that is open, or path=FILE");
 }
 
+/*
+ * A terminal's write waits for who reads, but where it is opened anew: whoever else has this one
+ * goes on waiting. The other end of a pseudoterminal would be another's, opened anew.
+ */
+static int terminal_descriptor(int fd)
+{
+	char path[32];
+	int number, own;
+
+	if (!isatty(fd) || !ioctl(fd, TIOCGPTN, &number))
+		return fd;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	own = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	return own < 0 ? fd : own;
+}
+
 /* Where others write to the same description, it waits for them as before (log_descriptor). */
 static int take_descriptor(struct event_monitor *monitor, int fd, struct err *err)
 {
@@ -58,7 +75,7 @@ static int take_descriptor(struct event_monitor *monitor, int fd, struct err *er
 		return err_set(err, EBADF, "descriptor %d: it is open for reading only", fd);
 	if (S_ISSOCK(st.st_mode) && fcntl(fd, F_SETFL, flags | O_NONBLOCK))
 		return err_set(err, errno, "descriptor %d: %s", fd, strerror(errno));
-	monitor->fd = log_descriptor(fd);
+	monitor->fd = S_ISCHR(st.st_mode) ? terminal_descriptor(fd) : log_descriptor(fd);
 	monitor->ours = monitor->fd != fd;
 	return 0;
 }

@@ -186,7 +186,17 @@ for target in fd=0 fd=x fd= path= 3 fd=4294967299; do
 	ok "and the sentence has it" has "$work/err" "event-monitor $target: fd=N"
 done
 run "$adit" run "$(config hello)" --event-monitor fd=77
-ok "a descriptor that is not open is refused" has "$work/err" 'descriptor 77: Bad file descriptor'
+ok "a descriptor that is not open is refused" is "$status" 2
+ok "and the sentence has its number" has "$work/err" 'event-monitor fd=77: no descriptor past 0 that is open'
+# With a pipe for its lines the log has the first that is free.
+"$adit" run "$(config hello)" --event-monitor fd=3 2>&1 3>&- >"$work/out" | cat >"$work/err"
+ok "the log's own is nobody's" has "$work/err" 'event-monitor fd=3: no descriptor past 0 that is open'
+ok "and nothing is started" is "$(cat "$work/out")" ''
+run "$adit" run "$(config hello)" --event-monitor fd=9 --restore-fd 9 9<>"$work/events"
+ok "what a snapshot is read from is refused" is "$status" 2
+ok "and the sentence says so" has "$work/err" "event-monitor fd=9: that descriptor is --restore-fd's"
+run "$adit" run "$(config hello)" --keeper-fd=9 --event-monitor fd=9 9<>"$work/events"
+ok "as the keeper's is" has "$work/err" "event-monitor fd=9: that descriptor is the keeper's"
 run "$adit" run "$(config hello)" --event-monitor fd=9 9<"$work/events"
 ok "one that is for reading as well" has "$work/err" 'descriptor 9: it is open for reading only'
 mkfifo "$work/fifo"

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "vmm/event-monitor.h"
@@ -87,7 +89,7 @@ static void tell(struct event_monitor *monitor, unsigned int number, size_t len)
 }
 
 /* Nobody reads, then somebody does a little, and at last all. */
-static void fill_and_drain(int reader, int writer, bool shared)
+static void fill_and_drain(int reader, int writer, bool shared, size_t least)
 {
 	struct event_monitor *monitor = monitor_of(writer);
 	struct count count = { .last = -1 };
@@ -99,7 +101,7 @@ static void fill_and_drain(int reader, int writer, bool shared)
 	if (shared)
 		assert_false(fcntl(writer, F_GETFL) & O_NONBLOCK);
 	for (; number < EVENTS; number++) {
-		tell(monitor, number, (number * 37) % 3000);
+		tell(monitor, number, least + (number * 37) % (least ? 500 : 3000));
 		if (number > EVENTS / 2)
 			have += take(reader, text, have, 700);
 	}
@@ -125,7 +127,7 @@ static void test_full_pipe(void **state)
 
 	(void)state;
 	assert_int_equal(pipe(fds), 0);
-	fill_and_drain(fds[0], fds[1], true);
+	fill_and_drain(fds[0], fds[1], true, 0);
 	close(fds[0]);
 	close(fds[1]);
 }
@@ -136,9 +138,58 @@ static void test_full_socket(void **state)
 
 	(void)state;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-	fill_and_drain(fds[0], fds[1], false);
+	fill_and_drain(fds[0], fds[1], false, 0);
 	close(fds[0]);
 	close(fds[1]);
+}
+
+/* Nobody reads its other end; who else has the terminal waits as before. */
+static void test_full_terminal(void **state)
+{
+	int reader = posix_openpt(O_RDWR | O_NOCTTY), writer;
+	struct termios raw;
+
+	(void)state;
+	if (reader < 0 || grantpt(reader) || unlockpt(reader))
+		skip_because("no pseudoterminal: %s", strerror(errno));
+	writer = open(ptsname(reader), O_RDWR | O_NOCTTY);
+	assert_true(writer >= 0);
+	assert_int_equal(tcgetattr(writer, &raw), 0);
+	cfmakeraw(&raw);
+	assert_int_equal(tcsetattr(writer, TCSANOW, &raw), 0);
+	/* A line of more than 2 KiB is two of its writes, the second of which would wait for ever.
+	 */
+	alarm(60);
+	fill_and_drain(reader, writer, true, 3400);
+	alarm(0);
+	close(writer);
+	close(reader);
+}
+
+/* What is written to the other end of a terminal is that terminal's input, and no new one's. */
+static void test_master_of_a_terminal(void **state)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY), slave;
+	struct event_monitor *monitor;
+	struct termios raw;
+	char text[200] = "";
+
+	(void)state;
+	if (master < 0 || grantpt(master) || unlockpt(master))
+		skip_because("no pseudoterminal: %s", strerror(errno));
+	slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_NONBLOCK);
+	assert_true(slave >= 0);
+	assert_int_equal(tcgetattr(slave, &raw), 0);
+	cfmakeraw(&raw);
+	assert_int_equal(tcsetattr(slave, TCSANOW, &raw), 0);
+	monitor = monitor_of(master);
+	tell(monitor, 0, 1);
+	assert_int_equal(poll(&(struct pollfd){ .fd = slave, .events = POLLIN }, 1, 60000), 1);
+	assert_true(read(slave, text, sizeof(text) - 1) > 0);
+	assert_non_null(strstr(text, "\"0 x\"}\n"));
+	event_monitor_close(monitor);
+	close(slave);
+	close(master);
 }
 
 /* Its room is counted in bytes, so that lines are taken in part. */
@@ -162,7 +213,7 @@ static void test_narrow_tcp(void **state)
 	}
 	reader = accept(listener, NULL, NULL);
 	assert_true(reader >= 0);
-	fill_and_drain(reader, writer, false);
+	fill_and_drain(reader, writer, false, 0);
 	close(reader);
 	close(listener);
 	close(writer);
@@ -231,8 +282,9 @@ static void test_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_full_pipe),  cmocka_unit_test(test_full_socket),
-		cmocka_unit_test(test_narrow_tcp), cmocka_unit_test(test_reader_is_gone),
+		cmocka_unit_test(test_full_terminal), cmocka_unit_test(test_master_of_a_terminal),
+		cmocka_unit_test(test_full_pipe),     cmocka_unit_test(test_full_socket),
+		cmocka_unit_test(test_narrow_tcp),    cmocka_unit_test(test_reader_is_gone),
 		cmocka_unit_test(test_threads),
 	};
 
