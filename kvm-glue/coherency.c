@@ -80,11 +80,6 @@ static int check_alone(const struct coherency_host *host, const struct coherency
 				      err);
 		return 0;
 	case COHERENCY_POLICY_DENY:
-		if (device->needs_kvm)
-			return refuse(device,
-				      "its driver does not open unless KVM is told of it; "
-				      "use 'auto'",
-				      err);
 		if (device->iommu != COHERENCY_IOMMU_ENFORCES && !device->unsafe_stale_reads)
 			return refuse(device,
 				      "no IOMMU enforces snooping for it, so the device may "

@@ -48,7 +48,6 @@ struct coherency_device {
 	enum coherency_policy policy;
 	bool unsafe_stale_reads;
 	enum coherency_iommu iommu;
-	bool needs_kvm; /* its driver does not open without KVM (some mdevs) */
 	int group; /* number of the IOMMU group by which it is opened; -1: by a node of its own */
 };
 
