@@ -214,6 +214,7 @@ static const struct sandbox_row sandbox_rows[] = {
 	CALL(LIFE, getdents64, "sysfs"),
 	CALL(LIFE, access, "sysfs"),
 	CALL(LIFE, getcwd, "paths in sentences"),
+	CALL(LIFE, uname, "whether the kernel judges groups by their container"),
 	CALL(LIFE, fchmod, "modes of sockets"),
 	CALL(LIFE, inotify_init1, "who opens the serial line's terminal"),
 	CALL(LIFE, inotify_add_watch, "the same"),
