@@ -47,23 +47,39 @@ void bench_list(FILE *to)
 		fprintf(to, "  %-8s %s\n", benches[i].name, benches[i].summary);
 }
 
-/* A function that nobody named, for the benches that take one: the first that vfio-pci has. */
+#define SHARED_MAX 4u /* more of them say nothing more */
+
+/* Functions that nobody named, for the benches that take some: the first that vfio-pci has. */
 struct picked {
-	char bdf[BDF_CHARS + 1], cdev[64], group[64];
+	char bdf[SHARED_MAX][BDF_CHARS + 1], cdev[64], group[64];
 	struct bench_options options;
 };
 
-static bool pick(struct picked *picked, const struct bench_options *options)
+static unsigned int find_some(struct picked *picked)
 {
+	unsigned int n = SHARED_MAX;
 	struct err err = { 0 };
 
-	if (options->cdev || options->group || options->device || options->socket ||
-	    functions_find(&picked->bdf, 1, &err))
+	while (n && functions_find(picked->bdf, n, &err))
+		n--;
+	return n;
+}
+
+static bool pick(struct picked *picked, const struct bench_options *options)
+{
+	unsigned int n;
+
+	if (options->cdev || options->group || options->device || options->socket)
 		return false;
-	function_cdev(picked->bdf, picked->cdev, sizeof(picked->cdev));
-	function_group(picked->bdf, picked->group, sizeof(picked->group));
+	n = find_some(picked);
+	if (!n)
+		return false;
+	function_cdev(picked->bdf[0], picked->cdev, sizeof(picked->cdev));
+	function_group(picked->bdf[0], picked->group, sizeof(picked->group));
 	picked->options = *options;
-	picked->options.device = picked->bdf;
+	picked->options.picked = true;
+	picked->options.device = picked->bdf[0];
+	picked->options.devices = n >= 2 ? n : 0;
 	if (picked->cdev[0])
 		picked->options.cdev = picked->cdev;
 	if (picked->group[0])
@@ -86,11 +102,11 @@ static int run_one(const struct bench *bench, struct bench_run *run, const struc
 	ret = bench->run(&with, &why);
 	if (!ret)
 		results_note(run->results, "%s: with %s, the first function that vfio-pci has",
-			     bench->name, picked->bdf);
+			     bench->name, picked->bdf[0]);
 	if (!ret || results_count(run->results) > rows)
 		return ret ? err_set(err, -ret, "%s", why.text) : 0;
 	results_note(run->results, "%s: %s, the first function that vfio-pci has, cannot: %s",
-		     bench->name, picked->bdf, why.text);
+		     bench->name, picked->bdf[0], why.text);
 	return bench->run(run, err);
 }
 

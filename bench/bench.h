@@ -43,6 +43,7 @@ struct bench_options {
 	const char *kernel, *initramfs, *cmdline;
 	const char *marker;   /* what its user space says first */
 	unsigned int devices; /* and with that many functions of vfio-pci's; 0: none. Of map too */
+	bool picked;	      /* nobody named the functions: what they cannot is no failure */
 	unsigned int vms;     /* fleet: how many at once */
 	/* map: a VFIO character device; a VFIO group and a device of it. NULL: none */
 	const char *cdev, *group, *device;

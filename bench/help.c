@@ -33,7 +33,7 @@ static const struct line {
 	{ "--json FILE", NULL,
 	  "results, samples, run and host, by docs/bench.schema.json (no file)" },
 	{ "--svg FILE", NULL, "a plot of the results (no file)" },
-	{ "--brief", "copy dma fleet libvirt all", "fewer sizes and shorter turns (no)" },
+	{ "--brief", "copy dma fault fleet libvirt all", "fewer sizes and shorter turns (no)" },
 	{ "--kernel FILE", "boot all",
 	  "a bzImage or vmlinux to boot instead of flat payloads (none)" },
 	{ "--initramfs FILE", "boot all", "with --kernel: its initramfs" },
