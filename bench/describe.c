@@ -57,21 +57,20 @@ static void put_argv(struct json_object *to, const struct bench_options *options
 /* How it is measured, and what the intervals are drawn by. */
 static void put_rounds(struct json_object *to, const struct bench_options *options)
 {
-	char seed[32];
+	char seed[32], level[32];
 
 	put_count(to, "rounds", options->rounds);
 	put_count(to, "warm_up", options->warm_up);
 	/* A string: JSON's numbers lose bits of 64. */
 	snprintf(seed, sizeof(seed), "%llu", (unsigned long long)options->seed);
 	put_text(to, "seed", seed);
-	json_object_object_add(to, "level", json_object_new_double_s(INTERVAL_LEVEL, "0.99"));
+	snprintf(level, sizeof(level), "%g", INTERVAL_LEVEL);
+	json_object_object_add(to, "level", json_object_new_double_s(INTERVAL_LEVEL, level));
 	put_count(to, "patience", options->patience);
 	put_text(to, "cpus", options->cpus);
 	put_count(to, "node", options->node);
 	put_bool(to, "self", options->self);
 }
-
-_Static_assert(INTERVAL_LEVEL == 0.99, "put_rounds says it in words");
 
 /* What is measured. */
 static void put_subject(struct json_object *to, const struct bench_options *options)
