@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Job files of adit bench: fio's names, and refusals that say where. */
 #include <errno.h>
+#include <json-c/json.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "bench/job.h"
@@ -160,6 +162,42 @@ static void a_file_that_is_not_there_is_said_to_be(void **state)
 	assert_non_null(strstr(err.text, "/nowhere/job: "));
 }
 
+/* What a run's description says of a job is a job file again, and asks for the same. */
+static void a_job_that_is_described_can_be_read_again(void **state)
+{
+	static const char *const words[] = { "read",	 "write",     "rw",
+					     "randread", "randwrite", "randrw" };
+	const unsigned int all = (unsigned int)ALL;
+	char text[1024];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		struct json_object *first, *second;
+		struct jobs jobs;
+
+		snprintf(text, sizeof(text),
+			 "{\"jobs\": [{\"name\": \"a\", \"rw\": \"%s\", \"bs\": \"64k\", "
+			 "\"iodepth\": 3, \"iodepth_batch\": 16, \"runtime\": 0.25, \"size\": "
+			 "\"1g\", \"io_size\": \"64g\", \"number_ios\": 5, \"rwmixread\": 70, "
+			 "\"direct\": true, \"pasid\": true, \"pasids\": 2, \"pasid_run\": 9, "
+			 "\"numjobs\": 4, \"ramp_time\": 0.125}]}",
+			 words[i]);
+		jobs = parse(text);
+		first = job_describe(&jobs.job[0], all);
+		assert_string_equal(json_object_get_string(json_object_object_get(first, "rw")),
+				    words[i]);
+		assert_int_equal(json_object_object_length(first), JOB_KEYS + 1);
+		snprintf(text, sizeof(text), "{\"jobs\": [%s]}", json_object_to_json_string(first));
+		jobs = parse(text);
+		second = job_describe(&jobs.job[0], all);
+		assert_true(json_object_equal(first, second));
+		assert_true(jobs.job[0].bs == 64 * KIB && jobs.job[0].io_size == 64 * GIB);
+		assert_true(jobs_seconds(jobs.job, jobs.count) == 0.375);
+		json_object_put(second);
+		json_object_put(first);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -170,6 +208,7 @@ int main(void)
 		cmocka_unit_test(a_key_of_another_bench_is_unknown),
 		cmocka_unit_test(seventeen_jobs_are_too_many),
 		cmocka_unit_test(a_file_that_is_not_there_is_said_to_be),
+		cmocka_unit_test(a_job_that_is_described_can_be_read_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
