@@ -3,8 +3,9 @@
  * An assigned edu device (QEMU's docs/specs/edu.rst): DMA into it and back, its BAR moved about
  * under it moves=N times, MSIs counted. With `forever` it then keeps doing DMA until it is stopped;
  * with peer=1 (0) a second one's registers are (not) reached by the first one's DMA, wherever they
- * are; with resets=N it resets the machine until that was N times, which it counts in the device:
- * nothing resets an edu, and guest memory is new every time.
+ * are; with `all` each other edu does DMA as well; with resets=N it resets the machine until that
+ * was N times, which it counts in the device: nothing resets an edu, and guest memory is new every
+ * time.
  */
 #include "apic.h"
 #include "pci.h"
@@ -191,6 +192,20 @@ static void meet_peer(unsigned int slot, uint64_t bar, bool expected)
 		   home);
 }
 
+/* Members of a group, and what is behind another bridge. */
+static void try_others(unsigned int slot)
+{
+	unsigned int tried = 0, right = 0;
+
+	for (int next; (next = pci_find(EDU_ID, slot + 1)) > 0; slot = (unsigned int)next) {
+		uint64_t bar = pci_bar_map((unsigned int)next, 0);
+
+		pci_command((unsigned int)next, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 0);
+		right += round_trip(bar, 0xa11 + tried++);
+	}
+	test_check("dma_of_the_others_is_right", tried && right == tried, "%u of %u", right, tried);
+}
+
 /* Comes back only after the last one, the count being 0 again for the next guest. */
 static void reset_again(uint64_t bar, uint64_t resets)
 {
@@ -226,6 +241,8 @@ int payload_main(void)
 	count_msis((unsigned int)slot, bar, (unsigned int)command_number("msis", 10));
 	if (command_word("peer", NULL))
 		meet_peer((unsigned int)slot, bar, command_number("peer", 0));
+	if (command_word("all", NULL))
+		try_others((unsigned int)slot);
 	if (command_number("resets", 0))
 		reset_again(bar, command_number("resets", 0));
 	if (command_word("forever", NULL)) {

@@ -34,7 +34,12 @@ run() { # run NAME DEVICES-JSON
 	echo >$trace/trace
 	timeout 120 /adit/build/adit run --no-reboot "/out/$1.json" >"/out/$1.log" 2>&1
 }
-runs() { run "$@" && grep -q every_wbinvd_returned "/out/$1"; }
+# What `adit check` says before is what comes.
+runs() { # runs NAME DEVICES-JSON
+	run "$@" && grep -q every_wbinvd_returned "/out/$1" || return
+	/adit/build/adit check --json "/out/$1.json" >"/out/$1.check"
+	is "$(sed -n 's/.*"wbinvd": *"\([a-z]*\)".*/\1/p' "/out/$1.check")" "$(said "$1" | grep . || echo nop)"
+}
 refused() { # refused NAME DEVICES-JSON WORDS
 	run "$1" "$2"
 	[ $? = 1 ] && grep -q "$3" "/out/$1.log"
@@ -61,16 +66,21 @@ two_rounds() {
 }
 from_disk() { echo "$nvme" >"/sys/bus/pci/devices/$nvme/driver/unbind"; } # the host asks for it
 from_port() { /adit/build/adit ctl /tmp/leaves vm.remove-device port force=true; }
+# Of the device, in the running VM: told_as POLICY ENFORCES BIT
+told_as() {
+	/adit/build/adit ctl /tmp/leaves vm.info | tr -d ' \n' |
+		grep -q "\"policy\":\"$1\",\"iommu_enforces\":\"$2\",\"kvm\":\"told\",\"no_snoop_bit\":\"$3\""
+}
 ctl_says() { /adit/build/adit ctl /tmp/leaves vm.info | grep -q "\"wbinvd\": *\"$1\""; }
 # The one device that makes WBINVD work leaves a guest that goes on executing it.
-leaves() { # leaves DEVICE-JSON HOW
+leaves() { # leaves DEVICE-JSON HOW ENFORCES
 	vm leaves "$1" forever
 	: >/out/leaves
 	echo >$trace/trace
 	/adit/build/adit run --no-reboot --api-socket /tmp/leaves /out/leaves.json >/out/leaves.log 2>&1 &
 	pid=$!
 	two_rounds && is "$(count register) $(count unregister)" '1 0' && [ "$(count flush)" -ge 8 ] &&
-		ctl_says emulated || return
+		ctl_says emulated && told_as auto "$3" guest || return
 	"$2" || return
 	until ctl_says nop; do
 		kill -0 $pid || return
@@ -108,6 +118,8 @@ l1() {
 	check 'no device: WBINVD does nothing' is "$(count register) $(count flush)" '0 0'
 	check 'auto: the guest runs' runs auto "$disk }"
 	check "auto: WBINVD is $expect, as reported" agrees auto $expect
+	check 'auto, by group: the guest runs' runs group "$disk, \"via\": \"group\" }"
+	check "auto, by group: WBINVD is $expect, as reported" agrees group $expect
 	check 'an mdev: the guest runs' runs mdev "$port }"
 	check 'an mdev: WBINVD is emulated, as reported' agrees mdev emulated
 	check 'an mdev cannot be enforced' refused mdev-enforce "$port, \"coherency\": \"enforce\" }" 'an mdev has no IOMMU'
@@ -130,9 +142,9 @@ l1() {
 			"$disk, \"coherency\": \"deny\", \"unsafe_stale_reads\": true }"
 		check 'deny with unsafe_stale_reads: WBINVD does nothing' agrees unsafe nop
 	fi
-	check 'WBINVD ends with an mdev that is removed' leaves_and_ends "$port }" from_port
+	check 'WBINVD ends with an mdev that is removed' leaves_and_ends "$port }" from_port none
 	if [ $enforces = no ]; then
-		check 'WBINVD ends with a function that its host asks for' leaves_and_ends "$disk }" from_disk
+		check 'WBINVD ends with a function that its host asks for' leaves_and_ends "$disk }" from_disk no
 		check nvme_goes_to_vfio_pci_again vfio_bind "$nvme"
 	fi
 	echo 1 >/sys/bus/mdev/devices/$uuid/remove

@@ -12,7 +12,7 @@ DEVICES='e1000e,netdev=n0,mac=52:54:00:00:00:01
 igb,netdev=n1,mac=52:54:00:00:00:02
 pcie-root-port,id=rp,chassis=1,slot=1
 virtio-net-pci,bus=rp,disable-legacy=on,iommu_platform=on,netdev=n2,mac=52:54:00:00:00:03'
-NEED='adit generic'
+NEED='adit tests generic'
 LIMIT=1500
 
 guest_work() {
@@ -66,6 +66,47 @@ try() { # try WAY
 	check "$1: virtio-net loses no packet" is "$(l2_said "$1" packets_virtio_net)" all
 }
 
+# A VF whose PF is VFIO's as well is for who knows the token that the PF was opened with.
+token=83b8f4f2-509f-382f-3c1e-e6bfe0fa1001
+vf_under_vfio() {
+	echo "$vf" >"/sys/bus/pci/devices/$vf/driver/unbind"
+	echo 0 >"/sys/bus/pci/devices/$pf/sriov_numvfs"
+	echo Y >/sys/module/vfio_pci/parameters/enable_sriov
+	vfio_bind "$pf" && echo 1 >"/sys/bus/pci/devices/$pf/sriov_numvfs" && vfio_bind "$vf"
+}
+flat() { # flat NAME PAYLOAD DEVICE-JSON
+	cat >"/out/$1.json" <<-END
+		{ "payload": { "flat": "/adit/build/guest/$2.bin" }, "serial": { "mode": "File", "file": "/out/$1" },
+		  "debug_exit": true, "devices": [$3] }
+	END
+}
+with_token() { # with_token NAME [TOKEN]: does a VM with the VF run to its end?
+	flat "$1" hello "{ \"path\": \"$vf\", \"via\": \"$way\"${2:+, \"vf_token\": \"$2\"} }"
+	timeout 20000 /adit/build/adit run --no-reboot "/out/$1.json" >"/out/$1.log" 2>&1 && return
+	cat "/out/$1.log"
+	return 1
+}
+no_vf() { # no_vf NAME WORDS [TOKEN]
+	! with_token "$1" ${3:+"$3"} >/dev/null && grep -q "$2" "/out/$1.log" && return
+	cat "/out/$1.log"
+	return 1
+}
+try_token() { # try_token WAY
+	way=$1
+	flat "pf-$way" spin "{ \"path\": \"$pf\", \"via\": \"$way\", \"vf_token\": \"$token\" }"
+	/adit/build/adit run --no-reboot "/out/pf-$way.json" --event-monitor "path=/out/pf-$way.events" >"/out/pf-$way.log" 2>&1 &
+	pid=$!
+	until grep -q booted "/out/pf-$way.events" 2>/dev/null; do
+		kill -0 $pid || break
+		sleep 0.1
+	done
+	check "$way: a VF without its token is refused" no_vf "vf-none-$way" 'give the VF token'
+	check "$way: one with another token is refused" no_vf "vf-other-$way" 'is not the' 83b8f4f2-509f-382f-3c1e-e6bfe0fa1002
+	check "$way: one with its token is had" with_token "vf-$way" $token
+	kill -KILL $pid
+	wait $pid
+}
+
 l1() {
 	nic=$(pci_find 8086:10d3)
 	pf=$(pci_find 8086:10c9)
@@ -80,5 +121,8 @@ l1() {
 	guest_work >/tmp/work
 	try cdev
 	try group
+	check the_pf_goes_to_vfio_pci_with_a_vf vf_under_vfio
+	try_token cdev
+	try_token group
 	end
 }

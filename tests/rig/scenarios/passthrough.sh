@@ -24,6 +24,10 @@ guest_work() {
 		yes "$before" | dd of=/dev/nvme0n1 bs=64k count=16 seek=4 iflag=fullblock conv=fsync 2>/dev/null
 		echo 3 >/proc/sys/vm/drop_caches
 		say nvme_after "$(sha256sum </dev/nvme0n1 | cut -d' ' -f1)"
+		# Its driver begins anew.
+		echo 1 >/sys/class/nvme/nvme0/device/reset && say flr_done yes
+		echo 3 >/proc/sys/vm/drop_caches
+		say nvme_reset "$(sha256sum </dev/nvme0n1 | cut -d' ' -f1)"
 		say nvme_irqs "$(awk '/nvme0q/ { n += $2 } END { print (n > 0 ? "some" : "none") }' /proc/interrupts)"
 	EOF
 }
@@ -41,6 +45,8 @@ try() { # try WAY
 	check "$1: the whole disk reads as it is" is "$(l2_said "$1" nvme_before)" "$before"
 	check "$1: what was written is on the disk" is "$(digest)" "$(l2_said "$1" nvme_after)"
 	check "$1: and it is something else" test "$(l2_said "$1" nvme_after)" != "$before"
+	check "$1: the guest resets it" is "$(l2_said "$1" flr_done)" yes
+	check "$1: and it reads as before" is "$(l2_said "$1" nvme_reset)" "$(l2_said "$1" nvme_after)"
 	check "$1: its interrupts arrive" is "$(l2_said "$1" nvme_irqs)" some
 }
 
