@@ -42,6 +42,18 @@ with_built() {
 	depmod -b "$1/all" "$built_release"
 }
 
+# pack_l1 ROOT: what every L1 has, whatever its kernel: busybox, /init and the libraries of l1/.
+pack_l1() {
+	for d in bin sbin proc sys dev tmp run out etc root; do mkdir -p "$1/$d"; done
+	cp "$rig/tree/usr/bin/busybox" "$1/bin/busybox"
+	ln -s busybox "$1/bin/sh"
+	cp "$here/l1/lib.sh" "$here/l1/l2.sh" "$1/"
+	cp "$here/l1/init" "$1/init"
+	chmod 755 "$1/init"
+	echo 'root:x:0:0:root:/root:/bin/sh' >"$1/etc/passwd"
+	echo 'root:x:0:' >"$1/etc/group"
+}
+
 pack_cpio() { # pack_cpio DIRECTORY ARCHIVE
 	(cd "$1" && find . | cpio -o -H newc --quiet) >"$2"
 }

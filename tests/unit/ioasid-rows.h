@@ -366,6 +366,10 @@ static inline void need_row(const struct row *row)
 	if (row->kernel && !row->fake && !edu_bdf())
 		skip_because("provider %s: ADIT_TEST_EDU names no edu function (the rig has one)",
 			     row->name);
+	/* Older kernels have groups alone; that the others do have both is the scenario's to see.
+	 */
+	if (row->provider == IOASID_PROVIDER_IOMMUFD && !row->fake && access("/dev/iommu", F_OK))
+		skip_because("provider %s: this kernel has no /dev/iommu", row->name);
 }
 
 /* Runs the suite once for each row, with the row as its state. */
