@@ -19,13 +19,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/boot-devices.h"
 #include "bench/child.h"
 #include "bench/results.h"
 #include "bench/watch.h"
 #include "util/bits.h"
 
 #define RAM_BYTES	(256 * MIB)
-#define DEVICE_LIMIT_MS 5.0
 #define DEVICES_RATIO	1.15
 #define DEFAULT_CMDLINE "console=ttyS0 earlycon=uart8250,io,0x3f8,115200n8 panic=-1 quiet"
 
@@ -42,7 +42,6 @@ enum row {
 	USER,  /* to the marker */
 	PSS,   /* MiB */
 	ENTRY, /* ms to the kernel's entry */
-	OWN,   /* of that, without the kernel's calls of VFIO and iommufd */
 	ROWS
 };
 
@@ -123,25 +122,6 @@ static void command_line(const struct boot *boot, enum contestant who, char *arg
 	argv[n] = NULL;
 }
 
-/* Milliseconds from the program's start to its first KVM_RUN, as exit-gap.c wrote them. */
-static int read_entry(const struct boot *boot, struct turn *turn)
-{
-	double gap, own, entry_ms, kernel_ms;
-	FILE *from = fopen(boot->entry_file, "re");
-	int ret;
-
-	if (!from)
-		return -errno;
-	ret = fscanf(from, "%lf %lf %lf %lf", &gap, &own, &entry_ms, &kernel_ms) == 4 ? 0 : -EIO;
-	fclose(from);
-	unlink(boot->entry_file);
-	if (!ret) {
-		turn_put(turn, ENTRY, entry_ms);
-		turn_put(turn, OWN, entry_ms - kernel_ms);
-	}
-	return ret;
-}
-
 static const char *now_text(char text[32])
 {
 	struct timespec t;
@@ -157,7 +137,7 @@ static int boot_turn(struct turn *turn, struct err *err)
 	enum contestant who = turn->party;
 	struct child_times times;
 	char *argv[WORDS_MAX], now[32];
-	double kib = 0;
+	double kib = 0, entry_ms = 0, kernel_ms;
 	int ret;
 
 	command_line(boot, who, argv);
@@ -172,7 +152,7 @@ static int boot_turn(struct turn *turn, struct err *err)
 		return err_set(err, who == QEMU_WITH ? ENOTSUP : EPROTO,
 			       "user space did not say the marker");
 	if (!ret && is_adit(who))
-		ret = read_entry(boot, turn);
+		ret = boot_entry_take(boot->entry_file, &entry_ms, &kernel_ms);
 	command_line(boot, who, argv);
 	if (!ret && who < ADIT_WITH)
 		ret = child_pss(turn, argv, boot->options->marker, RAM_BYTES, &kib);
@@ -180,6 +160,8 @@ static int boot_turn(struct turn *turn, struct err *err)
 		return err_set(err, -ret, "%s: %s", argv[0], strerror(-ret));
 	turn_put(turn, FIRST, times.first_output_ms);
 	turn_put(turn, USER, times.marker_ms);
+	if (is_adit(who))
+		turn_put(turn, ENTRY, entry_ms);
 	if (who < ADIT_WITH)
 		turn_put(turn, PSS, kib / 1024);
 	return 0;
@@ -225,24 +207,15 @@ static void per_device(const struct contest *contest, enum row row, enum contest
 		samples_add(samples, (more->value[i] - less->value[i]) / n);
 }
 
-/* To the monitor's own time before the guest starts, and to the way to user space. */
+/* To the way to user space. */
 static void add_devices(const struct contest *contest, struct bench_run *run, unsigned int n)
 {
 	struct samples ours, theirs;
-	struct result row = {
-		.name = "own time per device",
-		.unit = "ms",
-		.reference_name = "5 ms",
-		.reference = DEVICE_LIMIT_MS,
-		.target = 1.0,
-	};
+	struct result row = { .name = "exec to user space, with devices",
+			      .unit = "ms",
+			      .reference_name = "adit, none",
+			      .target = DEVICES_RATIO };
 
-	per_device(contest, OWN, ADIT_WITH, ADIT, n, &ours);
-	results_add(run->results, &row, &ours, NULL);
-	row = (struct result){ .name = "exec to user space, with devices",
-			       .unit = "ms",
-			       .reference_name = "adit, none",
-			       .target = DEVICES_RATIO };
 	add(contest, run, USER, ADIT_WITH, ADIT, &row);
 	if (contest->out[QEMU_WITH])
 		return;
@@ -312,9 +285,10 @@ static int prepare(struct boot *boot, struct bench_run *run, struct err *err)
 int bench_boot_kernel(struct bench_run *run, struct err *err)
 {
 	static const struct contest_row rows[ROWS] = {
-		[FIRST] = { .hidden = true }, [USER] = { .hidden = true },
-		[PSS] = { .hidden = true },   [ENTRY] = { .hidden = true },
-		[OWN] = { .hidden = true },
+		[FIRST] = { .hidden = true },
+		[USER] = { .hidden = true },
+		[PSS] = { .hidden = true },
+		[ENTRY] = { .hidden = true },
 	};
 	struct boot *boot = calloc(1, sizeof(*boot));
 	struct contest contest = {
@@ -339,6 +313,9 @@ int bench_boot_kernel(struct bench_run *run, struct err *err)
 	if (!ret)
 		report(&contest, run);
 	contest_free(&contest);
+	if (!ret && run->options->devices)
+		ret = boot_devices_measure(run, (const char(*)[BDF_CHARS + 1]) boot->bdf,
+					   run->options->devices, boot->work, err);
 	free(boot);
 	return ret;
 }
