@@ -70,7 +70,7 @@ static int devices_turn(struct turn *turn, struct err *err)
 	struct measure *measure = turn->opaque;
 	char *const argv[] = { measure->timed, (char *)"run", measure->config[turn->party], NULL };
 	struct child_times times;
-	double entry_ms, kernel_ms;
+	double entry_ms = 0, kernel_ms = 0;
 	struct timespec now;
 	char start[32];
 	int ret;

@@ -70,16 +70,15 @@ static int set_iommu(struct ioasid_ctx *ctx, const struct type1_group *group,
 	int r = container->groups ? 0 : type1_set_iommu(ctx->seam, container->fd);
 
 	if (r == -EPERM)
-		return err_set(
-			err, EPERM,
+		err_set(err, EPERM,
 			"IOMMU group %d: interrupt remapping is off, so its devices could forge "
 			"interrupts; switch that on in the firmware's setup and the kernel's "
 			"command line",
 			group->number);
-	if (r)
-		return err_set(err, -r, "IOMMU group %d: type1v2 does not serve it: %s",
-			       group->number, strerror(-r));
-	return 0;
+	else if (r)
+		err_set(err, -r, "IOMMU group %d: type1v2 does not serve it: %s", group->number,
+			strerror(-r));
+	return r;
 }
 
 static int enter(struct ioasid_ctx *ctx, struct type1_group *group,
@@ -87,9 +86,11 @@ static int enter(struct ioasid_ctx *ctx, struct type1_group *group,
 {
 	int r = group_set_container(ctx->seam, group->fd, container->fd);
 
-	if (r)
-		return err_set(err, -r, "IOMMU group %d cannot join a container: %s", group->number,
-			       strerror(-r));
+	if (r) {
+		err_set(err, -r, "IOMMU group %d cannot join a container: %s", group->number,
+			strerror(-r));
+		return r;
+	}
 	r = set_iommu(ctx, group, container, err);
 	if (r) {
 		group_unset_container(ctx->seam, group->fd);
@@ -178,9 +179,11 @@ static int describe(const struct ioasid_ctx *ctx, struct type1_group *group, str
 {
 	int r = read_info(ctx, group);
 
-	if (r)
-		return err_set(err, -r, "IOMMU group %d: what it reaches cannot be asked: %s",
-			       group->number, strerror(-r));
+	if (r) {
+		err_set(err, -r, "IOMMU group %d: what it reaches cannot be asked: %s",
+			group->number, strerror(-r));
+		return r;
+	}
 	group->snoop_enforced = type1_has(ctx->seam, group->container->fd, VFIO_DMA_CC_IOMMU);
 	return 0;
 }
@@ -283,7 +286,9 @@ int type1_settle(struct ioasid_ctx *ctx, struct type1_group *group, bool togethe
 		r = settle(ctx, group, own, others, err);
 	else if (!others || join_unasked(ctx, group))
 		r = err_set(err, none.code, "%s", none.text);
-	if (!r && !group->emulated)
+	if (r || !group->container)
+		return r;
+	if (!group->emulated)
 		group->container->snoop_enforced = group->snoop_enforced;
-	return r;
+	return 0;
 }
