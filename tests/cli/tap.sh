@@ -58,3 +58,25 @@ need_kvm() {
 	skip "everything here" "no /dev/kvm"
 	done_testing
 }
+
+open_to_others() { # open_to_others NODE: to everybody, or to a group
+	case $(stat -c %g/%a "$1") in
+	*[67] | [1-9]*/*[67]?) return 0 ;;
+	esac
+	return 1
+}
+
+# For tests of other users than root, as root. Where no udev has let others open /dev/kvm and
+# /dev/net/tun the test goes on in a mount namespace that has such nodes. Call it first.
+need_kvm_for_users() { # need_kvm_for_users "$@"
+	need_kvm
+	open_to_others /dev/kvm && { [ ! -e /dev/net/tun ] || open_to_others /dev/net/tun; } && return
+	rm -rf "$work" # it gets another
+	# shellcheck disable=SC2016 # of the shell in the namespace
+	exec unshare --mount sh -euc 'mount -t tmpfs tmpfs /mnt
+		mknod -m 666 /mnt/kvm c 10 232
+		mknod -m 666 /mnt/tun c 10 200
+		mount --bind /mnt/kvm /dev/kvm
+		[ ! -e /dev/net/tun ] || mount --bind /mnt/tun /dev/net/tun
+		exec "$@"' - "$0" "$@"
+}

@@ -9,7 +9,7 @@ if ! command -v virsh >/dev/null; then
 	skip "everything here" "no virsh (package libvirt-clients)"
 	done_testing
 fi
-need_kvm
+need_kvm_for_users "$@"
 until=$(dirname "$0")/../cli/until
 sock=$work/s
 file=$work/busy.save

@@ -21,7 +21,7 @@ grep -q ' cgroup2 ' /proc/mounts || nothing "no cgroup2 is mounted"
 group=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)$(sed -n 's/^0:://p' /proc/self/cgroup)/try-$$
 { mkdir "$group" && rmdir "$group"; } 2>/dev/null || nothing "no cgroup can be made: $group"
 unshare --mount --pid --ipc --uts --net --cgroup --fork true 2>/dev/null || nothing "no namespaces may be made"
-need_kvm
+need_kvm_for_users "$@"
 
 house=
 finish() {

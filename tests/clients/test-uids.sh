@@ -13,7 +13,7 @@ if [ "$(id -u)" != 0 ]; then
 	skip "everything here" "root alone has users to give"
 	done_testing
 fi
-need_kvm
+need_kvm_for_users "$@"
 here=$(dirname "$0")
 until=$here/../cli/until
 sock=$work/s
