@@ -125,6 +125,7 @@ static int open_given(struct device_node *node, const struct config_device *devi
 			"reset only: user %u may not open its node anew (%s); give that user "
 			"the node, or start with --no-reboot",
 			device->id, device->fd, (unsigned int)geteuid(), strerror(-again));
+	node->once = again < 0;
 	node->fd = again > 0 ? again : fcntl(given, F_DUPFD_CLOEXEC, 3);
 	if (node->fd < 0)
 		return err_set(err, errno, "%s: descriptor %u: %s", device->id, device->fd,

@@ -18,6 +18,7 @@ struct device_node {
 	int fd;				/* -1: none */
 	bool taken;			/* somebody else closes it */
 	bool group;			/* a group's node, else a cdev */
+	bool once;			/* a cdev that no further life could open */
 	int number;			/* of the group, or -1 */
 	char name[HOST_NAME_CHARS + 1]; /* BDF or UUID */
 	int keeper;			/* that opens it; 0: none */

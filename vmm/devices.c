@@ -95,14 +95,14 @@ static int check_once(const struct devices *devices, size_t i, struct err *err)
 }
 
 /* The last of them, which is device i of that configuration. */
-static int open_node(struct devices *devices, const struct config *config, size_t i,
+static int open_node(struct devices *devices, const struct config *config, size_t i, bool late,
 		     struct err *err)
 {
 	struct device *device = devices->device[devices->n - 1];
 	const struct device *first = devices->device[0];
 	const struct device_node_from from = {
 		.keeper = devices->keeper,
-		.one_life = devices->one_life,
+		.one_life = devices->one_life || late,
 	};
 	int ret = device_node_find(&device->node, config, i, &from, err);
 
@@ -149,8 +149,9 @@ static int open_nodes(struct devices *devices, const struct config *config, stru
 	int ret = 0;
 
 	for (size_t i = 0; i < config->n_devices && !ret; i++)
-		ret = append(devices, &config->devices[i], err) ? open_node(devices, config, i, err)
-								: -err->code;
+		ret = append(devices, &config->devices[i], err)
+			      ? open_node(devices, config, i, false, err)
+			      : -err->code;
 	return ret;
 }
 
@@ -752,8 +753,14 @@ static int enter(struct devices *devices, struct device *device, const struct co
 		 size_t i, struct err *err)
 {
 	bool first = !devices->ctx;
-	int ret = open_node(devices, config, i, err);
+	int ret = open_node(devices, config, i, true, err);
 
+	/* Who handed it over can take it back before the guest resets, so it is not refused. */
+	if (!ret && device->node.once && !devices->one_life)
+		log_line(devices->log, LOG_WARN, "vfio",
+			 "%s: the guest has it until its first reset, at which the VM ends: this "
+			 "user may not open its node anew",
+			 device->config.id);
 	if (!ret && first)
 		ret = open_ctx(devices, config, err);
 	if (!ret)

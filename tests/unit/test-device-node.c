@@ -128,6 +128,7 @@ static void a_cdev_that_cannot_be_opened_anew_is_for_one_life(void **state)
 	assert_non_null(strstr(err.text, "until its first reset only"));
 	assert_non_null(strstr(err.text, "give that user the node, or start with --no-reboot"));
 	assert_int_equal(find(scene, &node, true, &err), 0);
+	assert_true(node.once);
 	assert_true(one_file(node.fd, (int)scene->device.fd));
 	device_node_close(&node);
 }
