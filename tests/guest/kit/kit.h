@@ -205,7 +205,10 @@ uint64_t rsdp_address(void);
 #define PAGE_UNCACHED 0x018UL
 #define PAGE_LARGE    0x080UL
 
-/* Maps the 2 MiB pages of [address, address + size) one to one, uncached, where they are not. */
+/*
+ * Maps the 2 MiB pages of [address, address + size) one to one, uncached, where they are not.
+ * False: there is no room, or no such address.
+ */
 bool map_device(uint64_t address, uint64_t size);
 /* Sets the flags of one 4 KiB page (its 2 MiB page is split) and invalidates it here. */
 bool page_set(uint64_t address, uint64_t flags);

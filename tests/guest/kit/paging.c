@@ -7,6 +7,7 @@
 
 #define TABLE_FLAGS (PAGE_PRESENT | PAGE_WRITE | PAGE_USER)
 #define ADDRESS	    0x000ffffffffff000UL
+#define REACH	    (1UL << 47) /* of four levels, below the hole of addresses that are none */
 #define POOL_TABLES 16
 
 static uint64_t pool[POOL_TABLES][512] __attribute__((aligned(4096)));
@@ -44,6 +45,9 @@ bool map_device(uint64_t address, uint64_t size)
 {
 	uint64_t end = address + size;
 
+	/* What a function says that vanishes while it is asked is no address. */
+	if (size > REACH || address > REACH - size)
+		return false;
 	for (address &= -(2 * MIB); address < end; address += 2 * MIB) {
 		uint64_t *pde = find_pde(address);
 
