@@ -13,10 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "bench/child.h"
+#include "bench/entry.h"
 #include "bench/results.h"
 
 #define LIMIT_MS 5.0
@@ -31,20 +30,6 @@ struct measure {
 	const char (*bdf)[BDF_CHARS + 1];
 	char config[PARTIES][PATH_MAX], timed[PATH_MAX], entry_file[PATH_MAX];
 };
-
-int boot_entry_take(const char *path, double *entry_ms, double *kernel_ms)
-{
-	double gap, own;
-	FILE *from = fopen(path, "re");
-	int ret;
-
-	if (!from)
-		return -errno;
-	ret = fscanf(from, "%lf %lf %lf %lf", &gap, &own, entry_ms, kernel_ms) == 4 ? 0 : -EIO;
-	fclose(from);
-	unlink(path);
-	return ret;
-}
 
 static int write_config(const struct measure *measure, enum party party, const char *build,
 			unsigned int n)
@@ -70,23 +55,15 @@ static int devices_turn(struct turn *turn, struct err *err)
 	struct measure *measure = turn->opaque;
 	char *const argv[] = { measure->timed, (char *)"run", measure->config[turn->party], NULL };
 	struct child_times times;
-	double entry_ms = 0, kernel_ms = 0;
-	struct timespec now;
-	char start[32];
-	int ret;
+	double entry_ms, kernel_ms;
+	int ret, taken;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	snprintf(start, sizeof(start), "%llu",
-		 (unsigned long long)now.tv_sec * 1000000000u + (unsigned long long)now.tv_nsec);
-	setenv("ADIT_EXIT_GAP_FILE", measure->entry_file, 1);
-	setenv("ADIT_EXIT_GAP_START", start, 1);
+	entry_begin(measure->entry_file);
 	ret = child_time(turn, argv, NULL, NULL, false, &times);
-	unsetenv("ADIT_EXIT_GAP_FILE");
-	unsetenv("ADIT_EXIT_GAP_START");
+	taken = entry_take(measure->entry_file, &entry_ms, &kernel_ms);
 	if (!ret && (!WIFEXITED(times.status) || WEXITSTATUS(times.status)))
 		ret = -EIO;
-	if (!ret)
-		ret = boot_entry_take(measure->entry_file, &entry_ms, &kernel_ms);
+	ret = ret ? ret : taken;
 	if (ret)
 		return err_set(err, -ret, "%s run %s: %s", measure->timed,
 			       measure->config[turn->party], strerror(-ret));

@@ -5,12 +5,6 @@
 
 #include "bench/bench.h"
 
-/*
- * Takes what exit-gap.c wrote away: ms from the program's start to its first KVM_RUN, and what of
- * these were the kernel's calls of VFIO and iommufd. 0 or -errno.
- */
-int boot_entry_take(const char *path, double *entry_ms, double *kernel_ms);
-
 /* Adds the row. work: a directory for configurations. */
 int boot_devices_measure(struct bench_run *run, const char (*bdf)[BDF_CHARS + 1], unsigned int n,
 			 const char *work, struct err *err);

@@ -16,11 +16,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "bench/boot-devices.h"
 #include "bench/child.h"
+#include "bench/entry.h"
 #include "bench/results.h"
 #include "bench/watch.h"
 #include "util/bits.h"
@@ -122,37 +122,27 @@ static void command_line(const struct boot *boot, enum contestant who, char *arg
 	argv[n] = NULL;
 }
 
-static const char *now_text(char text[32])
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	snprintf(text, 32, "%llu", (unsigned long long)t.tv_sec * 1000000000u + t.tv_nsec);
-	return text;
-}
-
 static int boot_turn(struct turn *turn, struct err *err)
 {
 	struct boot *boot = turn->opaque;
 	enum contestant who = turn->party;
 	struct child_times times;
-	char *argv[WORDS_MAX], now[32];
-	double kib = 0, entry_ms = 0, kernel_ms;
-	int ret;
+	char *argv[WORDS_MAX];
+	double kib = 0, entry_ms, kernel_ms;
+	int ret, taken;
 
 	command_line(boot, who, argv);
-	setenv("ADIT_EXIT_GAP_FILE", boot->entry_file, 1);
-	setenv("ADIT_EXIT_GAP_START", now_text(now), 1);
+	entry_begin(boot->entry_file);
 	if (is_adit(who))
 		argv[0] = boot->timed;
 	ret = child_time(turn, argv, NULL, boot->options->marker, !is_adit(who), &times);
-	unsetenv("ADIT_EXIT_GAP_FILE");
-	unsetenv("ADIT_EXIT_GAP_START");
+	/* Nothing is in front of QEMU. */
+	taken = entry_take(boot->entry_file, &entry_ms, &kernel_ms);
 	if (!ret && !times.marker_ms)
 		return err_set(err, who == QEMU_WITH ? ENOTSUP : EPROTO,
 			       "user space did not say the marker");
 	if (!ret && is_adit(who))
-		ret = boot_entry_take(boot->entry_file, &entry_ms, &kernel_ms);
+		ret = taken;
 	command_line(boot, who, argv);
 	if (!ret && who < ADIT_WITH)
 		ret = child_pss(turn, argv, boot->options->marker, RAM_BYTES, &kib);

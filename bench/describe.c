@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "bench/child.h"
+#include "bench/host.h"
 #include "bench/job.h"
 #include "bench/microvm.h"
 #include "bench/results.h"
@@ -111,17 +112,9 @@ static const char *attribute(const char *root, const char *bdf, const char *name
 			     size_t size)
 {
 	char path[PATH_MAX];
-	FILE *file;
 
-	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/%.64s/%s", root, bdf, name);
-	file = fopen(path, "re");
-	if (!file)
-		return NULL;
-	if (!fgets(text, (int)size, file))
-		text[0] = 0;
-	fclose(file);
-	text[strcspn(text, "\n")] = 0;
-	return text;
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%.64s/%s", bdf, name);
+	return host_line(root, path, text, size);
 }
 
 struct json_object *describe_function(const char *root, const char *bdf)

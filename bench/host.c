@@ -17,8 +17,7 @@
 
 #define VTD_ECAP_SC (1ULL << 7) /* VT-d 5.1 §11.4.3: Snoop Control */
 
-/* The first line of ROOT/path without its end, or NULL where there is none. */
-static const char *read_line(const char *root, const char *path, char *text, size_t size)
+const char *host_line(const char *root, const char *path, char *text, size_t size)
 {
 	char whole[PATH_MAX];
 	FILE *file;
@@ -43,7 +42,7 @@ static void put_line(struct json_object *to, const char *key, const char *root, 
 {
 	char text[256];
 
-	json_object_object_add(to, key, text_or_null(read_line(root, path, text, sizeof(text))));
+	json_object_object_add(to, key, text_or_null(host_line(root, path, text, sizeof(text))));
 }
 
 /* The value of the first line "NAME : value" of a file; NULL: there is none. */
@@ -94,10 +93,10 @@ static struct json_object *huge_pages(const char *root)
 			continue;
 		one = json_object_new_object();
 		snprintf(path, sizeof(path), "%s/%.40s/nr_hugepages", parent, entry->d_name);
-		if (read_line(root, path, text, sizeof(text)))
+		if (host_line(root, path, text, sizeof(text)))
 			json_object_object_add(one, "total", json_object_new_int(atoi(text)));
 		snprintf(path, sizeof(path), "%s/%.40s/free_hugepages", parent, entry->d_name);
-		if (read_line(root, path, text, sizeof(text)))
+		if (host_line(root, path, text, sizeof(text)))
 			json_object_object_add(one, "free", json_object_new_int(atoi(text)));
 		snprintf(name, sizeof(name), "%u KiB", kib);
 		json_object_object_add(all, name, one);
@@ -126,7 +125,7 @@ static void put_iommu(struct json_object *host, const char *root)
 		json_object_array_add(names, json_object_new_string(entry->d_name));
 		snprintf(path, sizeof(path), "/sys/class/iommu/%.60s/intel-iommu/ecap",
 			 entry->d_name);
-		if (read_line(root, path, text, sizeof(text)))
+		if (host_line(root, path, text, sizeof(text)))
 			snoop = strtoull(text, NULL, 16) & VTD_ECAP_SC;
 		if (!enforces || json_object_get_boolean(enforces)) {
 			json_object_put(enforces);
@@ -169,7 +168,7 @@ static void put_options(struct json_object *host, const char *root)
 	};
 	struct json_object *list = json_object_new_array();
 	char text[4096], *save = NULL;
-	const char *line = read_line(root, "/proc/cmdline", text, sizeof(text));
+	const char *line = host_line(root, "/proc/cmdline", text, sizeof(text));
 
 	for (char *word = line ? strtok_r(text, " ", &save) : NULL; word;
 	     word = strtok_r(NULL, " ", &save)) {

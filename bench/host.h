@@ -5,6 +5,7 @@
 #define ADIT_BENCH_HOST_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "util/err.h"
 
@@ -15,6 +16,9 @@ struct json_object;
  * and /sys below `root` ("": the host's). What cannot be read is null there. A new object.
  */
 struct json_object *host_describe(const char *root);
+
+/* The first line of root/path without its end, in `text`; NULL: it cannot be read. */
+const char *host_line(const char *root, const char *path, char *text, size_t size);
 
 /* "0-3,8": this process and its children run there only. 0 or -errno with a sentence. */
 int host_pin_cpus(const char *list, struct err *err);

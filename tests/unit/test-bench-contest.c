@@ -13,6 +13,7 @@
 #include "bench/results.h"
 #include "bench/watch.h"
 #include "tests/unit/check.h"
+#include "tests/unit/tree.h"
 #include "util/bits.h"
 
 struct fixture {
@@ -300,31 +301,6 @@ static void a_scratch_directory_goes_with_the_watch(void **state)
 }
 
 /* --- the host -------------------------------------------------------------------------------- */
-
-static void put_file(const char *root, const char *path, const char *text)
-{
-	char whole[512], *slash;
-	FILE *to;
-
-	snprintf(whole, sizeof(whole), "%s%s", root, path);
-	for (slash = whole + strlen(root) + 1; (slash = strchr(slash, '/')); slash++) {
-		*slash = 0;
-		mkdir(whole, 0700);
-		*slash = '/';
-	}
-	to = fopen(whole, "we");
-	assert_non_null(to);
-	fputs(text, to);
-	fclose(to);
-}
-
-static void remove_tree(const char *root)
-{
-	char command[128];
-
-	snprintf(command, sizeof(command), "rm -rf '%s'", root);
-	assert_int_equal(system(command), 0);
-}
 
 static const char *says(struct json_object *host, const char *key)
 {

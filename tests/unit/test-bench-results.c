@@ -14,6 +14,7 @@
 #include "bench/results.h"
 #include "bench/watch.h"
 #include "tests/unit/check.h"
+#include "tests/unit/tree.h"
 #include "util/bits.h"
 
 struct fixture {
@@ -51,12 +52,10 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
-	char command[96];
 
 	watch_stop(f->run.watch);
 	results_free(f->run.results);
-	snprintf(command, sizeof(command), "rm -rf '%s'", f->dir);
-	assert_int_equal(system(command), 0);
+	remove_tree(f->dir);
 	free(f);
 	return 0;
 }
@@ -234,23 +233,6 @@ static void the_version_of_a_qemu_that_took_part_is_asked(void **state)
 }
 
 /* --- functions -------------------------------------------------------------------------------- */
-
-static void put_file(const char *root, const char *path, const char *text)
-{
-	char whole[512], *slash;
-	FILE *to;
-
-	snprintf(whole, sizeof(whole), "%s%s", root, path);
-	for (slash = whole + strlen(root) + 1; (slash = strchr(slash, '/')); slash++) {
-		*slash = 0;
-		mkdir(whole, 0700);
-		*slash = '/';
-	}
-	to = fopen(whole, "we");
-	assert_non_null(to);
-	fputs(text, to);
-	fclose(to);
-}
 
 static void a_function_is_described_from_sys(void **state)
 {
