@@ -11,7 +11,7 @@ LIMIT=600
 
 l1() {
 	/adit/build/adit bench boot --kernel /kernels/cloud/vmlinuz --initramfs "$(l2_image cloud)" \
-		--marker 'L2 user=yes' --rounds "$rig_rounds" --json /out/bench.json >/out/bench.txt 2>&1
+		--marker 'L2 init=yes' --rounds "$rig_rounds" --json /out/bench.json >/out/bench.txt 2>&1
 	status=$?
 	cat /out/bench.txt
 	check 'both boot to user space, as often as asked' test $status = 0
