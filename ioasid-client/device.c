@@ -10,13 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool label_taken(const struct ioasid_ctx *ctx, const char *label)
+static bool has_label(const struct ioasid_device *device, const char *label)
 {
-	const struct ioasid_device *device = LIST_FIRST(&ctx->devices);
-
 	while (device && strcmp(device->info.label, label) != 0)
 		device = LIST_NEXT(device, of_ctx);
 	return device != NULL;
+}
+
+static bool label_taken(const struct ioasid_ctx *ctx, const char *label)
+{
+	return has_label(LIST_FIRST(&ctx->devices), label) ||
+	       has_label(LIST_FIRST(&ctx->coming), label);
 }
 
 static bool token_ok(const char *token)
@@ -52,7 +56,10 @@ int ioasid_bind(struct ioasid_ctx *ctx, const struct ioasid_source *source, cons
 			    label);
 		goto unlock;
 	}
+	snprintf(device->info.label, sizeof(device->info.label), "%s", label);
+	LIST_INSERT_HEAD(&ctx->coming, device, of_ctx);
 	r = ctx->provider->bind(device, source, err);
+	LIST_REMOVE(device, of_ctx);
 	if (r) {
 		err_prefix(err, "%s", label);
 		goto unlock;

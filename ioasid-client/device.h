@@ -113,6 +113,9 @@ struct ioasid_device_info {
  * holds the device or a member of its group; the sentence names group, member, its driver and what
  * mends it. -EACCES: a VF needs another token. -ENOTSUP: the provider takes no such source.
  *
+ * The kernel resets a device when it is opened, which takes 100 ms and more: several threads may
+ * bind devices of one context, and only those of one VFIO group wait for one another.
+ *
  * Tell KVM of a cdev (kvm-vfio FILE_ADD) before this call and of a group in group.joined: the
  * driver looks for KVM when its device is opened, and then only.
  */

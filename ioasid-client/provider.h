@@ -39,7 +39,10 @@ struct ioasid_provider {
 	/* The context closes: no translation may begin, whatever is still attached. */
 	void (*block)(struct ioasid_ctx *ctx);
 	void (*caps)(struct ioasid_ctx *ctx, struct ioasid_caps *caps);
-	/* Fills device->info but for the label. */
+	/*
+	 * Fills device->info but for the label. It lets go of the lock while the kernel opens the
+	 * device, which it may have to reset first: others are bound meanwhile.
+	 */
 	int (*bind)(struct ioasid_device *device, const struct ioasid_source *source,
 		    struct err *err);
 	void (*unbind)(struct ioasid_device *device);
@@ -121,6 +124,8 @@ struct ioasid_ctx {
 	uint32_t refs;
 	char reason[512]; /* why AUTO left the providers before this one; empty otherwise */
 	LIST_HEAD(ioasid_ctx_devices, ioasid_device) devices;
+	struct ioasid_ctx_devices
+		coming; /* by of_ctx: being bound; they have a label and no more */
 	LIST_HEAD(ioasid_ctx_spaces, ioasid_space) spaces;
 	struct ioasid_pasid_pool pasids;
 	LIST_HEAD(ioasid_ctx_pasids, ioasid_pasid)

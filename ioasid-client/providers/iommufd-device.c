@@ -245,6 +245,18 @@ static void parse_token(const char *text, unsigned char token[16])
 	}
 }
 
+/* What is asked of the device afterwards is asked of one at a time: see probe_ranges. */
+static int bind_beside(struct ioasid_ctx *ctx, struct iommufd_device *dev,
+		       const unsigned char *token)
+{
+	int r;
+
+	pthread_mutex_unlock(&ctx->lock);
+	r = cdev_bind(&iommufd_of(ctx)->ifd, dev->fd, token, &dev->id);
+	pthread_mutex_lock(&ctx->lock);
+	return r;
+}
+
 int iommufd_bind(struct ioasid_device *device, const struct ioasid_source *source, struct err *err)
 {
 	unsigned char token[16];
@@ -269,8 +281,7 @@ int iommufd_bind(struct ioasid_device *device, const struct ioasid_source *sourc
 		goto out;
 	if (source->vf_token)
 		parse_token(source->vf_token, token);
-	r = cdev_bind(&iommufd_of(device->ctx)->ifd, dev->fd, source->vf_token ? token : NULL,
-		      &dev->id);
+	r = bind_beside(device->ctx, dev, source->vf_token ? token : NULL);
 	if (r) {
 		r = explain_bind(device, &id, source->vf_token, r, err);
 		goto out;

@@ -7,10 +7,10 @@
  * of the whole takes them all, and nobody asks for less.
  */
 #include <errno.h>
-#include <pthread.h>
 
 #include "ioasid-client/providers/iommufd.h"
 #include "util/bits.h"
+#include "util/parallel.h"
 
 #define PIECE	GIB /* on its borders, so that pages of that size stay whole */
 #define THREADS 16u
@@ -44,55 +44,21 @@ struct work {
 	struct iommufd *iommufd;
 	uint32_t ioas;
 	const struct ioasid_mapping *mapping;
-	pthread_mutex_t lock;
-	uint64_t next; /* where the first piece begins that nobody has taken */
-	int failure;   /* the first one; after it none is begun */
+	uint64_t from; /* where the second piece begins */
+	int failure;   /* atomic: one of them; after it none is begun */
 };
 
-static bool take(struct work *work, struct ioasid_mapping *piece)
-{
-	bool there;
-
-	pthread_mutex_lock(&work->lock);
-	there = !work->failure && work->next < work->mapping->size;
-	if (there) {
-		*piece = piece_of(work->mapping, work->next);
-		work->next += piece->size;
-	}
-	pthread_mutex_unlock(&work->lock);
-	return there;
-}
-
-static void *map_pieces(void *arg)
+static void map_piece(void *arg, uint64_t part)
 {
 	struct work *work = arg;
-	struct ioasid_mapping piece;
+	const struct ioasid_mapping piece = piece_of(work->mapping, work->from + part * PIECE);
+	int r;
 
-	while (take(work, &piece)) {
-		int r = map_one(work->iommufd, work->ioas, &piece);
-
-		if (!r)
-			continue;
-		pthread_mutex_lock(&work->lock);
-		work->failure = work->failure ? work->failure : r;
-		pthread_mutex_unlock(&work->lock);
-	}
-	return NULL;
-}
-
-/* Beside this thread as many as get started: with none it only takes longer. */
-static void map_beside(struct work *work)
-{
-	uint64_t pieces = (work->mapping->size - work->next + PIECE - 1) / PIECE;
-	pthread_t threads[THREADS - 1];
-	unsigned int n = 0;
-
-	while (n < ARRAY_SIZE(threads) && n + 1 < pieces &&
-	       !pthread_create(&threads[n], NULL, map_pieces, work))
-		n++;
-	map_pieces(work);
-	while (n)
-		pthread_join(threads[--n], NULL);
+	if (__atomic_load_n(&work->failure, __ATOMIC_RELAXED))
+		return;
+	r = map_one(work->iommufd, work->ioas, &piece);
+	if (r)
+		__atomic_store_n(&work->failure, r, __ATOMIC_RELAXED);
 }
 
 int iommufd_map_kernel(struct ioasid_space *space, const struct ioasid_mapping *mapping,
@@ -104,7 +70,7 @@ int iommufd_map_kernel(struct ioasid_space *space, const struct ioasid_mapping *
 		.iommufd = iommufd_of(space->ctx),
 		.ioas = own->ioas,
 		.mapping = mapping,
-		.next = first.size,
+		.from = first.size,
 	};
 	int r;
 
@@ -113,9 +79,7 @@ int iommufd_map_kernel(struct ioasid_space *space, const struct ioasid_mapping *
 	r = map_one(work.iommufd, own->ioas, &first);
 	if (r || first.size == mapping->size)
 		return r;
-	pthread_mutex_init(&work.lock, NULL);
-	map_beside(&work);
-	pthread_mutex_destroy(&work.lock);
+	parallel_run((mapping->size - first.size + PIECE - 1) / PIECE, THREADS, map_piece, &work);
 	if (!work.failure)
 		return 0;
 	*midway = ifd_unmap(&work.iommufd->ifd, own->ioas, mapping->iova, mapping->size);

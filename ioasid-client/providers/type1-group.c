@@ -135,7 +135,16 @@ static int identify(const struct ioasid_ctx *ctx, const struct ioasid_source *so
 	return 0;
 }
 
-static int device_open(const struct ioasid_ctx *ctx, const struct type1_group *group,
+static int explain_open(const struct sysfs_device *id, const char *token, int r, struct err *err)
+{
+	if (r == -EACCES)
+		return sysfs_explain_token(id, token, err);
+	return err_set(err, -r, "device %s does not come out of IOMMU group %d: %s", id->name,
+		       id->group, strerror(-r));
+}
+
+/* Groups do not wait for one another; the group stays, and others of its devices wait. */
+static int device_open(struct ioasid_ctx *ctx, struct type1_group *group,
 		       const struct ioasid_source *source, const struct sysfs_device *id, int *out,
 		       struct err *err)
 {
@@ -143,13 +152,25 @@ static int device_open(const struct ioasid_ctx *ctx, const struct type1_group *g
 
 	if (r)
 		return r;
-	*out = group_device_fd(ctx->seam, group->fd, id->name, source->vf_token);
-	if (*out >= 0)
-		return 0;
-	if (*out == -EACCES)
-		return sysfs_explain_token(id, source->vf_token, err);
-	return err_set(err, -*out, "device %s does not come out of IOMMU group %d: %s", id->name,
-		       id->group, strerror(-*out));
+	group->opening = true;
+	pthread_mutex_unlock(&ctx->lock);
+	r = group_device_fd(ctx->seam, group->fd, id->name, source->vf_token);
+	pthread_mutex_lock(&ctx->lock);
+	group->opening = false;
+	pthread_cond_broadcast(&type1_of(ctx)->opened);
+	*out = r;
+	return r < 0 ? explain_open(id, source->vf_token, r, err) : 0;
+}
+
+/* *fresh: nobody had it yet. */
+static int group_of(struct ioasid_ctx *ctx, const struct ioasid_source *source,
+		    const struct sysfs_device *id, struct type1_group **group, bool *fresh,
+		    struct err *err)
+{
+	while ((*group = group_find(ctx, id->group)) && (*group)->opening)
+		pthread_cond_wait(&type1_of(ctx)->opened, &ctx->lock);
+	*fresh = !*group;
+	return *fresh ? group_open(ctx, source, id, group, err) : 0;
 }
 
 int type1_bind(struct ioasid_device *device, const struct ioasid_source *source, struct err *err)
@@ -167,22 +188,20 @@ int type1_bind(struct ioasid_device *device, const struct ioasid_source *source,
 	dev = calloc(1, sizeof(*dev));
 	if (!dev)
 		return err_set(err, ENOMEM, "no memory for device %s", id.name);
-	group = group_find(ctx, id.group);
-	fresh = !group;
-	if (fresh)
-		r = group_open(ctx, source, &id, &group, err);
-	if (!group)
+	r = group_of(ctx, source, &id, &group, &fresh, err);
+	if (r)
 		goto fail;
+	group->devices++;
 	r = device_open(ctx, group, source, &id, &dev->fd, err);
 	if (r) {
-		if (fresh)
-			group_close(ctx, group, true);
+		/* Those that it was opened for may have left meanwhile. */
+		if (!--group->devices)
+			group_close(ctx, group, fresh);
 		goto fail;
 	}
 	/* The second device of a group brings the same descriptor, or a dup of it. */
 	if (!fresh && source->group.fd != group->fd)
 		close(source->group.fd);
-	group->devices++;
 	dev->group = group;
 	device->priv = dev;
 	device->unit = group->container;

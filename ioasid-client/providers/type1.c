@@ -69,6 +69,7 @@ static int type1_open(struct ioasid_ctx *ctx, const char *node, int fd, struct e
 		return r;
 	}
 	type1->fd = fd;
+	pthread_cond_init(&type1->opened, NULL);
 	ctx->priv = type1;
 	return 0;
 }
@@ -76,6 +77,7 @@ static int type1_open(struct ioasid_ctx *ctx, const char *node, int fd, struct e
 static void type1_close(struct ioasid_ctx *ctx)
 {
 	close(type1_of(ctx)->fd);
+	pthread_cond_destroy(&type1_of(ctx)->opened);
 	free(type1_of(ctx));
 }
 

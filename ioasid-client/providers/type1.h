@@ -18,6 +18,7 @@
 struct type1 {
 	int fd; /* the container that was opened or handed over */
 	bool fd_used;
+	pthread_cond_t opened; /* with the context's lock: a group that was opening is not */
 	LIST_HEAD(type1_containers, type1_container) containers;
 	LIST_HEAD(type1_groups, type1_group) groups;
 };
@@ -42,6 +43,7 @@ struct type1_group {
 	unsigned int devices;
 	uint64_t page_sizes;
 	bool emulated, snoop_enforced;
+	bool opening; /* a device of it, without the lock: nobody else goes on with the group */
 	struct ioasid_range iova[TYPE1_RANGES], *reserved;
 	struct ioasid_member *members;
 	size_t n_iova, n_reserved, n_members;

@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vfio.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,6 +18,7 @@
 
 #include "ioasid-client/provider.h"
 #include "tests/unit/fake-iommu.h"
+#include "tests/unit/wait.h"
 #include "util/bits.h"
 
 #define GROUPS	3u
@@ -38,7 +41,10 @@ struct host {
 	int countdown;		/* which call of the kernel's fails; -1: none */
 	bool failed;
 	unsigned int opened; /* devices */
-	int joined;	     /* what the callback of a bind says */
+	/* While a device is opened, which takes its time: who else is bound meanwhile. */
+	void (*opening)(struct host *h, struct group *group);
+	unsigned int meeting; /* atomic: who is opening one */
+	int joined;	      /* what the callback of a bind says */
 	struct ioasid_ctx *ctx;
 	struct ioasid_device *device[GROUPS];
 	struct ioasid_space *space;
@@ -105,7 +111,9 @@ static int group_ioctl(struct host *h, struct group *group, unsigned long reques
 		return 0;
 	case VFIO_GROUP_GET_DEVICE_FD:
 		assert_int_not_equal(group->container, NOWHERE);
-		h->opened++;
+		if (h->opening)
+			h->opening(h, group);
+		__atomic_fetch_add(&h->opened, 1, __ATOMIC_RELAXED);
 		return open("/dev/null", O_RDWR | O_CLOEXEC);
 	}
 	return -ENOTTY;
@@ -530,6 +538,108 @@ static void without_another_container_they_share_unasked(void **state)
 	}
 }
 
+/* --- side by side ---------------------------------------------------------------------------- */
+
+/* A thread that binds the first device of a group, or, of group 0, another of it. */
+struct binder {
+	struct host *h;
+	pthread_t thread;
+	unsigned int i;
+	const char *name;
+	struct ioasid_device *device;
+	struct err err;
+	int ret;
+};
+
+static void *bind_beside(void *arg)
+{
+	struct binder *b = arg;
+	const struct ioasid_source source = {
+		.type = IOASID_SOURCE_GROUP,
+		.group = { .fd = b->h->group[b->i].fd, .name = b->name, .together = true },
+	};
+
+	b->ret = ioasid_bind(b->h->ctx, &source, b->name, &b->device, &b->err);
+	return NULL;
+}
+
+static void binder_start(struct binder *b, struct host *h, unsigned int i, const char *name)
+{
+	*b = (struct binder){ .h = h, .i = i, .name = name };
+	assert_int_equal(pthread_create(&b->thread, NULL, bind_beside, b), 0);
+}
+
+static void binder_end(struct binder *b)
+{
+	pthread_join(b->thread, NULL);
+	assert_ok(b->ret, &b->err);
+}
+
+static void open_groups(struct host *h)
+{
+	for (unsigned int i = 0; i < GROUPS; i++) {
+		h->group[i].fd = open(nodes[i].node, O_RDWR | O_CLOEXEC);
+		assert_true(h->group[i].fd >= 0);
+	}
+}
+
+/* None is opened before all are about to be: who held the lock meanwhile would wait for ever. */
+static void meet(struct host *h, struct group *group)
+{
+	__atomic_fetch_add(&h->meeting, 1, __ATOMIC_SEQ_CST);
+	WAIT_FOR(__atomic_load_n(&h->meeting, __ATOMIC_SEQ_CST) == GROUPS);
+}
+
+static void devices_of_several_groups_are_opened_side_by_side(void **state)
+{
+	struct binder binders[GROUPS];
+	struct host h;
+
+	host_start(&h);
+	open_groups(&h);
+	h.opening = meet;
+	for (unsigned int i = 0; i < GROUPS; i++)
+		binder_start(&binders[i], &h, i, nodes[i].name);
+	for (unsigned int i = 0; i < GROUPS; i++)
+		binder_end(&binders[i]);
+	assert_int_equal(h.opened, GROUPS);
+	assert_true(share(&h, 0, 1) && share(&h, 1, 2));
+	host_end(&h);
+}
+
+static void be_alone(struct host *h, struct group *group)
+{
+	assert_int_equal(__atomic_fetch_add(&h->meeting, 1, __ATOMIC_SEQ_CST), 0);
+	for (unsigned int i = 0; i < 2000; i++)
+		sched_yield();
+	__atomic_fetch_sub(&h->meeting, 1, __ATOMIC_SEQ_CST);
+}
+
+static void devices_of_one_group_are_opened_one_after_the_other(void **state)
+{
+	struct binder first, second;
+	struct host h;
+
+	host_start(&h);
+	open_groups(&h);
+	show(&h, "/sys/bus/pci/devices/0000:00:07.1/iommu_group",
+	     "../../../../kernel/iommu_groups/7");
+	h.opening = be_alone;
+	binder_start(&first, &h, 0, nodes[0].name);
+	binder_start(&second, &h, 0, "0000:00:07.1");
+	binder_end(&first);
+	binder_end(&second);
+	assert_int_equal(h.opened, 2);
+	/* The group stays as long as one of them does. */
+	ioasid_unbind(first.device);
+	assert_int_not_equal(h.group[0].container, NOWHERE);
+	ioasid_unbind(second.device);
+	assert_int_equal(h.group[0].container, NOWHERE);
+	for (unsigned int i = 1; i < GROUPS; i++)
+		close(h.group[i].fd);
+	host_end(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -543,6 +653,8 @@ int main(void)
 		cmocka_unit_test(a_bind_that_fails_leaves_the_others),
 		cmocka_unit_test(the_group_is_in_its_container_before_its_device_is_opened),
 		cmocka_unit_test(without_another_container_they_share_unasked),
+		cmocka_unit_test(devices_of_several_groups_are_opened_side_by_side),
+		cmocka_unit_test(devices_of_one_group_are_opened_one_after_the_other),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
