@@ -237,15 +237,15 @@ $(O)/bench/exit-gap.so: bench/exit-gap.c $(O)/flags | packages
 	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -I. -O2 -g $(WARN) $(if $(WERROR),-Werror) -fPIC -shared \
 		-o $@ $<
 
-# adit once more, with the clock of exit-gap.c around its ioctls: a static program takes no preload.
+# adit once more, with the clock of exit-gap.c around its calls: a static program takes no preload.
 $(O)/obj/bench/exit-gap-wrap.o: bench/exit-gap.c $(O)/flags | packages
 	$(say) CC $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -DWRAP_IOCTL -I. -O2 -g $(WARN) $(if $(WERROR),-Werror) \
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -DWRAP -I. -O2 -g $(WARN) $(if $(WERROR),-Werror) \
 		-fPIE -c -o $@ $<
 $(O)/bench/adit-timed: $(call obj,$(SRC_adit)) $(O)/obj/bench/exit-gap-wrap.o $(ARCHIVES) $(ORDER)
 	$(say) LD $@
-	$(Q)$(CC) $(ADIT_STATIC) $(ORDERED) -Wl,--wrap=ioctl $(LDFLAGS) -o $@ $(filter-out $(ORDER),$^) \
+	$(Q)$(CC) $(ADIT_STATIC) $(ORDERED) -Wl,--wrap=ioctl,--wrap=populate_end $(LDFLAGS) -o $@ $(filter-out $(ORDER),$^) \
 		$(STATIC_LIBS)
 
 # --- the order of adit's code --------------------------------------------------------------------

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What functions add to adit's own time before its guest starts: the kernel's calls of VFIO and
- * iommufd apart (open, reset, attach, pin). The guest is a payload of a page. Under a kernel and
- * its initramfs it would be the machine without functions that takes longer: their pages are made
- * when they are loaded, and those of a guest with functions in the kernel's calls.
+ * What functions add to adit's own time before its guest starts: apart from the time in which the
+ * kernel opened, reset, attached or pinned something, or was waited for to make pages. The guest is
+ * a payload of a page. Under a kernel and its initramfs it would be the machine without functions
+ * that takes longer: their pages are made when they are loaded, and those of a guest with functions
+ * before.
  */
 #include "bench/boot-devices.h"
 

@@ -7,8 +7,9 @@
 void entry_begin(const char *path);
 
 /*
- * Takes what the child noted away: ms from entry_begin to its first KVM_RUN, and what of these were
- * the kernel's calls of VFIO and iommufd. 0 or -errno, with 0 and 0.
+ * Takes what the child noted away: ms from entry_begin to its first KVM_RUN, and those of
+ * these in which a thread was in the kernel's calls for devices, or waited for pages to be made.
+ * 0 or -errno, with 0 and 0.
  */
 int entry_take(const char *path, double *entry_ms, double *kernel_ms);
 

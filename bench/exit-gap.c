@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How long a VMM takes between two KVM_RUN calls: a preload library, or (WRAP_IOCTL) an object that
- * is linked into a static program with --wrap=ioctl. It stands in front of libc's ioctl, notes the
+ * How long a VMM takes between two KVM_RUN calls: a preload library, or (WRAP) an object that
+ * is linked into a static program with --wrap. It stands in front of libc's ioctl, notes the
  * time-stamp counter when KVM_RUN returns and when the same thread calls it again, and writes the
  * mean of the middle half in nanoseconds to $ADIT_EXIT_GAP_FILE at the end (some CPUs step the
  * counter by 10 ns: a median would hide what is smaller). What the library itself costs is measured
  * first, by calls that fail at once, and taken off. Behind it in the file: that cost, the
- * milliseconds from $ADIT_EXIT_GAP_START (CLOCK_MONOTONIC ns) to the first KVM_RUN, and what of
- * these the kernel took in calls of VFIO and iommufd: open, reset, attach, pin.
+ * milliseconds from $ADIT_EXIT_GAP_START (CLOCK_MONOTONIC ns) to the first KVM_RUN, and of these
+ * those in which a thread was in the kernel's calls of VFIO, iommufd or KVM's VFIO device (open,
+ * reset, attach, pin, tell) or, with WRAP, waited for pages to be made.
  *
  * State is per process, since a library that is loaded in front of another program has no other
  * place for it.
  */
 #include <linux/kvm.h>
 #include <linux/vfio.h>
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +29,7 @@
 #define GAPS_MAX    (1u << 16)
 #define CALIBRATION 4000u
 
-#ifdef WRAP_IOCTL
+#ifdef WRAP
 #define ioctl __wrap_ioctl
 #endif
 int ioctl(int fd, unsigned long request, ...);
@@ -35,7 +38,10 @@ static uint64_t gaps[GAPS_MAX];
 static unsigned int gap_count;
 static uint64_t start_tsc, start_ns;
 static uint64_t first_run_ns;
-static uint64_t vfio_ns; /* before the first KVM_RUN */
+/* Before the first KVM_RUN: how long there was a thread in such a call, of several at once once. */
+static pthread_mutex_t calls_lock = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t calls_ns, calls_since;
+static unsigned int calls_now;
 static double own_ticks;
 static __thread uint64_t returned;
 
@@ -89,23 +95,62 @@ __attribute__((destructor)) static void end(void)
 	if (start)
 		first_ms = ((double)first_run_ns - (double)strtoull(start, NULL, 10)) / 1e6;
 	fprintf(to, "%.2f %.2f %.3f %.3f\n", (middle_mean() - own_ticks) * ns_per_tick,
-		own_ticks * ns_per_tick, first_ms, (double)vfio_ns / 1e6);
+		own_ticks * ns_per_tick, first_ms, (double)calls_ns / 1e6);
 	fclose(to);
 }
 
-/* VFIO and iommufd have one letter; what comes after the guest has started is not counted. */
+static void enter_call(void)
+{
+	pthread_mutex_lock(&calls_lock);
+	if (!calls_now++)
+		calls_since = now_ns();
+	pthread_mutex_unlock(&calls_lock);
+}
+
+static void leave_call(void)
+{
+	pthread_mutex_lock(&calls_lock);
+	if (!--calls_now)
+		calls_ns += now_ns() - calls_since;
+	pthread_mutex_unlock(&calls_lock);
+}
+
+/* VFIO and iommufd have one letter; KVM's VFIO device is the one whose attributes a VMM sets. */
+static bool is_call(unsigned long request)
+{
+	return _IOC_TYPE(request) == VFIO_TYPE || request == KVM_SET_DEVICE_ATTR;
+}
+
+/* What comes after the guest has started is not counted. */
 static int other_ioctl(int fd, unsigned long request, void *arg)
 {
-	uint64_t called;
 	int ret;
 
-	if (_IOC_TYPE(request) != VFIO_TYPE || first_run_ns)
+	if (!is_call(request) || first_run_ns)
 		return (int)syscall(SYS_ioctl, fd, request, arg);
-	called = now_ns();
+	enter_call();
 	ret = (int)syscall(SYS_ioctl, fd, request, arg);
-	vfio_ns += now_ns() - called;
+	leave_call();
 	return ret;
 }
+
+#ifdef WRAP
+/* util/populate.h; what it does beside others costs no time. */
+struct populate;
+struct log;
+int __real_populate_end(struct populate *populate, const struct log *log);
+int __wrap_populate_end(struct populate *populate, const struct log *log);
+
+int __wrap_populate_end(struct populate *populate, const struct log *log)
+{
+	int ret;
+
+	enter_call();
+	ret = __real_populate_end(populate, log);
+	leave_call();
+	return ret;
+}
+#endif
 
 int ioctl(int fd, unsigned long request, ...)
 {

@@ -35,6 +35,7 @@ struct devices {
 	bool one_life;
 	struct ioasid_ctx *ctx;
 	struct ioasid_space *guest; /* changed under the lock */
+	pthread_mutex_t telling;    /* KVM: of who is told by now, and the next */
 	struct coherency *coherency;
 	bool pat_honoured;	      /* for good */
 	struct coherency_state state; /* of those that are there; under the lock */

@@ -16,6 +16,7 @@
 #include "passthrough/vfio/vfio.h"
 #include "util/bits.h"
 #include "util/loop.h"
+#include "util/parallel.h"
 #include "vmm/config.h"
 #include "vmm/device-node.h"
 #include "vmm/guest-space.h"
@@ -155,6 +156,11 @@ static int open_nodes(struct devices *devices, const struct config *config, stru
 	return ret;
 }
 
+static bool is_mdev(const struct device *device)
+{
+	return strlen(device->node.name) == HOST_UUID_CHARS;
+}
+
 static bool policy_tells(const struct config_device *config)
 {
 	return config->coherency != COHERENCY_DENY;
@@ -173,10 +179,8 @@ static bool group_is_told(const struct device *device)
 	return false;
 }
 
-/* Before the device is opened, for its driver looks for KVM at that moment. */
-static int tell_kvm(void *opaque, struct err *err)
+static int tell_kvm(struct device *device, struct err *err)
 {
-	struct device *device = opaque;
 	struct devices *all = device->all;
 	int ret = 0;
 
@@ -187,6 +191,21 @@ static int tell_kvm(void *opaque, struct err *err)
 	if (!ret)
 		ret = coherency_tell(all->coherency, device->node.fd, err);
 	device->told = !ret;
+	return ret;
+}
+
+/*
+ * Before the device is opened, for its driver looks for KVM at that moment. On any of the threads
+ * that bind.
+ */
+static int on_joined(void *opaque, struct err *err)
+{
+	struct device *device = opaque;
+	int ret;
+
+	pthread_mutex_lock(&device->all->telling);
+	ret = tell_kvm(device, err);
+	pthread_mutex_unlock(&device->all->telling);
 	return ret;
 }
 
@@ -238,7 +257,7 @@ int devices_explain_deny(const struct device *device, struct err *err)
 {
 	const struct err said = *err;
 
-	if (policy_tells(&device->config) || strlen(device->node.name) != HOST_UUID_CHARS)
+	if (policy_tells(&device->config) || !is_mdev(device))
 		return -said.code;
 	return err_set(err, said.code,
 		       "%s; KVM was not told of it, and the driver of this mdev may not open "
@@ -258,17 +277,58 @@ static int bind_device(struct device *device, struct err *err)
 		source.group.fd = device->node.fd;
 		source.group.name = device->node.name;
 		source.group.together = true; /* all of a VM reach its memory and nothing else */
-		source.group.joined = tell_kvm;
+		source.group.joined = on_joined;
 		source.group.opaque = device;
 	} else {
 		source.cdev.fd = device->node.fd;
-		if (tell_kvm(device, err))
+		if (on_joined(device, err))
 			return err_prefix(err, "%s", device->config.id);
 	}
 	if (ioasid_bind(device->all->ctx, &source, device->config.id, &device->bound, err))
 		return devices_explain_deny(device, err);
 	device->node.taken = true;
 	return check_claim(device, err);
+}
+
+/* A device by itself, or those of one group, which the kernel opens one after the other. */
+struct binding {
+	struct device *first;
+	struct err err; /* of the first that failed */
+};
+
+static void bind_one_group(void *arg, uint64_t part)
+{
+	struct binding *binding = (struct binding *)arg + part;
+	const struct devices *all = binding->first->all;
+	const struct device_node *node = &binding->first->node;
+
+	for (size_t i = 0; i < all->n && !binding->err.code; i++) {
+		struct device *device = all->device[i];
+
+		if (device == binding->first ||
+		    (node->group && device->node.number == node->number))
+			bind_device(device, &binding->err);
+	}
+}
+
+static int bind_all(struct devices *devices, struct err *err)
+{
+	struct binding bindings[CONFIG_MAX_DEVICES];
+	size_t n = 0;
+
+	for (size_t i = 0; i < devices->n; i++) {
+		if (!same_group(devices, i))
+			bindings[n++] = (struct binding){ .first = devices->device[i] };
+	}
+	/* They wait for resets and not for a CPU: a thread for each. */
+	parallel_run(n, (unsigned int)n, bind_one_group, bindings);
+	for (size_t i = 0; i < n; i++) {
+		if (bindings[i].err.code) {
+			*err = bindings[i].err;
+			return -err->code;
+		}
+	}
+	return 0;
 }
 
 /* --- policies -------------------------------------------------------------------------------- */
@@ -478,21 +538,38 @@ int devices_open(struct devices **out, const struct config *config, int keeper, 
 		.aperture_last = UINT64_MAX,
 	};
 	pthread_mutex_init(&devices->lock, NULL);
+	pthread_mutex_init(&devices->telling, NULL);
 	ret = open_nodes(devices, config, err);
 	if (!ret && devices->n)
 		ret = open_ctx(devices, config, err);
-	for (size_t i = 0; !ret && i < devices->n; i++)
-		ret = bind_device(devices->device[i], err);
-	if (!ret && devices->n)
-		ret = decide(devices, false, err);
-	if (!ret && devices->n)
-		ret = gather_limits(devices, err);
 	if (ret) {
 		devices_destroy(devices);
 		return ret;
 	}
 	*out = devices;
 	return 0;
+}
+
+/* The driver of an mdev pins what it is told to; its DMA is its driver's. */
+bool devices_pin(const struct devices *devices)
+{
+	bool pin = false;
+
+	for (size_t i = 0; i < devices->n; i++)
+		pin |= !is_mdev(devices->device[i]);
+	return pin;
+}
+
+int devices_bind(struct devices *devices, struct err *err)
+{
+	int ret;
+
+	if (!devices->n)
+		return 0;
+	ret = bind_all(devices, err);
+	if (!ret)
+		ret = decide(devices, false, err);
+	return ret ? ret : gather_limits(devices, err);
 }
 
 /* --- on the bus ------------------------------------------------------------------------------ */
@@ -666,6 +743,8 @@ int devices_add(struct devices *devices, const struct devices_place *place, stru
 	for (size_t i = 0; !ret && i < devices->n; i++)
 		ret = make_device(devices->device[i], err);
 	if (!ret)
+		ret = ram_populated(place->ram, devices->log, err);
+	if (!ret)
 		ret = guest_space_map(devices->guest, place->ram, place->layout, devices->log, err);
 	if (!ret)
 		ret = guest_space_follow(devices->guest, place->hot, "assigned devices", err);
@@ -826,6 +905,7 @@ void devices_destroy(struct devices *devices)
 	close_ctx(devices);
 	coherency_close(devices->coherency);
 	free(devices->reserved);
+	pthread_mutex_destroy(&devices->telling);
 	pthread_mutex_destroy(&devices->lock);
 	free(devices);
 }

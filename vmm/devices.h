@@ -29,19 +29,25 @@ struct vfio_counters;
 struct vm;
 
 /*
- * Binds all devices of the configuration; keeper: who takes, makes and opens them, 0: none;
- * one_life: as of struct device_node_from. Before the memory layout, which must keep out of what
- * they cannot reach. Also where there are none: they can come later.
+ * Opens the nodes of all devices of the configuration; keeper: who takes, makes and opens them, 0:
+ * none; one_life: as of struct device_node_from. Also where there are none: they can come later.
  */
 int devices_open(struct devices **out, const struct config *config, int keeper, bool one_life,
 		 struct vm *vm, const struct log *log, struct err *err);
+/* Some of them reach memory by themselves: all of the guest's will be pinned. */
+bool devices_pin(const struct devices *devices);
+/*
+ * Binds them, which is when the kernel opens and resets them: side by side. Before the memory
+ * layout, which must keep out of what they cannot reach.
+ */
+int devices_bind(struct devices *devices, struct err *err);
 /* Reserved ranges and the aperture; what request points to stays valid until devices_destroy. */
 void devices_limit(const struct devices *devices, struct layout_request *request);
 
 struct devices_place {
 	struct pci_bus *bus;
 	struct loop *loop;
-	const struct ram *ram;
+	struct ram *ram;
 	struct hot_ram *hot; /* NULL: none */
 	const struct layout *layout;
 	/* As in struct machine_options. */

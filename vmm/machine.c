@@ -195,11 +195,8 @@ static int make_hot_memory(struct machine *machine, struct err *err)
 	return ret ? ret : hot_ram_show(machine->hot, machine->vm, err);
 }
 
-/*
- * RAM comes before the irqchip: a slot set after it costs milliseconds on some hosts. The layout
- * needs CPUID's address width, so that comes first of all.
- */
-static int make_memory(struct machine *machine, const struct snapshot *snapshot, struct err *err)
+/* Its pages are made while devices are opened and reset, where it will be pinned for them. */
+static int make_ram(struct machine *machine, const struct snapshot *snapshot, struct err *err)
 {
 	const struct config *config = machine->config;
 	const struct ram_options options = {
@@ -209,6 +206,20 @@ static int make_memory(struct machine *machine, const struct snapshot *snapshot,
 		.prefault = config->memory.prefault,
 		.file = snapshot ? &snapshot->memory : NULL,
 	};
+	int ret = ram_create(&machine->ram, &options, err);
+
+	if (!ret && devices_pin(machine->devices))
+		ret = ram_populate(&machine->ram, err);
+	return ret;
+}
+
+/*
+ * RAM comes before the irqchip: a slot set after it costs milliseconds on some hosts. The layout
+ * needs CPUID's address width, so that comes first of all.
+ */
+static int place_memory(struct machine *machine, struct err *err)
+{
+	const struct config *config = machine->config;
 	struct layout_request request = {
 		.ram_size = config->memory.size,
 		.aperture_last = UINT64_MAX,
@@ -222,8 +233,6 @@ static int make_memory(struct machine *machine, const struct snapshot *snapshot,
 	request.phys_bits = cpuid_phys_bits(machine->cpuid);
 	devices_limit(machine->devices, &request);
 	ret = layout_plan(&machine->layout, &request, err);
-	if (!ret)
-		ret = ram_create(&machine->ram, &options, err);
 	if (!ret)
 		ret = ram_add_slots(&machine->ram, machine->vm, &machine->layout, err);
 	if (!ret)
@@ -492,7 +501,11 @@ int machine_create(struct machine **out, const struct machine_options *options, 
 		ret = devices_open(&machine->devices, machine->config, options->keeper_fd,
 				   options->one_life, machine->vm, machine->log, err);
 	if (!ret)
-		ret = make_memory(machine, options->snapshot, err);
+		ret = make_ram(machine, options->snapshot, err);
+	if (!ret)
+		ret = devices_bind(machine->devices, err);
+	if (!ret)
+		ret = place_memory(machine, err);
 	if (!ret)
 		ret = make_processors(machine, err);
 	if (!ret)
@@ -510,6 +523,8 @@ int machine_create(struct machine **out, const struct machine_options *options, 
 	if (!ret)
 		ret = options->snapshot ? load_snapshot(machine, options->snapshot, err)
 					: load_payload(machine, err);
+	if (!ret)
+		ret = ram_populated(&machine->ram, machine->log, err);
 	if (ret) {
 		machine_destroy(machine);
 		return ret;

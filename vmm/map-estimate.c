@@ -1,24 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Nearly all of the time goes into making the pages: that is sampled here, with memory of the kind
- * that the guest will have, for a memfd's pages cost several times what anonymous memory in
- * transparent huge pages does. What the IOMMU's share is cannot be tried without a device, so that
- * is a table.
+ * that the guest will have and by as many threads, for a memfd's pages cost several times what
+ * anonymous memory in transparent huge pages does. What the IOMMU's share is cannot be tried
+ * without a device, so that is a table.
  */
 #include "vmm/map-estimate.h"
 
+#include <errno.h>
 #include <linux/memfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "util/bits.h"
 #include "util/clock.h"
+#include "util/parallel.h"
+#include "util/populate.h"
 
 #ifndef MFD_HUGE_SHIFT
 #define MFD_HUGE_SHIFT 26
 #endif
 
-#define SAMPLE (16 * MIB)
+#define SAMPLE	     (16 * MIB)
+#define SAMPLED_CPUS 16u
+#define SAMPLES_SIZE (SAMPLED_CPUS * SAMPLE / 2) /* the largest, but for a huge page */
 
 /*
  * A sample fits into what a scheduler gives at a time, and then knows nothing of who else wants the
@@ -46,14 +51,13 @@ static void *take(const struct map_estimate *what, uint64_t size)
 	int fd;
 
 	if (!what->shared && !what->hugepage)
-		return mmap(NULL, size, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+		return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (what->hugepage)
 		flags |= MFD_HUGETLB | (unsigned int)__builtin_ctzll(what->hugepage)
 					       << MFD_HUGE_SHIFT;
 	fd = memfd_create("adit-check", flags);
 	if (fd >= 0 && !ftruncate(fd, (off_t)size))
-		memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+		memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (fd >= 0)
 		close(fd);
 	return memory;
@@ -64,13 +68,28 @@ static uint64_t sample_here(void *arg, const struct map_estimate *what, uint64_t
 {
 	uint64_t start = clock_ns();
 	void *memory = take(what, size);
+	struct populate *populate;
+	int ret = -ENOMEM;
 
 	(void)arg;
 	if (memory == MAP_FAILED)
 		return 0;
+	if (!what->shared && !what->hugepage)
+		madvise(memory, size, MADV_HUGEPAGE);
+	populate = populate_begin(memory, size, what->hugepage);
+	if (populate)
+		ret = populate_end(populate, NULL);
 	start = clock_ns() - start;
 	munmap(memory, size);
-	return start;
+	return ret ? 0 : start;
+}
+
+/* As much as keeps every thread busy that will make them. */
+static uint64_t sample_size(const struct map_estimate *what)
+{
+	uint64_t size = MIN(parallel_cpus(), SAMPLED_CPUS) * SAMPLE / 2;
+
+	return MAX(MAX(size, SAMPLE), what->hugepage);
 }
 
 struct sampler {
@@ -90,7 +109,7 @@ static uint64_t mean(const struct sampler *sampler, const struct map_estimate *w
 			break;
 		sum += ns;
 		n++;
-		if (size > SAMPLE && sum >= SAMPLED_NS)
+		if (size > SAMPLES_SIZE && sum >= SAMPLED_NS)
 			break; /* a gigabyte takes long enough to be the only one */
 	}
 	return n ? sum / n : 0;
@@ -103,13 +122,13 @@ uint64_t map_estimate_by(const struct map_estimate *what,
 {
 	const struct sampler sampler = { .sample = sample, .arg = arg };
 	struct map_estimate kind = *what;
-	uint64_t size = MAX(what->hugepage, SAMPLE), ns;
+	uint64_t size = sample_size(what), ns;
 
 	ns = mean(&sampler, &kind, size);
 	if (!ns && what->hugepage) {
 		/* Not one is free, which is a problem of its own. */
 		kind = (struct map_estimate){ .shared = false };
-		size = SAMPLE;
+		size = sample_size(&kind);
 		ns = mean(&sampler, &kind, size);
 	}
 	if (!ns)

@@ -14,8 +14,10 @@ struct map_estimate {
 };
 
 /*
- * Nanoseconds; 0: there is no memory for a sample. Takes 16 MiB of such memory, or a page of 1 GiB,
- * for a moment: three times at the least, and until 60 ms of it say how much of a CPU there is.
+ * Nanoseconds; 0: there is no memory for a sample. Takes 16 to 128 MiB of such memory, by the
+ * number of CPUs, or a page of 1 GiB, for a moment: three times at the least, and until 60 ms of it
+ * say how much of the CPUs there is. A page of 1 GiB is one thread's work, and a guest of several
+ * is guessed at as if they all were.
  */
 uint64_t map_estimate_ns(const struct map_estimate *what);
 

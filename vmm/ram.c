@@ -4,21 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/memfd.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "kvm-glue/memory.h"
 #include "util/bits.h"
+#include "util/populate.h"
 #include "vmm/layout.h"
-
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
-#endif
-
-#define PREFAULT_THREADS   16u
-#define PREFAULT_MIN_CHUNK (1 * GIB)
 
 static int open_memfd(const struct ram_options *options, struct err *err)
 {
@@ -50,90 +43,37 @@ static int open_memfd(const struct ram_options *options, struct err *err)
 	return fd;
 }
 
-static int map_error(const struct ram_options *options, int code, struct err *err)
+static int map_error(uint64_t size, uint64_t hugepage_size, int code, struct err *err)
 {
-	unsigned long long mib = options->size / MIB;
-
-	if (options->hugepage_size && code == ENOMEM)
+	if (hugepage_size && code == ENOMEM)
 		return err_set(
 			err, ENOMEM,
 			"the host has fewer than %llu free huge pages of %llu MiB: reserve them "
 			"in /sys/kernel/mm/hugepages/hugepages-%llukB/nr_hugepages",
-			(unsigned long long)(options->size / options->hugepage_size),
-			(unsigned long long)(options->hugepage_size / MIB),
-			(unsigned long long)(options->hugepage_size / KIB));
-	return err_set(err, code, "mapping %llu MiB of guest memory: %s", mib, strerror(code));
-}
-
-struct prefault_job {
-	pthread_t thread;
-	void *start;
-	size_t len;
-	int ret;
-};
-
-static void *prefault_run(void *arg)
-{
-	struct prefault_job *job = arg;
-
-	job->ret = madvise(job->start, job->len, MADV_POPULATE_WRITE) ? -errno : 0;
-	return NULL;
-}
-
-/* Zeroing dominates (not mapping): one thread a GiB, as far as that goes. */
-static int prefault(const struct ram *ram, const struct ram_options *options, struct err *err)
-{
-	struct prefault_job jobs[PREFAULT_THREADS];
-	uint64_t chunk = align_up(MAX(ram->size / PREFAULT_THREADS, PREFAULT_MIN_CHUNK), GIB);
-	unsigned int n = 0;
-	int ret = 0;
-
-	for (uint64_t at = 0; at < ram->size; at += chunk, n++) {
-		jobs[n] = (struct prefault_job){
-			.start = (char *)ram->base + at,
-			.len = MIN(chunk, ram->size - at),
-		};
-		if (pthread_create(&jobs[n].thread, NULL, prefault_run, &jobs[n])) {
-			jobs[n].thread = 0;
-			prefault_run(&jobs[n]);
-		}
-	}
-	for (unsigned int i = 0; i < n; i++) {
-		if (jobs[i].thread)
-			pthread_join(jobs[i].thread, NULL);
-		if (jobs[i].ret)
-			ret = jobs[i].ret;
-	}
-	return ret ? map_error(options, -ret, err) : 0;
+			(unsigned long long)(size / hugepage_size),
+			(unsigned long long)(hugepage_size / MIB),
+			(unsigned long long)(hugepage_size / KIB));
+	return err_set(err, code, "mapping %llu MiB of guest memory: %s",
+		       (unsigned long long)(size / MIB), strerror(code));
 }
 
 /* Pages of the page cache, whichever VMs have the same file; written to, they are ours. */
 static int map_file(struct ram *ram, const struct ram_options *options, struct err *err)
 {
-	int ret = 0;
-
 	ram->base = mmap(NULL, ram->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE,
 			 options->file->fd, (off_t)options->file->at);
 	if (ram->base == MAP_FAILED) {
 		ram->base = NULL;
-		return map_error(options, errno, err);
+		return map_error(ram->size, ram->hugepage_size, errno, err);
 	}
 	madvise(ram->base, ram->size, MADV_DONTDUMP);
-	if (options->prefault)
-		ret = prefault(ram, options, err);
-	if (ret)
-		ram_destroy(ram);
-	return ret;
+	return 0;
 }
 
-int ram_create(struct ram *ram, const struct ram_options *options, struct err *err)
+static int map_memory(struct ram *ram, const struct ram_options *options, struct err *err)
 {
 	int flags = MAP_NORESERVE | (options->shared ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS);
-	int ret;
 
-	*ram = (struct ram){ .fd = -1, .size = options->size };
-	if (options->file)
-		return map_file(ram, options, err);
 	if (options->shared) {
 		ram->fd = open_memfd(options, err);
 		if (ram->fd < 0)
@@ -148,22 +88,61 @@ int ram_create(struct ram *ram, const struct ram_options *options, struct err *e
 	ram->base = mmap(NULL, ram->size, PROT_READ | PROT_WRITE, flags, ram->fd, 0);
 	if (ram->base == MAP_FAILED) {
 		ram->base = NULL;
-		ret = map_error(options, errno, err);
-		goto fail;
+		return map_error(ram->size, ram->hugepage_size, errno, err);
 	}
 	if (!options->hugepage_size)
 		madvise(ram->base, ram->size, MADV_HUGEPAGE);
 	madvise(ram->base, ram->size, MADV_DONTDUMP);
-	ret = options->prefault ? prefault(ram, options, err) : 0;
-	if (!ret)
-		return 0;
-fail:
-	ram_destroy(ram);
+	return 0;
+}
+
+static int create(struct ram *ram, const struct ram_options *options, struct err *err)
+{
+	int ret = options->file ? map_file(ram, options, err) : map_memory(ram, options, err);
+
+	ram->prefault = options->prefault;
+	if (!ret && options->prefault)
+		ret = ram_populate(ram, err);
 	return ret;
+}
+
+int ram_create(struct ram *ram, const struct ram_options *options, struct err *err)
+{
+	int ret;
+
+	*ram = (struct ram){ .fd = -1,
+			     .size = options->size,
+			     .hugepage_size = options->hugepage_size };
+	ret = create(ram, options, err);
+	if (ret)
+		ram_destroy(ram);
+	return ret;
+}
+
+int ram_populate(struct ram *ram, struct err *err)
+{
+	if (!ram->populating)
+		ram->populating = populate_begin(ram->base, ram->size, ram->hugepage_size);
+	return ram->populating ? 0 : err_set(err, ENOMEM, "no memory to make the guest's with");
+}
+
+int ram_populated(struct ram *ram, const struct log *log, struct err *err)
+{
+	struct populate *populating = ram->populating;
+	int ret;
+
+	if (!populating)
+		return 0;
+	ram->populating = NULL;
+	ret = populate_end(populating, log);
+	/* Who pins it will say what is missing, and a kernel before 5.14 makes nothing ahead. */
+	return ret && ram->prefault ? map_error(ram->size, ram->hugepage_size, -ret, err) : 0;
 }
 
 void ram_destroy(struct ram *ram)
 {
+	if (ram->populating)
+		populate_cancel(ram->populating);
 	if (ram->base)
 		munmap(ram->base, ram->size);
 	if (ram->fd >= 0)

@@ -13,6 +13,8 @@
 #include "util/err.h"
 
 struct layout;
+struct log;
+struct populate;
 struct vm;
 
 struct ram_file {
@@ -24,7 +26,7 @@ struct ram_options {
 	uint64_t size;		/* bytes */
 	uint64_t hugepage_size; /* 0, 2 MiB or 1 GiB; must divide size */
 	bool shared;		/* memfd; else anonymous, invisible to other processes */
-	bool prefault;
+	bool prefault;		/* ram_populate from the start */
 	/*
 	 * A file that holds the memory from `at` on, as many bytes: what the guest writes stays in
 	 * this process. Borrowed for the call; who cuts the file short later ends the guest.
@@ -37,6 +39,9 @@ struct ram {
 	int fd; /* -1 where not shared */
 	void *base;
 	uint64_t size;
+	uint64_t hugepage_size;
+	bool prefault;
+	struct populate *populating; /* NULL: nobody is */
 };
 
 /*
@@ -44,6 +49,16 @@ struct ram {
  * touched without prefault.
  */
 int ram_create(struct ram *ram, const struct ram_options *options, struct err *err);
+/*
+ * Has all of its pages made, by threads of its own while the caller does other things: what can be
+ * done then need not wait for zeroing. Nothing, where that is under way.
+ */
+int ram_populate(struct ram *ram, struct err *err);
+/*
+ * Waits for them, and a log hears how far it is. Errors as those of ram_create, with prefault only:
+ * it is what was asked for, and else a gain of time. 0 at once where none are being made.
+ */
+int ram_populated(struct ram *ram, const struct log *log, struct err *err);
 void ram_destroy(struct ram *ram);
 
 /* Adds a slot for each RAM range of the layout. */

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "util/populate.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "util/bits.h"
+#include "util/clock.h"
+#include "util/parallel.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
+
+/*
+ * What a thread makes in one call, for which it holds the lock of the process's mappings: others
+ * that map or unmap something wait as long. A huge page of 1 GiB cannot be made in parts.
+ */
+#define CHUNK (8 * MIB)
+
+/* Who waits hears how far it is. */
+#define PAUSE_NS 2000000000u
+
+struct populate {
+	struct parallel *threads;
+	char *base;
+	uint64_t size, chunk;
+	int failure; /* atomic: one of them; after it none is made */
+	const struct log *log;
+	uint64_t due; /* atomic: when the next line is; 0: nobody waits */
+};
+
+static void tell(struct populate *p)
+{
+	uint64_t due = __atomic_load_n(&p->due, __ATOMIC_ACQUIRE), now;
+
+	if (!due)
+		return;
+	now = clock_ns();
+	if (now < due || !__atomic_compare_exchange_n(&p->due, &due, now + PAUSE_NS, false,
+						      __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		return;
+	log_line(p->log, LOG_INFO, "memory", "guest memory is being made: %llu of %llu MiB",
+		 (unsigned long long)(parallel_done(p->threads) * p->chunk / MIB),
+		 (unsigned long long)(p->size / MIB));
+}
+
+static void make_chunk(void *arg, uint64_t part)
+{
+	struct populate *p = arg;
+	uint64_t at = part * p->chunk;
+
+	if (__atomic_load_n(&p->failure, __ATOMIC_RELAXED))
+		return;
+	if (madvise(p->base + at, MIN(p->chunk, p->size - at), MADV_POPULATE_WRITE))
+		__atomic_store_n(&p->failure, -errno, __ATOMIC_RELAXED);
+	tell(p);
+}
+
+struct populate *populate_begin(void *base, uint64_t size, uint64_t hugepage)
+{
+	struct populate *p = calloc(1, sizeof(*p));
+	uint64_t chunk = MAX(hugepage, CHUNK);
+
+	if (!p)
+		return NULL;
+	*p = (struct populate){ .base = base, .size = size, .chunk = chunk };
+	p->threads = parallel_new((size + chunk - 1) / chunk, make_chunk, p);
+	if (!p->threads) {
+		free(p);
+		return NULL;
+	}
+	parallel_start(p->threads, parallel_cpus());
+	return p;
+}
+
+int populate_end(struct populate *populate, const struct log *log)
+{
+	int failure;
+
+	populate->log = log;
+	__atomic_store_n(&populate->due, clock_ns() + PAUSE_NS, __ATOMIC_RELEASE);
+	parallel_end(populate->threads);
+	failure = populate->failure;
+	free(populate);
+	return failure;
+}
+
+void populate_cancel(struct populate *populate)
+{
+	__atomic_store_n(&populate->failure, -ECANCELED, __ATOMIC_RELAXED);
+	parallel_end(populate->threads);
+	free(populate);
+}
