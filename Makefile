@@ -196,7 +196,7 @@ $(O)/openapi-generate: $(call obj,vmm/openapi/generate.c) $(ARCHIVES)
 # One object with nothing but the public names, so that a program's own names cannot meet ours.
 LIBIOASID_HEADERS := $(addprefix ioasid-client/,ioasid.h types.h ctx.h device.h space.h pasid.h \
 	fault.h memory.h dma.h pasid-table.h) util/err.h util/epoch.h
-LIBIOASID_OBJS = $(call obj,$(SRC_ioasid-client) util/err.c util/epoch.c)
+LIBIOASID_OBJS = $(call obj,$(SRC_ioasid-client) util/err.c util/epoch.c util/parallel.c)
 $(O)/libioasid.a: $(LIBIOASID_OBJS)
 	$(say) AR $@
 	$(Q)$(CC) -r -nostdlib -o $(O)/libioasid.o $^
