@@ -123,6 +123,15 @@ static int one_turn(struct contest *contest, struct bench_run *run, unsigned int
 	return ret;
 }
 
+/*
+ * Who is next after `i` others, of `count`: each is first as often as the others, and every other
+ * round goes the other way round, so that nobody always finds what one of them left.
+ */
+static unsigned int next_in(unsigned int round, unsigned int i, unsigned int count)
+{
+	return round / count % 2 ? (round + count - i) % count : (round + i) % count;
+}
+
 static int one_round(struct contest *contest, struct bench_run *run, unsigned int round,
 		     unsigned int total, unsigned int warm_up, struct err *err)
 {
@@ -134,7 +143,8 @@ static int one_round(struct contest *contest, struct bench_run *run, unsigned in
 			in[count++] = party;
 	}
 	for (unsigned int i = 0; !ret && i < count; i++)
-		ret = one_turn(contest, run, round, total, warm_up, in[(round + i) % count], err);
+		ret = one_turn(contest, run, round, total, warm_up, in[next_in(round, i, count)],
+			       err);
 	return ret;
 }
 

@@ -89,6 +89,18 @@ static void each_party_is_first_as_often(void **state)
 	assert_string_equal(f->turns, "01100110");
 }
 
+static void each_party_comes_after_each_other(void **state)
+{
+	struct fixture *f = *state;
+	struct contest contest = contest_of(f, 3);
+	struct err err = { 0 };
+
+	f->options.rounds = 6;
+	assert_ok(contest_hold(&contest, &f->run, &err), &err);
+	assert_string_equal(f->turns, "012120201"
+				      "021102210");
+}
+
 static void warm_up_is_not_kept(void **state)
 {
 	struct fixture *f = *state;
@@ -371,6 +383,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_RUN(each_party_is_first_as_often),
+		WITH_RUN(each_party_comes_after_each_other),
 		WITH_RUN(warm_up_is_not_kept),
 		WITH_RUN(a_contest_that_says_nothing_has_one_round_of_warm_up),
 		WITH_RUN(the_option_has_the_last_word_on_warm_up),
