@@ -189,7 +189,7 @@ int type1_bind(struct ioasid_device *device, const struct ioasid_source *source,
 	if (!dev)
 		return err_set(err, ENOMEM, "no memory for device %s", id.name);
 	r = group_of(ctx, source, &id, &group, &fresh, err);
-	if (r)
+	if (!group)
 		goto fail;
 	group->devices++;
 	r = device_open(ctx, group, source, &id, &dev->fd, err);
