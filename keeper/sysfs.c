@@ -32,24 +32,25 @@ int sysfs_path(const struct host *host, char *out, const char *fmt, ...)
 	return ret;
 }
 
-/* An attribute comes whole or fills `out`: a shorter read is its last, and asking costs a call. */
 static int read_file(const char *path, char *out, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	size_t len = 0;
-	ssize_t n;
+	ssize_t n = 1;
 	int ret = 0;
 
 	out[0] = 0;
 	if (fd < 0)
 		return -errno;
-	do {
-		n = read(fd, out, size);
-	} while (n < 0 && errno == EINTR);
-	if (n < 0)
-		ret = -errno;
-	else
-		len = (size_t)n;
+	while (len < size && n > 0) {
+		n = read(fd, out + len, size - len);
+		if (n < 0 && errno == EINTR)
+			n = 1;
+		else if (n < 0)
+			ret = -errno;
+		else
+			len += (size_t)n;
+	}
 	close(fd);
 	if (!ret && len == size)
 		ret = -EFBIG;
