@@ -12,14 +12,11 @@
 #include "bench/clock.h"
 #include "bench/map.h"
 #include "util/bits.h"
+#include "util/populate.h"
 
 #ifndef MFD_HUGE_SHIFT
 #define MFD_HUGE_SHIFT 26
 #endif
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
-#endif
-
 double map_now_us(void)
 {
 	return now_ns() / 1e3;

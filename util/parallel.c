@@ -7,15 +7,13 @@
 
 #include "util/bits.h"
 
-#define THREADS_MAX 16u
-
 struct parallel {
 	void (*fn)(void *arg, uint64_t part);
 	void *arg;
 	uint64_t n;
 	uint64_t next, done; /* atomic; next: which part nobody has begun */
 	unsigned int n_threads;
-	pthread_t threads[THREADS_MAX];
+	pthread_t threads[PARALLEL_MAX];
 };
 
 static void *take_part(void *arg)
@@ -32,7 +30,7 @@ static void *take_part(void *arg)
 
 void parallel_start(struct parallel *parallel, unsigned int threads)
 {
-	uint64_t most = MIN(parallel->n, MIN(threads, THREADS_MAX));
+	uint64_t most = MIN(parallel->n, MIN(threads, PARALLEL_MAX));
 
 	while (parallel->n_threads < most &&
 	       !pthread_create(&parallel->threads[parallel->n_threads], NULL, take_part, parallel))

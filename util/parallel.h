@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#define PARALLEL_MAX 16u /* threads beside the caller's, whatever is asked for */
+
 /*
  * Calls fn for each part below n, in their order of beginning, by at most `threads` threads, this
  * one among them; returns when all calls have. Where none can be started this one makes them all.

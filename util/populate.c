@@ -3,15 +3,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #include "util/bits.h"
 #include "util/clock.h"
 #include "util/parallel.h"
-
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
-#endif
 
 /*
  * What a thread makes in one call, for which it holds the lock of the process's mappings: others

@@ -7,8 +7,13 @@
 #define ADIT_UTIL_POPULATE_H
 
 #include <stdint.h>
+#include <sys/mman.h>
 
 #include "util/log.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
 
 struct populate;
 

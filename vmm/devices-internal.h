@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the two files behind vmm/devices.h share: who is there. */
+/* What the files behind vmm/devices.h share: who is there. */
 #ifndef ADIT_VMM_DEVICES_INTERNAL_H
 #define ADIT_VMM_DEVICES_INTERNAL_H
 
@@ -56,6 +56,17 @@ struct devices_making {
 };
 /* All but its descriptor and the space of its registers, which are the context's. */
 void devices_making(struct device *device, struct devices_making *out);
+
+/* devices-bind.c */
+bool device_is_mdev(const struct device *device);
+/* The node of one before device i whose group is opened already, or NULL. */
+const struct device_node *devices_same_group(const struct devices *devices, size_t i);
+/* Told and bound, or neither it nor its descriptor is taken. */
+int device_bind(struct device *device, struct err *err);
+/* All of them; on failure what is bound stays until they are dropped. */
+int devices_bind_all(struct devices *devices, struct err *err);
+/* KVM forgets it, or its group with its last device. */
+void device_forget(struct device *device);
 
 /*
  * After a bind that failed: drivers of some mdevs (KVMGT's, for one) do not open without KVM, and

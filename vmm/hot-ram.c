@@ -13,11 +13,8 @@
 
 #include "kvm-glue/memory.h"
 #include "util/bits.h"
+#include "util/populate.h"
 #include "vmm/ram.h"
-
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
-#endif
 
 #define WORD_BITS 64u
 

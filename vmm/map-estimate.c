@@ -22,8 +22,7 @@
 #endif
 
 #define SAMPLE	     (16 * MIB)
-#define SAMPLED_CPUS 16u
-#define SAMPLES_SIZE (SAMPLED_CPUS * SAMPLE / 2) /* the largest, but for a huge page */
+#define SAMPLES_SIZE (PARALLEL_MAX * SAMPLE / 2) /* the largest, but for a huge page */
 
 /*
  * A sample fits into what a scheduler gives at a time, and then knows nothing of who else wants the
@@ -87,7 +86,7 @@ static uint64_t sample_here(void *arg, const struct map_estimate *what, uint64_t
 /* As much as keeps every thread busy that will make them. */
 static uint64_t sample_size(const struct map_estimate *what)
 {
-	uint64_t size = MIN(parallel_cpus(), SAMPLED_CPUS) * SAMPLE / 2;
+	uint64_t size = MIN(parallel_cpus(), PARALLEL_MAX) * SAMPLE / 2;
 
 	return MAX(MAX(size, SAMPLE), what->hugepage);
 }

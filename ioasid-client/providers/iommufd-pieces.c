@@ -12,8 +12,7 @@
 #include "util/bits.h"
 #include "util/parallel.h"
 
-#define PIECE	GIB /* on its borders, so that pages of that size stay whole */
-#define THREADS 16u
+#define PIECE GIB /* on its borders, so that pages of that size stay whole */
 
 static int map_one(struct iommufd *iommufd, uint32_t ioas, const struct ioasid_mapping *mapping)
 {
@@ -79,7 +78,8 @@ int iommufd_map_kernel(struct ioasid_space *space, const struct ioasid_mapping *
 	r = map_one(work.iommufd, own->ioas, &first);
 	if (r || first.size == mapping->size)
 		return r;
-	parallel_run((mapping->size - first.size + PIECE - 1) / PIECE, THREADS, map_piece, &work);
+	parallel_run((mapping->size - first.size + PIECE - 1) / PIECE, PARALLEL_MAX, map_piece,
+		     &work);
 	if (!work.failure)
 		return 0;
 	*midway = ifd_unmap(&work.iommufd->ifd, own->ioas, mapping->iova, mapping->size);

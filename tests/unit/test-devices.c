@@ -76,6 +76,19 @@ static void those_that_the_guest_has_are_the_neighbours(void **state)
 	assert_string_equal(making.options.neighbours[0].name, "near");
 }
 
+static void memory_is_pinned_for_functions_and_not_for_mdevs(void **state)
+{
+	struct device port = { .node = { .name = UUID } };
+	struct device disk = { .node = { .name = "0000:04:00.0" } };
+	struct devices devices = { .device = { &port, &disk } };
+
+	assert_false(devices_pin(&devices));
+	devices.n = 1;
+	assert_false(devices_pin(&devices));
+	devices.n = 2;
+	assert_true(devices_pin(&devices));
+}
+
 static const char *text(struct json_object *object, const char *key)
 {
 	return json_object_get_string(json_object_object_get(object, key));
@@ -157,6 +170,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_error_reaches_the_log_and_who_follows_events),
 		cmocka_unit_test(those_that_the_guest_has_are_the_neighbours),
+		cmocka_unit_test(memory_is_pinned_for_functions_and_not_for_mdevs),
 		cmocka_unit_test(the_state_has_a_row_for_each_device_that_is_decided),
 		cmocka_unit_test(an_mdev_that_does_not_open_without_kvm_is_explained),
 	};
