@@ -268,8 +268,6 @@ static void set_state(struct run *run, int32_t state, int32_t reason)
 {
 	bool first = !run->seen;
 
-	if (first && run->restores && state == DOMAIN_RUNNING)
-		reason = RUNNING_RESTORED;
 	run->domain->state = state;
 	run->domain->reason = reason;
 	run->seen = true;
@@ -288,7 +286,7 @@ static void set_state(struct run *run, int32_t state, int32_t reason)
 static void on_state(struct run *run, const char *state)
 {
 	if (!strcmp(state, "Running"))
-		set_state(run, DOMAIN_RUNNING, RUNNING_BOOTED);
+		set_state(run, DOMAIN_RUNNING, run->restores ? RUNNING_RESTORED : RUNNING_BOOTED);
 	else if (!strcmp(state, "Paused"))
 		set_state(run, DOMAIN_PAUSED, PAUSED_USER);
 }
@@ -307,7 +305,10 @@ static void take_event(struct run *run, const char *event, const char *detail)
 	if (!strcmp(event, "state")) {
 		on_state(run, detail);
 	} else if (!strcmp(event, "booted")) {
-		*run->ended = 0; /* that was the machine before it */
+		/* After one that ended it boots; of the first "state" may have told already. */
+		if (*run->ended && run->seen)
+			run->restores = false;
+		*run->ended = 0;
 		run->cycles = false;
 		on_state(run, strcmp(detail, "paused") != 0 ? "Running" : "Paused");
 	} else if (!strcmp(event, "paused")) {

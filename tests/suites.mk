@@ -42,9 +42,10 @@ test: test-packages
 	$(Q)$(MAKE) --no-print-directory -k test-unit test-guest test-fuzz test-cli test-clients test-rig-here || \
 		echo broken >>$(TOTALS)
 	$(Q)$(MAKE) --no-print-directory totals
-# A suite that could not even be built has counted nothing: it is one failure.
+# A suite that could not even be built has counted nothing: it is one failure. What failed is named
+# once more, for who sees the end of a long output and nothing else.
 totals:
-	@awk '/broken/ { b = 1; next } { p += $$1; f += $$2; s += $$3 } END { if (b && !f) f = 1; \
+	@awk '/^failed/ { print; next } /broken/ { b = 1; next } { p += $$1; f += $$2; s += $$3 } END { if (b && !f) f = 1; \
 		printf "%d passed, %d failed, %d skipped\n", p, f, s; exit !(p && !f) }' $(TOTALS)
 
 test-unit: test-packages $(UNIT)

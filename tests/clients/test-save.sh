@@ -235,7 +235,22 @@ ok "undefine --managed-save" does v undefine busy --managed-save
 ok "leaves nothing" is "$(ls "$work/state")" ""
 ok "events told of it" sh -c 'for w in "Stopped Saved" "Started Restored" "Suspended Restored"; do
 	grep -q "domain .busy.: $w" "$1" || { echo "# $w"; exit 1; }; done' -- "$work/events"
+
+# --- what the monitor says twice is told once
+v define "$work/busy.xml"
+v start busy
+v managedsave busy
 down
+adit=$(realpath "$(dirname "$0")")/first-words
+up
+ok "goes on, and hears of it twice" does v start busy
+ok "it goes on all the same" is "$(state busy)" "running (restored)"
+ok "reset" does v reset busy
+ok "boots" is "$(state busy)" "running (booted)"
+v destroy busy
+v undefine busy
+down
+adit=$build/adit
 
 # --- as root, on a file system that is full, and with users of their own
 if [ "$(id -u)" != 0 ] || ! unshare -m true 2>/dev/null; then
