@@ -148,22 +148,36 @@ static void read_group(const struct host *host, struct host_function *out)
 		       !sysfs_read(host, name, sizeof(name), "/sys/kernel/iommu_groups/%d/name",
 				   out->group) &&
 		       !strcmp(name, "vfio-noiommu");
-	sysfs_link(host, out->iommu, sizeof(out->iommu), PCI "/iommu", out->bdf);
-	out->snoop = snoop_of(host, out->iommu);
+}
+
+int host_function_look(const struct host *host, const char *bdf, struct host_function *out)
+{
+	char vendor[16];
+
+	memset(out, 0, sizeof(*out));
+	out->numa_node = -1;
+	if (host_bdf_parse(out->bdf, bdf) ||
+	    sysfs_read(host, vendor, sizeof(vendor), PCI "/vendor", out->bdf))
+		return -ENODEV;
+	bdf = out->bdf;
+	out->vendor = (uint16_t)strtoul(vendor, NULL, 0);
+	out->device = (uint16_t)sysfs_number(host, PCI "/device", bdf);
+	out->class = (uint32_t)sysfs_number(host, PCI "/class", bdf);
+	out->bridge = out->class >> 8 == SUB_HOST || out->class >> 8 == SUB_PCI;
+	sysfs_link(host, out->driver, sizeof(out->driver), PCI "/driver", bdf);
+	read_vfio(host, out);
+	read_group(host, out);
+	out->denylisted = is_denylisted(host, out);
+	return 0;
 }
 
 int host_function_read(const struct host *host, const char *bdf, struct host_function *out)
 {
 	char numa[16];
 
-	memset(out, 0, sizeof(*out));
-	if (host_bdf_parse(out->bdf, bdf) || !sysfs_exists(host, PCI "/vendor", out->bdf))
+	if (host_function_look(host, bdf, out))
 		return -ENODEV;
 	bdf = out->bdf;
-	out->vendor = (uint16_t)sysfs_number(host, PCI "/vendor", bdf);
-	out->device = (uint16_t)sysfs_number(host, PCI "/device", bdf);
-	out->class = (uint32_t)sysfs_number(host, PCI "/class", bdf);
-	sysfs_link(host, out->driver, sizeof(out->driver), PCI "/driver", bdf);
 	sysfs_read(host, out->override, sizeof(out->override), PCI "/driver_override", bdf);
 	if (!strcmp(out->override, "(null)"))
 		out->override[0] = 0;
@@ -172,14 +186,11 @@ int host_function_read(const struct host *host, const char *bdf, struct host_fun
 	out->max_vfs = (uint32_t)sysfs_number(host, PCI "/sriov_totalvfs", bdf);
 	sysfs_read(host, out->resets, sizeof(out->resets), PCI "/reset_method", bdf);
 	out->bar_bytes = bar_bytes(host, bdf);
-	out->numa_node = -1;
 	if (!sysfs_read(host, numa, sizeof(numa), PCI "/numa_node", bdf))
 		out->numa_node = (int)strtol(numa, NULL, 10);
-	out->bridge = out->class >> 8 == SUB_HOST || out->class >> 8 == SUB_PCI;
 	out->mdev_parent = sysfs_exists(host, PCI "/mdev_supported_types", bdf);
-	read_vfio(host, out);
-	read_group(host, out);
-	out->denylisted = is_denylisted(host, out);
+	sysfs_link(host, out->iommu, sizeof(out->iommu), PCI "/iommu", bdf);
+	out->snoop = snoop_of(host, out->iommu);
 	return 0;
 }
 

@@ -51,6 +51,11 @@ struct host_function {
 
 /* -ENODEV where there is no such function. */
 int host_function_read(const struct host *host, const char *bdf, struct host_function *out);
+/*
+ * What host_function_check and opening go by and no more, in half the time: of the IOMMU, VFs,
+ * resets, BARs, NUMA node and override nothing is said.
+ */
+int host_function_look(const struct host *host, const char *bdf, struct host_function *out);
 
 /*
  * Whether the function can be assigned as it is (managed: after it was taken from its host driver).

@@ -55,7 +55,7 @@ static int find_function(const struct host *host, struct target *target, const c
 			 size_t n_with, struct err *err)
 {
 	struct host_function function;
-	int ret = host_function_read(host, target->device.text, &function);
+	int ret = host_function_look(host, target->device.text, &function);
 
 	if (ret)
 		return err_set(err, -ret, "%s: there is no such PCI function on this host",

@@ -32,7 +32,8 @@ int sysfs_path(const struct host *host, char *out, const char *fmt, ...)
 	return ret;
 }
 
-static int read_file(const char *path, char *out, size_t size)
+/* once: one read gives all there is, as that of an attribute does; /proc may answer in pieces. */
+static int read_file(const char *path, bool once, char *out, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	size_t len = 0;
@@ -50,6 +51,8 @@ static int read_file(const char *path, char *out, size_t size)
 			ret = -errno;
 		else
 			len += (size_t)n;
+		if (once && len)
+			break;
 	}
 	close(fd);
 	if (!ret && len == size)
@@ -62,6 +65,11 @@ static int read_file(const char *path, char *out, size_t size)
 	return ret;
 }
 
+static bool is_attribute(const struct host *host, const char *path)
+{
+	return !strncmp(path + strlen(host->root), "/sys/", 5);
+}
+
 int sysfs_read(const struct host *host, char *out, size_t size, const char *fmt, ...)
 {
 	char path[SYSFS_PATH_MAX];
@@ -72,7 +80,7 @@ int sysfs_read(const struct host *host, char *out, size_t size, const char *fmt,
 	va_start(ap, fmt);
 	ret = pathv(host, path, fmt, ap);
 	va_end(ap);
-	return ret ? ret : read_file(path, out, size);
+	return ret ? ret : read_file(path, is_attribute(host, path), out, size);
 }
 
 uint64_t sysfs_number(const struct host *host, const char *fmt, ...)
@@ -84,7 +92,7 @@ uint64_t sysfs_number(const struct host *host, const char *fmt, ...)
 	va_start(ap, fmt);
 	ret = pathv(host, path, fmt, ap);
 	va_end(ap);
-	if (ret || read_file(path, text, sizeof(text)))
+	if (ret || read_file(path, is_attribute(host, path), text, sizeof(text)))
 		return 0;
 	return strtoull(text, NULL, 0);
 }

@@ -12,7 +12,7 @@
  * What a thread makes in one call, for which it holds the lock of the process's mappings: others
  * that map or unmap something wait as long. A huge page of 1 GiB cannot be made in parts.
  */
-#define CHUNK (8 * MIB)
+#define CHUNK (2 * MIB)
 
 /* Who waits hears how far it is. */
 #define PAUSE_NS 2000000000u

@@ -98,7 +98,7 @@ static int check_function(const struct device_node *node, const struct config *c
 
 	if (!host_name_parse(&name, node->name) && name.kind != HOST_FUNCTION)
 		return 0;
-	if (host_function_read(host, node->name, &function))
+	if (host_function_look(host, node->name, &function))
 		return err_set(err, ENODEV,
 			       "%s: descriptor %u is %s, and sysfs has no such PCI "
 			       "function",

@@ -6,6 +6,7 @@
 #include "vmm/devices-internal.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ioasid-client/ioasid.h"
@@ -181,22 +182,51 @@ static void bind_one_group(void *arg, uint64_t part)
 	}
 }
 
-int devices_bind_all(struct devices *devices, struct err *err)
-{
-	struct binding bindings[CONFIG_MAX_DEVICES];
-	size_t n = 0;
+struct bindings {
+	struct parallel *threads;
+	size_t n;
+	struct binding each[CONFIG_MAX_DEVICES];
+};
 
-	for (size_t i = 0; i < devices->n; i++) {
-		if (!devices_same_group(devices, i))
-			bindings[n++] = (struct binding){ .first = devices->device[i] };
+int devices_bind_start(struct devices *devices, struct err *err)
+{
+	struct bindings *bindings;
+
+	if (!devices->n)
+		return 0;
+	bindings = calloc(1, sizeof(*bindings));
+	if (bindings) {
+		for (size_t i = 0; i < devices->n; i++) {
+			if (!devices_same_group(devices, i))
+				bindings->each[bindings->n++].first = devices->device[i];
+		}
+		bindings->threads = parallel_new(bindings->n, bind_one_group, bindings->each);
 	}
+	if (!bindings || !bindings->threads) {
+		free(bindings);
+		return err_set(err, ENOMEM, "no memory to bind devices with");
+	}
+	devices->bindings = bindings;
 	/* They wait for resets and not for a CPU: a thread for each. */
-	parallel_run(n, (unsigned int)n, bind_one_group, bindings);
-	for (size_t i = 0; i < n; i++) {
-		if (bindings[i].err.code) {
-			*err = bindings[i].err;
-			return -err->code;
+	parallel_start(bindings->threads, (unsigned int)bindings->n);
+	return 0;
+}
+
+int devices_bind_end(struct devices *devices, struct err *err)
+{
+	struct bindings *bindings = devices->bindings;
+	int ret = 0;
+
+	if (!bindings)
+		return 0;
+	parallel_end(bindings->threads);
+	for (size_t i = 0; i < bindings->n && !ret; i++) {
+		if (bindings->each[i].err.code) {
+			*err = bindings->each[i].err;
+			ret = -err->code;
 		}
 	}
-	return 0;
+	devices->bindings = NULL;
+	free(bindings);
+	return ret;
 }

@@ -34,6 +34,7 @@ struct devices {
 	int keeper; /* 0: none */
 	bool one_life;
 	struct ioasid_ctx *ctx;
+	struct bindings *bindings;  /* from devices_bind_start to devices_bind_end */
 	struct ioasid_space *guest; /* changed under the lock */
 	pthread_mutex_t telling;    /* KVM: of who is told by now, and the next */
 	struct coherency *coherency;
@@ -63,8 +64,9 @@ bool device_is_mdev(const struct device *device);
 const struct device_node *devices_same_group(const struct devices *devices, size_t i);
 /* Told and bound, or neither it nor its descriptor is taken. */
 int device_bind(struct device *device, struct err *err);
-/* All of them; on failure what is bound stays until they are dropped. */
-int devices_bind_all(struct devices *devices, struct err *err);
+/* Waits for those that devices_bind_start began; on failure what is bound stays until they are
+ * dropped. */
+int devices_bind_end(struct devices *devices, struct err *err);
 /* KVM forgets it, or its group with its last device. */
 void device_forget(struct device *device);
 

@@ -379,7 +379,7 @@ int devices_bind(struct devices *devices, struct err *err)
 
 	if (!devices->n)
 		return 0;
-	ret = devices_bind_all(devices, err);
+	ret = devices_bind_end(devices, err);
 	if (!ret)
 		ret = decide(devices, false, err);
 	return ret ? ret : gather_limits(devices, err);
@@ -709,8 +709,11 @@ bool devices_remove(struct devices *devices, const char *id)
 
 void devices_destroy(struct devices *devices)
 {
+	struct err err;
+
 	if (!devices)
 		return;
+	devices_bind_end(devices, &err);
 	for (size_t i = devices->n; i-- > 0;) {
 		drop(devices->device[i]);
 		free(devices->device[i]);

@@ -37,9 +37,12 @@ int devices_open(struct devices **out, const struct config *config, int keeper, 
 /* Some of them reach memory by themselves: all of the guest's will be pinned. */
 bool devices_pin(const struct devices *devices);
 /*
- * Binds them, which is when the kernel opens and resets them: side by side. Before the memory
- * layout, which must keep out of what they cannot reach.
+ * Begins to bind them, which is when the kernel opens and resets them: side by side, by threads of
+ * its own that end in devices_bind or devices_destroy. Before pages are made, since these threads
+ * need mappings of their own and would wait for each piece of that.
  */
+int devices_bind_start(struct devices *devices, struct err *err);
+/* Waits for them. Before the memory layout, which must keep out of what they cannot reach. */
 int devices_bind(struct devices *devices, struct err *err);
 /* Reserved ranges and the aperture; what request points to stays valid until devices_destroy. */
 void devices_limit(const struct devices *devices, struct layout_request *request);

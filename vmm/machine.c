@@ -501,6 +501,8 @@ int machine_create(struct machine **out, const struct machine_options *options, 
 		ret = devices_open(&machine->devices, machine->config, options->keeper_fd,
 				   options->one_life, machine->vm, machine->log, err);
 	if (!ret)
+		ret = devices_bind_start(machine->devices, err);
+	if (!ret)
 		ret = make_ram(machine, options->snapshot, err);
 	if (!ret)
 		ret = devices_bind(machine->devices, err);
