@@ -3,7 +3,9 @@
  * adit bench boot --kernel: the same Linux kernel and initramfs under adit and under QEMU microvm,
  * in one interleaved run: from exec to user space (which says the marker), the
  * memory beyond guest RAM, and the monitor's own share of it, from exec to the kernel's entry. With
- * --devices both also with that many functions.
+ * --devices both also with that many functions: a contest of adit with them and without, and one of
+ * adit and QEMU with them. A difference of a tenth is looked for in the first, and who has the turn
+ * in between makes more than that.
  *
  * The entry is not seen from outside. For adit, which has no firmware, it is the first KVM_RUN,
  * which exit-gap.c notes. From there to the kernel's first output is the kernel's own time, the
@@ -44,6 +46,14 @@ enum row {
 	PSS,   /* MiB */
 	ENTRY, /* ms to the kernel's entry */
 	ROWS
+};
+
+/* A contest of two, and what it is about. */
+struct match {
+	struct boot *boot;
+	enum contestant who[2];
+	bool weighs; /* memory too, which takes a boot more */
+	struct contest contest;
 };
 
 struct boot {
@@ -143,8 +153,9 @@ static int touch_memory(void)
 
 static int boot_turn(struct turn *turn, struct err *err)
 {
-	struct boot *boot = turn->opaque;
-	enum contestant who = turn->party;
+	const struct match *match = turn->opaque;
+	struct boot *boot = match->boot;
+	enum contestant who = match->who[turn->party];
 	struct child_times times;
 	char *argv[WORDS_MAX];
 	double kib = 0, entry_ms, kernel_ms;
@@ -167,7 +178,7 @@ static int boot_turn(struct turn *turn, struct err *err)
 	if (!ret && is_adit(who))
 		ret = taken;
 	command_line(boot, who, argv);
-	if (!ret && who < ADIT_WITH)
+	if (!ret && match->weighs)
 		ret = child_pss(turn, argv, boot->options->marker, RAM_BYTES, &kib);
 	if (ret)
 		return err_set(err, -ret, "%s: %s", argv[0], strerror(-ret));
@@ -175,22 +186,22 @@ static int boot_turn(struct turn *turn, struct err *err)
 	turn_put(turn, USER, times.marker_ms);
 	if (is_adit(who))
 		turn_put(turn, ENTRY, entry_ms);
-	if (who < ADIT_WITH)
+	if (match->weighs)
 		turn_put(turn, PSS, kib / 1024);
 	return 0;
 }
 
-/* --- rows: most are derived from what several parties took in one round ---------------------- */
+/* --- rows: most are derived from what both took in one round --------------------------------- */
 
-static void add(const struct contest *contest, struct bench_run *run, enum row row,
-		enum contestant ours, enum contestant theirs, const struct result *result)
+static void add(const struct match *match, struct bench_run *run, enum row row,
+		const struct result *result)
 {
-	results_add(run->results, result, contest_samples(contest, row, ours),
-		    contest_samples(contest, row, theirs));
+	results_add(run->results, result, contest_samples(&match->contest, row, 0),
+		    contest_samples(&match->contest, row, 1));
 }
 
 /* What QEMU takes to the entry: its first output less what the kernel takes from there to it. */
-static void add_own_share(const struct contest *contest, struct bench_run *run)
+static void add_own_share(const struct match *match, struct bench_run *run)
 {
 	static const struct result result = {
 		.name = "own share: exec to the kernel's entry",
@@ -198,9 +209,9 @@ static void add_own_share(const struct contest *contest, struct bench_run *run)
 		.reference_name = "qemu-microvm",
 		.target = 1.0 / 3,
 	};
-	const struct samples *entry = contest_samples(contest, ENTRY, ADIT);
-	const struct samples *first = contest_samples(contest, FIRST, ADIT);
-	const struct samples *qemu = contest_samples(contest, FIRST, QEMU);
+	const struct samples *entry = contest_samples(&match->contest, ENTRY, 0);
+	const struct samples *first = contest_samples(&match->contest, FIRST, 0);
+	const struct samples *qemu = contest_samples(&match->contest, FIRST, 1);
 	struct samples theirs = { .count = 0 };
 
 	for (unsigned int i = 0; i < entry->count; i++)
@@ -208,61 +219,66 @@ static void add_own_share(const struct contest *contest, struct bench_run *run)
 	results_add(run->results, &result, entry, &theirs);
 }
 
-/* What n devices add to a row, by n. */
-static void per_device(const struct contest *contest, enum row row, enum contestant with,
-		       enum contestant without, unsigned int n, struct samples *samples)
+static void report(const struct match *match, struct bench_run *run)
 {
-	const struct samples *more = contest_samples(contest, row, with);
-	const struct samples *less = contest_samples(contest, row, without);
-
-	samples->count = 0;
-	for (unsigned int i = 0; i < more->count; i++)
-		samples_add(samples, (more->value[i] - less->value[i]) / n);
-}
-
-/* To the way to user space. */
-static void add_devices(const struct contest *contest, struct bench_run *run, unsigned int n)
-{
-	struct samples ours, theirs;
-	struct result row = { .name = "exec to user space, with devices",
-			      .unit = "ms",
-			      .reference_name = "adit, none",
-			      .target = DEVICES_RATIO };
-
-	add(contest, run, USER, ADIT_WITH, ADIT, &row);
-	add(contest, run, ENTRY, ADIT_WITH, ADIT,
-	    &(struct result){ .name = "exec to the kernel's entry, with devices",
-			      .unit = "ms",
-			      .reference_name = "adit, none" });
-	if (contest->out[QEMU_WITH])
-		return;
-	row.reference_name = "qemu-microvm";
-	row.target = 1.0;
-	add(contest, run, USER, ADIT_WITH, QEMU_WITH, &row);
-	row = (struct result){ .name = "user space later, per device",
-			       .unit = "ms",
-			       .reference_name = "qemu-microvm" };
-	per_device(contest, USER, ADIT_WITH, ADIT, n, &ours);
-	per_device(contest, USER, QEMU_WITH, QEMU, n, &theirs);
-	results_add(run->results, &row, &ours, &theirs);
-}
-
-static void report(const struct contest *contest, struct bench_run *run)
-{
-	add(contest, run, USER, ADIT, QEMU,
+	add(match, run, USER,
 	    &(struct result){ .name = "exec to user space",
 			      .unit = "ms",
 			      .reference_name = "qemu-microvm",
 			      .target = 1.0 });
-	add_own_share(contest, run);
-	add(contest, run, PSS, ADIT, QEMU,
+	add_own_share(match, run);
+	add(match, run, PSS,
 	    &(struct result){ .name = "memory beyond guest RAM (PSS)",
 			      .unit = "MiB",
 			      .reference_name = "qemu-microvm",
 			      .target = 0.2 });
-	if (run->options->devices)
-		add_devices(contest, run, run->options->devices);
 	results_note(run->results, "%s, 1 vCPU, 256 MiB", run->options->kernel);
+}
+
+/* What n devices add to the way to user space, by n. */
+static void per_device(const struct samples *with, const struct samples *without, unsigned int n,
+		       struct samples *samples)
+{
+	samples->count = 0;
+	for (unsigned int i = 0; i < MIN(with->count, without->count); i++)
+		samples_add(samples, (with->value[i] - without->value[i]) / n);
+}
+
+static void report_devices(const struct match *match, struct bench_run *run)
+{
+	add(match, run, USER,
+	    &(struct result){ .name = "exec to user space, with devices",
+			      .unit = "ms",
+			      .reference_name = "adit, none",
+			      .target = DEVICES_RATIO });
+	add(match, run, ENTRY,
+	    &(struct result){ .name = "exec to the kernel's entry, with devices",
+			      .unit = "ms",
+			      .reference_name = "adit, none" });
+}
+
+/* Of each what its contests say; QEMU's, without, is that of the first. */
+static void report_peers(const struct match *none, const struct match *own,
+			 const struct match *peers, struct bench_run *run)
+{
+	static const struct result later = { .name = "user space later, per device",
+					     .unit = "ms",
+					     .reference_name = "qemu-microvm" };
+	unsigned int n = run->options->devices;
+	struct samples ours, theirs;
+
+	if (peers->contest.out[1])
+		return;
+	add(peers, run, USER,
+	    &(struct result){ .name = "exec to user space, with devices",
+			      .unit = "ms",
+			      .reference_name = "qemu-microvm",
+			      .target = 1.0 });
+	per_device(contest_samples(&own->contest, USER, 0), contest_samples(&own->contest, USER, 1),
+		   n, &ours);
+	per_device(contest_samples(&peers->contest, USER, 1),
+		   contest_samples(&none->contest, USER, 1), n, &theirs);
+	results_add(run->results, &later, &ours, &theirs);
 }
 
 /* --- the bench ------------------------------------------------------------------------------- */
@@ -299,7 +315,7 @@ static int prepare(struct boot *boot, struct bench_run *run, struct err *err)
 	return run->options->devices ? take_devices(boot, err) : 0;
 }
 
-int bench_boot_kernel(struct bench_run *run, struct err *err)
+static int match_run(struct match *match, struct bench_run *run, struct err *err)
 {
 	static const struct contest_row rows[ROWS] = {
 		[FIRST] = { .hidden = true },
@@ -307,17 +323,52 @@ int bench_boot_kernel(struct bench_run *run, struct err *err)
 		[PSS] = { .hidden = true },
 		[ENTRY] = { .hidden = true },
 	};
-	struct boot *boot = calloc(1, sizeof(*boot));
-	struct contest contest = {
-		.name = "kernel",
-		.parties = { "adit", "qemu-microvm", "adit with devices", "qemu with devices" },
-		.party_count = run->options->devices ? CONTESTANTS : ADIT_WITH,
-		.rows = rows,
-		.row_count = ROWS,
-		.boots = true,
-		.turn = boot_turn,
-		.opaque = boot,
+	static const char *const names[CONTESTANTS] = {
+		[ADIT] = "adit",
+		[QEMU] = "qemu-microvm",
+		[ADIT_WITH] = "adit with devices",
+		[QEMU_WITH] = "qemu with devices",
 	};
+
+	match->contest.parties[0] = names[match->who[0]];
+	match->contest.parties[1] = names[match->who[1]];
+	match->contest.party_count = 2;
+	match->contest.rows = rows;
+	match->contest.row_count = ROWS;
+	match->contest.boots = true;
+	match->contest.turn = boot_turn;
+	match->contest.opaque = match;
+	return contest_run(&match->contest, run, err);
+}
+
+static int measure_devices(struct boot *boot, const struct match *none, struct bench_run *run,
+			   struct err *err)
+{
+	struct match own = {
+		boot, { ADIT_WITH, ADIT }, false, { .name = "kernel, with devices and without" }
+	};
+	struct match peers = {
+		boot, { ADIT_WITH, QEMU_WITH }, false, { .name = "kernel, with devices" }
+	};
+	int ret = match_run(&own, run, err);
+
+	if (!ret)
+		report_devices(&own, run);
+	if (!ret)
+		ret = match_run(&peers, run, err);
+	if (!ret)
+		report_peers(none, &own, &peers, run);
+	contest_free(&own.contest);
+	contest_free(&peers.contest);
+	return ret ? ret
+		   : boot_devices_measure(run, (const char(*)[BDF_CHARS + 1]) boot->bdf,
+					  run->options->devices, boot->work, err);
+}
+
+int bench_boot_kernel(struct bench_run *run, struct err *err)
+{
+	struct boot *boot = calloc(1, sizeof(*boot));
+	struct match none = { boot, { ADIT, QEMU }, true, { .name = "kernel" } };
 	int ret;
 
 	if (!boot)
@@ -326,13 +377,12 @@ int bench_boot_kernel(struct bench_run *run, struct err *err)
 	boot->cmdline = run->options->cmdline ? run->options->cmdline : DEFAULT_CMDLINE;
 	ret = prepare(boot, run, err);
 	if (!ret)
-		ret = contest_run(&contest, run, err);
+		ret = match_run(&none, run, err);
 	if (!ret)
-		report(&contest, run);
-	contest_free(&contest);
+		report(&none, run);
 	if (!ret && run->options->devices)
-		ret = boot_devices_measure(run, (const char(*)[BDF_CHARS + 1]) boot->bdf,
-					   run->options->devices, boot->work, err);
+		ret = measure_devices(boot, &none, run, err);
+	contest_free(&none.contest);
 	free(boot);
 	return ret;
 }
