@@ -17,6 +17,7 @@
 #ifndef MFD_HUGE_SHIFT
 #define MFD_HUGE_SHIFT 26
 #endif
+
 double map_now_us(void)
 {
 	return now_ns() / 1e3;

@@ -52,8 +52,8 @@ struct host_function {
 /* -ENODEV where there is no such function. */
 int host_function_read(const struct host *host, const char *bdf, struct host_function *out);
 /*
- * What host_function_check and opening go by and no more, in half the time: of the IOMMU, VFs,
- * resets, BARs, NUMA node and override nothing is said.
+ * What host_function_check and opening go by, in fewer reads: of the IOMMU, VFs, resets, BARs, NUMA
+ * node and override nothing is said.
  */
 int host_function_look(const struct host *host, const char *bdf, struct host_function *out);
 
