@@ -70,7 +70,8 @@ static int make_pages(const struct map_memory *memory, double *ms, struct err *e
 	int r;
 
 	*ms = map_now_us() / -1e3;
-	populate = populate_begin(memory->at, SIZE, BIT_U64(memory->page_shift));
+	populate = populate_begin(&(struct populate_options){
+		.base = memory->at, .size = SIZE, .hugepage = BIT_U64(memory->page_shift) });
 	r = populate ? populate_end(populate, NULL) : -ENOMEM;
 	*ms += map_now_us() / 1e3;
 	return r ? err_set(err, -r, "%llu bytes of memory: %s", SIZE, strerror(-r)) : 0;

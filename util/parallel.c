@@ -37,6 +37,19 @@ void parallel_start(struct parallel *parallel, unsigned int threads)
 		parallel->n_threads++;
 }
 
+void parallel_start_as(struct parallel *parallel, unsigned int threads,
+		       const struct sandbox_thread *like)
+{
+	struct sandbox_thread what = *like;
+	uint64_t most = MIN(parallel->n, MIN(threads, PARALLEL_MAX));
+
+	what.run = take_part;
+	what.arg = parallel;
+	while (parallel->n_threads < most &&
+	       !sandbox_start_thread(&what, &parallel->threads[parallel->n_threads]))
+		parallel->n_threads++;
+}
+
 static void finish(struct parallel *p)
 {
 	take_part(p);

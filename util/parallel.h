@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#include "util/sandbox.h"
+
 #define PARALLEL_MAX 16u /* threads beside the caller's, whatever is asked for */
 
 /*
@@ -21,6 +23,9 @@ void parallel_run(uint64_t n, unsigned int threads, void (*fn)(void *arg, uint64
  */
 struct parallel *parallel_new(uint64_t n, void (*fn)(void *arg, uint64_t part), void *arg);
 void parallel_start(struct parallel *parallel, unsigned int threads);
+/* Each of them as that one says, whose run and arg are not looked at. */
+void parallel_start_as(struct parallel *parallel, unsigned int threads,
+		       const struct sandbox_thread *like);
 void parallel_end(struct parallel *parallel);
 /* How many calls have returned; any thread, fn itself too. */
 uint64_t parallel_done(const struct parallel *parallel);

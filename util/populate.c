@@ -14,6 +14,8 @@
  */
 #define CHUNK (2 * MIB)
 
+#define PAGE 4096u
+
 /* Who waits hears how far it is. */
 #define PAUSE_NS 2000000000u
 
@@ -21,6 +23,8 @@ struct populate {
 	struct parallel *threads;
 	char *base;
 	uint64_t size, chunk;
+	bool touches;
+	const bool *stop;
 	int failure; /* atomic: one of them; after it none is made */
 	const struct log *log;
 	uint64_t due; /* atomic: when the next line is; 0: nobody waits */
@@ -41,6 +45,17 @@ static void tell(struct populate *p)
 		 (unsigned long long)(p->size / MIB));
 }
 
+/*
+ * A fault takes the lock of one mapping (Linux 6.4 and later); MADV_POPULATE_WRITE takes that of
+ * all, and starves who maps or unmaps something. What is there stays, whoever writes meanwhile. Not
+ * for huge pages: one that cannot be had would end the process.
+ */
+static void touch(char *base, uint64_t size)
+{
+	for (uint64_t at = 0; at < size; at += PAGE)
+		__atomic_fetch_or(base + at, 0, __ATOMIC_RELAXED);
+}
+
 static void make_chunk(void *arg, uint64_t part)
 {
 	struct populate *p = arg;
@@ -48,25 +63,45 @@ static void make_chunk(void *arg, uint64_t part)
 
 	if (__atomic_load_n(&p->failure, __ATOMIC_RELAXED))
 		return;
-	if (madvise(p->base + at, MIN(p->chunk, p->size - at), MADV_POPULATE_WRITE))
+	if (p->stop && __atomic_load_n(p->stop, __ATOMIC_RELAXED)) {
+		__atomic_store_n(&p->failure, -ECANCELED, __ATOMIC_RELAXED);
+		return;
+	}
+	if (p->touches)
+		touch(p->base + at, MIN(p->chunk, p->size - at));
+	else if (madvise(p->base + at, MIN(p->chunk, p->size - at), MADV_POPULATE_WRITE))
 		__atomic_store_n(&p->failure, -errno, __ATOMIC_RELAXED);
 	tell(p);
 }
 
-struct populate *populate_begin(void *base, uint64_t size, uint64_t hugepage)
+struct populate *populate_begin(const struct populate_options *options)
 {
+	const struct sandbox_thread like = {
+		.sandbox = options->sandbox,
+		.role = SANDBOX_MEMORY,
+		.name = "pages",
+		.yields = options->yields,
+	};
 	struct populate *p = calloc(1, sizeof(*p));
-	uint64_t chunk = MAX(hugepage, CHUNK);
+	uint64_t chunk = MAX(options->hugepage, CHUNK);
+	unsigned int threads = parallel_cpus();
 
+	/* Who waits for them takes part, and is not to wait for the CPU. */
+	if (options->yields && threads > 1)
+		threads--;
 	if (!p)
 		return NULL;
-	*p = (struct populate){ .base = base, .size = size, .chunk = chunk };
-	p->threads = parallel_new((size + chunk - 1) / chunk, make_chunk, p);
+	*p = (struct populate){ .base = options->base,
+				.size = options->size,
+				.chunk = chunk,
+				.touches = options->yields && !options->hugepage,
+				.stop = options->stop };
+	p->threads = parallel_new((options->size + chunk - 1) / chunk, make_chunk, p);
 	if (!p->threads) {
 		free(p);
 		return NULL;
 	}
-	parallel_start(p->threads, parallel_cpus());
+	parallel_start_as(p->threads, threads, &like);
 	return p;
 }
 

@@ -6,10 +6,12 @@
 #ifndef ADIT_UTIL_POPULATE_H
 #define ADIT_UTIL_POPULATE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/mman.h>
 
 #include "util/log.h"
+#include "util/sandbox.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
@@ -17,12 +19,21 @@
 
 struct populate;
 
+struct populate_options {
+	void *base; /* of memory that stays mapped until one of the calls below */
+	uint64_t size;
+	uint64_t hugepage;	       /* bytes of a page of it, or 0 */
+	const struct sandbox *sandbox; /* of the threads that make them; may be NULL */
+	bool yields;		       /* they do, to whoever wants a CPU */
+	const bool *stop;	       /* atomic: set, no more are made; may be NULL */
+};
+
+/* NULL: no memory. */
+struct populate *populate_begin(const struct populate_options *options);
 /*
- * Begins with [base, base + size), which stays mapped until one of the calls below; hugepage: bytes
- * of a page of it, or 0. NULL: no memory.
+ * Takes part until all are there. Negative errno of the first that was refused, -ECANCELED where
+ * it was stopped. Frees it.
  */
-struct populate *populate_begin(void *base, uint64_t size, uint64_t hugepage);
-/* Takes part until all are there. Negative errno of the first that was refused. Frees it. */
 int populate_end(struct populate *populate, const struct log *log);
 /* Ends with what is under way, which is some MiB or a huge page a thread, and frees it. */
 void populate_cancel(struct populate *populate);

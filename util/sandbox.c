@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -191,6 +192,8 @@ static void *begin(void *arg)
 	const struct sandbox_thread what = *beginning->what;
 
 	pthread_setname_np(pthread_self(), what.name);
+	if (what.yields)
+		setpriority(PRIO_PROCESS, 0, SANDBOX_NICE);
 	sandbox_enter(what.sandbox, what.role);
 	sem_post(&beginning->confined);
 	return what.run(what.arg);

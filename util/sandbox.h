@@ -29,7 +29,7 @@ enum sandbox_role {
 	SANDBOX_ENGINE,	  /* carries out an ADI's descriptors */
 	SANDBOX_RECEIVER, /* reads what a vfio-user server sends */
 	SANDBOX_API,	  /* serves the API's clients */
-	SANDBOX_MEMORY,	  /* plugs and unplugs guest memory */
+	SANDBOX_MEMORY,	  /* makes, plugs and unplugs guest memory */
 	SANDBOX_SERVER,	  /* adit adi-serve: waits for its end, and clears up */
 	SANDBOX_SEAT,	  /* adit adi-serve: serves the clients of one socket */
 	/* The same where a function does the work: they ask VFIO and the IOMMU as well. */
@@ -41,6 +41,9 @@ enum sandbox_role {
 	SANDBOX_QUEUE,	 /* is one, and hands descriptors to its queue */
 	SANDBOX_ROLES,
 };
+
+/* Of threads that give way. */
+#define SANDBOX_NICE 19
 
 /* Handed to whoever starts threads, and outlives them; NULL where there is no sandbox. */
 struct sandbox {
@@ -77,6 +80,7 @@ struct sandbox_thread {
 	enum sandbox_role role;
 	const char *name; /* at most 15 characters */
 	size_t stack;	  /* bytes; 0: as usual */
+	bool yields;	  /* where CPUs are wanted it gives way to the others: nice 19 */
 	void *(*run)(void *arg);
 	void *arg;
 };

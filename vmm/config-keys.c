@@ -261,7 +261,7 @@ static const struct schema_key keys[] = {
 	  .type = SCHEMA_BOOL,
 	  .fallback = "false",
 	  DRAFT(config.memory.prefault),
-	  .doc = "Take all of it from the host before the guest starts." },
+	  .doc = "Take all of it from the host, and pin it for devices, before the guest starts." },
 	{ .path = "/memory/shared",
 	  .type = SCHEMA_BOOL,
 	  .fallback = "true",

@@ -36,7 +36,10 @@ struct devices {
 	struct ioasid_ctx *ctx;
 	struct bindings *bindings;  /* from devices_bind_start to devices_bind_end */
 	struct ioasid_space *guest; /* changed under the lock */
-	pthread_mutex_t telling;    /* KVM: of who is told by now, and the next */
+	pthread_mutex_t gate;
+	pthread_cond_t opened;	 /* or will not be: place.ending */
+	bool mapped;		 /* atomic, changed under the gate: guest memory is in the space */
+	pthread_mutex_t telling; /* KVM: of who is told by now, and the next */
 	struct coherency *coherency;
 	bool pat_honoured;	      /* for good */
 	struct coherency_state state; /* of those that are there; under the lock */
@@ -57,6 +60,14 @@ struct devices_making {
 };
 /* All but its descriptor and the space of its registers, which are the context's. */
 void devices_making(struct device *device, struct devices_making *out);
+
+/* devices-memory.c */
+/* -ENOMEM: what is to be pinned for them goes beyond the limit on locked memory. */
+int devices_check_limit(const struct devices *devices, struct err *err);
+/* The space is gone, with the last device. */
+void devices_unmapped(struct devices *devices);
+/* Of struct vfio_options. */
+bool device_dma(void *opaque);
 
 /* devices-bind.c */
 bool device_is_mdev(const struct device *device);

@@ -21,7 +21,6 @@
 #include "vmm/guest-space.h"
 #include "vmm/hot-ram.h"
 #include "vmm/layout.h"
-#include "vmm/ram.h"
 
 /* --- opening --------------------------------------------------------------------------------- */
 
@@ -352,25 +351,19 @@ int devices_open(struct devices **out, const struct config *config, int keeper, 
 	};
 	pthread_mutex_init(&devices->lock, NULL);
 	pthread_mutex_init(&devices->telling, NULL);
+	pthread_mutex_init(&devices->gate, NULL);
+	pthread_cond_init(&devices->opened, NULL);
 	ret = open_nodes(devices, config, err);
 	if (!ret && devices->n)
 		ret = open_ctx(devices, config, err);
+	if (!ret && devices->n)
+		ret = devices_check_limit(devices, err);
 	if (ret) {
 		devices_destroy(devices);
 		return ret;
 	}
 	*out = devices;
 	return 0;
-}
-
-/* The driver of an mdev pins what it is told to; its DMA is its driver's. */
-bool devices_pin(const struct devices *devices)
-{
-	bool pin = false;
-
-	for (size_t i = 0; i < devices->n; i++)
-		pin |= !device_is_mdev(devices->device[i]);
-	return pin;
 }
 
 int devices_bind(struct devices *devices, struct err *err)
@@ -492,6 +485,7 @@ void devices_making(struct device *device, struct devices_making *out)
 		.loop = all->place.loop,
 		.log = all->log,
 		.event = on_event,
+		.dma = device_dma,
 		.opaque = device,
 	};
 }
@@ -556,10 +550,6 @@ int devices_add(struct devices *devices, const struct devices_place *place, stru
 	for (size_t i = 0; !ret && i < devices->n; i++)
 		ret = make_device(devices->device[i], err);
 	if (!ret)
-		ret = ram_populated(place->ram, devices->log, err);
-	if (!ret)
-		ret = guest_space_map(devices->guest, place->ram, place->layout, devices->log, err);
-	if (!ret)
 		ret = guest_space_follow(devices->guest, place->hot, "assigned devices", err);
 	for (size_t i = 0; !ret && i < devices->n; i++)
 		ret = show_device(devices->device[i], err);
@@ -613,6 +603,7 @@ static void close_ctx(struct devices *devices)
 	pthread_mutex_lock(&devices->lock);
 	devices->guest = NULL;
 	pthread_mutex_unlock(&devices->lock);
+	devices_unmapped(devices);
 	if (devices->ctx)
 		ioasid_ctx_close(devices->ctx);
 	devices->ctx = NULL;
@@ -655,6 +646,8 @@ static int enter(struct devices *devices, struct device *device, const struct co
 			 device->config.id);
 	if (!ret && first)
 		ret = open_ctx(devices, config, err);
+	if (!ret && first)
+		ret = devices_check_limit(devices, err);
 	if (!ret)
 		ret = device_bind(device, err);
 	if (!ret)
@@ -666,11 +659,10 @@ static int enter(struct devices *devices, struct device *device, const struct co
 	if (!ret)
 		ret = make_device(device, err);
 	if (!ret && first)
-		ret = guest_space_map(devices->guest, devices->place.ram, devices->place.layout,
-				      devices->log, err);
-	if (!ret && first)
 		ret = guest_space_follow(devices->guest, devices->place.hot, "assigned devices",
 					 err);
+	if (!ret)
+		ret = devices_map(devices, err);
 	return ret ? ret : show_device(device, err);
 }
 
@@ -721,6 +713,8 @@ void devices_destroy(struct devices *devices)
 	close_ctx(devices);
 	coherency_close(devices->coherency);
 	free(devices->reserved);
+	pthread_cond_destroy(&devices->opened);
+	pthread_mutex_destroy(&devices->gate);
 	pthread_mutex_destroy(&devices->telling);
 	pthread_mutex_destroy(&devices->lock);
 	free(devices);

@@ -3,7 +3,7 @@
  * The assigned devices of a machine: one context for all, one space that holds all guest memory,
  * and for each device the way from its node to a function on the bus, in the order that keeps
  * everything closed until it is known to be right: KVM is told, the device is bound, the policies
- * are decided on what the IOMMU says, the function is made, its DMA is let into guest memory, the
+ * are decided on what the IOMMU says, the function is made, its DMA is let into the space, the
  * guest sees it.
  */
 #ifndef ADIT_VMM_DEVICES_H
@@ -48,6 +48,7 @@ int devices_bind(struct devices *devices, struct err *err);
 void devices_limit(const struct devices *devices, struct layout_request *request);
 
 struct devices_place {
+	const bool *ending; /* atomic: the machine comes to its end; set before devices_give_up */
 	struct pci_bus *bus;
 	struct loop *loop;
 	struct ram *ram;
@@ -61,8 +62,20 @@ struct devices_place {
 	void (*wake)(void *arg);
 	void *wake_arg;
 };
-/* Guest memory into the space, then function by function. Before the guest runs. */
+/*
+ * Function by function, at a space that has what is plugged, from here on, and nothing else. Before
+ * the guest runs: none of what it plugs can be unplugged, which would wait for its vCPUs.
+ */
 int devices_add(struct devices *devices, const struct devices_place *place, struct err *err);
+/*
+ * Guest memory into the space; nothing where it is there. May the guest run meanwhile? Its vCPU
+ * waits where it lets a device do DMA, until this has returned. On the thread that makes machines.
+ * After a failure no device ever does DMA; -ECANCELED: the machine comes to its end.
+ */
+bool devices_map_late(const struct devices *devices);
+int devices_map(struct devices *devices, struct err *err);
+/* Any thread: vCPUs that wait for it go on, without. */
+void devices_give_up(struct devices *devices);
 
 /*
  * These on the thread that makes machines, while the guest runs. Device i of config, all or

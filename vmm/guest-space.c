@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/guest-space.h"
 
+#include <errno.h>
 #include <time.h>
 
 #include "ioasid-client/ioasid.h"
@@ -40,7 +41,7 @@ static void advance(struct progress *progress, uint64_t size)
 }
 
 static int map_piece(struct ioasid_space *space, const struct ram *ram, const struct layout_ram *r,
-		     struct progress *progress, struct err *err)
+		     const bool *stop, struct progress *progress, struct err *err)
 {
 	int ret = 0;
 
@@ -54,6 +55,8 @@ static int map_piece(struct ioasid_space *space, const struct ram *ram, const st
 			.fd_offset = r->offset + at,
 		};
 
+		if (stop && __atomic_load_n(stop, __ATOMIC_SEQ_CST))
+			return err_set(err, ECANCELED, "the VM ended before its memory was pinned");
 		ret = ioasid_map(space, &slice, err);
 		if (!ret)
 			advance(progress, slice.size);
@@ -62,13 +65,13 @@ static int map_piece(struct ioasid_space *space, const struct ram *ram, const st
 }
 
 int guest_space_map(struct ioasid_space *space, const struct ram *ram, const struct layout *layout,
-		    const struct log *log, struct err *err)
+		    const bool *stop, const struct log *log, struct err *err)
 {
 	struct progress progress = { .log = log, .all = ram->size };
 	int ret = 0;
 
 	for (unsigned int i = 0; !ret && i < layout->n_ram; i++)
-		ret = map_piece(space, ram, &layout->ram[i], &progress, err);
+		ret = map_piece(space, ram, &layout->ram[i], stop, &progress, err);
 	return ret;
 }
 

@@ -8,6 +8,8 @@
 #ifndef ADIT_VMM_GUEST_SPACE_H
 #define ADIT_VMM_GUEST_SPACE_H
 
+#include <stdbool.h>
+
 #include "util/err.h"
 #include "util/log.h"
 
@@ -18,11 +20,12 @@ struct ram;
 
 /*
  * All RAM of the layout. After the devices were attached, for before that the kernel only notes
- * what it is told, and pins everything inside the first attach. After a failure the space is good
- * for nothing but to be destroyed.
+ * what it is told, and pins everything inside the first attach. stop: atomic: set, it gives up
+ * before the next slice (-ECANCELED); may be NULL. After a failure the space is good for nothing
+ * but to be destroyed.
  */
 int guest_space_map(struct ioasid_space *space, const struct ram *ram, const struct layout *layout,
-		    const struct log *log, struct err *err);
+		    const bool *stop, const struct log *log, struct err *err);
 
 /*
  * What is plugged, now and from here on, is in the space before the guest has it; none of it is

@@ -75,8 +75,9 @@ struct machine {
 	pthread_cond_t opened;
 	unsigned int awaited; /* under gate: threads without their filter; no vCPU runs before */
 
-	bool rests; /* engines were stopped for a snapshot to be loaded */
-	int end;    /* atomic: RUNNING, then one enum machine_end for good */
+	bool rests;  /* engines were stopped for a snapshot to be loaded */
+	int end;     /* atomic: RUNNING, then one enum machine_end for good */
+	bool ending; /* atomic: it is not RUNNING, for who knows no machine */
 	uint32_t exit_value;
 };
 
@@ -88,8 +89,11 @@ static void end_with(struct machine *machine, enum machine_end end)
 	if (!__atomic_compare_exchange_n(&machine->end, &running, (int)end, false, __ATOMIC_SEQ_CST,
 					 __ATOMIC_SEQ_CST))
 		return;
+	__atomic_store_n(&machine->ending, true, __ATOMIC_SEQ_CST);
 	if (machine->processors)
 		processors_ask_stop(machine->processors);
+	if (machine->devices)
+		devices_give_up(machine->devices);
 	if (machine->loop)
 		loop_stop(machine->loop);
 	hotplug_end(machine->hotplug);
@@ -195,7 +199,13 @@ static int make_hot_memory(struct machine *machine, struct err *err)
 	return ret ? ret : hot_ram_show(machine->hot, machine->vm, err);
 }
 
-/* Its pages are made while devices are opened and reset, where it will be pinned for them. */
+/* Devices of a snapshot are at work already. */
+static bool pins_late(const struct machine *machine, const struct snapshot *snapshot)
+{
+	return !snapshot && !machine->config->memory.prefault && devices_map_late(machine->devices);
+}
+
+/* Where it will be pinned for devices its pages are made while these are opened and reset. */
 static int make_ram(struct machine *machine, const struct snapshot *snapshot, struct err *err)
 {
 	const struct config *config = machine->config;
@@ -205,11 +215,13 @@ static int make_ram(struct machine *machine, const struct snapshot *snapshot, st
 		.shared = config->memory.shared,
 		.prefault = config->memory.prefault,
 		.file = snapshot ? &snapshot->memory : NULL,
+		.sandbox = machine->sandbox,
+		.stop = &machine->ending,
 	};
 	int ret = ram_create(&machine->ram, &options, err);
 
 	if (!ret && devices_pin(machine->devices))
-		ret = ram_populate(&machine->ram, err);
+		ret = ram_populate(&machine->ram, pins_late(machine, snapshot), err);
 	return ret;
 }
 
@@ -358,9 +370,10 @@ static void wake(void *arg)
 	hotplug_wake(arg);
 }
 
-static int make_devices(struct machine *machine, struct err *err)
+static int make_devices(struct machine *machine, const struct snapshot *snapshot, struct err *err)
 {
 	const struct devices_place place = {
+		.ending = &machine->ending,
 		.bus = machine->bus,
 		.loop = machine->loop,
 		.ram = &machine->ram,
@@ -375,6 +388,8 @@ static int make_devices(struct machine *machine, struct err *err)
 
 	int ret = devices_add(machine->devices, &place, err);
 
+	if (!ret && !pins_late(machine, snapshot))
+		ret = devices_map(machine->devices, err);
 	if (ret)
 		return ret;
 	return user_devices_create(&machine->user_devices, machine->config, machine->vm, &place,
@@ -519,13 +534,13 @@ int machine_create(struct machine **out, const struct machine_options *options, 
 				  &machine->ram, machine->hot, &machine->layout, machine->log,
 				  machine->sandbox, options->spawner, err);
 	if (!ret)
-		ret = make_devices(machine, err);
+		ret = make_devices(machine, options->snapshot, err);
 	if (!ret)
 		ret = make_virtio(machine, err);
 	if (!ret)
 		ret = options->snapshot ? load_snapshot(machine, options->snapshot, err)
 					: load_payload(machine, err);
-	if (!ret)
+	if (!ret && machine->config->memory.prefault)
 		ret = ram_populated(&machine->ram, machine->log, err);
 	if (ret) {
 		machine_destroy(machine);
@@ -622,6 +637,18 @@ static uint64_t serve_errands(void *arg)
 	return 0;
 }
 
+/* While the guest begins. */
+static void map_devices(struct machine *machine)
+{
+	struct err err;
+	int ret = devices_map(machine->devices, &err);
+
+	if (!ret || ret == -ECANCELED)
+		return;
+	log_line(machine->log, LOG_ERROR, "machine", "%s", err.text);
+	end_with(machine, MACHINE_FAILED);
+}
+
 enum machine_end machine_run(struct machine *machine, bool confine)
 {
 	bool looping;
@@ -651,6 +678,7 @@ enum machine_end machine_run(struct machine *machine, bool confine)
 		machine->awaited = 1; /* who was not started does not come */
 	arrive(machine);
 	pthread_mutex_unlock(&machine->gate);
+	map_devices(machine);
 	hotplug_wait(machine->hotplug, serve_errands, machine);
 	if (looping)
 		pthread_join(loop, NULL);

@@ -75,7 +75,8 @@ static uint64_t sample_here(void *arg, const struct map_estimate *what, uint64_t
 		return 0;
 	if (!what->shared && !what->hugepage)
 		madvise(memory, size, MADV_HUGEPAGE);
-	populate = populate_begin(memory, size, what->hugepage);
+	populate = populate_begin(&(struct populate_options){
+		.base = memory, .size = size, .hugepage = what->hugepage });
 	if (populate)
 		ret = populate_end(populate, NULL);
 	start = clock_ns() - start;

@@ -102,7 +102,7 @@ static int create(struct ram *ram, const struct ram_options *options, struct err
 
 	ram->prefault = options->prefault;
 	if (!ret && options->prefault)
-		ret = ram_populate(ram, err);
+		ret = ram_populate(ram, false, err);
 	return ret;
 }
 
@@ -112,17 +112,28 @@ int ram_create(struct ram *ram, const struct ram_options *options, struct err *e
 
 	*ram = (struct ram){ .fd = -1,
 			     .size = options->size,
-			     .hugepage_size = options->hugepage_size };
+			     .hugepage_size = options->hugepage_size,
+			     .sandbox = options->sandbox,
+			     .stop = options->stop };
 	ret = create(ram, options, err);
 	if (ret)
 		ram_destroy(ram);
 	return ret;
 }
 
-int ram_populate(struct ram *ram, struct err *err)
+int ram_populate(struct ram *ram, bool yields, struct err *err)
 {
+	const struct populate_options options = {
+		.base = ram->base,
+		.size = ram->size,
+		.hugepage = ram->hugepage_size,
+		.sandbox = ram->sandbox,
+		.yields = yields,
+		.stop = ram->stop,
+	};
+
 	if (!ram->populating)
-		ram->populating = populate_begin(ram->base, ram->size, ram->hugepage_size);
+		ram->populating = populate_begin(&options);
 	return ram->populating ? 0 : err_set(err, ENOMEM, "no memory to make the guest's with");
 }
 

@@ -15,6 +15,7 @@
 struct layout;
 struct log;
 struct populate;
+struct sandbox;
 struct vm;
 
 struct ram_file {
@@ -33,6 +34,9 @@ struct ram_options {
 	 */
 	const struct ram_file *file; /* NULL: memory is zeros */
 	bool on_demand; /* huge pages are not reserved: who uses them populates them first */
+	/* Of ram_populate; both outlive the memory, and may be NULL. */
+	const struct sandbox *sandbox; /* of its threads */
+	const bool *stop;	       /* atomic: set, it makes no more */
 };
 
 struct ram {
@@ -41,6 +45,8 @@ struct ram {
 	uint64_t size;
 	uint64_t hugepage_size;
 	bool prefault;
+	const struct sandbox *sandbox;
+	const bool *stop;
 	struct populate *populating; /* NULL: nobody is */
 };
 
@@ -51,9 +57,10 @@ struct ram {
 int ram_create(struct ram *ram, const struct ram_options *options, struct err *err);
 /*
  * Has all of its pages made, by threads of its own while the caller does other things: what can be
- * done then need not wait for zeroing. Nothing, where that is under way.
+ * done then need not wait for zeroing. yields: these threads do, to the caller and the guest.
+ * Nothing, where that is under way.
  */
-int ram_populate(struct ram *ram, struct err *err);
+int ram_populate(struct ram *ram, bool yields, struct err *err);
 /*
  * Waits for them, and a log hears how far it is. Errors as those of ram_create, with prefault only:
  * it is what was asked for, and else a gain of time. 0 at once where none are being made.

@@ -89,6 +89,8 @@ int vfio_config_read(struct vfio_function *f, struct err *err)
 
 void vfio_config_command(struct vfio_function *f, bool master)
 {
+	if (master && f->dma)
+		master = f->dma(f->opaque);
 	vfio_region_write(&f->space, PCI_COMMAND,
 			  PCI_COMMAND_IO | PCI_COMMAND_MEMORY | (master ? PCI_COMMAND_MASTER : 0),
 			  2);

@@ -85,6 +85,7 @@ int vfio_function_create(struct vfio_function **out, struct vm *vm,
 	f->loop = options->loop;
 	f->log = options->log;
 	f->event = options->event;
+	f->dma = options->dma;
 	f->opaque = options->opaque;
 	f->no_snoop = options->no_snoop;
 	f->peers = options->peers;

@@ -111,6 +111,7 @@ struct vfio_function {
 	const struct log *log;
 	struct log_limit limit;
 	void (*event)(void *opaque, enum vfio_event event);
+	bool (*dma)(void *opaque);
 	void *opaque;
 	bool no_snoop;
 	struct ioasid_space *peers; /* NULL: its BARs are in no space */

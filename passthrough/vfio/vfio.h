@@ -98,6 +98,12 @@ struct vfio_options {
 	const struct log *log; /* borrowed; may be NULL */
 	/* On the loop's thread. May be NULL. */
 	void (*event)(void *opaque, enum vfio_event event);
+	/*
+	 * On the vCPU whose guest allows the function DMA (Bus Master Enable), and before the
+	 * function hears of it: may wait until there is memory for it. False: it hears nothing.
+	 * NULL: there is.
+	 */
+	bool (*dma)(void *opaque);
 	void *opaque;
 };
 

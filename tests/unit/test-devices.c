@@ -34,6 +34,7 @@ static void an_error_reaches_the_log_and_who_follows_events(void **state)
 	struct devices devices = {
 		.log = &log,
 		.place = { .event = on_told, .event_arg = &told },
+		.mapped = true,
 	};
 	struct device device = { .all = &devices, .config = { .id = "disk" } };
 	char line[1024] = { 0 };
@@ -74,19 +75,6 @@ static void those_that_the_guest_has_are_the_neighbours(void **state)
 	assert_int_equal(making.options.n_neighbours, 1);
 	assert_string_equal(making.options.neighbours[0].bdf, "0000:04:00.1");
 	assert_string_equal(making.options.neighbours[0].name, "near");
-}
-
-static void memory_is_pinned_for_functions_and_not_for_mdevs(void **state)
-{
-	struct device port = { .node = { .name = UUID } };
-	struct device disk = { .node = { .name = "0000:04:00.0" } };
-	struct devices devices = { .device = { &port, &disk } };
-
-	assert_false(devices_pin(&devices));
-	devices.n = 1;
-	assert_false(devices_pin(&devices));
-	devices.n = 2;
-	assert_true(devices_pin(&devices));
 }
 
 static const char *text(struct json_object *object, const char *key)
@@ -170,7 +158,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_error_reaches_the_log_and_who_follows_events),
 		cmocka_unit_test(those_that_the_guest_has_are_the_neighbours),
-		cmocka_unit_test(memory_is_pinned_for_functions_and_not_for_mdevs),
 		cmocka_unit_test(the_state_has_a_row_for_each_device_that_is_decided),
 		cmocka_unit_test(an_mdev_that_does_not_open_without_kvm_is_explained),
 	};

@@ -40,7 +40,7 @@ static void all_of_it_is_where_the_guest_has_it(void **state)
 	attach(f);
 	plan(&ram, &layout, size);
 	assert_true(layout.n_ram >= 3);
-	assert_ok(guest_space_map(f->space, &ram, &layout, NULL, &f->err), &f->err);
+	assert_ok(guest_space_map(f->space, &ram, &layout, NULL, NULL, &f->err), &f->err);
 	for (unsigned int i = 0; i < layout.n_ram; i++) {
 		const struct layout_ram *r = &layout.ram[i];
 		char *hva = (char *)ram.base + r->offset;
@@ -66,7 +66,7 @@ static unsigned int progress_of(struct fixture *f, uint64_t size)
 
 	assert_int_equal(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
 	plan(&ram, &layout, size);
-	assert_ok(guest_space_map(space, &ram, &layout,
+	assert_ok(guest_space_map(space, &ram, &layout, NULL,
 				  &(struct log){ .fd = fds[1], .level = LOG_INFO }, &f->err),
 		  &f->err);
 	ioasid_destroy(space);

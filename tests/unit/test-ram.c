@@ -39,9 +39,9 @@ static void all_pages_are_there_when_it_was_waited_for(void **state)
 
 		assert_ok(ram_create(&ram, &options, &err), &err);
 		if (!options.prefault)
-			assert_ok(ram_populate(&ram, &err), &err);
+			assert_ok(ram_populate(&ram, i % 2, &err), &err);
 		/* Once more is nothing. */
-		assert_ok(ram_populate(&ram, &err), &err);
+		assert_ok(ram_populate(&ram, false, &err), &err);
 		assert_ok(ram_populated(&ram, NULL, &err), &err);
 		assert_true(all_there(&ram));
 		assert_ok(ram_populated(&ram, NULL, &err), &err);
@@ -56,7 +56,7 @@ static void what_is_written_meanwhile_stays(void **state)
 	struct ram ram;
 
 	assert_ok(ram_create(&ram, &options, &err), &err);
-	assert_ok(ram_populate(&ram, &err), &err);
+	assert_ok(ram_populate(&ram, true, &err), &err);
 	for (size_t at = 0; at < SIZE; at += PAGE)
 		((unsigned char *)ram.base)[at] = (unsigned char)(at / PAGE);
 	assert_ok(ram_populated(&ram, NULL, &err), &err);
@@ -73,10 +73,23 @@ static void it_can_be_ended_at_any_moment(void **state)
 
 	for (unsigned int i = 0; i < 20; i++) {
 		assert_ok(ram_create(&ram, &options, &err), &err);
-		assert_ok(ram_populate(&ram, &err), &err);
+		assert_ok(ram_populate(&ram, false, &err), &err);
 		ram_destroy(&ram);
 		assert_null(ram.base);
 	}
+}
+
+static void none_is_made_for_who_has_been_told_to_stop(void **state)
+{
+	bool stop = true;
+	const struct ram_options options = { .size = SIZE, .stop = &stop, .prefault = true };
+	struct err err = { 0 };
+	struct ram ram;
+
+	assert_ok(ram_create(&ram, &options, &err), &err);
+	assert_int_equal(ram_populated(&ram, NULL, &err), -ECANCELED);
+	assert_false(all_there(&ram));
+	ram_destroy(&ram);
 }
 
 /* A snapshot's file that ends before the memory does: there is nothing to make the rest of. */
@@ -89,7 +102,7 @@ static void what_cannot_be_made_is_said_to_who_asked_for_it(void **state)
 
 	assert_int_equal(ftruncate(file.fd, SIZE / 2), 0);
 	assert_ok(ram_create(&ram, &options, &err), &err);
-	assert_ok(ram_populate(&ram, &err), &err);
+	assert_ok(ram_populate(&ram, false, &err), &err);
 	/* A gain of time, no more: whoever needs the rest will hear of it. */
 	assert_ok(ram_populated(&ram, NULL, &err), &err);
 	ram_destroy(&ram);
@@ -108,6 +121,7 @@ int main(void)
 		cmocka_unit_test(all_pages_are_there_when_it_was_waited_for),
 		cmocka_unit_test(what_is_written_meanwhile_stays),
 		cmocka_unit_test(it_can_be_ended_at_any_moment),
+		cmocka_unit_test(none_is_made_for_who_has_been_told_to_stop),
 		cmocka_unit_test(what_cannot_be_made_is_said_to_who_asked_for_it),
 	};
 

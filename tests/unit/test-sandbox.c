@@ -29,6 +29,7 @@
 
 #include "util/bits.h"
 #include "ioasid-client/providers/iommufd-uapi.h"
+#include "util/parallel.h"
 #include "util/sandbox.h"
 
 #define BIT(role) (1u << SANDBOX_##role)
@@ -496,6 +497,19 @@ static int mode_of(pid_t tid)
 	return mode;
 }
 
+static unsigned int confined_others(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	unsigned int n = 0;
+
+	for (const struct dirent *task; tasks && (task = readdir(tasks));)
+		n += atoi(task->d_name) && atoi(task->d_name) != gettid() &&
+		     mode_of(atoi(task->d_name)) == 2;
+	if (tasks)
+		closedir(tasks);
+	return n;
+}
+
 static void *wait_for_end(void *arg)
 {
 	const int *end = arg;
@@ -516,26 +530,51 @@ static int be_started(void)
 		.arg = &ends[0],
 	};
 	pthread_t thread;
+	unsigned int found;
 	struct err err;
-	bool found = false;
-	DIR *tasks;
 
 	if (sandbox_start(&sandbox, &err) || pipe2(ends, O_CLOEXEC) ||
 	    sandbox_start_thread(&what, &thread))
 		return 1;
 	/* At once: before it says anything by itself. */
-	tasks = opendir("/proc/self/task");
-	for (const struct dirent *task; tasks && (task = readdir(tasks));)
-		found |= atoi(task->d_name) && atoi(task->d_name) != gettid() &&
-			 mode_of(atoi(task->d_name)) == 2;
-	if (tasks)
-		closedir(tasks);
+	found = confined_others();
 	close(ends[1]);
 	pthread_join(thread, NULL);
-	return found && mode_of(gettid()) != 2 ? SURVIVED : 2;
+	return found == 1 && mode_of(gettid()) != 2 ? SURVIVED : 2;
 }
 
-static void a_thread_has_its_filter_when_it_is_started(void **state)
+static void wait_part(void *arg, uint64_t part)
+{
+	wait_for_end(arg);
+}
+
+static int be_parallel(void)
+{
+	const struct sandbox sandbox = { NULL };
+	const struct sandbox_thread like = {
+		.sandbox = &sandbox,
+		.role = SANDBOX_MEMORY,
+		.name = "sharing",
+		.yields = true,
+	};
+	struct parallel *parallel;
+	unsigned int found;
+	struct err err;
+	int ends[2];
+
+	if (sandbox_start(&sandbox, &err) || pipe2(ends, O_CLOEXEC))
+		return 1;
+	parallel = parallel_new(3, wait_part, &ends[0]);
+	if (!parallel)
+		return 1;
+	parallel_start_as(parallel, 3, &like);
+	found = confined_others();
+	close(ends[1]);
+	parallel_end(parallel);
+	return found == 3 && mode_of(gettid()) != 2 ? SURVIVED : 2;
+}
+
+static void survives(int (*child)(void))
 {
 	int status;
 	pid_t pid;
@@ -546,10 +585,20 @@ static void a_thread_has_its_filter_when_it_is_started(void **state)
 		skip_because("this test has a filter itself");
 	pid = fork();
 	if (!pid)
-		_exit(be_started());
+		_exit(child());
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), SURVIVED);
+}
+
+static void a_thread_has_its_filter_when_it_is_started(void **state)
+{
+	survives(be_started);
+}
+
+static void those_that_share_work_have_theirs_before_it_begins(void **state)
+{
+	survives(be_parallel);
 }
 
 static void no_sandbox_is_no_filter(void **state)
@@ -585,6 +634,7 @@ int main(void)
 		cmocka_unit_test(threads_that_only_save_time_are_refused_with_an_error),
 		cmocka_unit_test(a_signal_that_is_sent_is_no_call_that_was_stopped),
 		cmocka_unit_test(a_thread_has_its_filter_when_it_is_started),
+		cmocka_unit_test(those_that_share_work_have_theirs_before_it_begins),
 		cmocka_unit_test(no_sandbox_is_no_filter),
 	};
 

@@ -126,6 +126,48 @@ static void bus_master_is_the_guests_and_decoding_stays_on(void **state)
 	fake_rig_close(m);
 }
 
+/* Of each question: what bus mastering of the device was then. */
+struct asked {
+	struct fake_rig *m;
+	bool let;
+	unsigned int times, masters;
+};
+
+static bool on_dma(void *opaque)
+{
+	struct asked *asked = opaque;
+
+	asked->times++;
+	asked->masters += !!(device_word(asked->m, PCI_COMMAND) & PCI_COMMAND_MASTER);
+	return asked->let;
+}
+
+static void no_dma_is_allowed_before_somebody_was_asked(void **state)
+{
+	const uint16_t decode = PCI_COMMAND_IO | PCI_COMMAND_MEMORY;
+	struct asked asked = { .let = false };
+	struct vfio_options options;
+	FAKE_RIG(m);
+
+	asked.m = m;
+	options = fake_options(m);
+	options.event = NULL;
+	options.dma = on_dma;
+	options.opaque = &asked;
+	fake_plug(m, &options); /* which sets it */
+	assert_int_equal(asked.times, 1);
+	assert_int_equal(device_word(m, PCI_COMMAND), decode);
+	/* Nobody is asked of what asks for none. */
+	cfg_write(&m->rig, FAKE_SLOT, PCI_COMMAND, PCI_COMMAND_MEMORY, 2);
+	assert_int_equal(asked.times, 1);
+	asked.let = true;
+	cfg_write(&m->rig, FAKE_SLOT, PCI_COMMAND, PCI_COMMAND_MASTER, 2);
+	assert_int_equal(asked.times, 2);
+	assert_int_equal(asked.masters, 0);
+	assert_int_equal(device_word(m, PCI_COMMAND), decode | PCI_COMMAND_MASTER);
+	fake_rig_close(m);
+}
+
 static void no_snoop_enable_is_the_guests_where_the_policy_says_so(void **state)
 {
 	for (unsigned int allowed = 0; allowed < 2; allowed++) {
@@ -505,6 +547,7 @@ int main(void)
 		cmocka_unit_test(power_states_are_virtual),
 		cmocka_unit_test(vendor_bytes_are_the_devices_but_for_the_header),
 		cmocka_unit_test(bus_master_is_the_guests_and_decoding_stays_on),
+		cmocka_unit_test(no_dma_is_allowed_before_somebody_was_asked),
 		cmocka_unit_test(no_snoop_enable_is_the_guests_where_the_policy_says_so),
 		cmocka_unit_test(a_function_level_reset_resets_the_device),
 		cmocka_unit_test(a_device_without_reset_is_refused_unless_allowed),

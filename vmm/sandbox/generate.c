@@ -44,8 +44,8 @@ static const struct {
 	[SANDBOX_RECEIVER] = { "vfio-user", "Reads what the server of a vfio-user device sends." },
 	[SANDBOX_API] = { "api", "Serves the API's clients." },
 	[SANDBOX_MEMORY] = { "memory",
-			     "Plugs and unplugs guest memory as the guest's driver asks, where a "
-			     "configuration has `hotplug_size`." },
+			     "Makes pages of guest memory for devices; plugs and unplugs it as the "
+			     "guest's driver asks, where a configuration has `hotplug_size`." },
 	[SANDBOX_SERVER] = { "server", "`adit adi-serve`: waits for a signal, then ends it." },
 	[SANDBOX_SEAT] = { "seat",
 			   "`adit adi-serve`: serves the clients of one socket, other VMMs.",

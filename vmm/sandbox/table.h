@@ -220,6 +220,8 @@ static const struct sandbox_row sandbox_rows[] = {
 	CALL(LIFE, inotify_add_watch, "the same"),
 	ONLY(LIFE | VCPU | MEMORY | TENANT, prlimit64, 2, UINT64_MAX, 0, "no new limits",
 	     "how much memory may be locked"),
+	ONLY(LIFE, setpriority, 2, WORD, SANDBOX_NICE, "19, the lowest",
+	     "threads that make pages beside the guest give way to it"),
 	CALL(LIFE, wait4, "who starts helpers has ended"),
 	ONLY(LIFE | API, pidfd_send_signal, 1, WORD, SIGKILL, "SIGKILL",
 	     "a helper ends when its PASID is unbound: by a descriptor of it, and none of another is made"),
