@@ -8,8 +8,15 @@
 
 #include <errno.h>
 
+#include "util/bits.h"
 #include "vmm/guest-space.h"
 #include "vmm/ram.h"
+
+/*
+ * Of guests. More takes two CPUs several seconds: a Linux that waits as long in one write, with
+ * interrupts off, takes itself for stalled.
+ */
+#define LATE_MOST (16 * GIB)
 
 /* The driver of an mdev pins what it is told to; its DMA is its driver's. */
 bool devices_pin(const struct devices *devices)
@@ -24,11 +31,11 @@ bool devices_pin(const struct devices *devices)
 /* What an mdev's driver reaches for, and when, is its own affair. */
 bool devices_map_late(const struct devices *devices)
 {
-	bool mdev = false;
+	bool late = devices->config->memory.size <= LATE_MOST;
 
 	for (size_t i = 0; i < devices->n; i++)
-		mdev |= device_is_mdev(devices->device[i]);
-	return !mdev;
+		late &= !device_is_mdev(devices->device[i]);
+	return late;
 }
 
 int devices_check_limit(const struct devices *devices, struct err *err)

@@ -69,7 +69,8 @@ struct devices_place {
 int devices_add(struct devices *devices, const struct devices_place *place, struct err *err);
 /*
  * Guest memory into the space; nothing where it is there. May the guest run meanwhile? Its vCPU
- * waits where it lets a device do DMA, until this has returned. On the thread that makes machines.
+ * waits where it lets a device do DMA, until this has returned: not with so much memory that it
+ * would be long, nor with mdevs. On the thread that makes machines.
  * After a failure no device ever does DMA; -ECANCELED: the machine comes to its end.
  */
 bool devices_map_late(const struct devices *devices);

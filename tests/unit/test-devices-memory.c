@@ -168,12 +168,24 @@ static void an_mdevs_driver_is_not_kept_waiting(void **state)
 {
 	struct device port = { .node = { .name = UUID } };
 	struct device disk = { .node = { .name = "0000:04:00.0" } };
-	struct devices devices = { .device = { &disk, &port } };
+	const struct config config = { .memory = { .size = SIZE } };
+	struct devices devices = { .config = &config, .device = { &disk, &port } };
 
 	assert_true(devices_map_late(&devices));
 	devices.n = 1;
 	assert_true(devices_map_late(&devices));
 	devices.n = 2;
+	assert_false(devices_map_late(&devices));
+}
+
+static void a_large_guest_waits_before_it_begins(void **state)
+{
+	struct device disk = { .node = { .name = "0000:04:00.0" } };
+	struct config config = { .memory = { .size = 16 * GIB } };
+	const struct devices devices = { .config = &config, .n = 1, .device = { &disk } };
+
+	assert_true(devices_map_late(&devices));
+	config.memory.size += 2 * MIB;
 	assert_false(devices_map_late(&devices));
 }
 
@@ -200,6 +212,7 @@ int main(void)
 		TEST(a_machine_that_ends_lets_nobody_wait_and_no_device_do_dma),
 		TEST(what_cannot_be_mapped_lets_no_device_do_dma),
 		cmocka_unit_test(an_mdevs_driver_is_not_kept_waiting),
+		cmocka_unit_test(a_large_guest_waits_before_it_begins),
 		cmocka_unit_test(memory_is_pinned_for_functions_and_not_for_mdevs),
 	};
 
