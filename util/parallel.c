@@ -28,25 +28,24 @@ static void *take_part(void *arg)
 	return NULL;
 }
 
-void parallel_start(struct parallel *parallel, unsigned int threads)
+static int start_plain(void *arg, void *(*run)(void *of), void *of, pthread_t *thread)
 {
-	uint64_t most = MIN(parallel->n, MIN(threads, PARALLEL_MAX));
-
-	while (parallel->n_threads < most &&
-	       !pthread_create(&parallel->threads[parallel->n_threads], NULL, take_part, parallel))
-		parallel->n_threads++;
+	return pthread_create(thread, NULL, run, of);
 }
 
-void parallel_start_as(struct parallel *parallel, unsigned int threads,
-		       const struct sandbox_thread *like)
+void parallel_start(struct parallel *parallel, unsigned int threads)
 {
-	struct sandbox_thread what = *like;
+	parallel_start_by(parallel, threads, &(struct parallel_starter){ .start = start_plain });
+}
+
+void parallel_start_by(struct parallel *parallel, unsigned int threads,
+		       const struct parallel_starter *starter)
+{
 	uint64_t most = MIN(parallel->n, MIN(threads, PARALLEL_MAX));
 
-	what.run = take_part;
-	what.arg = parallel;
 	while (parallel->n_threads < most &&
-	       !sandbox_start_thread(&what, &parallel->threads[parallel->n_threads]))
+	       !starter->start(starter->arg, take_part, parallel,
+			       &parallel->threads[parallel->n_threads]))
 		parallel->n_threads++;
 }
 

@@ -3,9 +3,8 @@
 #ifndef ADIT_UTIL_PARALLEL_H
 #define ADIT_UTIL_PARALLEL_H
 
+#include <pthread.h>
 #include <stdint.h>
-
-#include "util/sandbox.h"
 
 #define PARALLEL_MAX 16u /* threads beside the caller's, whatever is asked for */
 
@@ -23,9 +22,13 @@ void parallel_run(uint64_t n, unsigned int threads, void (*fn)(void *arg, uint64
  */
 struct parallel *parallel_new(uint64_t n, void (*fn)(void *arg, uint64_t part), void *arg);
 void parallel_start(struct parallel *parallel, unsigned int threads);
-/* Each of them as that one says, whose run and arg are not looked at. */
-void parallel_start_as(struct parallel *parallel, unsigned int threads,
-		       const struct sandbox_thread *like);
+/* The same by threads that `start` starts, each to call run(of); it returns 0, or none was. */
+struct parallel_starter {
+	int (*start)(void *arg, void *(*run)(void *of), void *of, pthread_t *thread);
+	void *arg;
+};
+void parallel_start_by(struct parallel *parallel, unsigned int threads,
+		       const struct parallel_starter *starter);
 void parallel_end(struct parallel *parallel);
 /* How many calls have returned; any thread, fn itself too. */
 uint64_t parallel_done(const struct parallel *parallel);

@@ -74,14 +74,25 @@ static void make_chunk(void *arg, uint64_t part)
 	tell(p);
 }
 
-struct populate *populate_begin(const struct populate_options *options)
+/* Confined before it makes any. */
+static int start_thread(void *arg, void *(*run)(void *of), void *of, pthread_t *thread)
 {
-	const struct sandbox_thread like = {
+	const struct populate_options *options = arg;
+	const struct sandbox_thread what = {
 		.sandbox = options->sandbox,
 		.role = SANDBOX_MEMORY,
 		.name = "pages",
 		.yields = options->yields,
+		.run = run,
+		.arg = of,
 	};
+
+	return sandbox_start_thread(&what, thread);
+}
+
+struct populate *populate_begin(const struct populate_options *options)
+{
+	const struct parallel_starter starter = { start_thread, (void *)options };
 	struct populate *p = calloc(1, sizeof(*p));
 	uint64_t chunk = MAX(options->hugepage, CHUNK);
 	unsigned int threads = parallel_cpus();
@@ -101,7 +112,7 @@ struct populate *populate_begin(const struct populate_options *options)
 		free(p);
 		return NULL;
 	}
-	parallel_start_as(p->threads, threads, &like);
+	parallel_start_by(p->threads, threads, &starter);
 	return p;
 }
 

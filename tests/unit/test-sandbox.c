@@ -29,7 +29,7 @@
 
 #include "util/bits.h"
 #include "ioasid-client/providers/iommufd-uapi.h"
-#include "util/parallel.h"
+#include "util/populate.h"
 #include "util/sandbox.h"
 
 #define BIT(role) (1u << SANDBOX_##role)
@@ -543,35 +543,31 @@ static int be_started(void)
 	return found == 1 && mode_of(gettid()) != 2 ? SURVIVED : 2;
 }
 
-static void wait_part(void *arg, uint64_t part)
-{
-	wait_for_end(arg);
-}
-
-static int be_parallel(void)
+/* More than it makes before it is told to stop. */
+static int be_making_pages(void)
 {
 	const struct sandbox sandbox = { NULL };
-	const struct sandbox_thread like = {
+	bool stop = false;
+	const struct populate_options options = {
+		.base = mmap(NULL, 8 * GIB, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0),
+		.size = 8 * GIB,
 		.sandbox = &sandbox,
-		.role = SANDBOX_MEMORY,
-		.name = "sharing",
 		.yields = true,
+		.stop = &stop,
 	};
-	struct parallel *parallel;
+	struct populate *populate;
 	unsigned int found;
 	struct err err;
-	int ends[2];
 
-	if (sandbox_start(&sandbox, &err) || pipe2(ends, O_CLOEXEC))
+	if (sandbox_start(&sandbox, &err))
 		return 1;
-	parallel = parallel_new(3, wait_part, &ends[0]);
-	if (!parallel)
-		return 1;
-	parallel_start_as(parallel, 3, &like);
+	populate = populate_begin(&options);
 	found = confined_others();
-	close(ends[1]);
-	parallel_end(parallel);
-	return found == 3 && mode_of(gettid()) != 2 ? SURVIVED : 2;
+	__atomic_store_n(&stop, true, __ATOMIC_SEQ_CST);
+	if (!populate || populate_end(populate, NULL) != -ECANCELED)
+		return 1;
+	return found && mode_of(gettid()) != 2 ? SURVIVED : 2;
 }
 
 static void survives(int (*child)(void))
@@ -596,9 +592,9 @@ static void a_thread_has_its_filter_when_it_is_started(void **state)
 	survives(be_started);
 }
 
-static void those_that_share_work_have_theirs_before_it_begins(void **state)
+static void those_that_make_pages_have_theirs_before_they_do(void **state)
 {
-	survives(be_parallel);
+	survives(be_making_pages);
 }
 
 static void no_sandbox_is_no_filter(void **state)
@@ -634,7 +630,7 @@ int main(void)
 		cmocka_unit_test(threads_that_only_save_time_are_refused_with_an_error),
 		cmocka_unit_test(a_signal_that_is_sent_is_no_call_that_was_stopped),
 		cmocka_unit_test(a_thread_has_its_filter_when_it_is_started),
-		cmocka_unit_test(those_that_share_work_have_theirs_before_it_begins),
+		cmocka_unit_test(those_that_make_pages_have_theirs_before_they_do),
 		cmocka_unit_test(no_sandbox_is_no_filter),
 	};
 
