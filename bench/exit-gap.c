@@ -107,11 +107,14 @@ static void enter_call(void)
 	pthread_mutex_unlock(&calls_lock);
 }
 
+/* Pages are waited for while the guest runs, too: no more than what lies before that counts. */
 static void leave_call(void)
 {
+	uint64_t end = first_run_ns ? first_run_ns : now_ns();
+
 	pthread_mutex_lock(&calls_lock);
-	if (!--calls_now)
-		calls_ns += now_ns() - calls_since;
+	if (!--calls_now && end > calls_since)
+		calls_ns += end - calls_since;
 	pthread_mutex_unlock(&calls_lock);
 }
 
