@@ -17,7 +17,8 @@ enum ioasid_accounting {
 struct ioasid_memory {
 	enum ioasid_accounting accounting;
 	uint64_t pinned; /* bytes: by this context, as far as its calls say */
-	uint64_t limit;	 /* RLIMIT_MEMLOCK; UINT64_MAX: none, or CAP_IPC_LOCK lifts it */
+	uint64_t limit;	 /* RLIMIT_MEMLOCK; UINT64_MAX: none, or CAP_IPC_LOCK lifts it (in the first
+			    user namespace) */
 	/*
 	 * limit less what is known to count against it. Of the user's other processes (io_uring,
 	 * other VMs) nothing is known, so under IOASID_ACCOUNTING_USER this may be too much.

@@ -13,15 +13,20 @@
 
 #define CAP_IPC_LOCK_BIT 14 /* include/uapi/linux/capability.h */
 
+static FILE *open_self(const struct ioasid_seam *seam, const char *name)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/proc/self/%s", seam->root, name);
+	return fopen(path, "re");
+}
+
 static bool status_line(const struct ioasid_seam *seam, const char *key, char *line, size_t size)
 {
+	FILE *file = open_self(seam, "status");
 	size_t length = strlen(key);
-	char path[PATH_MAX];
 	bool found = false;
-	FILE *file;
 
-	snprintf(path, sizeof(path), "%s/proc/self/status", seam->root);
-	file = fopen(path, "re");
 	while (file && !found && fgets(line, (int)size, file))
 		found = !strncmp(line, key, length) && line[length] == ':';
 	if (file)
@@ -38,11 +43,28 @@ uint64_t locked_status(const struct ioasid_seam *seam, const char *key)
 	return strtoull(line + strlen(key) + 1, NULL, 10) * KIB;
 }
 
+/*
+ * The kernel asks for the capability in the first user namespace, where root of another one has
+ * none. In the first all ids are mapped to themselves; a kernel without others has no such file.
+ */
+static bool in_first_user_namespace(const struct ioasid_seam *seam)
+{
+	FILE *file = open_self(seam, "uid_map");
+	unsigned int inside = 0, outside = 0, n = UINT32_MAX;
+
+	if (!file)
+		return true;
+	if (fscanf(file, "%u %u %u", &inside, &outside, &n) != 3)
+		n = 0;
+	fclose(file);
+	return !inside && !outside && n == UINT32_MAX;
+}
+
 static bool may_lock_all(const struct ioasid_seam *seam)
 {
 	char line[128];
 
-	if (!status_line(seam, "CapEff", line, sizeof(line)))
+	if (!status_line(seam, "CapEff", line, sizeof(line)) || !in_first_user_namespace(seam))
 		return false;
 	return strtoull(line + strlen("CapEff:"), NULL, 16) >> CAP_IPC_LOCK_BIT & 1;
 }

@@ -236,6 +236,13 @@ static void what_is_missing_of_the_limit_is_said(void **state)
 	locked_limit(&t->seam, 16384, &memory);
 	assert_true(memory.limit == UINT64_MAX && memory.left == UINT64_MAX);
 	refused(t, locked_explain(&memory, 4096, &t->err), ENOMEM, "kernel has no memory");
+	put_text(t, "/proc/self/uid_map", "         0          0 4294967295\n");
+	locked_limit(&t->seam, 16384, &memory);
+	assert_true(memory.limit == UINT64_MAX);
+	/* That of root in a namespace of its own is not asked for. */
+	put_text(t, "/proc/self/uid_map", "         0       1000          1\n");
+	locked_limit(&t->seam, 16384, &memory);
+	assert_int_equal(memory.left, 49152);
 	setrlimit(RLIMIT_MEMLOCK, &before);
 }
 
