@@ -490,8 +490,11 @@ void devices_making(struct device *device, struct devices_making *out)
 	};
 }
 
-/* Made, and its DMA let into the space of guest memory; nobody can ask it for any yet. */
-static int make_device(struct device *device, struct err *err)
+/*
+ * Made, and its DMA let into the space of guest memory; nobody can ask it for any yet. fresh: as in
+ * struct vfio_options.
+ */
+static int make_device(struct device *device, struct vfio_fresh *fresh, struct err *err)
 {
 	struct devices *all = device->all;
 	struct devices_making making;
@@ -500,6 +503,7 @@ static int make_device(struct device *device, struct err *err)
 	devices_making(device, &making);
 	making.options.fd = ioasid_device_fd(device->bound);
 	making.options.peers = peers(all);
+	making.options.fresh = fresh;
 	ret = vfio_function_create(&device->function, all->vm, &making.options, err);
 	if (!ret)
 		ret = ioasid_attach(device->bound, all->guest, err);
@@ -540,6 +544,7 @@ static int make_space(struct devices *devices, struct err *err)
 
 int devices_add(struct devices *devices, const struct devices_place *place, struct err *err)
 {
+	struct vfio_fresh fresh = { .n = 0 };
 	int ret;
 
 	devices->place = *place;
@@ -548,7 +553,7 @@ int devices_add(struct devices *devices, const struct devices_place *place, stru
 	ret = make_space(devices, err);
 	/* All are attached before the first is seen: members of a group are closed together. */
 	for (size_t i = 0; !ret && i < devices->n; i++)
-		ret = make_device(devices->device[i], err);
+		ret = make_device(devices->device[i], &fresh, err);
 	if (!ret)
 		ret = guest_space_follow(devices->guest, place->hot, "assigned devices", err);
 	for (size_t i = 0; !ret && i < devices->n; i++)
@@ -657,7 +662,7 @@ static int enter(struct devices *devices, struct device *device, const struct co
 	if (!ret && first)
 		ret = make_space(devices, err);
 	if (!ret)
-		ret = make_device(device, err);
+		ret = make_device(device, NULL, err);
 	if (!ret && first)
 		ret = guest_space_follow(devices->guest, devices->place.hot, "assigned devices",
 					 err);

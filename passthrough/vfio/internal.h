@@ -162,7 +162,8 @@ int vfio_set_ioeventfd(struct vfio_function *f, const struct vfio_region *region
 		       unsigned int size, uint64_t data, int fd);
 /*
  * With what shares its slot or bus; -EPERM where not all of that is ours. -EBUSY, with *in_use: one
- * of the neighbours is among it, and nothing was reset. Else that is NULL.
+ * of the neighbours is among it, and nothing was reset. Else that is NULL. Where all of it is fresh
+ * there is nothing to do.
  */
 int vfio_reset_bus(struct vfio_function *f, const struct vfio_options *options,
 		   const struct vfio_neighbour **in_use);

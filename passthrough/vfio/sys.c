@@ -386,6 +386,36 @@ static int reset_set_of(struct vfio_function *f, const struct vfio_pci_hot_reset
 	return ret;
 }
 
+static uint32_t function_key(const struct vfio_pci_dependent_device *device)
+{
+	return (uint32_t)device->segment << 16 | (uint32_t)device->bus << 8 | device->devfn;
+}
+
+static bool is_fresh(const struct vfio_fresh *fresh, uint32_t key)
+{
+	for (unsigned int i = 0; fresh && i < fresh->n; i++) {
+		if (fresh->function[i] == key)
+			return true;
+	}
+	return false;
+}
+
+static bool all_fresh(const struct vfio_fresh *fresh, const struct vfio_pci_hot_reset_info *set)
+{
+	bool all = set->count > 0;
+
+	for (uint32_t d = 0; d < set->count; d++)
+		all &= is_fresh(fresh, function_key(&set->devices[d]));
+	return all;
+}
+
+/* One that finds no room is reset once more. */
+static void add_fresh(struct vfio_fresh *fresh, const struct vfio_pci_hot_reset_info *set)
+{
+	for (uint32_t d = 0; fresh && d < set->count && fresh->n < VFIO_FRESH_MAX; d++)
+		fresh->function[fresh->n++] = function_key(&set->devices[d]);
+}
+
 int vfio_reset_bus(struct vfio_function *f, const struct vfio_options *options,
 		   const struct vfio_neighbour **in_use)
 {
@@ -393,8 +423,13 @@ int vfio_reset_bus(struct vfio_function *f, const struct vfio_options *options,
 	int ret = reset_set(f, &set);
 
 	*in_use = ret ? NULL : find_neighbour(set, options);
-	if (!ret)
-		ret = *in_use ? -EBUSY : reset_set_of(f, set, options);
+	if (*in_use)
+		ret = -EBUSY;
+	else if (!ret && !all_fresh(options->fresh, set)) {
+		ret = reset_set_of(f, set, options);
+		if (!ret)
+			add_fresh(options->fresh, set);
+	}
 	free(set);
 	return ret;
 }

@@ -60,6 +60,14 @@ struct vfio_neighbour {
 	const char *bdf, *name;
 };
 
+/* Functions whose bus was reset since they were opened; all zero: none. */
+#define VFIO_FRESH_MAX 256u
+
+struct vfio_fresh {
+	uint32_t function[VFIO_FRESH_MAX]; /* segment << 16 | bus << 8 | devfn */
+	unsigned int n;
+};
+
 /*
  * What of its interrupts can be seen here. A vector that the guest has open is an irqfd: its
  * interrupts go from the device to the guest inside the kernel, and nobody here can count them.
@@ -88,6 +96,12 @@ struct vfio_options {
 	 */
 	const struct vfio_neighbour *neighbours;
 	unsigned int n_neighbours;
+	/*
+	 * Of functions that are all open already and are made one after the other: a bus reset for
+	 * one of them is one for all that are on it, and is not repeated for each. Read and added
+	 * to. Borrowed for the call. NULL: this one is made alone.
+	 */
+	struct vfio_fresh *fresh;
 	/*
 	 * The space that other devices' DMA goes through: BARs are mapped into it wherever the
 	 * guest has them, where the kernel gives them as dma-bufs. Borrowed for the function's

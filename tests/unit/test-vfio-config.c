@@ -301,6 +301,40 @@ static void a_bus_with_a_neighbour_that_the_guest_has_is_not_reset(void **state)
 	}
 }
 
+/* Functions 0 and 1 of bus 4 are on one, then another one is with the first. */
+static void a_bus_is_reset_once_for_all_that_are_open(void **state)
+{
+	struct vfio_fresh fresh = { .n = 0 };
+	struct vfio_options options;
+	FAKE_RIG(m);
+
+	m->v.flags = VFIO_DEVICE_FLAGS_PCI;
+	m->v.bus_reset = true;
+	options = fake_options(m);
+	options.fresh = &fresh;
+	for (unsigned int i = 0; i < 2; i++) {
+		fake_plug(m, &options);
+		assert_string_equal(vfio_function_reset_name(m->f), "bus");
+		assert_int_equal(m->v.bus_resets, 1);
+		pci_bus_remove(m->rig.bus, vfio_function_pci(m->f));
+	}
+	assert_int_equal(fresh.n, 2);
+	assert_int_equal(fresh.function[1], 4 << 8 | 1);
+	fresh.function[1] = 4 << 8 | 8;
+	fake_plug(m, &options);
+	assert_int_equal(m->v.bus_resets, 2);
+	pci_bus_remove(m->rig.bus, vfio_function_pci(m->f));
+	/* Without room each is reset by itself, as it is alone. */
+	fresh = (struct vfio_fresh){ .n = VFIO_FRESH_MAX };
+	fake_plug(m, &options);
+	assert_int_equal(m->v.bus_resets, 3);
+	pci_bus_remove(m->rig.bus, vfio_function_pci(m->f));
+	options.fresh = NULL;
+	fake_plug(m, &options);
+	assert_int_equal(m->v.bus_resets, 4);
+	fake_rig_close(m);
+}
+
 static void what_is_no_pci_function_is_refused(void **state)
 {
 	struct vfio_options options;
@@ -553,6 +587,7 @@ int main(void)
 		cmocka_unit_test(a_device_without_reset_is_refused_unless_allowed),
 		cmocka_unit_test(a_bus_is_reset_for_who_holds_its_groups),
 		cmocka_unit_test(a_bus_with_a_neighbour_that_the_guest_has_is_not_reset),
+		cmocka_unit_test(a_bus_is_reset_once_for_all_that_are_open),
 		cmocka_unit_test(what_is_no_pci_function_is_refused),
 		cmocka_unit_test(a_configuration_space_that_ends_early_reads_as_0),
 		cmocka_unit_test(capability_lists_that_loop_or_overlap_end),
