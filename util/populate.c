@@ -46,15 +46,30 @@ static void tell(struct populate *p)
 }
 
 /*
- * A fault takes the lock of one mapping (Linux 6.4 and later); MADV_POPULATE_WRITE takes that of
- * all, and starves who maps or unmaps something. What is there stays, whoever writes meanwhile. Not
- * for huge pages: one that cannot be had would end the process. It races with whoever writes there
- * by intent.
+ * Makes at most so many of the pages that are not there. A fault takes the lock of one mapping
+ * (Linux 6.4 and later); MADV_POPULATE_WRITE takes that of all, and starves who maps or unmaps
+ * something. What is there is left alone: the guest may run code in it, which every CPU that has it
+ * would have to read anew. What comes meanwhile stays, whoever writes it; the race is by intent.
  */
-__attribute__((no_sanitize("thread"))) static void touch(char *base, uint64_t size)
+__attribute__((no_sanitize("thread"))) static void touch(char *base, uint64_t size, uint64_t most)
 {
-	for (uint64_t at = 0; at < size; at += PAGE)
-		__atomic_fetch_or(base + at, 0, __ATOMIC_RELAXED);
+	unsigned char there[CHUNK / PAGE] = { 0 };
+
+	/* Where the kernel does not say, none is. */
+	(void)mincore(base, size, there);
+	for (uint64_t i = 0; i < size / PAGE && most; i++) {
+		if (there[i] & 1)
+			continue;
+		__atomic_fetch_or(base + i * PAGE, 0, __ATOMIC_RELAXED);
+		most--;
+	}
+}
+
+/* The first page that is made may be a huge one, and with it all others are there. */
+static void touch_chunk(char *base, uint64_t size)
+{
+	touch(base, size, 1);
+	touch(base, size, UINT64_MAX);
 }
 
 static void make_chunk(void *arg, uint64_t part)
@@ -69,7 +84,7 @@ static void make_chunk(void *arg, uint64_t part)
 		return;
 	}
 	if (p->touches)
-		touch(p->base + at, MIN(p->chunk, p->size - at));
+		touch_chunk(p->base + at, MIN(p->chunk, p->size - at));
 	else if (madvise(p->base + at, MIN(p->chunk, p->size - at), MADV_POPULATE_WRITE))
 		__atomic_store_n(&p->failure, -errno, __ATOMIC_RELAXED);
 	tell(p);
@@ -106,7 +121,7 @@ struct populate *populate_begin(const struct populate_options *options)
 	*p = (struct populate){ .base = options->base,
 				.size = options->size,
 				.chunk = chunk,
-				.touches = options->yields && !options->hugepage,
+				.touches = options->yields && !options->hugepage && !options->file,
 				.stop = options->stop };
 	p->threads = parallel_new((options->size + chunk - 1) / chunk, make_chunk, p);
 	if (!p->threads) {

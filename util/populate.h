@@ -23,6 +23,7 @@ struct populate_options {
 	void *base; /* of memory that stays mapped until one of the calls below */
 	uint64_t size;
 	uint64_t hugepage;	       /* bytes of a page of it, or 0 */
+	bool file;		       /* private to this process, of a file that may end early */
 	const struct sandbox *sandbox; /* of the threads that make them; may be NULL */
 	bool yields;		       /* they do, to whoever wants a CPU */
 	const bool *stop;	       /* atomic: set, no more are made; may be NULL */

@@ -113,6 +113,7 @@ int ram_create(struct ram *ram, const struct ram_options *options, struct err *e
 	*ram = (struct ram){ .fd = -1,
 			     .size = options->size,
 			     .hugepage_size = options->hugepage_size,
+			     .file = options->file,
 			     .sandbox = options->sandbox,
 			     .stop = options->stop };
 	ret = create(ram, options, err);
@@ -127,6 +128,7 @@ int ram_populate(struct ram *ram, bool yields, struct err *err)
 		.base = ram->base,
 		.size = ram->size,
 		.hugepage = ram->hugepage_size,
+		.file = ram->file,
 		.sandbox = ram->sandbox,
 		.yields = yields,
 		.stop = ram->stop,

@@ -44,6 +44,7 @@ struct ram {
 	void *base;
 	uint64_t size;
 	uint64_t hugepage_size;
+	bool file; /* it is a snapshot's, until it is written to */
 	bool prefault;
 	const struct sandbox *sandbox;
 	const bool *stop;

@@ -65,6 +65,31 @@ static void what_is_written_meanwhile_stays(void **state)
 	ram_destroy(&ram);
 }
 
+/* Code that the guest runs while devices wait for its memory. */
+static void what_is_there_is_left_alone(void **state)
+{
+	struct err err = { 0 };
+	struct ram ram;
+
+	for (unsigned int i = 0; i < 2; i++) {
+		const struct ram_options options = { .size = SIZE, .shared = i };
+		const uint64_t part = SIZE / 16;
+		char *base;
+
+		assert_ok(ram_create(&ram, &options, &err), &err);
+		base = ram.base;
+		/* Every other part: a write there ends the test. */
+		for (uint64_t at = 0; at < SIZE; at += 2 * part) {
+			memset(base + at, 1, part);
+			assert_int_equal(mprotect(base + at, part, PROT_READ), 0);
+		}
+		assert_ok(ram_populate(&ram, true, &err), &err);
+		assert_ok(ram_populated(&ram, NULL, &err), &err);
+		assert_true(all_there(&ram));
+		ram_destroy(&ram);
+	}
+}
+
 static void it_can_be_ended_at_any_moment(void **state)
 {
 	const struct ram_options options = { .size = SIZE };
@@ -120,6 +145,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_pages_are_there_when_it_was_waited_for),
 		cmocka_unit_test(what_is_written_meanwhile_stays),
+		cmocka_unit_test(what_is_there_is_left_alone),
 		cmocka_unit_test(it_can_be_ended_at_any_moment),
 		cmocka_unit_test(none_is_made_for_who_has_been_told_to_stop),
 		cmocka_unit_test(what_cannot_be_made_is_said_to_who_asked_for_it),

@@ -207,6 +207,7 @@ static const struct sandbox_row sandbox_rows[] = {
 	CALL(LIFE | LOOP, writev, "frames"),
 	CALL(LIFE | API, ftruncate, "guest memory; vm.resize-disk"),
 	CALL(LIFE, memfd_create, "guest memory"),
+	CALL(LIFE | MEMORY, mincore, "pages of guest memory that are there are left alone"),
 	CALL(LIFE, fsync, "a snapshot is on the disk before it is called one"),
 	CALL(LIFE | SERVER, unlink, "sockets and links that were made here"),
 	CALL(LIFE, symlink, "the serial line's link to its terminal"),
