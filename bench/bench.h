@@ -19,6 +19,7 @@
 #define BENCH_PATIENCE_MAX  86400
 #define BENCH_VMS	    200
 #define BENCH_VMS_MAX	    10000
+#define BENCH_RETRIES_MAX   100
 #define BENCH_THRESHOLD	    2 /* percent */
 #define BENCH_THRESHOLD_MAX 100
 
@@ -34,6 +35,7 @@ struct bench_options {
 	const char *cpus;      /* NULL: any */
 	int node;	       /* NUMA; below 0: any */
 	unsigned int patience; /* seconds that a turn may take */
+	unsigned int retries;  /* turns in all that were ended for it and are taken again */
 	bool self;	       /* the first party in the place of all others */
 	bool brief;	       /* fewer sizes: what a summary needs */
 	double threshold;      /* compare: smaller changes are none; 0.02 are 2 % */
@@ -63,7 +65,8 @@ struct bench_run {
 	struct results *results;
 	struct plot *plot; /* of curves; where the bench puts none, its rows are drawn */
 	struct watch *watch;
-	bool progress; /* a line on stderr, for somebody who sees it */
+	unsigned int retried; /* turns */
+	bool progress;	      /* a line on stderr, for somebody who sees it */
 };
 
 /* One row of the table in all.c. */

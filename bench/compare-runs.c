@@ -13,8 +13,8 @@
 
 /* What changes nothing that is measured, and what is compared by itself. All else is looked at, so
  * that what is described in future is too. */
-static const char *const run_ignored[] = { "started", "argv", "rounds",	  "seed",    "level",
-					   "job",     "jobs", "contests", "patience" };
+static const char *const run_ignored[] = { "started", "argv", "rounds",	  "seed",     "level",
+					   "job",     "jobs", "contests", "patience", "retries" };
 static const char *const host_ignored[] = { "load" };
 
 static bool is_one_of(const char *key, const char *const *list, size_t count)

@@ -90,6 +90,22 @@ static int judge(struct contest *contest, const struct turn *turn, int ret, cons
 	return 0;
 }
 
+/* It had no end, and is taken again: who it was is said, for it may be his fault. */
+static bool again(const struct turn *turn, const char *where, struct err *err)
+{
+	struct bench_run *run = turn->run;
+	char state[200], limit[96];
+
+	if (run->retried >= run->options->retries || !watch_late(run->watch, state, sizeof(state)))
+		return false;
+	run->retried++;
+	watch_limit(run->watch, limit, sizeof(limit));
+	results_note(run->results, "%s: taken again, since it had no end within %s: %s", where,
+		     limit, state);
+	*err = (struct err){ 0 };
+	return true;
+}
+
 static int one_turn(struct contest *contest, struct bench_run *run, unsigned int round,
 		    unsigned int total, unsigned int warm_up, unsigned int party, struct err *err)
 {
@@ -106,16 +122,18 @@ static int one_turn(struct contest *contest, struct bench_run *run, unsigned int
 	};
 	int ret;
 
-	for (unsigned int row = 0; row < contest->row_count; row++)
-		value[row] = NAN;
 	progress(run, contest, round, total, party);
 	snprintf(where, sizeof(where), "%s, round %u of %u, %s", contest->name, round + 1, total,
 		 contest->parties[party]);
-	watch_turn(run->watch, "%s", where);
-	watch_allow(run->watch, jobs_seconds(contest->jobs, contest->job_count));
-	if (contest->peers & 1u << turn.party)
-		watch_peer(run->watch);
-	ret = contest->turn(&turn, err);
+	do {
+		for (unsigned int row = 0; row < contest->row_count; row++)
+			value[row] = NAN;
+		watch_turn(run->watch, "%s", where);
+		watch_allow(run->watch, jobs_seconds(contest->jobs, contest->job_count));
+		if (contest->peers & 1u << turn.party || run->retried < run->options->retries)
+			watch_spare(run->watch);
+		ret = contest->turn(&turn, err);
+	} while (again(&turn, where, err));
 	ret = judge(contest, &turn, ret, where, err);
 	watch_turn(run->watch, NULL);
 	if (!ret && round >= warm_up && !contest->out[party])

@@ -68,6 +68,7 @@ static void put_rounds(struct json_object *to, const struct bench_options *optio
 	snprintf(level, sizeof(level), "%g", INTERVAL_LEVEL);
 	json_object_object_add(to, "level", json_object_new_double_s(INTERVAL_LEVEL, level));
 	put_count(to, "patience", options->patience);
+	put_count(to, "retries", options->retries);
 	put_text(to, "cpus", options->cpus);
 	put_count(to, "node", options->node);
 	put_bool(to, "self", options->self);
@@ -199,7 +200,7 @@ static void describe_qemu(struct bench_run *run)
 	int status = 0;
 
 	watch_turn(run->watch, "the version of %s", argv[0]);
-	watch_peer(run->watch);
+	watch_spare(run->watch);
 	child_lines(&turn, argv, take_line, version, &status);
 	watch_turn(run->watch, NULL);
 	if (version[0])

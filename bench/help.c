@@ -10,6 +10,7 @@
 /* The texts have these numbers in words. */
 _Static_assert(BENCH_ROUNDS == 21 && SAMPLES_MAX == 1001 && INTERVAL_ROUNDS == 8, "--rounds");
 _Static_assert(BENCH_PATIENCE == 120 && BENCH_PATIENCE_MAX == 86400, "--patience");
+_Static_assert(BENCH_RETRIES_MAX == 100, "--retries");
 _Static_assert(BENCH_VMS == 200 && BENCH_VMS_MAX == 10000, "--vms");
 _Static_assert(FUNCTIONS_MAX == 31, "--devices");
 _Static_assert(BENCH_THRESHOLD == 2 && BENCH_THRESHOLD_MAX == 100, "--threshold");
@@ -25,6 +26,8 @@ static const struct line {
 	  "rounds before these, which are not kept, 0 to 1001 (each contest's own number)" },
 	{ "--patience SECONDS", NULL,
 	  "a turn that takes longer, beyond what its jobs ask for, is ended, 1 to 86400 (120)" },
+	{ "--retries N", NULL,
+	  "turns in all that are ended so, children's alone, and taken again, 0 to 100 (0)" },
 	{ "--cpus LIST", NULL, "threads and children run on these, as 0-3,8 (any)" },
 	{ "--numa-node N", NULL, "memory comes from that node, and CPUs too without --cpus (any)" },
 	{ "--floor-is-self", NULL, "the first party takes all turns: the ratios are noise (no)" },

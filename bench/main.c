@@ -24,7 +24,7 @@ static int usage(FILE *to)
 	fprintf(to,
 		"usage: adit bench NAME [--json FILE] [--svg FILE] [--rounds N] [--warm-up N]\n"
 		"                  [--cpus LIST] [--numa-node N] [--seed N] [--patience SECONDS]\n"
-		"                  [--brief] [--floor-is-self]\n"
+		"                  [--retries N] [--brief] [--floor-is-self]\n"
 		"       adit bench copy|submit|io|dma --job FILE\n"
 		"       adit bench map|dma [--cdev /dev/vfio/devices/vfioN] "
 		"[--group /dev/vfio/N] [--device BDF]\n"
@@ -70,31 +70,19 @@ static int own_directory(char *path, size_t size)
 /* --- the command line ------------------------------------------------------------------------ */
 
 static const struct option long_options[] = {
-	{ "json", required_argument, NULL, 'j' },
-	{ "svg", required_argument, NULL, 's' },
-	{ "rounds", required_argument, NULL, 'r' },
-	{ "warm-up", required_argument, NULL, 'w' },
-	{ "job", required_argument, NULL, 'q' },
-	{ "seed", required_argument, NULL, 'e' },
-	{ "cpus", required_argument, NULL, 'u' },
-	{ "numa-node", required_argument, NULL, 'o' },
-	{ "patience", required_argument, NULL, 't' },
-	{ "floor-is-self", no_argument, NULL, 'l' },
-	{ "brief", no_argument, NULL, 'a' },
-	{ "kernel", required_argument, NULL, 'k' },
-	{ "initramfs", required_argument, NULL, 'i' },
-	{ "cmdline", required_argument, NULL, 'c' },
-	{ "marker", required_argument, NULL, 'm' },
-	{ "devices", required_argument, NULL, 'n' },
-	{ "vms", required_argument, NULL, 'v' },
-	{ "cdev", required_argument, NULL, 'd' },
-	{ "group", required_argument, NULL, 'g' },
-	{ "device", required_argument, NULL, 'b' },
-	{ "directory", required_argument, NULL, 'f' },
-	{ "direct", no_argument, NULL, 'p' },
-	{ "threshold", required_argument, NULL, 'h' },
-	{ "help", no_argument, NULL, 'x' },
-	{ 0 },
+	{ "json", required_argument, NULL, 'j' },     { "svg", required_argument, NULL, 's' },
+	{ "rounds", required_argument, NULL, 'r' },   { "warm-up", required_argument, NULL, 'w' },
+	{ "job", required_argument, NULL, 'q' },      { "seed", required_argument, NULL, 'e' },
+	{ "cpus", required_argument, NULL, 'u' },     { "numa-node", required_argument, NULL, 'o' },
+	{ "patience", required_argument, NULL, 't' }, { "retries", required_argument, NULL, 'y' },
+	{ "floor-is-self", no_argument, NULL, 'l' },  { "brief", no_argument, NULL, 'a' },
+	{ "kernel", required_argument, NULL, 'k' },   { "initramfs", required_argument, NULL, 'i' },
+	{ "cmdline", required_argument, NULL, 'c' },  { "marker", required_argument, NULL, 'm' },
+	{ "devices", required_argument, NULL, 'n' },  { "vms", required_argument, NULL, 'v' },
+	{ "cdev", required_argument, NULL, 'd' },     { "group", required_argument, NULL, 'g' },
+	{ "device", required_argument, NULL, 'b' },   { "directory", required_argument, NULL, 'f' },
+	{ "direct", no_argument, NULL, 'p' },	      { "threshold", required_argument, NULL, 'h' },
+	{ "help", no_argument, NULL, 'x' },	      { 0 },
 };
 
 /* A whole number between the two; else false, and a sentence on stderr. */
@@ -159,6 +147,10 @@ static bool set_number(struct bench_options *options, int c)
 	case 't':
 		ok = number(optarg, "patience", 1, BENCH_PATIENCE_MAX, &value);
 		options->patience = (unsigned int)value;
+		break;
+	case 'y':
+		ok = number(optarg, "retries", 0, BENCH_RETRIES_MAX, &value);
+		options->retries = (unsigned int)value;
 		break;
 	case 'h':
 		ok = number(optarg, "threshold", 0, BENCH_THRESHOLD_MAX, &value);

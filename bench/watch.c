@@ -35,8 +35,8 @@ struct watch {
 	void (*keep)(void *arg, bool stalled, const char *why);
 	void *keep_arg;
 	char turn[160], state[200];
-	bool peer; /* whose turn it is: a child of it is killed before the bench ends */
-	bool late; /* and was */
+	bool spare; /* is the turn: a child of it is killed before the bench ends */
+	bool late;  /* and it was */
 	char late_state[200];
 	pid_t child[CHILDREN];
 	unsigned int children;
@@ -119,7 +119,7 @@ __attribute__((noreturn)) static void end(struct watch *watch, int signal)
  */
 static void give_up(struct watch *watch)
 {
-	if (!watch->peer || watch->late || !watch->children)
+	if (!watch->spare || watch->late || !watch->children)
 		end(watch, SIGALRM);
 	watch->late = true;
 	memcpy(watch->late_state, watch->state, sizeof(watch->late_state));
@@ -209,7 +209,7 @@ void watch_turn(struct watch *watch, const char *fmt, ...)
 
 	pthread_mutex_lock(&watch->lock);
 	watch->state[0] = 0;
-	watch->peer = false;
+	watch->spare = false;
 	watch->late = false;
 	watch->allowed = 0;
 	watch->deadline = fmt ? now_seconds() + watch->patience : 0;
@@ -236,10 +236,10 @@ void watch_limit(struct watch *watch, char *text, size_t size)
 	pthread_mutex_unlock(&watch->lock);
 }
 
-void watch_peer(struct watch *watch)
+void watch_spare(struct watch *watch)
 {
 	pthread_mutex_lock(&watch->lock);
-	watch->peer = true;
+	watch->spare = true;
 	pthread_mutex_unlock(&watch->lock);
 }
 

@@ -3,7 +3,8 @@
  * Somebody who waits for the bench to get on. A turn that does not end (a device that stalls, a
  * guest that spins) ends the bench: with where it was, the last that the party said of itself, and
  * status 1; children are killed, scratch files removed and what was measured kept first, as upon
- * SIGINT and SIGTERM. Of a peer that is a program only the program is ended, and its turn with it.
+ * SIGINT and SIGTERM. Of a peer that is a program, and of who may try again, only the program is
+ * ended, and its turn with it.
  */
 #ifndef ADIT_BENCH_WATCH_H
 #define ADIT_BENCH_WATCH_H
@@ -34,9 +35,9 @@ void watch_turn(struct watch *watch, const char *fmt, ...) __attribute__((format
 void watch_allow(struct watch *watch, double seconds);
 /* How long it may take, in words. */
 void watch_limit(struct watch *watch, char *text, size_t size);
-/* The turn that has begun is a peer's: where it is late, its youngest child is killed, and the
- * bench ends only where the turn does not even then. */
-void watch_peer(struct watch *watch);
+/* The bench does not depend on the turn that has begun: where it is late, its youngest child is
+ * killed, and the bench ends only where the turn does not even then. */
+void watch_spare(struct watch *watch);
 /* Whether that was so of the turn that is under way, and what its state was then. */
 bool watch_late(struct watch *watch, char *state, size_t size);
 /* What the party is waiting for; a stall's message ends with it. The deadline stays as it is. */

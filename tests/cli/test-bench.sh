@@ -412,6 +412,25 @@ ok "and is gone" sh -c '! kill -0 "$(cat "$1")" 2>/dev/null' -- "$work/floor-pid
 ok "and is a failure in the JSON, of no row" is "$("$here/bench-json.py" value "$work/stalled.json" /results)" '[]'
 ok "by the schema" "$here/bench-json.py" schema "$schema" "$work/stalled.json"
 
+run "$work/stalled/adit-bench" boot --patience 1 --retries 2 --json "$work/again.json"
+ok "one that stalls whenever it may try again does, too" is "$status" 1
+"$here/bench-json.py" value "$work/again.json" /notes >"$work/notes"
+ok "and every try is in the JSON" is "$(grep -o 'start, round 1 of 24, adit: taken again, since it had no end within 1 s' "$work/notes" | wc -l)" 2
+ok "which is by the schema" "$here/bench-json.py" schema "$schema" "$work/again.json"
+
+# Like it, but only once.
+if [ -w /dev/kvm ]; then
+	mkdir -p "$work/empty" "$work/once"
+	cp "$bench" "$work/once/adit-bench"
+	ln -s "$(realpath "$build")/guest" "$(realpath "$build")/bench" "$work/once/"
+	printf '#!/bin/sh\n[ -e "%s/tried" ] && exec "%s" "$@"\n: >"%s/tried"\nexec /bin/sleep 1000\n' \
+		"$work" "$(realpath "$adit")" "$work" >"$work/once/adit"
+	chmod +x "$work/once/adit"
+	run env PATH="$work/empty" "$work/once/adit-bench" boot --rounds 1 --warm-up 0 --patience 10 --retries 1
+	ok "one that stalls once is measured" is "$status" 0
+	ok "and it is said" has "$work/out" '^note: start, round 1 of 1, adit: taken again, since it had no end within 10 s'
+fi
+
 "$work/stalled/adit-bench" boot --json "$work/ended.json" >"$work/out" 2>"$work/err" &
 pid=$!
 rm -f "$work/floor-pid"

@@ -69,7 +69,7 @@ try() {
 
 bench() {
 	/adit/build/adit bench boot --kernel /kernels/cloud/vmlinuz --initramfs "$(l2_image cloud)" \
-		--marker 'L2 init=yes' --rounds "$rig_rounds" --devices 8 --json /out/bench.json >/out/bench.txt 2>&1
+		--marker 'L2 init=yes' --rounds "$rig_rounds" --devices 8 --patience 60 --retries 4 --json /out/bench.json >/out/bench.txt 2>&1
 	status=$?
 	cat /out/bench.txt
 	check 'bench boot measures eight functions' test $status = 0
