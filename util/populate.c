@@ -118,6 +118,7 @@ struct populate *populate_begin(const struct populate_options *options)
 		threads--;
 	if (!p)
 		return NULL;
+	/* A huge page that cannot be had, or a page beyond a file's end, would end the process. */
 	*p = (struct populate){ .base = options->base,
 				.size = options->size,
 				.chunk = chunk,
