@@ -17,7 +17,7 @@ nvme,serial=x,drive=d0'
 DISKS='d0=2M'
 NEED='adit tests'
 APPEND="adit.seed=${ADIT_RIG_SEED:-$(date +%s)}"
-LIMIT=3600
+LIMIT=1200
 
 adit=/adit/build/adit
 keeper=/adit/build/adit-keeper
