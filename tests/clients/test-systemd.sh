@@ -111,6 +111,8 @@ ok "its guest has said so" has "$work/log/adit@demo.service" 'all checks passed'
 in_house sh -c 'mkdir -p /var/lib/adit/one && truncate -s 1M /var/lib/adit/one/disk.img'
 ok "two VMs are started, one with a disk that root put into its folder" unit start adit@one adit@two
 ok "they are active" is "$(unit is-active adit@one adit@two | sort -u)" active
+# Started is who was executed: the guest tells that it runs.
+"$here/../cli/until" "$work/log/adit@one.service" ready
 ok "the API answers root" says '"state":"Running"' in_house adit ctl /run/adit-vm/one/api info
 ok "which says that there are filters" has "$work/out" '"sandbox":"seccomp"'
 uid() { in_house stat -c %u "/proc/$(property "$1" MainPID)"; }
@@ -120,7 +122,6 @@ ok "each is a user of its own" [ "$(uid adit@one)" != "$(uid adit@two)" ]
 ok "who owns its folder" is "$(in_house stat -L -c %u:%a /var/lib/adit/one /var/lib/adit/two)" \
 	"$(uid adit@one):700
 $(uid adit@two):700"
-"$here/../cli/until" "$work/log/adit@one.service" ready
 ok "systemctl stop ends one" unit stop adit@one
 ok "by its power button" has "$work/log/adit@one.service" '^ok power_button_event'
 ok "which is success" is "$(property adit@one Result)" success
@@ -137,8 +138,8 @@ ok "a name that cannot be a user's is refused" fails unit start adit@a-name-that
 # --- adit-devices@.service
 ok "a VM beside a keeper is started" unit start adit-devices@three
 ok "and is the user adit" is "$(uid adit-devices@three)" "$(in_house id -u adit)"
-ok "its API answers root" says '"state":"Running"' in_house adit ctl /run/adit-vm/three/api info
 "$here/../cli/until" "$work/log/adit-devices@three.service" ready
+ok "its API answers root" says '"state":"Running"' in_house adit ctl /run/adit-vm/three/api info
 ok "systemctl stop ends it" unit stop adit-devices@three
 ok "by its power button, too" has "$work/log/adit-devices@three.service" '^ok power_button_event'
 ok "without a rest" gone /run/adit-vm/three
