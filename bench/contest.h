@@ -56,7 +56,8 @@ struct contest {
 	unsigned int job_count, job_keys;
 	/* 0, or -errno with a sentence, which ends the bench. -ENOTSUP: this party cannot, and has
 	 * no more turns; the sentence becomes a note. Not for party 0. A peer that fails otherwise,
-	 * or whose program had to be ended, has no more either, and the run's status says so. */
+	 * or whose program had to be ended, has no more either, and the run's status says so. With
+	 * --retries a turn whose program had to be ended, anybody's, is taken again first. */
 	int (*turn)(struct turn *turn, struct err *err);
 	void *opaque;
 
